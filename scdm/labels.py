@@ -1,0 +1,137 @@
+"""Layouts as integer class maps, with MASK as one more id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A batch of layouts: one class id per pixel, or MASK where nothing is known.
+
+    MASK (the id ``num_classes``) is the absorbing state of label diffusion, the null condition of guidance
+    (`blank`), an unpainted or transparent pixel, and a colour that no class has. It is one idea, hence one id.
+
+    ids: (B, H, W) int64 in [0, num_classes].
+    edges: (B, 1, H, W) bool instance borders for the models that read them, or None. Never diffused.
+    """
+
+    ids: Tensor
+    num_classes: int
+    edges: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids.ndim != 3 or self.ids.dtype != torch.int64:
+            raise ValueError(f"layout ids must be int64 (B, H, W), not {self.ids.dtype} {tuple(self.ids.shape)}")
+        if self.ids.numel() == 0:
+            raise ValueError(f"the layout is empty: its shape is {tuple(self.ids.shape)}")
+        if self.num_classes < 1:
+            raise ValueError(f"a layout needs at least one class, not {self.num_classes}")
+        if self.edges is not None and tuple(self.edges.shape) != (self.batch, 1, self.height, self.width):
+            raise ValueError(
+                f"instance borders must be {(self.batch, 1, self.height, self.width)} like the layout, "
+                f"not {tuple(self.edges.shape)}"
+            )
+
+    @classmethod
+    def checked(cls, ids: Tensor, num_classes: int, edges: Tensor | None = None) -> LabelMap:
+        """A layout from outside: `ids` (H, W) or (B, H, W) of any integer type; ValueError names ids out of range."""
+        ids = ids.to(torch.int64)
+        ids = ids[None] if ids.ndim == 2 else ids
+        low, high = (int(ids.min()), int(ids.max())) if ids.numel() else (0, 0)
+        if low < 0 or high > num_classes:
+            wrong = low if low < 0 else high
+            raise ValueError(
+                f"layout holds id {wrong}, but there are {num_classes} classes "
+                f"(0..{num_classes - 1}, and {num_classes} for unpainted): choose the palette that made this layout"
+            )
+        return cls(ids, num_classes, edges)
+
+    @property
+    def mask_id(self) -> int:
+        return self.num_classes
+
+    @property
+    def batch(self) -> int:
+        return self.ids.shape[0]
+
+    @property
+    def height(self) -> int:
+        return self.ids.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.ids.shape[2]
+
+    @property
+    def unpainted(self) -> Tensor:
+        """(B, H, W) bool: where the layout says nothing."""
+        return self.ids == self.mask_id
+
+    def __getitem__(self, samples: slice) -> LabelMap:
+        return replace(self, ids=self.ids[samples], edges=None if self.edges is None else self.edges[samples])
+
+    def to(self, device: torch.device | str) -> LabelMap:
+        return replace(self, ids=self.ids.to(device), edges=None if self.edges is None else self.edges.to(device))
+
+    def expanded(self, batch: int) -> LabelMap:
+        """The one layout of this batch, `batch` times."""
+        if self.batch == batch:
+            return self
+        if self.batch != 1:
+            raise ValueError(f"{self.batch} layouts cannot serve {batch} images: give one layout, or one for each image")
+        edges = None if self.edges is None else self.edges.expand(batch, -1, -1, -1)
+        return replace(self, ids=self.ids.expand(batch, -1, -1), edges=edges)
+
+    def masked(self, where: Tensor) -> LabelMap:
+        """MASK where the bool tensor `where` (broadcastable to (B, H, W)) is true; borders stay."""
+        return replace(self, ids=self.ids.masked_fill(where, self.mask_id))
+
+    def blank(self, samples: Tensor | None = None) -> LabelMap:
+        """The null condition: all MASK and no borders, for every sample or for those chosen by a (B,) bool tensor."""
+        if samples is None:
+            samples = torch.ones(self.batch, dtype=torch.bool, device=self.ids.device)
+        samples = samples[:, None, None]
+        edges = None if self.edges is None else self.edges & ~samples[:, None]
+        return replace(self.masked(samples), edges=edges)
+
+    def resized(self, height: int, width: int) -> LabelMap:
+        """Nearest neighbour: target row i reads source row floor(i * H / height), likewise for columns."""
+        if (height, width) == (self.height, self.width):
+            return self
+        ids = F.interpolate(self.ids[:, None].double(), (height, width), mode="nearest")[:, 0].to(torch.int64)
+        if self.edges is None:
+            return replace(self, ids=ids)
+        edges = F.interpolate(self.edges.float(), (height, width), mode="nearest").bool()
+        return replace(self, ids=ids, edges=edges)
+
+    def one_hot(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(B, num_classes [+ 1 border channel], H, W); a MASK pixel has zeros in every class channel."""
+        classes = torch.arange(self.num_classes, device=self.ids.device)[:, None, None]
+        y = (self.ids[:, None] == classes).to(dtype)
+        return y if self.edges is None else torch.cat([y, self.edges.to(dtype)], dim=1)
+
+    @classmethod
+    def from_one_hot(cls, y: Tensor, num_classes: int) -> LabelMap:
+        """The inverse of `one_hot`: all-zero class channels become MASK, a further channel becomes the borders."""
+        if y.shape[1] not in (num_classes, num_classes + 1):
+            raise ValueError(f"one-hot condition has {y.shape[1]} channels; {num_classes} classes need that many, or one more")
+        value, ids = y[:, :num_classes].max(dim=1)
+        ids = ids.masked_fill(value == 0, num_classes)
+        return cls(ids, num_classes, y[:, num_classes:] > 0 if y.shape[1] > num_classes else None)
+
+
+def instance_borders(instances: Tensor) -> Tensor:
+    """(B, H, W) instance ids -> (B, 1, H, W) bool, true where a 4-neighbour differs (both sides of a border)."""
+    borders = torch.zeros_like(instances, dtype=torch.bool)
+    across = instances[:, :, 1:] != instances[:, :, :-1]
+    down = instances[:, 1:] != instances[:, :-1]
+    borders[:, :, 1:] |= across
+    borders[:, :, :-1] |= across
+    borders[:, 1:] |= down
+    borders[:, :-1] |= down
+    return borders[:, None]

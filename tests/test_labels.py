@@ -1,0 +1,102 @@
+"""LabelMap: MASK is one idea, ids survive the way there and back, the published conditions come out to the bit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from safetensors.torch import load_file
+
+from scdm.labels import LabelMap, instance_borders
+
+GOLDEN = Path(__file__).parent / "golden" / "data"
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> LabelMap:
+    """Layouts of any small size and class count, MASK included, with borders or without."""
+    num_classes = draw(st.integers(1, 9))
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 7)))
+    ids = torch.from_numpy(draw(arrays(np.int64, shape, elements=st.integers(0, num_classes))))
+    return LabelMap(ids, num_classes, instance_borders(ids) if draw(st.booleans()) else None)
+
+
+@given(layouts())
+def test_one_hot_there_and_back(labels: LabelMap) -> None:
+    y = labels.one_hot()
+    back = LabelMap.from_one_hot(y, labels.num_classes)
+
+    assert torch.equal(back.ids, labels.ids)
+    assert torch.equal(back.one_hot(), y)
+    assert torch.equal(y[:, : labels.num_classes].sum(dim=1) == 0, labels.unpainted)
+
+
+@given(layouts())
+def test_blank_is_the_null_condition(labels: LabelMap) -> None:
+    """All MASK without borders is all zeros; blanking some samples leaves the others alone."""
+    assert labels.blank().one_hot().abs().sum() == 0
+    first = torch.arange(labels.batch) == 0
+    some = labels.blank(first)
+    assert some[:1].one_hot().abs().sum() == 0
+    assert torch.equal(some.one_hot()[1:], labels.one_hot()[1:])
+
+
+@given(layouts(), st.integers(1, 12), st.integers(1, 12))
+def test_resized_reads_the_nearest_pixel(labels: LabelMap, height: int, width: int) -> None:
+    resized = labels.resized(height, width)
+    rows = [i * labels.height // height for i in range(height)]
+    columns = [j * labels.width // width for j in range(width)]
+    assert torch.equal(resized.ids, labels.ids[:, rows][:, :, columns])
+
+
+def test_masked_returns_a_new_layout_and_keeps_borders() -> None:
+    ids = torch.tensor([[[0, 1], [1, 1]]])
+    labels = LabelMap(ids, 2, instance_borders(ids))
+    masked = labels.masked(ids == 1)
+    assert masked.ids.tolist() == [[[0, 2], [2, 2]]]
+    assert labels.ids.tolist() == [[[0, 1], [1, 1]]]
+    assert masked.edges is not None and torch.equal(masked.edges, instance_borders(ids))
+
+
+def test_one_layout_serves_many_images() -> None:
+    one = LabelMap(torch.zeros(1, 2, 2, dtype=torch.int64), 3)
+    assert one.expanded(4).ids.shape == (4, 2, 2)
+    with pytest.raises(ValueError, match="4 layouts cannot serve 3 images"):
+        one.expanded(4).expanded(3)
+
+
+def test_layouts_from_outside_are_checked() -> None:
+    assert LabelMap.checked(torch.zeros(2, 3, dtype=torch.uint8), 1).ids.shape == (1, 2, 3)
+    with pytest.raises(ValueError, match=r"holds id 7, but there are 3 classes \(0\.\.2"):
+        LabelMap.checked(torch.tensor([[0, 7]]), 3)
+    with pytest.raises(ValueError, match="holds id -1"):
+        LabelMap.checked(torch.tensor([[0, -1]]), 3)
+    with pytest.raises(ValueError, match="empty"):
+        LabelMap.checked(torch.zeros(0, 4, dtype=torch.int64), 3)
+
+
+@pytest.mark.parametrize("case", range(3))
+def test_instance_borders_are_the_published_ones(case: int) -> None:
+    golden = load_file(GOLDEN / "instance_edges.safetensors")
+    assert torch.equal(instance_borders(golden[f"{case}.map"])[:, 0], golden[f"{case}.edges"].bool())
+
+
+def test_condition_is_the_published_one() -> None:
+    """Class channels in the order of the ids, then the border channel; all of it exact."""
+    golden = load_file(GOLDEN / "condition.safetensors")
+    labels = LabelMap.checked(golden["label"], 6)
+    with_borders = LabelMap.checked(golden["label"], 6, instance_borders(golden["instance"]))
+
+    assert torch.equal(labels.one_hot(torch.uint8), golden["y_without_edge"])
+    assert torch.equal(with_borders.one_hot(torch.uint8), golden["y_with_edge"])
+
+
+def test_masking_the_unlabelled_class_zeroes_its_channel() -> None:
+    """The published sampling option that zeroes the last channel is MASK where the last class was."""
+    golden = load_file(GOLDEN / "condition.safetensors")
+    labels = LabelMap.checked(golden["label"], 6)
+    masked = labels.masked(labels.ids == 5)
+    assert torch.equal(masked.one_hot(torch.uint8), golden["y_without_edge_last_zeroed"])
