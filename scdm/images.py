@@ -1,0 +1,73 @@
+"""Image files: read whatever a user points at, or say what is wrong with it; write whole files or none."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 64 * 2**20  # 8192 x 8192; a small file can claim far more, and would be decoded into memory
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS: Pillow would run Ghostscript on it
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """The picture in a file, in the file's own mode, upright (EXIF orientation applied); an animation's first frame.
+
+    ValueError names the file and says what is wrong: absent, not an image, damaged, or more than `MAX_PIXELS`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            too_large = image.width * image.height > MAX_PIXELS
+            if not too_large:
+                return ImageOps.exif_transpose(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        too_large = True
+    except Image.UnidentifiedImageError:
+        raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)})") from None
+    except PermissionError:
+        raise ValueError(f"{path}: the file may not be read (permission denied)") from None
+    except Exception as error:  # damaged files make decoders raise almost anything
+        raise ValueError(f"{path}: the image is damaged or incomplete ({error})") from error
+    raise ValueError(f"{path}: the image has more than {MAX_PIXELS // 2**20} megapixels: scale it down first")
+
+
+def write_image(path: str | Path, image: Image.Image | np.ndarray) -> None:
+    """Write a picture, or a uint8 array (H, W), (H, W, 3) or (H, W, 4), in the format that the suffix names.
+
+    ValueError for a suffix that names no format, and for a format that cannot hold the picture (JPEG and transparency).
+    """
+    path = Path(path)
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    file_format = Image.registered_extensions().get(path.suffix.lower())
+    if file_format not in Image.SAVE:
+        raise ValueError(
+            f"{path}: no image format is called {path.suffix or 'nothing'}: end the name in .png, .jpg or .webp"
+        )
+    with written_whole(path) as beside:
+        try:
+            image.save(beside, format=file_format, quality=95)  # of the lossy formats
+        except (OSError, KeyError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # no space, no permission: not about the format
+                raise
+            raise ValueError(f"{path}: {file_format} cannot hold a picture of mode {image.mode} ({error})") from error
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """A name beside `path` to write to: renamed to `path` on success, removed on failure. Nobody sees half a file."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

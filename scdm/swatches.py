@@ -1,0 +1,111 @@
+"""Palettes for painters: a picture of all colours with their names, and palette files for Krita and GIMP."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree as xml
+
+from PIL import Image, ImageDraw, ImageFont
+
+from .images import write_image, written_whole
+from .labels import LabelMap
+from .palette import Color, Palette
+
+COLUMNS = 10  # of the swatches in a palette docker
+
+
+def export(palette: Palette, path: str | Path) -> None:
+    """Write the palette in the format of the suffix: .kpl (Krita), .gpl (GIMP, Krita, Inkscape), .png (picture)."""
+    path = Path(path)
+    match path.suffix.lower():
+        case ".kpl":
+            content = krita_palette(palette)
+        case ".gpl":
+            content = gimp_palette(palette).encode()
+        case ".png":
+            return write_image(path, swatches(palette))
+        case other:
+            raise ValueError(f"{path}: palettes are written as .kpl, .gpl or .png, not {other or 'without a suffix'}")
+    with written_whole(path) as beside:
+        beside.write_bytes(content)
+
+
+def gimp_palette(palette: Palette) -> str:
+    """The text of a GIMP palette (.gpl): one named colour for each class that has one."""
+    head = ["GIMP Palette", f"Name: {_line(palette.name)}", f"Columns: {COLUMNS}", f"# {_line(palette.note)}"]
+    rows = [f"{r:3d} {g:3d} {b:3d}\t{name}" for (r, g, b), name in _named_colors(palette)]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def krita_palette(palette: Palette) -> bytes:
+    """A Krita palette (.kpl, format version 2.0): one named sRGB swatch for each class that has a colour."""
+    named_colors = _named_colors(palette)
+    rows = -(-len(named_colors) // COLUMNS)
+    root = xml.Element(
+        "ColorSet", version="2.0", name=palette.name, comment=palette.note, columns=str(COLUMNS), rows=str(rows)
+    )
+    for place, (color, name) in enumerate(named_colors):
+        entry = xml.SubElement(root, "ColorSetEntry", name=name, id=str(place), bitdepth="U8", spot="false")
+        xml.SubElement(
+            entry, "sRGB", {channel: f"{level / 255:.8f}" for channel, level in zip("rgb", color, strict=True)}
+        )
+        xml.SubElement(entry, "Position", row=str(place // COLUMNS), column=str(place % COLUMNS))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        # The type comes first and uncompressed, so that it is found at a fixed place in the file.
+        _add(archive, "mimetype", "krita/x-colorset", zipfile.ZIP_STORED)
+        _add(archive, "colorset.xml", xml.tostring(root, encoding="unicode"))
+        _add(archive, "profiles.xml", "<Profiles/>")  # sRGB is built in
+    return content.getvalue()
+
+
+def swatches(palette: Palette, labels: LabelMap | None = None, columns: int | None = None) -> Image.Image:
+    """An RGB picture of the colours with their names: all that can be painted or, as a legend, those in `labels`."""
+    present = set(range(palette.num_classes) if labels is None else labels.ids.unique().tolist())
+    shown = [(i, color) for i, color in enumerate(palette.colors) if color is not None and i in present]
+    columns = columns or min(5, 1 + len(shown) // 8)
+    rows = -(-len(shown) // columns)
+
+    text, small, title = (ImageFont.load_default(size) for size in (15, 12, 22))
+    cell_width = max([220, *(BLOCK + 26 + int(text.getlength(palette.names[i])) for i, _ in shown)])
+    width = max(2 * MARGIN + columns * cell_width, 2 * MARGIN + int(title.getlength(palette.name)) + 120)
+    height = 2 * MARGIN + TITLE + rows * CELL - GAP
+    picture = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(picture)
+    draw.text((MARGIN, MARGIN - 4), palette.name, INK, title)
+    draw.text((width - MARGIN, MARGIN + 2), f"{len(shown)} classes", FAINT, text, anchor="ra")
+    for place, (i, color) in enumerate(shown):
+        r, g, b = color
+        row, column = place % rows, place // rows
+        x, y = MARGIN + column * cell_width, MARGIN + TITLE + row * CELL
+        draw.rectangle((x, y, x + BLOCK, y + CELL - GAP), color, outline=OUTLINE)
+        shared = "" if palette.read_as(i) == i else f"   read as {palette.read_as(i)}"
+        draw.text((x + BLOCK + 10, y + 1), palette.names[i], INK, text)
+        draw.text((x + BLOCK + 10, y + 19), f"{i}   #{r:02x}{g:02x}{b:02x}{shared}", FAINT, small)
+    return picture
+
+
+PAPER, INK, FAINT, OUTLINE = (250, 250, 248), (34, 34, 38), (128, 128, 134), (210, 210, 206)
+MARGIN, TITLE, CELL, GAP, BLOCK = 24, 40, 44, 10, 52  # pixels
+
+
+def _named_colors(palette: Palette) -> list[tuple[Color, str]]:
+    """Every class that can be painted; the name of one that is read as another class says so."""
+    named = []
+    for i, (color, name) in enumerate(zip(palette.colors, palette.names, strict=True)):
+        if color is not None:
+            first = palette.read_as(i)
+            named.append((color, _line(name if first == i else f"{name} (read as {palette.names[first]})")))
+    return named
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: str, compression: int = zipfile.ZIP_DEFLATED) -> None:
+    entry = zipfile.ZipInfo(name)  # dated 1980: the same palette is the same file
+    entry.compress_type = compression
+    archive.writestr(entry, content)

@@ -1,0 +1,107 @@
+"""Image files: every bad file is a ValueError that names it, and writing never leaves half a file."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scdm.images import read_image, write_image, written_whole
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A tiny PNG whose header claims a size."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"")
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data, b"IEND")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_written_images_are_read_back(tmp_path: Path) -> None:
+    for shape in ((5, 7), (5, 7, 3), (5, 7, 4)):
+        array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+        write_image(tmp_path / "image.PNG", array)
+        assert np.array_equal(np.asarray(read_image(tmp_path / "image.PNG")), array)
+    assert [file.name for file in tmp_path.iterdir()] == ["image.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "no such file"),
+        (b"", "not an image"),
+        (b"id,name\n0,wall\n", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),  # never handed to Ghostscript
+        (claiming(9000, 9000), "more than 64 megapixels"),
+        (claiming(60000, 60000), "more than 64 megapixels"),  # Pillow itself refuses this one
+        (claiming(40, 40), "damaged or incomplete"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_bad_files_are_named_and_described(tmp_path: Path, content: bytes | None, complaint: str) -> None:
+    path = tmp_path / "layout.png"
+    if content is not None:
+        path.write_bytes(content)
+    limit = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(ValueError, match=complaint) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".gif"])
+def test_truncated_files_are_damaged(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"layout{suffix}"
+    write_image(path, noise(64, 64))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=f"layout{suffix}: .*(damaged|not an image)"):
+        read_image(path)
+
+
+def test_folders_are_no_files(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file"):
+        read_image(tmp_path)
+
+
+def test_photographs_come_upright(tmp_path: Path) -> None:
+    """EXIF orientation 6: the camera was held on its side, so rows become columns."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    array = noise(4, 6)
+    Image.fromarray(array).save(tmp_path / "photo.png", exif=exif)
+    upright = np.asarray(read_image(tmp_path / "photo.png"))
+    assert np.array_equal(upright, np.rot90(array, -1))
+
+
+def test_animations_show_their_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (3, 3), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "animation.gif", save_all=True, append_images=frames[1:])
+    assert read_image(tmp_path / "animation.gif").convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_formats_that_cannot_hold_the_picture_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"image\.txt: no image format is called \.txt"):
+        write_image(tmp_path / "image.txt", noise(2, 2))
+    with pytest.raises(ValueError, match=r"image: no image format is called nothing"):
+        write_image(tmp_path / "image", noise(2, 2))
+    with pytest.raises(ValueError, match="JPEG cannot hold a picture of mode RGBA"):
+        write_image(tmp_path / "image.jpg", np.zeros((2, 2, 4), dtype=np.uint8))
+    with pytest.raises(ValueError, match="there is no folder"):
+        write_image(tmp_path / "absent" / "image.png", noise(2, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), written_whole(path) as beside:
+        beside.write_text("half of the ne")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
