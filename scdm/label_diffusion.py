@@ -1,0 +1,83 @@
+"""Label diffusion: the higher the noise, the more pixels of the layout are absorbed into MASK (SCDM, section 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .labels import LabelMap
+
+CLASSWISE_STEPS = 1000  # the class-wise schedule counts t in thousandths, whatever the length of the process
+
+
+@dataclass(frozen=True)
+class LabelDiffusion:
+    """Discrete absorbing diffusion of a layout's labels, always from the clean layout.
+
+    rates: one number a class, psi * phi of the paper's class-wise schedule: the larger, the more slowly a class fades at
+        first; at or below 1 it fades linearly. None is the uniform schedule, which fades all classes alike.
+    timesteps: the steps that the process visits (ascending, original scale). The uniform schedule counts positions in
+        this list; the class-wise one reads only the original step.
+    """
+
+    rates: tuple[float, ...] | None = None
+    timesteps: tuple[int, ...] = tuple(range(1000))
+
+    def __post_init__(self) -> None:
+        if self.rates is not None and not all(np.isfinite(rate) and rate >= 0 for rate in self.rates):
+            raise ValueError("class rates must be finite and not negative")
+
+    def respaced(self, timesteps: Sequence[int] | np.ndarray) -> LabelDiffusion:
+        """The same schedule for a process that visits only these original steps."""
+        return replace(self, timesteps=tuple(int(step) for step in timesteps))
+
+    def mask_probability(self, t: Tensor, num_classes: int) -> Tensor:
+        """(B,) original steps -> (B, num_classes) float64, the chance that a pixel of a class is MASK at t."""
+        if self.rates is None:
+            visited = torch.tensor(self.timesteps, device=t.device)
+            index = torch.searchsorted(visited, t.contiguous()).double()
+            return ((index + 1) / len(visited))[:, None].expand(-1, num_classes)
+        if len(self.rates) != num_classes:
+            raise ValueError(f"there are class rates for {len(self.rates)} classes, the layout has {num_classes}")
+        # tau is single precision and the rest double: the published rounding, to the digit.
+        tau = (t.float() / CLASSWISE_STEPS).double()[:, None]
+        rate = torch.tensor(self.rates, dtype=torch.float64, device=t.device)[None]
+        return torch.minimum((rate**tau - 1) / (rate - 1 + 1e-7), tau)
+
+    def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
+        """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1), one for each pixel."""
+        keep = 1 - self.mask_probability(t, labels.num_classes)  # (B, C)
+        keep = torch.cat([keep, torch.zeros_like(keep[:, :1])], dim=1)  # MASK stays MASK
+        keep_here = keep.gather(1, labels.ids.flatten(1)).view_as(labels.ids)  # (B, H, W)
+        return labels.masked(keep_here + u < 1)
+
+
+RARITY = 0.282  # fits the published ADE20K rates: rate = RARITY * ln(images / images with the class) / share of pixels
+
+
+def estimate_rates(pixel_share: np.ndarray, image_share: np.ndarray) -> tuple[float, ...]:
+    """Class-wise rates from statistics of a data set: rarity over coverage.
+
+    pixel_share: (C,) share of all pixels; image_share: (C,) share of the images that contain the class. A class in every
+    image gets 0, one that never occurs 0.5; both fade linearly.
+    """
+    pixel_share, image_share = np.asarray(pixel_share, dtype=np.float64), np.asarray(image_share, dtype=np.float64)
+    seen = (pixel_share > 0) & (image_share > 0)
+    rates = np.full(len(pixel_share), 0.5)
+    rates[seen] = RARITY * np.log(1 / image_share[seen]) / pixel_share[seen]
+    return tuple(rates.tolist())
+
+
+def shipped_rates(name: str) -> tuple[float, ...]:
+    """The rates that come with the package: the published ones, and those of `scenes`. ValueError for another name."""
+    folder = resources.files(__package__) / "assets" / "class_rates"
+    names = sorted(file.name[: -len(".json")] for file in folder.iterdir() if file.name.endswith(".json"))
+    if name not in names:
+        raise ValueError(f"no class rates are called {name!r}; there are {', '.join(names)}")
+    return tuple(json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["psiphi"])

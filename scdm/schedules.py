@@ -1,0 +1,184 @@
+"""Noise schedules: how much of the image is left at each step, and which steps are visited."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def linear_betas(steps: int = 1000) -> np.ndarray:
+    """DDPM's schedule (Ho et al. 2020), scaled so that any number of steps spans the same noise. (steps,) float64."""
+    return np.linspace(0.0001 * 1000 / steps, 0.02 * 1000 / steps, steps)
+
+
+def cosine_betas(steps: int = 1000) -> np.ndarray:
+    """Nichol & Dhariwal 2021, eq. 17, betas capped at 0.999. (steps,) float64."""
+    s = np.arange(steps + 1) / steps
+    f = np.cos((s + 0.008) / 1.008 * math.pi / 2) ** 2
+    return np.minimum(1 - f[1:] / f[:-1], 0.999)
+
+
+BETAS = {"linear": linear_betas, "cosine": cosine_betas}
+
+
+class NoiseSchedule:
+    """q(x_t | x_0) = N(sqrt(A_t) x_0, (1 - A_t) I) over the steps that a process visits.
+
+    `timesteps` are the visited steps on the original scale 0..T-1, ascending: the network and the label diffusion are
+    told these. Tables are float64 and indexed 0..len-1 by position in that list.
+    """
+
+    def __init__(self, betas: np.ndarray, timesteps: Sequence[int] | np.ndarray | None = None):
+        self.betas = np.asarray(betas, dtype=np.float64)
+        if self.betas.ndim != 1 or not len(self.betas) or not ((self.betas > 0) & (self.betas <= 1)).all():
+            raise ValueError("betas must be a list of numbers in (0, 1]")
+        self.timesteps = np.arange(len(self.betas)) if timesteps is None else np.asarray(timesteps, dtype=np.int64)
+
+    @classmethod
+    def named(cls, name: str, steps: int = 1000) -> NoiseSchedule:
+        if name not in BETAS:
+            raise ValueError(f"no noise schedule is called {name!r}; there are {', '.join(BETAS)}")
+        return cls(BETAS[name](steps))
+
+    def __len__(self) -> int:
+        return len(self.betas)
+
+    @cached_property
+    def alphas_cumprod(self) -> np.ndarray:
+        """A_t, the share of the signal's variance that is left."""
+        return np.cumprod(1 - self.betas)
+
+    @cached_property
+    def alphas_cumprod_prev(self) -> np.ndarray:
+        return np.append(1.0, self.alphas_cumprod[:-1])
+
+    @cached_property
+    def posterior_variance(self) -> np.ndarray:
+        """Variance of q(x_{t-1} | x_t, x_0); 0 at the first step."""
+        return self.betas * (1 - self.alphas_cumprod_prev) / (1 - self.alphas_cumprod)
+
+    @cached_property
+    def posterior_log_variance(self) -> np.ndarray:
+        """Its logarithm, the first entry (log 0) replaced by the second, as published.
+
+        A process of one step has no second entry; its only step adds no noise, so beta stands in.
+        """
+        second = self.posterior_variance[1] if len(self) > 1 else self.betas[0]
+        return np.log(np.append(second, self.posterior_variance[1:]))
+
+    @cached_property
+    def posterior_mean_coef_x0(self) -> np.ndarray:
+        return self.betas * np.sqrt(self.alphas_cumprod_prev) / (1 - self.alphas_cumprod)
+
+    @cached_property
+    def posterior_mean_coef_xt(self) -> np.ndarray:
+        return (1 - self.alphas_cumprod_prev) * np.sqrt(1 - self.betas) / (1 - self.alphas_cumprod)
+
+    def respaced(self, spec: str | int | Sequence[int]) -> NoiseSchedule:
+        """The shorter process that visits only the steps chosen by `spec` (see `visited_steps`).
+
+        Its betas are 1 - A_kept / A_previous_kept, so q(x_t | x_0) at the kept steps is unchanged.
+        """
+        kept = visited_steps(len(self), spec)
+        alphas_cumprod = self.alphas_cumprod[kept]
+        return NoiseSchedule(1 - alphas_cumprod / np.append(1.0, alphas_cumprod[:-1]), self.timesteps[kept])
+
+    def at(self, table: np.ndarray, index: Tensor, like: Tensor) -> Tensor:
+        """`table` at the (B,) positions `index`, as (B, 1, ..., 1) of `like`'s rank, type and device."""
+        values = torch.from_numpy(table).to(like.device)[index].to(like.dtype)
+        return values.view(-1, *[1] * (like.ndim - 1))
+
+    def index_of(self, t: Tensor) -> Tensor:
+        """Positions of the original steps t (B,) in this process."""
+        return torch.searchsorted(torch.from_numpy(self.timesteps).to(t.device), t.contiguous())
+
+    def add_noise(self, x0: Tensor, index: Tensor, noise: Tensor) -> Tensor:
+        """x_t = sqrt(A_t) x0 + sqrt(1 - A_t) noise."""
+        signal = self.at(np.sqrt(self.alphas_cumprod), index, x0)
+        return signal * x0 + self.at(np.sqrt(1 - self.alphas_cumprod), index, x0) * noise
+
+    def x0_from_eps(self, x: Tensor, index: Tensor, eps: Tensor) -> Tensor:
+        """x0 = sqrt(1/A_t) x_t - sqrt(1/A_t - 1) eps."""
+        a = self.alphas_cumprod
+        return self.at(np.sqrt(1 / a), index, x) * x - self.at(np.sqrt(1 / a - 1), index, x) * eps
+
+    def x0_from_v(self, x: Tensor, index: Tensor, v: Tensor) -> Tensor:
+        """x0 = sqrt(A_t) x_t - sqrt(1 - A_t) v, with v = sqrt(A_t) eps - sqrt(1 - A_t) x0 (Salimans & Ho 2022)."""
+        a = self.alphas_cumprod
+        return self.at(np.sqrt(a), index, x) * x - self.at(np.sqrt(1 - a), index, x) * v
+
+    def eps_from_x0(self, x: Tensor, index: Tensor, x0: Tensor) -> Tensor:
+        """eps = (sqrt(1/A_t) x_t - x0) / sqrt(1/A_t - 1)."""
+        a = self.alphas_cumprod
+        return (self.at(np.sqrt(1 / a), index, x) * x - x0) / self.at(np.sqrt(1 / a - 1), index, x)
+
+    def posterior_mean(self, x0: Tensor, x: Tensor, index: Tensor) -> Tensor:
+        """Mean of q(x_{t-1} | x_t, x_0)."""
+        return (
+            self.at(self.posterior_mean_coef_x0, index, x) * x0 + self.at(self.posterior_mean_coef_xt, index, x) * x
+        )
+
+    def learned_log_variance(self, fraction: Tensor, index: Tensor) -> Tensor:
+        """Log variance between the posterior's (fraction -1) and beta's (fraction 1) (Nichol & Dhariwal 2021, eq. 15)."""
+        low = self.at(self.posterior_log_variance, index, fraction)
+        high = self.at(np.log(self.betas), index, fraction)
+        f = (fraction + 1) / 2
+        return f * high + (1 - f) * low
+
+
+def visited_steps(steps: int, spec: str | int | Sequence[int]) -> np.ndarray:
+    """Which of the steps 0..steps-1 a shortened process visits, ascending int64.
+
+    A count or a list of counts ("25", "10,15,25", [10, 15, 25]) spreads each count evenly over its equal section, ends
+    included. "ddim25" takes the smallest whole stride that gives exactly 25 steps from 0. "" keeps all.
+    ValueError where the request cannot be met.
+    """
+    if isinstance(spec, str):
+        spec = spec.strip()
+        if not spec:
+            return np.arange(steps)
+        if spec.startswith("ddim"):
+            return _strided_steps(steps, _count(spec[4:], spec))
+        counts = [_count(part, spec) for part in spec.split(",")]
+    else:
+        counts = [spec] if isinstance(spec, int) else list(spec)
+    if not counts or min(counts) < 1:
+        raise ValueError(f"a process needs at least one step in each section, not {spec!r}")
+    size, longer = divmod(steps, len(counts))
+    visited, start = [], 0
+    for section, count in enumerate(counts):
+        length = size + (section < longer)
+        if count > length:
+            raise ValueError(f"cannot take {count} steps from a section of {length} (of {steps} steps in all)")
+        visited += [start + step for step in _spread(length, count)]
+        start += length
+    return np.array(visited, dtype=np.int64)
+
+
+def _count(text: str, spec: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"steps must look like 25, ddim25 or 10,15,25, not {spec!r}") from None
+
+
+def _strided_steps(steps: int, count: int) -> np.ndarray:
+    for stride in range(1, steps):
+        if len(range(0, steps, stride)) == count:
+            return np.arange(0, steps, stride)
+    raise ValueError(f"no whole stride through {steps} steps visits exactly {count} of them")
+
+
+def _spread(length: int, count: int) -> list[int]:
+    # The published rule accumulates the stride in double precision and rounds ties to even; both are visible in the result.
+    stride = (length - 1) / (count - 1) if count > 1 else 1
+    position, steps = 0.0, []
+    for _ in range(count):
+        steps.append(round(position))
+        position += stride
+    return steps
