@@ -1,0 +1,245 @@
+"""The layers of SDM's network: spatially-adaptive normalisation, residual blocks, attention, resampling.
+
+Attribute names are the published checkpoints' keys, so a state dictionary reads like the papers' releases. Every layer is
+built through `operations` (a namespace with `Conv2d`, `Conv1d`, `Linear`, `GroupNorm`; `torch.nn` by default), which lets
+a host with memory management of its own, such as ComfyUI, supply its layers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..labels import LabelMap
+
+GROUPS = 32
+EPSILON = 1e-5
+
+
+class Condition:
+    """A layout as the normalisations ask for it: one-hot at their own resolution, made once for each."""
+
+    def __init__(self, labels: LabelMap, dtype: torch.dtype):
+        self._labels = labels
+        self._dtype = dtype
+        self._one_hot: dict[tuple[int, int], Tensor] = {}
+
+    def at(self, height: int, width: int) -> Tensor:
+        """(B, channels, height, width) one-hot classes and, if the layout has them, borders."""
+        if (height, width) not in self._one_hot:
+            y = self._labels.resized(height, width).one_hot(self._dtype)
+            self._one_hot[height, width] = y.contiguous(memory_format=torch.channels_last)
+        return self._one_hot[height, width]
+
+
+class SPADE(nn.Module):
+    """Spatially-adaptive group normalisation (Park et al. 2019, eq. 1, with GroupNorm as in SDM).
+
+    z * (1 + gamma(labels)) + beta(labels), where z is x normalised without an affine map of its own.
+    `condition` None is the null condition (all MASK, no borders): its gamma and beta are known without looking at the
+    pixels, which makes the unconditional branch of guidance cheap.
+    """
+
+    def __init__(self, channels: int, label_channels: int, hidden: int, operations: Any = nn):
+        super().__init__()
+        self.mlp_shared = nn.Sequential(operations.Conv2d(label_channels, hidden, 3, padding=1), nn.ReLU())
+        self.mlp_gamma = operations.Conv2d(hidden, channels, 3, padding=1)
+        self.mlp_beta = operations.Conv2d(hidden, channels, 3, padding=1)
+        self.label_channels = label_channels
+
+    def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
+        z = F.group_norm(x, GROUPS, eps=EPSILON)
+        gamma, beta = self._null_modulation(x) if condition is None else self._modulation(condition.at(*x.shape[-2:]))
+        return torch.addcmul(z + beta, z, gamma)
+
+    def _modulation(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.mlp_shared(y)
+        return self.mlp_gamma(hidden), self.mlp_beta(hidden)
+
+    def _null_modulation(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        # An empty layout is constant in space, so gamma and beta are too, but for the one-pixel border where the
+        # convolutions' zero padding shows. Three rows and three columns say it all: first, any inner one, last.
+        height, width = x.shape[-2:]
+        y = x.new_zeros(1, self.label_channels, min(height, 3), min(width, 3))
+        rows, columns = _border_index(height, x.device), _border_index(width, x.device)
+        gamma, beta = self._modulation(y)
+        return gamma[:, :, rows][:, :, :, columns], beta[:, :, rows][:, :, :, columns]
+
+
+def _border_index(length: int, device: torch.device) -> Tensor:
+    """For each of `length` positions the one of min(length, 3) that stands for it: 0, 1, 1, ..., 1, 2."""
+    index = torch.ones(length, dtype=torch.int64, device=device)
+    index[0] = 0
+    index[-1] = min(length, 3) - 1
+    return index
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x)))))), told the time step, optionally halving or doubling the resolution.
+
+    The encoder's form: its norms never see the labels, so its output serves both branches of guidance.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        embedding: int,
+        out_channels: int | None = None,
+        *,
+        scale_shift_norm: bool = True,
+        up: bool = False,
+        down: bool = False,
+        dropout: float = 0.0,
+        operations: Any = nn,
+    ):
+        super().__init__()
+        out_channels = out_channels or channels
+        self.up, self.down, self.scale_shift_norm = up, down, scale_shift_norm
+        self.in_layers = nn.Sequential(
+            *self._norm(channels, operations), nn.SiLU(), operations.Conv2d(channels, out_channels, 3, padding=1)
+        )
+        width = 2 * out_channels if scale_shift_norm else out_channels
+        self.emb_layers = nn.Sequential(nn.SiLU(), operations.Linear(embedding, width))
+        self.out_layers = nn.Sequential(
+            *self._norm(out_channels, operations),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            _zeroed(operations.Conv2d(out_channels, out_channels, 3, padding=1)),
+        )
+        same = channels == out_channels
+        self.skip_connection = nn.Identity() if same else operations.Conv2d(channels, out_channels, 1)
+
+    def _norm(self, channels: int, operations: Any) -> list[nn.Module]:
+        return [operations.GroupNorm(GROUPS, channels, eps=EPSILON)]
+
+    def _normalise_in(self, x: Tensor, condition: Condition | None) -> Tensor:
+        return self.in_layers[0](x)
+
+    def _normalise_out(self, h: Tensor, condition: Condition | None) -> Tensor:
+        return self.out_layers[0](h)
+
+    def forward(self, x: Tensor, embedding: Tensor, condition: Condition | None = None) -> Tensor:
+        """x (B, C, H, W), embedding (B, E) -> (B, out_channels, H', W')."""
+        h = F.silu(self._normalise_in(x, condition))
+        in_conv, dropout, out_conv = self.in_layers[-1], self.out_layers[-2], self.out_layers[-1]
+        if self.up:
+            h, x = upsample_conv(h, in_conv), doubled(x)
+        elif self.down:
+            h, x = in_conv(F.avg_pool2d(h, 2)), F.avg_pool2d(x, 2)
+        else:
+            h = in_conv(h)
+        e = self.emb_layers(embedding)[:, :, None, None]
+        if self.scale_shift_norm:
+            scale, shift = e.chunk(2, dim=1)
+            h = torch.addcmul(shift, self._normalise_out(h, condition), 1 + scale)
+        else:
+            h = self._normalise_out(h + e, condition)
+        return self.skip_connection(x) + out_conv(dropout(F.silu(h)))
+
+
+class LabelResidualBlock(ResidualBlock):
+    """The decoder's form: both norms are SPADE and read the layout."""
+
+    def __init__(
+        self, channels: int, embedding: int, out_channels: int, label_channels: int, hidden: int, **options: Any
+    ):
+        super().__init__(channels, embedding, out_channels, **options)
+        operations = options.get("operations", nn)
+        self.in_norm = SPADE(channels, label_channels, hidden, operations)
+        self.out_norm = SPADE(out_channels, label_channels, hidden, operations)
+
+    def _norm(self, channels: int, operations: Any) -> list[nn.Module]:
+        return []  # SPADE stands beside the layers, where it can be given the condition
+
+    def _normalise_in(self, x: Tensor, condition: Condition | None) -> Tensor:
+        return self.in_norm(x, condition)
+
+    def _normalise_out(self, h: Tensor, condition: Condition | None) -> Tensor:
+        return self.out_norm(h, condition)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over all pixels, with a residual connection.
+
+    `qkv_order`: how the 3C channels of the projection are laid out. "head_major" is [head][q|k|v][d] (published models),
+    "qkv_major" is [q|k|v][head][d] (`use_new_attention_order`).
+    """
+
+    def __init__(self, channels: int, heads: int, qkv_order: str = "head_major", operations: Any = nn):
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels cannot be divided among {heads} attention heads")
+        self.heads, self.qkv_order = heads, qkv_order
+        self.norm = operations.GroupNorm(GROUPS, channels, eps=EPSILON)
+        self.qkv = operations.Conv1d(channels, 3 * channels, 1)
+        self.proj_out = _zeroed(operations.Conv1d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.qkv(self.norm(x).flatten(2))  # (B, 3C, H*W), pixels row by row
+        return x + self.proj_out(attend(qkv, self.heads, self.qkv_order)).view_as(x)
+
+
+def attend(qkv: Tensor, heads: int, qkv_order: str) -> Tensor:
+    """(B, 3C, N) -> (B, C, N): softmax(q k / sqrt(d)) v for each head."""
+    batch, width, length = qkv.shape
+    d = width // (3 * heads)
+    if qkv_order == "head_major":
+        q, k, v = qkv.view(batch, heads, 3, d, length).unbind(2)
+    else:
+        q, k, v = qkv.view(batch, 3, heads, d, length).unbind(1)
+    out = F.scaled_dot_product_attention(q.transpose(-1, -2), k.transpose(-1, -2), v.transpose(-1, -2))
+    return out.transpose(-1, -2).reshape(batch, heads * d, length)
+
+
+class Downsample(nn.Module):
+    """Halves the resolution by a 3x3 convolution of stride 2 (models without `resblock_updown`)."""
+
+    def __init__(self, channels: int, out_channels: int | None = None, operations: Any = nn):
+        super().__init__()
+        self.op = operations.Conv2d(channels, out_channels or channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class Upsample(nn.Module):
+    """Doubles the resolution: nearest neighbour, then a 3x3 convolution (models without `resblock_updown`)."""
+
+    def __init__(self, channels: int, out_channels: int | None = None, operations: Any = nn):
+        super().__init__()
+        self.conv = operations.Conv2d(channels, out_channels or channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upsample_conv(x, self.conv)
+
+
+def doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def upsample_conv(x: Tensor, conv: nn.Module) -> Tensor:
+    """Nearest x2, then `conv` (3x3, padding 1)."""
+    return conv(doubled(x))
+
+
+def timestep_embedding(t: Tensor, dim: int) -> Tensor:
+    """(B,) steps, whole or fractional -> (B, dim) float32: cosines, then sines (Vaswani et al. 2017).
+
+    Angles are float32 on purpose: they reach 999, and the published networks were trained on their rounding.
+    """
+    half = dim // 2
+    frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angles = t.float()[:, None] * frequencies
+    embedding = torch.cat([angles.cos(), angles.sin()], dim=1)
+    return F.pad(embedding, (0, dim % 2))
+
+
+def _zeroed(layer: nn.Module) -> nn.Module:
+    """The residual branches start at zero, so an untrained block is the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
