@@ -1,0 +1,134 @@
+"""Model files: safetensors whose header says everything needed to use the weights.
+
+Header key "scdm" holds JSON: {"version", "config": ModelConfig, "palette": class table, "provenance": {...}}.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from . import config as configuration
+from .images import written_whole
+from .model import Model, ModelConfig
+from .networks import UNet
+from .palette import Palette
+
+HEADER = "scdm"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of itself."""
+
+    config: ModelConfig
+    palette: Palette
+    provenance: dict[str, Any]
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        content = {
+            "version": self.version,
+            "config": configuration.to_dict(self.config),
+            "palette": self.palette.to_dict(),
+            "provenance": self.provenance,
+        }
+        return json.dumps(content, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Header:
+        """ValueError says which part is missing, unknown or impossible."""
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"its header is not JSON: {error}") from error
+        if not isinstance(content, dict) or set(content) != {"version", "config", "palette", "provenance"}:
+            raise ValueError("its header must hold exactly version, config, palette and provenance")
+        if content["version"] != VERSION:
+            raise ValueError(f"its format version is {content['version']}, this program reads {VERSION}: update scdm")
+        if not isinstance(content["config"], dict) or not isinstance(content["provenance"], dict):
+            raise ValueError("config and provenance in its header must be mappings")
+        config = configuration.from_dict(ModelConfig, content["config"], "config.")
+        palette = Palette.from_dict(content["palette"])
+        if palette.num_classes != config.network.num_classes:
+            raise ValueError(f"its palette has {palette.num_classes} classes, its network {config.network.num_classes}")
+        return cls(config, palette, content["provenance"])
+
+
+def save(
+    path: str | Path, model: Model, weights: Mapping[str, Tensor] | None = None, dtype: torch.dtype | None = None
+) -> None:
+    """Writes the model, whole or not at all. `weights` replace the network's own (an average); `dtype` halves a file."""
+    header = Header(model.config, model.palette, model.provenance)
+    tensors = {
+        name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
+        for name, tensor in (weights or model.network.state_dict()).items()
+    }
+    with written_whole(path) as beside:
+        save_file(tensors, beside, metadata={HEADER: header.to_json()})
+
+
+def read_header(path: str | Path) -> Header:
+    """What the file says of itself, without its weights. ValueError names the file and what is wrong with it."""
+    with _opened(path) as file:
+        return _header(file, path)
+
+
+def load(path: str | Path, device: torch.device | str = "cpu", operations: Any = nn) -> Model:
+    """The model in a file, float32, ready to sample. ValueError names the file and what is wrong with it.
+
+    The header is checked against the tensors' shapes before any memory is taken for the network.
+    """
+    with _opened(path) as file:
+        header = _header(file, path)
+        with torch.device("meta"):
+            network = UNet(header.config.network, operations)
+        _check_shapes(path, network, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+        try:
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+    network.load_state_dict(weights, assign=True)
+    network.eval().requires_grad_(False)
+    return Model(header.config, header.palette, network, header.provenance).to(device)
+
+
+def _opened(path: str | Path) -> Any:
+    if not Path(path).is_file():
+        raise ValueError(f"there is no model file {path}")
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} is not a safetensors file, or is incomplete ({error}): download it again, or convert a .pt file "
+            "with 'scdm convert'"
+        ) from error
+
+
+def _header(file: Any, path: str | Path) -> Header:
+    text = (file.metadata() or {}).get(HEADER)
+    if text is None:
+        raise ValueError(f"{path} is a checkpoint of another program: it has no {HEADER!r} header ('scdm convert' may read it)")
+    try:
+        return Header.from_json(text)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} cannot be used: {error}") from error
+
+
+def _check_shapes(path: str | Path, network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ValueError(
+                f"{path} does not hold the network that its header describes: {name} is "
+                f"{found.get(name, 'absent')}, expected {expected.get(name, 'absent')}"
+            )

@@ -1,0 +1,163 @@
+"""Strict configuration: YAML or JSON data -> nested dataclasses, with every mistake named.
+
+Free of torch, so that a command line can check a file before it loads anything heavy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+import yaml
+
+T = TypeVar("T")
+
+
+def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
+    """The dataclass `cls` from a YAML file, changed by `overrides` such as "network.channels=64".
+
+    ValueError names the file and the setting that is wrong; an unknown key gets the nearest known name.
+    """
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} must hold settings (key: value), not {type(data).__name__}")
+    for override in overrides:
+        _override(data, override)
+    try:
+        return from_dict(cls, data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
+    """`data` as the dataclass `cls`, values coerced by annotation (PyYAML reads 2e-5 as a string)."""
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+    for key in data:
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(fields)}"
+            raise ValueError(f"unknown setting {where}{key}: {hint}")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in data and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"setting {where}{missing[0]} is missing")
+    return cls(**{key: _coerced(value, hints[key], where + key) for key, value in data.items()})
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The inverse of `from_dict`: nothing but dictionaries, lists, numbers, strings and None."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_dict(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip():
+        raise ValueError(f"an override looks like section.key=value, not {override!r}")
+    *sections, key = path.strip().split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise ValueError(f"{override!r}: {section} is a value, not a section")
+    data[key] = yaml.safe_load(text)
+
+
+def _coerced(value: Any, hint: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _coerced_union(value, arguments, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+        return value
+    if origin is tuple:
+        return _coerced_tuple(value, arguments, where)
+    if origin in (dict, Mapping) or hint is dict:
+        if not isinstance(value, Mapping):
+            raise _wrong(value, "a section", where)
+        key_hint, value_hint = arguments or (Any, Any)
+        return {_coerced(k, key_hint, where): _coerced(v, value_hint, f"{where}.{k}") for k, v in value.items()}
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise _wrong(value, "a section", where)
+        return from_dict(typing.cast(type, hint), value, where + ".")
+    return _coerced_scalar(value, hint, where)
+
+
+def _coerced_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
+    if value is None and type(None) in arguments:
+        return None
+    errors = []
+    for argument in arguments:
+        if argument is type(None):
+            continue
+        try:
+            return _coerced(value, argument, where)
+        except ValueError as error:
+            errors.append(str(error))
+    raise ValueError(errors[0])
+
+
+def _coerced_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _wrong(value, "a list", where)
+    if arguments[-1] is Ellipsis:
+        return tuple(_coerced(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(arguments):
+        raise ValueError(f"{where} must hold {len(arguments)} values, not {len(value)}")
+    return tuple(_coerced(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(value, arguments, strict=True)))
+
+
+def _coerced_scalar(value: Any, hint: Any, where: str) -> Any:
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise _wrong(value, "true or false", where)
+        return value
+    if hint is str:
+        if not isinstance(value, str):
+            raise _wrong(value, "text", where)
+        return value
+    if hint in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise _wrong(value, "a number", where)
+        try:
+            number = float(value)
+        except ValueError:
+            raise _wrong(value, "a number", where) from None
+        if hint is int:
+            if number != int(number):
+                raise _wrong(value, "a whole number", where)
+            return int(value) if isinstance(value, int) else int(number)
+        return int(value) if isinstance(value, int) else number
+    if not isinstance(value, hint):
+        raise _wrong(value, hint.__name__, where)
+    return value
+
+
+def _wrong(value: Any, wanted: str, where: str) -> ValueError:
+    return ValueError(f"{where} must be {wanted}, not {value!r}")

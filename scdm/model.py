@@ -1,0 +1,83 @@
+"""A model: a network, what its output means, and the classes it was taught."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from .denoiser import Denoiser
+from .label_diffusion import LabelDiffusion
+from .networks import UNet, UNetConfig
+from .palette import Palette
+from .schedules import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that defines a model but its weights.
+
+    size: (height, width) in pixels that it was trained at.
+    noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
+    label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
+    """
+
+    network: UNetConfig
+    size: tuple[int, int]
+    noise_schedule: Literal["linear", "cosine"] = "linear"
+    steps: int = 1000
+    prediction: Literal["eps", "v", "x0"] = "eps"
+    label_diffusion: Literal["none", "uniform", "classwise"] = "classwise"
+    class_rates: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.label_diffusion == "classwise") != (self.class_rates is not None):
+            raise ValueError("class-wise label diffusion, and only that, needs class rates")
+        if self.class_rates is not None and len(self.class_rates) != self.network.num_classes:
+            raise ValueError(
+                f"there are {len(self.class_rates)} class rates for {self.network.num_classes} classes: give one for each"
+            )
+        if not 1 <= self.steps <= 100_000:
+            raise ValueError(f"a process has 1 to 100000 steps, not {self.steps}")
+
+    def denoiser(self, network: nn.Module) -> Denoiser:
+        """What `network`, an instance of the configured one or a wrapper of it, means under this configuration."""
+        schedule = NoiseSchedule.named(self.noise_schedule, self.steps)
+        diffusion = None
+        if self.label_diffusion != "none":
+            diffusion = LabelDiffusion(self.class_rates, tuple(range(self.steps)))
+        return Denoiser(network, schedule, diffusion, self.prediction)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its meaning, its classes, and where it comes from (`provenance`: data, steps, licence, ...)."""
+
+    config: ModelConfig
+    palette: Palette
+    network: UNet
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def new(cls, config: ModelConfig, palette: Palette, operations: Any = nn, **provenance: Any) -> Model:
+        """An untrained model. ValueError if the palette has other classes than the network."""
+        if palette.num_classes != config.network.num_classes:
+            raise ValueError(
+                f"palette {palette.name} has {palette.num_classes} classes, the network {config.network.num_classes}"
+            )
+        return cls(config, palette, UNet(config.network, operations), provenance)
+
+    @property
+    def denoiser(self) -> Denoiser:
+        return self.config.denoiser(self.network)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def to(self, device: torch.device | str) -> Model:
+        """Moves the network (in place, as torch does) and lays its weights out for fast convolutions."""
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
