@@ -1,0 +1,139 @@
+"""The training loop, from the configuration to the released file, to be read from top to bottom."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from .. import checkpoint, datasets
+from ..label_diffusion import shipped_rates
+from ..labels import LabelMap
+from ..model import Model, ModelConfig
+from ..palette import Palette
+from .config import TrainConfig
+from .ema import EMA
+
+
+def train(config: TrainConfig) -> Path:
+    """Runs to `config.steps`, resuming what the run's folder already holds. Returns the released model's file."""
+    folder = Path(config.run)
+    accelerator = Accelerator(
+        mixed_precision=config.precision, project_config=ProjectConfiguration(project_dir=str(folder))
+    )
+    torch.manual_seed(config.seed)
+    model = new_model(config).to(accelerator.device)
+    if config.init:
+        model.network.load_state_dict(checkpoint.load(config.init).network.state_dict())
+    ema = EMA(model.network, config.ema)
+    optimizer = torch.optim.AdamW(
+        model.network.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay
+    )
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, config))
+    network, optimizer, scheduler = accelerator.prepare(model.network, optimizer, scheduler)
+    accelerator.register_for_checkpointing(ema)
+    denoiser = model.config.denoiser(network)
+    step = resume(accelerator, folder)
+
+    # The data set never ends and its items are independent, so a run simply takes the next ones in order.
+    data = datasets.build(
+        config.data.name, (config.steps - step) * config.batch, config.data.size, config.data.seed, step * config.batch
+    )
+    loader = accelerator.prepare(
+        DataLoader(data, config.batch // accelerator.num_processes, num_workers=config.data.workers, drop_last=True)
+    )
+    generator = torch.Generator(accelerator.device)
+    started, average = time.monotonic(), None
+    bar = tqdm(total=config.steps, initial=step, unit="step", disable=not accelerator.is_main_process)
+    for image, ids in loader:
+        generator.manual_seed((config.seed * 1_000_003 + step) * 1_009 + accelerator.process_index)
+        image = image.contiguous(memory_format=torch.channels_last)
+        labels = LabelMap(ids, model.config.network.num_classes)
+        labels = labels.blank(uniform(len(image), generator) < config.null_rate)
+        t = torch.randint(model.config.steps, (len(image),), generator=generator, device=image.device)
+        noise = torch.randn(image.shape, generator=generator, device=image.device)
+        u = uniform(ids.shape, generator)
+        loss = denoiser.loss(image, labels, t, noise, u).total.mean()
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        ema.update(accelerator.unwrap_model(network))
+        step += 1
+        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
+        bar.update()
+        bar.set_postfix(loss=f"{average:.4f}")
+        hours = (time.monotonic() - started) / 3600
+        last = step == config.steps or (config.hours is not None and hours >= config.hours)
+        if last or step % config.save_every == 0:
+            save(accelerator, folder, step, hours, config, model, ema)
+        if last:
+            break
+    return folder / "model.safetensors"
+
+
+def uniform(shape: int | torch.Size, generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def new_model(config: TrainConfig) -> Model:
+    palette = Palette.named(config.data.name)
+    size = config.data.size
+    rates = config.label_diffusion.rates
+    model_config = ModelConfig(
+        network=config.network,
+        size=(size, size) if isinstance(size, int) else size,
+        noise_schedule=config.noise_schedule,
+        prediction=config.prediction,
+        label_diffusion=config.label_diffusion.kind,
+        class_rates=shipped_rates(rates) if isinstance(rates, str) else rates,
+    )
+    return Model.new(model_config, palette)
+
+
+def learning_rate_factor(step: int, config: TrainConfig) -> float:
+    warm = min(1.0, (step + 1) / max(1, config.optimizer.warmup))
+    left = min(1.0, (config.steps - step) / max(1, config.optimizer.decay))
+    return warm * left
+
+
+def save(
+    accelerator: Accelerator, folder: Path, step: int, hours: float, config: TrainConfig, model: Model, ema: EMA
+) -> None:
+    """The state to resume from and the averaged model, each written beside and then renamed."""
+    fresh = folder / f"state-{step}.part"
+    accelerator.save_state(str(fresh))
+    if accelerator.is_main_process:
+        for old in folder.glob("state-*[0-9]"):
+            shutil.rmtree(old)
+        fresh.rename(folder / f"state-{step}")
+        provenance = {
+            "data": f"{config.data.name}, seed {config.data.seed}, {step * config.batch} images of {config.data.size}",
+            "steps": step,
+            "hours": round(hours, 2),
+            "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
+            "precision": config.precision,
+            "init": config.init,
+            "note": config.note,
+        }
+        checkpoint.save(folder / "model.safetensors", replace(model, provenance=provenance), ema.weights)
+    accelerator.wait_for_everyone()
+
+
+def resume(accelerator: Accelerator, folder: Path) -> int:
+    """Loads the newest whole state in the run's folder. Returns the step that it stopped at, 0 for a fresh run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = sorted(int(state.name.split("-")[1]) for state in folder.glob("state-*[0-9]"))
+    if not steps:
+        return 0
+    accelerator.load_state(str(folder / f"state-{steps[-1]}"))
+    return steps[-1]
