@@ -1,1 +1,43 @@
-"""Semantic image synthesis with stochastic conditional diffusion: from a painted layout to an image."""
+"""Semantic image synthesis with stochastic conditional diffusion: from a painted layout to an image.
+
+import scdm
+
+model = scdm.load("scenes64")
+labels = scdm.read_layout("layout.png", model.palette)
+images = scdm.generate(model, labels, scdm.GenerateOptions(steps=25, seed=7))  # (B, 3, H, W) in [-1, 1]
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .checkpoint import save as save
+    from .conversion import load as load
+    from .labels import LabelMap as LabelMap
+    from .model import Model as Model
+    from .model import ModelConfig as ModelConfig
+    from .palette import Palette as Palette
+    from .palette import read_layout as read_layout
+    from .pipeline import GenerateOptions as GenerateOptions
+    from .pipeline import generate as generate
+
+# Imported when first asked for: the command line's help, and hosts that only list their plug-ins, need none of torch.
+_HOMES = {
+    "LabelMap": "labels",
+    "Palette": "palette",
+    "read_layout": "palette",
+    "Model": "model",
+    "ModelConfig": "model",
+    "load": "conversion",
+    "save": "checkpoint",
+    "GenerateOptions": "pipeline",
+    "generate": "pipeline",
+}
+__all__ = list(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

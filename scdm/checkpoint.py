@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .model import Model, ModelConfig
 from .networks import UNet
 from .palette import Palette
 
+SUFFIX = ".safetensors"
 HEADER = "scdm"
 VERSION = 1
 
@@ -49,12 +51,14 @@ class Header:
         """ValueError says which part is missing, unknown or impossible."""
         try:
             content = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"its header is not JSON: {error}") from error
-        if not isinstance(content, dict) or set(content) != {"version", "config", "palette", "provenance"}:
+        if not isinstance(content, dict):
+            raise ValueError(f"its header must be a mapping, not {content!r}")
+        if content.get("version", VERSION) != VERSION:  # first: what else a later version holds is not known here
+            raise ValueError(f"its format version is {content['version']!r}, this program reads {VERSION}: update scdm")
+        if set(content) != {"version", "config", "palette", "provenance"}:
             raise ValueError("its header must hold exactly version, config, palette and provenance")
-        if content["version"] != VERSION:
-            raise ValueError(f"its format version is {content['version']}, this program reads {VERSION}: update scdm")
         if not isinstance(content["config"], dict) or not isinstance(content["provenance"], dict):
             raise ValueError("config and provenance in its header must be mappings")
         config = configuration.from_dict(ModelConfig, content["config"], "config.")
@@ -74,7 +78,10 @@ def save(
         for name, tensor in (weights or model.network.state_dict()).items()
     }
     with written_whole(path) as beside:
+        beside.touch()
+        usual_mode = beside.stat().st_mode  # safetensors makes files that only their owner may read
         save_file(tensors, beside, metadata={HEADER: header.to_json()})
+        beside.chmod(usual_mode)
 
 
 def read_header(path: str | Path) -> Header:
@@ -92,7 +99,9 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
         header = _header(file, path)
         with torch.device("meta"):
             network = UNet(header.config.network, operations)
-        _check_shapes(path, network, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if differences := shape_differences(network, found):
+            raise ValueError(f"{path} does not hold the network that its header describes: {differences}")
         try:
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
@@ -100,6 +109,45 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
     network.load_state_dict(weights, assign=True)
     network.eval().requires_grad_(False)
     return Model(header.config, header.palette, network, header.provenance).to(device)
+
+
+def is_model(path: str | Path) -> bool:
+    """Whether this is a model file, whatever its header says; False for checkpoints of other programs and any other file."""
+    try:
+        with _opened(path) as file:
+            return HEADER in (file.metadata() or {})
+    except ValueError:
+        return False
+
+
+def embedded_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(file.name[: -len(SUFFIX)] for file in _assets().iterdir() if file.name.endswith(SUFFIX))
+
+
+def load_named(name: str, device: torch.device | str = "cpu", operations: Any = nn) -> Model:
+    """An embedded model by its name, or a model file by its path. ValueError lists the names where neither exists."""
+    if name in embedded_models():
+        with resources.as_file(_assets() / f"{name}{SUFFIX}") as path:
+            return load(path, device, operations)
+    if not Path(name).is_file():
+        known = ", ".join(embedded_models()) or "none"
+        raise ValueError(f"there is no model {name!r}: give a file, or the name of an embedded model ({known})")
+    return load(name, device, operations)
+
+
+def shape_differences(network: nn.Module, found: Mapping[str, tuple[int, ...]], most: int = 3) -> str:
+    """What keeps tensors of the shapes `found` from being the network's weights, the first few in words; "" if nothing."""
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    wrong = [
+        name for name in (*expected, *sorted(found.keys() - expected.keys())) if expected.get(name) != found.get(name)
+    ]
+    told = [f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'none')}" for name in wrong[:most]]
+    return "; ".join(told) + (f"; and {len(wrong) - most} more" if len(wrong) > most else "")
+
+
+def _assets() -> Any:
+    return resources.files(__package__) / "assets"
 
 
 def _opened(path: str | Path) -> Any:
@@ -117,18 +165,10 @@ def _opened(path: str | Path) -> Any:
 def _header(file: Any, path: str | Path) -> Header:
     text = (file.metadata() or {}).get(HEADER)
     if text is None:
-        raise ValueError(f"{path} is a checkpoint of another program: it has no {HEADER!r} header ('scdm convert' may read it)")
+        raise ValueError(
+            f"{path} is a checkpoint of another program: it has no {HEADER!r} header ('scdm convert' may read it)"
+        )
     try:
         return Header.from_json(text)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from error
-
-
-def _check_shapes(path: str | Path, network: nn.Module, found: Mapping[str, tuple[int, ...]]) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise ValueError(
-                f"{path} does not hold the network that its header describes: {name} is "
-                f"{found.get(name, 'absent')}, expected {expected.get(name, 'absent')}"
-            )

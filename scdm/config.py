@@ -82,7 +82,10 @@ def _override(data: dict[str, Any], override: str) -> None:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
             raise ValueError(f"{override!r}: {section} is a value, not a section")
-    data[key] = yaml.safe_load(text)
+    try:
+        data[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{override!r}: the value is not valid YAML ({error})") from error
 
 
 def _coerced(value: Any, hint: Any, where: str) -> Any:
@@ -120,7 +123,7 @@ def _coerced_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
             return _coerced(value, argument, where)
         except ValueError as error:
             errors.append(str(error))
-    raise ValueError(errors[0])
+    raise ValueError(", or ".join(errors))
 
 
 def _coerced_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> tuple[Any, ...]:
@@ -130,7 +133,9 @@ def _coerced_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> tuple[
         return tuple(_coerced(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(arguments):
         raise ValueError(f"{where} must hold {len(arguments)} values, not {len(value)}")
-    return tuple(_coerced(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(value, arguments, strict=True)))
+    return tuple(
+        _coerced(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(value, arguments, strict=True))
+    )
 
 
 def _coerced_scalar(value: Any, hint: Any, where: str) -> Any:
@@ -147,13 +152,13 @@ def _coerced_scalar(value: Any, hint: Any, where: str) -> Any:
             raise _wrong(value, "a number", where)
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise _wrong(value, "a number", where) from None
-        if hint is int:
-            if number != int(number):
-                raise _wrong(value, "a whole number", where)
-            return int(value) if isinstance(value, int) else int(number)
-        return int(value) if isinstance(value, int) else number
+        if hint is int and not number.is_integer():
+            raise _wrong(value, "a whole number", where)
+        if isinstance(value, int):
+            return value
+        return int(number) if hint is int else number
     if not isinstance(value, hint):
         raise _wrong(value, hint.__name__, where)
     return value

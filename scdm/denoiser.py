@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -27,6 +28,10 @@ class Prediction(NamedTuple):
 
     x0: Tensor
     variance: Tensor | None = None
+
+
+# Everything that sampling asks of a model: x (B, 3, H, W) at the original steps t (B,) -> Prediction.
+Denoise = Callable[[Tensor, Tensor], Prediction]
 
 
 class LossTerms(NamedTuple):
@@ -118,7 +123,9 @@ class Denoiser:
         if self.prediction == "x0":
             return image
         a = self.schedule.alphas_cumprod
-        return self.schedule.at(np.sqrt(a), index, image) * noise - self.schedule.at(np.sqrt(1 - a), index, image) * image
+        return (
+            self.schedule.at(np.sqrt(a), index, image) * noise - self.schedule.at(np.sqrt(1 - a), index, image) * image
+        )
 
     def _variational_bound(self, output: Tensor, image: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """(B,) bits: how far the model's step is from the true posterior; at the first step, the image's likelihood."""

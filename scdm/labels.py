@@ -83,7 +83,9 @@ class LabelMap:
         if self.batch == batch:
             return self
         if self.batch != 1:
-            raise ValueError(f"{self.batch} layouts cannot serve {batch} images: give one layout, or one for each image")
+            raise ValueError(
+                f"{self.batch} layouts cannot serve {batch} images: give one layout, or one for each image"
+            )
         edges = None if self.edges is None else self.edges.expand(batch, -1, -1, -1)
         return replace(self, ids=self.ids.expand(batch, -1, -1), edges=edges)
 
@@ -119,7 +121,9 @@ class LabelMap:
     def from_one_hot(cls, y: Tensor, num_classes: int) -> LabelMap:
         """The inverse of `one_hot`: all-zero class channels become MASK, a further channel becomes the borders."""
         if y.shape[1] not in (num_classes, num_classes + 1):
-            raise ValueError(f"one-hot condition has {y.shape[1]} channels; {num_classes} classes need that many, or one more")
+            raise ValueError(
+                f"one-hot condition has {y.shape[1]} channels; {num_classes} classes need that many, or one more"
+            )
         value, ids = y[:, :num_classes].max(dim=1)
         ids = ids.masked_fill(value == 0, num_classes)
         return cls(ids, num_classes, y[:, num_classes:] > 0 if y.shape[1] > num_classes else None)

@@ -10,9 +10,12 @@ from torch import nn
 
 from .denoiser import Denoiser
 from .label_diffusion import LabelDiffusion
+from .labels import LabelMap
 from .networks import UNet, UNetConfig
 from .palette import Palette
 from .schedules import NoiseSchedule
+
+MOST_PIXELS = 8192  # along a side
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class ModelConfig:
     size: (height, width) in pixels that it was trained at.
     noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
     label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
+    distilled_steps: None, or the number of steps N that the model was distilled to. It is then visited at
+        0, s, 2s, ..., steps - s with s = steps / N (respacing "ddimN"), and its x0 is not clipped.
     """
 
     network: UNetConfig
@@ -31,6 +36,7 @@ class ModelConfig:
     prediction: Literal["eps", "v", "x0"] = "eps"
     label_diffusion: Literal["none", "uniform", "classwise"] = "classwise"
     class_rates: tuple[float, ...] | None = None
+    distilled_steps: int | None = None
 
     def __post_init__(self) -> None:
         if (self.label_diffusion == "classwise") != (self.class_rates is not None):
@@ -41,6 +47,16 @@ class ModelConfig:
             )
         if not 1 <= self.steps <= 100_000:
             raise ValueError(f"a process has 1 to 100000 steps, not {self.steps}")
+        if self.distilled_steps is not None and (self.distilled_steps < 1 or self.steps % self.distilled_steps):
+            raise ValueError(
+                f"a process of {self.steps} steps cannot be distilled to {self.distilled_steps} equal strides"
+            )
+        if not all(0 < side <= MOST_PIXELS and side % self.network.stride == 0 for side in self.size):
+            raise ValueError(
+                f"the sides of a model's images are multiples of {self.network.stride}, at most {MOST_PIXELS}, "
+                f"not {self.size[0]}x{self.size[1]}"
+            )
+        LabelDiffusion(self.class_rates)  # objects to rates that are no rates
 
     def denoiser(self, network: nn.Module) -> Denoiser:
         """What `network`, an instance of the configured one or a wrapper of it, means under this configuration."""
@@ -68,6 +84,14 @@ class Model:
                 f"palette {palette.name} has {palette.num_classes} classes, the network {config.network.num_classes}"
             )
         return cls(config, palette, UNet(config.network, operations), provenance)
+
+    def check_classes(self, labels: LabelMap) -> None:
+        """ValueError if the layout has other classes than the model."""
+        if labels.num_classes != self.palette.num_classes:
+            raise ValueError(
+                f"the layout has {labels.num_classes} classes, the model expects {self.palette.num_classes} "
+                f"({self.palette.name}): read the layout with the model's palette"
+            )
 
     @property
     def denoiser(self) -> Denoiser:

@@ -88,6 +88,10 @@ class NoiseSchedule:
         alphas_cumprod = self.alphas_cumprod[kept]
         return NoiseSchedule(1 - alphas_cumprod / np.append(1.0, alphas_cumprod[:-1]), self.timesteps[kept])
 
+    def first(self, count: int) -> NoiseSchedule:
+        """The process that starts `count` steps from the clean image."""
+        return NoiseSchedule(self.betas[:count], self.timesteps[:count])
+
     def at(self, table: np.ndarray, index: Tensor, like: Tensor) -> Tensor:
         """`table` at the (B,) positions `index`, as (B, 1, ..., 1) of `like`'s rank, type and device."""
         values = torch.from_numpy(table).to(like.device)[index].to(like.dtype)
@@ -119,9 +123,7 @@ class NoiseSchedule:
 
     def posterior_mean(self, x0: Tensor, x: Tensor, index: Tensor) -> Tensor:
         """Mean of q(x_{t-1} | x_t, x_0)."""
-        return (
-            self.at(self.posterior_mean_coef_x0, index, x) * x0 + self.at(self.posterior_mean_coef_xt, index, x) * x
-        )
+        return self.at(self.posterior_mean_coef_x0, index, x) * x0 + self.at(self.posterior_mean_coef_xt, index, x) * x
 
     def learned_log_variance(self, fraction: Tensor, index: Tensor) -> Tensor:
         """Log variance between the posterior's (fraction -1) and beta's (fraction 1) (Nichol & Dhariwal 2021, eq. 15)."""

@@ -10,7 +10,9 @@ from .scenes import Scenes
 NAMES = ("scenes",)
 
 
-def build(name: str, length: int, size: int | tuple[int, int], seed: int, offset: int = 0) -> Dataset[tuple[Tensor, Tensor]]:
+def build(
+    name: str, length: int, size: int | tuple[int, int], seed: int, offset: int = 0
+) -> Dataset[tuple[Tensor, Tensor]]:
     """`length` items of the data set `name`, from item `offset` on. ValueError for an unknown name."""
     if name == "scenes":
         return Scenes(length, seed, size, offset)

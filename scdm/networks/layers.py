@@ -108,7 +108,7 @@ class ResidualBlock(nn.Module):
             *self._norm(out_channels, operations),
             nn.SiLU(),
             nn.Dropout(dropout),
-            _zeroed(operations.Conv2d(out_channels, out_channels, 3, padding=1)),
+            zeroed(operations.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         same = channels == out_channels
         self.skip_connection = nn.Identity() if same else operations.Conv2d(channels, out_channels, 1)
@@ -176,7 +176,7 @@ class Attention(nn.Module):
         self.heads, self.qkv_order = heads, qkv_order
         self.norm = operations.GroupNorm(GROUPS, channels, eps=EPSILON)
         self.qkv = operations.Conv1d(channels, 3 * channels, 1)
-        self.proj_out = _zeroed(operations.Conv1d(channels, channels, 1))
+        self.proj_out = zeroed(operations.Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.qkv(self.norm(x).flatten(2))  # (B, 3C, H*W), pixels row by row
@@ -238,7 +238,7 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     return F.pad(embedding, (0, dim % 2))
 
 
-def _zeroed(layer: nn.Module) -> nn.Module:
+def zeroed(layer: nn.Module) -> nn.Module:
     """The residual branches start at zero, so an untrained block is the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

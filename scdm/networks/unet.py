@@ -20,7 +20,13 @@ from .layers import (
     ResidualBlock,
     Upsample,
     timestep_embedding,
+    zeroed,
 )
+
+# Far beyond any model, near enough that the header of a file cannot ask for a network that would fill the memory
+# before it is compared with the file's tensors.
+MOST = {"num_classes": 65534, "channels": 8192, "res_blocks": 8, "heads": 1024, "hidden": 8192}
+MOST_LEVELS, MOST_WIDTH = 8, 16384
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,30 @@ class UNetConfig:
     learn_sigma: bool = True
 
     def __post_init__(self) -> None:
-        if self.num_classes < 1 or self.res_blocks < 1 or not self.channel_mult or self.hidden < 1:
-            raise ValueError("a network needs at least one class, one level, one residual block and one hidden channel")
-        for width in self.widths:
-            if width < GROUPS or width % GROUPS:
-                raise ValueError(f"a level's width must be a multiple of {GROUPS}, the number of norm groups; got {width}")
+        for name, most in MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"a network's {name} must be from 1 to {most}, not {getattr(self, name)}")
+        mult = self.channel_mult
+        if not 1 <= len(mult) <= MOST_LEVELS or not all(0 < factor < MOST_WIDTH for factor in mult):
+            raise ValueError(
+                f"channel_mult must hold 1 to {MOST_LEVELS} positive factors, one for each level, not {mult}"
+            )
+        for level, width in enumerate(self.widths):
+            if not GROUPS <= width <= MOST_WIDTH or width % GROUPS:
+                raise ValueError(
+                    f"a level's width must be a multiple of {GROUPS}, the number of norm groups, "
+                    f"and at most {MOST_WIDTH}; got {width}"
+                )
+            attends = 2**level in self.attention or level + 1 == len(self.widths)  # the middle block always does
+            if attends and self.head_channels is not None and (self.head_channels < 1 or width % self.head_channels):
+                raise ValueError(
+                    f"attention heads of {self.head_channels} channels do not fill a level of {width}: "
+                    "choose head_channels that divides it"
+                )
+        if self.heads_up is not None and self.heads_up < 1:
+            raise ValueError(
+                f"a network's heads_up must be at least 1, or None for as many as heads, not {self.heads_up}"
+            )
         if self.qkv_order not in ("head_major", "qkv_major"):
             raise ValueError(f"qkv_order must be 'head_major' or 'qkv_major', not {self.qkv_order!r}")
 
@@ -109,10 +134,8 @@ class UNet(nn.Module):
         self.out = nn.Sequential(
             operations.GroupNorm(GROUPS, config.widths[0], eps=EPSILON),
             nn.SiLU(),
-            operations.Conv2d(config.widths[0], config.out_channels, 3, padding=1),
+            zeroed(operations.Conv2d(config.widths[0], config.out_channels, 3, padding=1)),
         )
-        nn.init.zeros_(self.out[2].weight)
-        nn.init.zeros_(self.out[2].bias)
 
     def forward(self, x: Tensor, t: Tensor, labels: LabelMap | None) -> Tensor:
         """x (B, 3, H, W), t (B,) original steps, labels at any resolution or None -> (B, 3 or 6, H, W)."""

@@ -1,0 +1,92 @@
+"""From a model and a layout to a `Denoise`, and what may be done to its prediction of the clean image.
+
+Each function takes a `Denoise` and returns one. The published order is guided, extrapolated, then thresholded or clipped,
+then colour_matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoise, Denoiser, Prediction
+from .labels import LabelMap
+from .networks import UNet
+from .noise import LabelNoise
+
+
+def guided(denoiser: Denoiser, labels: LabelMap, scale: float = 1.0, label_noise: LabelNoise | None = None) -> Denoise:
+    """Classifier-free guidance: null + scale * (conditional - null), the null being the all-MASK layout.
+
+    At a scale of 1 or below there is no guidance and only one network call, as published. The variance is the conditional
+    branch's. Both branches share the encoder, which never sees a layout. `label_noise` is needed with label diffusion.
+    """
+    network = cast(UNet, denoiser.network)
+
+    def denoise(x: Tensor, t: Tensor) -> Prediction:
+        u = label_noise(t, labels.ids.shape) if denoiser.label_diffusion and label_noise else None
+        features = network.encode(x, t)
+        output = network.decode(features, denoiser.diffused(labels, t, u)).to(x.dtype)
+        if scale > 1:
+            null = network.decode(features, None)[:, :3].to(x.dtype)
+            output = torch.cat([null + scale * (output[:, :3] - null), output[:, 3:]], dim=1)
+        return denoiser.interpret(output, x, t)
+
+    return denoise
+
+
+def extrapolated(denoise: Denoise, weight: float) -> Denoise:
+    """x0 + weight * (x0 - x0 of the step before): hurries along the way that the prediction is going.
+
+    Remembers one trajectory's last prediction: make a new one for every trajectory.
+    """
+    previous: list[Tensor] = []
+
+    def extrapolate(x0: Tensor) -> Tensor:
+        if previous:
+            x0 = x0 + weight * (x0 - previous.pop())
+        previous.append(x0)
+        return x0
+
+    return _changing_x0(denoise, extrapolate)
+
+
+def clipped(denoise: Denoise) -> Denoise:
+    """x0 kept within the range of images, [-1, 1]."""
+    return _changing_x0(denoise, lambda x0: x0.clamp(-1, 1))
+
+
+def thresholded(denoise: Denoise, quantile: float) -> Denoise:
+    """Dynamic thresholding of x0 (Saharia et al. 2022), see `dynamic_threshold`."""
+    return _changing_x0(denoise, lambda x0: dynamic_threshold(x0, quantile))
+
+
+def colour_matched(denoise: Denoise, mean: Tensor, std: Tensor) -> Denoise:
+    """x0 with the colour statistics `mean` and `std` (3,), see `match_colours`."""
+    return _changing_x0(denoise, lambda x0: match_colours(x0, mean, std))
+
+
+def dynamic_threshold(x0: Tensor, quantile: float) -> Tensor:
+    """Each image clamped to its own quantile s of |x0| (at least 1), then divided by s."""
+    magnitudes = x0.abs().flatten(1)
+    s = torch.stack([torch.quantile(sample, quantile) for sample in magnitudes]).clamp(min=1)
+    s = s[:, None, None, None]
+    return torch.minimum(torch.maximum(x0, -s), s) / s
+
+
+def match_colours(x0: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Each channel of each image moved and scaled to the given mean and standard deviation over space."""
+    own_std, own_mean = torch.std_mean(x0, dim=(2, 3), keepdim=True)
+    mean, std = (v.to(x0).view(1, -1, 1, 1) for v in (mean, std))
+    return (x0 - own_mean) / own_std * std + mean
+
+
+def _changing_x0(denoise: Denoise, change: Callable[[Tensor], Tensor]) -> Denoise:
+    def changed(x: Tensor, t: Tensor) -> Prediction:
+        prediction = denoise(x, t)
+        return prediction._replace(x0=change(prediction.x0))
+
+    return changed

@@ -1,0 +1,43 @@
+"""Repainting part of an image: what the mask leaves alone is known, and the sampler is told so at every step."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .denoiser import Denoise, Prediction
+
+
+def inpainting(denoise: Denoise, image: Tensor, mask: Tensor) -> Denoise:
+    """x0 from the model where `mask` (B, 1, H, W) is 1, from `image` (B, 3, H, W) where it is 0, mixed in between.
+
+    A sampler that believes this x0 keeps the known part exactly on its way from noise to `image`: no second trajectory
+    is needed.
+    """
+
+    def denoise_within(x: Tensor, t: Tensor) -> Prediction:
+        prediction = denoise(x, t)
+        return prediction._replace(x0=torch.lerp(image, prediction.x0, mask))
+
+    return denoise_within
+
+
+def feathered(mask: Tensor, radius: float) -> Tensor:
+    """A mask (B, 1, H, W) that falls off inside its border over `radius` pixels. What was 0 stays 0."""
+    if radius <= 0:
+        return mask
+    return torch.stack([torch.from_numpy(_ramp(sample.numpy(), radius)) for sample in mask[:, 0].cpu()])[:, None].to(
+        mask
+    )
+
+
+def _ramp(mask: np.ndarray, radius: float) -> np.ndarray:
+    distance = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return mask * np.clip(distance / (radius + 1), 0, 1)
+
+
+def paste(generated: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """`generated` over `image` by `mask`; where the mask is 0 the image's own values, to the bit."""
+    return torch.where(mask > 0, torch.lerp(image, generated, mask), image)

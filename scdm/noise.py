@@ -1,0 +1,62 @@
+"""Randomness with an owner: every image of a batch draws from its own seed, so no neighbour can change it.
+
+Draws are made on the CPU and moved, so that a seed means the same image on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Noise = Callable[[Tensor], Tensor]  # like (B, 3, H, W) -> standard normal draws of its shape, new ones at every call
+LabelNoise = Callable[[Tensor, torch.Size], Tensor]  # t (B,), shape (B, H, W) -> uniform draws of that shape
+
+_IMAGE, _LABELS = 0, 1  # streams of one seed
+
+
+def image_noise(seeds: Sequence[int]) -> Noise:
+    """One stream for each image of the batch, drawn from in turn."""
+    generators = [_generator(seed, _IMAGE) for seed in seeds]
+
+    def draw(like: Tensor) -> Tensor:
+        draws = [torch.randn(like.shape[1:], generator=generator) for generator in generators]
+        return torch.stack(draws).to(like)
+
+    return draw
+
+
+def fresh_label_noise(seeds: Sequence[int]) -> LabelNoise:
+    """New draws at every step, as in the paper. A function of (seed, t): the order of visits does not matter."""
+
+    def draw(t: Tensor, shape: torch.Size) -> Tensor:
+        steps = t.tolist()
+        draws = [
+            torch.rand(shape[1:], generator=_generator(seed, _LABELS, step))
+            for seed, step in zip(seeds, steps, strict=True)
+        ]
+        return torch.stack(draws).to(t.device)
+
+    return draw
+
+
+def coupled_label_noise(seeds: Sequence[int]) -> LabelNoise:
+    """The same draws at every step: as the noise falls, pixels of the layout come back and stay."""
+
+    def draw(t: Tensor, shape: torch.Size) -> Tensor:
+        return torch.stack([torch.rand(shape[1:], generator=_generator(seed, _LABELS)) for seed in seeds]).to(t.device)
+
+    return draw
+
+
+LABEL_NOISE: dict[str, Callable[[Sequence[int]], LabelNoise]] = {
+    "fresh": fresh_label_noise,
+    "coupled": coupled_label_noise,
+}
+
+
+def _generator(*key: int) -> torch.Generator:
+    low, high = np.random.SeedSequence(key).generate_state(2).tolist()
+    return torch.Generator().manual_seed(high << 31 ^ low)

@@ -1,0 +1,227 @@
+"""From a layout to images: the one composition that the command line, the nodes and evaluation use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .denoiser import Denoise, Denoiser
+from .guidance import clipped, colour_matched, extrapolated, guided, thresholded
+from .inpainting import feathered, inpainting, paste
+from .labels import LabelMap, instance_borders
+from .model import Model
+from .noise import LABEL_NOISE, Noise, image_noise
+from .samplers import SAMPLERS, Step
+from .schedules import NoiseSchedule
+
+SINGLE_STEP = ("ddpm", "ddim")  # samplers that can take a step again
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """How an image is made from a layout.
+
+    steps: a count (25), "ddim25", or counts for equal sections of the process ("10,15").
+    sampler: a key of `samplers.SAMPLERS`.
+    guidance: scale of classifier-free guidance; 1 is none.
+    seed: image i of a batch has the seed `seed` + i, and is the same in any batch.
+    label_noise: "fresh" draws at every step as in the paper, or "coupled": one draw for the whole way.
+    dynamic_threshold: quantile such as 0.95, or None to clip to [-1, 1]; `clip` False does neither.
+    extrapolation: weight, 0 is none.
+    mean, std: colour statistics (3 values each in [-1, 1] units) to hold the prediction to, or None.
+    eta: share of fresh noise in "ddim", 0 to 1.
+    strength: with an image, how much of the way is walked: 1 from pure noise, 0.3 changes little.
+    repeats: times that each step is taken, to harmonise an inpainted seam ("ddpm" and "ddim").
+    feather: pixels over which the inpainted part fades in, inside the mask.
+    precision: "float32", or "bfloat16" where the hardware is fast at it.
+    """
+
+    steps: str | int = 25
+    sampler: str = "ddpm"
+    guidance: float = 1.5
+    seed: int = 0
+    label_noise: str = "fresh"
+    dynamic_threshold: float | None = None
+    extrapolation: float = 0.0
+    clip: bool = True
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    eta: float = 0.0
+    strength: float = 1.0
+    repeats: int = 1
+    feather: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        _require(self.sampler in SAMPLERS, f"no sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}")
+        _require(
+            self.label_noise in LABEL_NOISE, f"label noise is {' or '.join(LABEL_NOISE)}, not {self.label_noise!r}"
+        )
+        _require(not isinstance(self.steps, int) or self.steps >= 1, f"steps must be at least 1, not {self.steps}")
+        _require(0 <= self.guidance <= 100, f"guidance is a scale from 0 to 100, not {self.guidance}")
+        _require(0 <= self.seed < 2**64, f"a seed is a whole number from 0 to 2^64 - 1, not {self.seed}")
+        quantile = self.dynamic_threshold
+        _require(quantile is None or 0 < quantile <= 1, f"a dynamic threshold is a quantile in (0, 1], not {quantile}")
+        _require(0 <= self.extrapolation <= 10, f"extrapolation is a weight from 0 to 10, not {self.extrapolation}")
+        _require((self.mean is None) == (self.std is None), "colour statistics need both mean and std")
+        _require(0 <= self.eta <= 1, f"eta is a share from 0 to 1, not {self.eta}")
+        _require(0 < self.strength <= 1, f"strength is a share in (0, 1], not {self.strength}")
+        _require(1 <= self.repeats <= 100, f"repeats is a number from 1 to 100, not {self.repeats}")
+        single = self.repeats == 1 or self.sampler in SINGLE_STEP
+        _require(single, f"only {' and '.join(SINGLE_STEP)} can repeat steps, {self.sampler} cannot")
+        _require(self.feather >= 0, f"feather is a number of pixels, not {self.feather}")
+        _require(self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, not {self.precision!r}")
+
+
+def generate(
+    model: Model,
+    labels: LabelMap,
+    options: GenerateOptions | None = None,
+    *,
+    image: Tensor | None = None,
+    mask: Tensor | None = None,
+    on_step: Callable[[Step, int], None] | None = None,
+) -> Tensor:
+    """Images (B, 3, H, W) in [-1, 1] that follow `labels` (B, H, W), of the layout's own size.
+
+    image: (1 or B, 3, H, W) in [-1, 1] to start from (`strength`) and, with a mask, to keep.
+    mask: (1 or B, 1, H, W) in [0, 1]; 1 is repainted, and where it is 0 the result is `image`, to the bit.
+    on_step: called after every step with the step and their number; an exception from it stops the work.
+    ValueError for sizes that do not fit each other or classes that are not the model's.
+    """
+    options = options or GenerateOptions()
+    model.check_classes(labels)
+    batch, size = labels.batch, (labels.height, labels.width)
+    image, mask = _checked_source(image, mask, batch, size)
+    schedule, denoiser = _process(model, options, partial=image is not None)
+    device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
+    with torch.inference_mode(), _precision(device, options):
+        canvas = _Canvas(size, model.config.network.stride)
+        layout = canvas.padded_labels(_with_borders(labels.to(device), model))
+        noise = image_noise(seeds)
+        x = noise(torch.empty(batch, 3, *canvas.padded_size, device=device))
+        if image is not None:
+            image = canvas.padded(image.to(device))
+            last = torch.full((batch,), len(schedule) - 1, device=device)
+            x = schedule.add_noise(image, last, x) if options.strength < 1 else x
+        if mask is not None:
+            mask = canvas.padded(feathered(mask, options.feather).to(device))
+        denoise = _denoise(denoiser, layout, options, seeds, image, mask)
+        for step in _steps(denoise, x, schedule, noise, options):
+            x = step.x
+            if on_step is not None:
+                on_step(step._replace(x=canvas.cropped(step.x), x0=canvas.cropped(step.x0)), len(schedule))
+        if image is not None and mask is not None:
+            x = paste(x, image, mask)
+        return canvas.cropped(x).clamp(-1, 1).float().cpu()
+
+
+def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[NoiseSchedule, Denoiser]:
+    """The steps to walk, and the model that knows them. Of a partial walk only the last, least noisy part."""
+    denoiser = model.denoiser.respaced(options.steps)
+    schedule = denoiser.schedule
+    if partial and options.strength < 1:
+        schedule = schedule.first(max(1, round(options.strength * len(schedule))))
+    return schedule, denoiser
+
+
+def _denoise(
+    denoiser: Denoiser,
+    labels: LabelMap,
+    options: GenerateOptions,
+    seeds: list[int],
+    image: Tensor | None,
+    mask: Tensor | None,
+) -> Denoise:
+    denoise = guided(denoiser, labels, options.guidance, LABEL_NOISE[options.label_noise](seeds))
+    if options.extrapolation:
+        denoise = extrapolated(denoise, options.extrapolation)
+    if options.clip:
+        quantile = options.dynamic_threshold
+        denoise = clipped(denoise) if quantile is None else thresholded(denoise, quantile)
+    if options.mean is not None and options.std is not None:
+        denoise = colour_matched(denoise, torch.tensor(options.mean), torch.tensor(options.std))
+    if image is not None and mask is not None:
+        denoise = inpainting(denoise, image, mask)
+    return denoise
+
+
+def _steps(
+    denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise, options: GenerateOptions
+) -> Iterator[Step]:
+    own: dict[str, Any] = {"repeats": options.repeats} if options.sampler in SINGLE_STEP else {}
+    if options.sampler == "ddim":
+        own["eta"] = options.eta
+    return SAMPLERS[options.sampler](denoise, x, schedule, noise, **own)
+
+
+def _checked_source(
+    image: Tensor | None, mask: Tensor | None, batch: int, size: tuple[int, int]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Image and mask fit the layout, and the mask chooses a part."""
+    _require(mask is None or image is not None, "a mask says which part of an image to repaint: give the image too")
+    for name, given, channels in (("image", image, 3), ("mask", mask, 1)):
+        if given is None:
+            continue
+        shape = tuple(given.shape)
+        fits = len(shape) == 4 and shape[0] in (1, batch) and shape[1] == channels and shape[2:] == size
+        _require(
+            fits,
+            f"the {name} is {shape[-1]}x{shape[-2]} ({shape}), the layout {size[1]}x{size[0]}: they must have the same "
+            f"size, and the {name} the shape (1 or {batch}, {channels}, height, width)",
+        )
+    if mask is not None:
+        _require(bool((mask > 0).any()), "the mask is empty, so there is nothing to repaint: paint the part to change")
+        _require(
+            bool((mask < 1).any()),
+            "the mask covers the whole image, so nothing is kept: leave the mask and the image out",
+        )
+    expand = lambda given: None if given is None else given.float().expand(batch, -1, -1, -1)  # noqa: E731
+    return expand(image), expand(mask)
+
+
+def _with_borders(labels: LabelMap, model: Model) -> LabelMap:
+    """The borders that the model reads: those that came with the layout, else those between its classes."""
+    if not model.config.network.edges:
+        return replace(labels, edges=None)
+    return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
+
+
+@contextmanager
+def _precision(device: torch.device, options: GenerateOptions) -> Iterator[None]:
+    with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+        yield
+
+
+class _Canvas:
+    """Grows everything to the next size that the network's strides allow, and crops the result back."""
+
+    def __init__(self, size: tuple[int, int], stride: int):
+        self.size = size
+        # Two strides at least: the deepest level's norm needs more than one pixel.
+        self.padded_size = (max(2, -(-size[0] // stride)) * stride, max(2, -(-size[1] // stride)) * stride)
+
+    def padded(self, pixels: Tensor) -> Tensor:
+        bottom, right = self.padded_size[0] - self.size[0], self.padded_size[1] - self.size[1]
+        return F.pad(pixels, (0, right, 0, bottom), mode="replicate") if bottom or right else pixels
+
+    def padded_labels(self, labels: LabelMap) -> LabelMap:
+        if self.padded_size == self.size:
+            return labels
+        ids = self.padded(labels.ids[:, None].double())[:, 0].long()
+        edges = None if labels.edges is None else self.padded(labels.edges.float()).bool()
+        return replace(labels, ids=ids, edges=edges)
+
+    def cropped(self, pixels: Tensor) -> Tensor:
+        return pixels[:, :, : self.size[0], : self.size[1]]
+
+
+def _require(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise ValueError(sentence)

@@ -1,0 +1,205 @@
+"""Samplers: from noise to an image, one step at a time.
+
+All have one signature, `sampler(denoise, x, schedule, noise, **own options) -> Iterator[Step]`. `schedule` is the process
+to walk down (respaced to the steps wanted); x is drawn from its last step; `noise(like)` gives standard normal draws. They
+read nothing of a prediction but x0, and the ancestral sampler its variance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .denoiser import Denoise, Prediction
+from .noise import Noise
+from .schedules import NoiseSchedule
+
+
+class Step(NamedTuple):
+    """The state after a step: number `done` of the walk (from 1), which left the original step `t`."""
+
+    done: int
+    t: int
+    x: Tensor
+    x0: Tensor
+
+
+def ddpm(
+    denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise, *, variance: str = "learned", repeats: int = 1
+) -> Iterator[Step]:
+    """Ancestral sampling (Ho et al. 2020, algorithm 2).
+
+    variance: "learned" between the bounds (Nichol & Dhariwal 2021), "fixed_large" (beta) or "fixed_small" (posterior);
+    a network that has not learned it is sampled with "fixed_large". `repeats`: see `_walk`.
+    """
+
+    def advance(prediction: Prediction, x: Tensor, index: Tensor) -> Tensor:
+        mean = schedule.posterior_mean(prediction.x0, x, index)
+        if index[0] == 0:
+            return mean
+        return mean + (0.5 * step_log_variance(schedule, prediction, index, variance)).exp() * noise(x)
+
+    return _walk(denoise, x, schedule, noise, advance, repeats)
+
+
+def step_log_variance(schedule: NoiseSchedule, prediction: Prediction, index: Tensor, variance: str) -> Tensor:
+    """Log variance of the reverse step at `index`, broadcastable to x0."""
+    if variance == "learned" and prediction.variance is not None:
+        return schedule.learned_log_variance(prediction.variance, index)
+    if variance in ("learned", "fixed_large"):
+        # The first step's beta is far from its posterior variance, which is 0; the second's stands in, as published.
+        betas = schedule.betas.copy()
+        betas[0] = schedule.posterior_variance[1] if len(schedule) > 1 else betas[0]
+        return schedule.at(np.log(betas), index, prediction.x0)
+    if variance == "fixed_small":
+        return schedule.at(schedule.posterior_log_variance, index, prediction.x0)
+    raise ValueError(f"variance must be learned, fixed_large or fixed_small, not {variance!r}")
+
+
+def ddim(
+    denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise, *, eta: float = 0.0, repeats: int = 1
+) -> Iterator[Step]:
+    """Song et al. 2021, eq. 12: deterministic at eta 0, ancestral at eta 1. `repeats`: see `_walk`."""
+    a, a_prev = schedule.alphas_cumprod, schedule.alphas_cumprod_prev
+    sigmas = eta * np.sqrt((1 - a_prev) / (1 - a)) * np.sqrt(1 - a / a_prev)
+
+    def advance(prediction: Prediction, x: Tensor, index: Tensor) -> Tensor:
+        eps = schedule.eps_from_x0(x, index, prediction.x0)
+        direction = schedule.at(np.sqrt(np.maximum(1 - a_prev - sigmas**2, 0)), index, x)
+        mean = schedule.at(np.sqrt(a_prev), index, x) * prediction.x0 + direction * eps
+        if eta == 0 or index[0] == 0:
+            return mean
+        return mean + schedule.at(sigmas, index, x) * noise(x)
+
+    return _walk(denoise, x, schedule, noise, advance, repeats)
+
+
+def dpmpp_2m(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise) -> Iterator[Step]:
+    """DPM-Solver++(2M), Lu et al. 2022, algorithm 2: second order from the last two predictions, deterministic."""
+    return _multistep(denoise, x, schedule, None)
+
+
+def dpmpp_2m_sde(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise) -> Iterator[Step]:
+    """SDE-DPM-Solver++(2M) (same paper, section on the SDE): the stochastic relative, midpoint form."""
+    return _multistep(denoise, x, schedule, noise)
+
+
+def unipc(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise) -> Iterator[Step]:
+    """UniPC of order 2, B(h) = e^h - 1 (Zhao et al. 2023): each new prediction first corrects the step that led to it."""
+    half_log_snr = _half_log_snr(schedule)
+    x0s: list[Tensor] = []
+    before = x
+    for done, index in enumerate(reversed(range(len(schedule))), start=1):
+        prediction = denoise(x, _steps(schedule, index, x)).x0
+        if x0s:
+            x = _unipc_correct(before, x0s, prediction, schedule, index, half_log_snr)
+        x0s = [prediction, *x0s[:1]]
+        before, x = x, _second_order(x, x0s, schedule, index, half_log_snr)
+        yield Step(done, int(schedule.timesteps[index]), x, prediction)
+
+
+SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "dpmpp_2m": dpmpp_2m,
+    "dpmpp_2m_sde": dpmpp_2m_sde,
+    "unipc": unipc,
+}
+
+
+def _walk(
+    denoise: Denoise,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    noise: Noise,
+    advance: Callable[[Prediction, Tensor, Tensor], Tensor],
+    repeats: int,
+) -> Iterator[Step]:
+    """Single-step methods. With `repeats` above 1 each step is undone by fresh noise and taken again so many times in
+    all, which lets the repainted part of an image settle with what surrounds it (RePaint, Lugmayr et al. 2022)."""
+    for done, position in enumerate(reversed(range(len(schedule))), start=1):
+        index = torch.full((len(x),), position, device=x.device)
+        for repeat in range(repeats if position else 1):
+            if repeat:
+                beta = schedule.betas[position]
+                x = math.sqrt(1 - beta) * x + math.sqrt(beta) * noise(x)
+            prediction = denoise(x, _steps(schedule, position, x))
+            x = advance(prediction, x, index)
+        yield Step(done, int(schedule.timesteps[position]), x, prediction.x0)
+
+
+def _multistep(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise | None) -> Iterator[Step]:
+    half_log_snr = _half_log_snr(schedule)
+    x0s: list[Tensor] = []
+    for done, index in enumerate(reversed(range(len(schedule))), start=1):
+        x0s = [denoise(x, _steps(schedule, index, x)).x0, *x0s[:1]]
+        x = _second_order(x, x0s, schedule, index, half_log_snr, noise)
+        yield Step(done, int(schedule.timesteps[index]), x, x0s[0])
+
+
+def _second_order(
+    x: Tensor,
+    x0s: list[Tensor],
+    schedule: NoiseSchedule,
+    index: int,
+    half_log_snr: np.ndarray,
+    noise: Noise | None = None,
+) -> Tensor:
+    """One step of DPM-Solver++(2M), from `index` to `index` - 1, given the latest predictions, newest first.
+
+    The last step goes to the clean image, where the half log SNR is infinite and the step is the prediction itself.
+    """
+    if index == 0:
+        return x0s[0]
+    h = half_log_snr[index - 1] - half_log_snr[index]
+    x0 = x0s[0]
+    if len(x0s) > 1:
+        r = (half_log_snr[index] - half_log_snr[index + 1]) / h
+        x0 = x0 + (x0 - x0s[1]) / (2 * r)
+    signal, sigma, sigma_before = _signal(schedule, index - 1), _sigma(schedule, index - 1), _sigma(schedule, index)
+    if noise is None:
+        return sigma / sigma_before * x - signal * math.expm1(-h) * x0
+    mean = sigma / sigma_before * math.exp(-h) * x - signal * math.expm1(-2 * h) * x0
+    return mean + sigma * math.sqrt(-math.expm1(-2 * h)) * noise(x)
+
+
+def _unipc_correct(
+    before: Tensor, x0s: list[Tensor], x0: Tensor, schedule: NoiseSchedule, index: int, half_log_snr: np.ndarray
+) -> Tensor:
+    """The step from `index` + 1 (state `before`, predictions `x0s`) to `index`, again, knowing the prediction x0 there."""
+    h = half_log_snr[index] - half_log_snr[index + 1]
+    b = math.expm1(-h)
+    slopes = [x0 - x0s[0]]
+    weights = [0.5]
+    if len(x0s) > 1:
+        r = (half_log_snr[index + 2] - half_log_snr[index + 1]) / h
+        slopes = [(x0s[1] - x0s[0]) / r, *slopes]
+        phi = b / -h - 1
+        conditions = [phi / b, 2 * (phi / -h - 0.5) / b]
+        weights = np.linalg.solve([[1.0, 1.0], [r, 1.0]], conditions).tolist()
+    correction = sum(weight * slope for weight, slope in zip(weights, slopes, strict=True))
+    signal, sigma, sigma_before = _signal(schedule, index), _sigma(schedule, index), _sigma(schedule, index + 1)
+    return sigma / sigma_before * before - signal * b * (x0s[0] + correction)
+
+
+def _half_log_snr(schedule: NoiseSchedule) -> np.ndarray:
+    """log(sqrt(A) / sqrt(1 - A)), the time in which these solvers measure a step."""
+    a = schedule.alphas_cumprod
+    return 0.5 * np.log(a / (1 - a))
+
+
+def _signal(schedule: NoiseSchedule, index: int) -> float:
+    return math.sqrt(schedule.alphas_cumprod[index])
+
+
+def _sigma(schedule: NoiseSchedule, index: int) -> float:
+    return math.sqrt(1 - schedule.alphas_cumprod[index])
+
+
+def _steps(schedule: NoiseSchedule, index: int, x: Tensor) -> Tensor:
+    return torch.full((len(x),), int(schedule.timesteps[index]), device=x.device)

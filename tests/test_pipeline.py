@@ -1,0 +1,203 @@
+"""generate(): what a painter can rely on, shown on a small network with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scdm.labels import LabelMap
+from scdm.model import Model, ModelConfig
+from scdm.networks import UNetConfig
+from scdm.palette import Palette
+from scdm.pipeline import GenerateOptions, generate
+from scdm.samplers import SAMPLERS
+
+CLASSES = 4
+NETWORK = UNetConfig(
+    CLASSES, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=None, hidden=8
+)
+PALETTE = Palette("test", tuple("abcd"), ((9, 0, 0), (0, 9, 0), (0, 0, 9), (9, 9, 9)))
+FAST = GenerateOptions(steps=4)
+
+
+def build(network: UNetConfig = NETWORK, **options) -> Model:
+    config = ModelConfig(network, size=(16, 16), label_diffusion="classwise", class_rates=(1.0, 3.0, 30.0, 300.0))
+    model = Model.new(replace(config, **options), PALETTE)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.network.parameters():
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    model.network.eval()
+    return model.to("cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return build()
+
+
+def layout(height: int = 16, width: int = 16, batch: int = 1) -> LabelMap:
+    ids = torch.randint(0, CLASSES + 1, (batch, height, width), generator=torch.Generator().manual_seed(1))
+    return LabelMap(ids, CLASSES)
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Equal but for the rounding of convolutions over batches of different sizes."""
+    return torch.allclose(one, other, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_seed_gives_the_same_image_in_any_batch(model, sampler):
+    options = replace(FAST, sampler=sampler, seed=5, eta=0.5)
+    batch = generate(model, layout().expanded(3), options)
+    assert batch.shape == (3, 3, 16, 16) and batch.abs().max() <= 1
+    for i in range(3):
+        assert same(batch[i : i + 1], generate(model, layout(), replace(options, seed=5 + i)))
+    assert not same(batch[:1], batch[1:2])
+
+
+def test_the_global_generator_is_neither_read_nor_touched(model):
+    state = torch.get_rng_state()
+    first = generate(model, layout(), FAST)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(99)
+    assert torch.equal(generate(model, layout(), FAST), first)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 9), (1, 1), (17, 32)])
+def test_any_size_comes_back_as_it_was_asked_for(model, size):
+    seen = []
+    image = generate(model, layout(*size), FAST, on_step=lambda step, total: seen.append(tuple(step.x0.shape[2:])))
+    assert image.shape[2:] == size
+    assert set(seen) == {size}
+
+
+def test_steps_are_reported_and_an_exception_stops_the_work(model):
+    seen = []
+
+    def stop_at_two(step, total):
+        seen.append((step.done, total))
+        if step.done == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        generate(model, layout(), FAST, on_step=stop_at_two)
+    assert seen == [(1, 4), (2, 4)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"guidance": 1.0},
+        {"label_noise": "coupled"},
+        {"dynamic_threshold": 0.9},
+        {"extrapolation": 0.8},
+        {"mean": (0.0, 0.1, 0.2), "std": (0.3, 0.3, 0.3)},
+        {"steps": "ddim25"},
+    ],
+)
+def test_every_option_changes_the_image(model, change):
+    assert not same(generate(model, layout(), replace(FAST, **change)), generate(model, layout(), FAST))
+
+
+def test_coarse_precision_stays_close(model):
+    exact = generate(model, layout(), replace(FAST, sampler="ddim"))
+    coarse = generate(model, layout(), replace(FAST, sampler="ddim", precision="bfloat16"))
+    assert 0 < (exact - coarse).abs().mean() < 0.1
+
+
+def test_plain_sdm_draws_no_label_noise():
+    model = build(label_diffusion="none", class_rates=None)
+    kinds = [generate(model, layout(), replace(FAST, label_noise=kind)) for kind in ("fresh", "coupled")]
+    assert torch.equal(*kinds)
+
+
+def test_a_model_with_borders_takes_them_from_the_layout_or_between_its_classes():
+    model = build(replace(NETWORK, edges=True))
+    ids = torch.zeros(1, 16, 16, dtype=torch.int64)
+    plain = generate(model, LabelMap(ids, CLASSES), FAST)
+    bordered = generate(model, LabelMap(ids, CLASSES, torch.ones(1, 1, 16, 16, dtype=torch.bool)), FAST)
+    assert not same(plain, bordered)
+
+
+class TestRepainting:
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., 4:12, 4:12] = 1
+
+    @pytest.mark.parametrize("options", [{}, {"repeats": 2}, {"feather": 3}, {"strength": 0.5}, {"sampler": "unipc"}])
+    def test_pixels_outside_the_mask_are_the_images_own(self, model, options):
+        result = generate(model, layout(), replace(FAST, **options), image=self.image, mask=self.mask)
+        outside = self.mask.expand_as(result) == 0
+        assert torch.equal(result[outside], self.image[outside])
+        assert not same(result, self.image)
+
+    def test_an_8_bit_image_survives_unchanged_outside_the_mask(self, model):
+        levels = torch.arange(256, dtype=torch.float32).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+        result = generate(model, layout(), FAST, image=levels / 127.5 - 1, mask=self.mask)
+        back = ((result + 1) * 127.5).round()
+        outside = self.mask.expand_as(result) == 0
+        assert torch.equal(back[outside], levels[outside])
+
+    def test_the_less_strength_the_closer_to_the_image(self, model):
+        options = GenerateOptions(steps=20, guidance=1.0)
+        distance = [
+            (generate(model, layout(), replace(options, strength=s), image=self.image) - self.image).abs().mean()
+            for s in (0.1, 0.5, 1.0)
+        ]
+        assert distance[0] < distance[1] < distance[2]
+
+    def test_an_edited_layout_changes_only_the_mask(self, model):
+        one = generate(model, layout(), FAST, image=self.image, mask=self.mask)
+        other = generate(model, layout().blank(), FAST, image=self.image, mask=self.mask)
+        changed = (one != other).any(1, keepdim=True)
+        assert changed.any() and not (changed & (self.mask == 0)).any()
+
+    @pytest.mark.parametrize(
+        ("image", "mask", "sentence"),
+        [
+            (None, mask, "give the image too"),
+            (image, torch.zeros(1, 1, 16, 16), "mask is empty"),
+            (image, torch.ones(1, 1, 16, 16), "covers the whole image"),
+            (image[..., :8], mask, "the image is 8x16"),
+            (image, mask[..., :8], "the mask is 8x16"),
+            (image[0], None, "the image is"),
+        ],
+    )
+    def test_bad_sources_are_named(self, model, image, mask, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            generate(model, layout(), FAST, image=image, mask=mask)
+
+
+def test_a_layout_of_other_classes_is_refused(model):
+    with pytest.raises(ValueError, match="3 classes, the model expects 4"):
+        generate(model, LabelMap(torch.zeros(1, 16, 16, dtype=torch.int64), 3), FAST)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"steps": 0}, "at least 1"),
+        ({"steps": -3}, "at least 1"),
+        ({"sampler": "magic"}, "ddpm"),
+        ({"guidance": float("nan")}, "guidance"),
+        ({"seed": -1}, "seed"),
+        ({"label_noise": "loud"}, "fresh"),
+        ({"dynamic_threshold": 0.0}, "quantile"),
+        ({"strength": 0.0}, "strength"),
+        ({"repeats": 2, "sampler": "unipc"}, "cannot"),
+        ({"mean": (0.0, 0.0, 0.0)}, "both"),
+        ({"eta": 2.0}, "eta"),
+        ({"precision": "int8"}, "precision"),
+    ],
+)
+def test_impossible_options_are_refused_with_a_sentence(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        GenerateOptions(**wrong)
+
+
+@pytest.mark.parametrize("steps", ["1001", "ten", "0", "ddim999"])
+def test_impossible_step_counts_are_refused_with_a_sentence(model, steps):
+    with pytest.raises(ValueError, match="step"):
+        generate(model, layout(), GenerateOptions(steps=steps))
