@@ -55,6 +55,7 @@ class TrainConfig:
     hours: float | None = None
     null_rate: float = 0.1
     ema: float = 0.999
+    ema_warmup: bool = True
     seed: int = 0
     save_every: int = 1000
     precision: Literal["no", "bf16", "fp16"] = "no"

@@ -33,7 +33,7 @@ def train(config: TrainConfig) -> Path:
     model = new_model(config).to(accelerator.device)
     if config.init:
         model.network.load_state_dict(checkpoint.load(config.init).network.state_dict())
-    ema = EMA(model.network, config.ema)
+    ema = EMA(model.network, config.ema, config.ema_warmup)
     optimizer = torch.optim.AdamW(
         model.network.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay
     )
