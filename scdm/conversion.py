@@ -1,0 +1,284 @@
+"""Published checkpoints -> models: the weights of SDM and SCDM, and those of sparse layouts.
+
+Such files hold little but weights. The network is read from their shapes (`networks.published`), the classes are known
+by the number of label channels, and what leaves no trace is assumed (`Assumptions`) and noted in the provenance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from . import checkpoint
+from .label_diffusion import shipped_rates
+from .model import Model, ModelConfig
+from .networks import UNet, UNetConfig
+from .networks.published import PUBLISHED, from_shapes
+from .palette import Palette
+
+SCDM = ("ade20k", "coco_stuff", "celebamask_hq")  # what it was released for; the others are SDM's or sparse layouts'
+SIZES = {"cityscapes": (256, 512)}  # of training images where they are not 256x256
+SPARSE_STEPS = 1024
+SPARSE_GUIDANCE = 1.5
+
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin, today's and those before PyTorch 1.6
+TEXT = (b"<", b"version https://git-lfs")  # what is often downloaded in a checkpoint's place
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What weights do not show. None is "as published", by the rule given.
+
+    palette: the classes. As published: 151 label channels are ADE20K's, 184 COCO-Stuff's, 20 CelebAMask-HQ's, 36
+        Cityscapes', and 16 with three outputs the landscapes of sparse layouts; other counts need a palette.
+    label_diffusion: "none" is SDM, the others SCDM, with weights that look the same. As published: "classwise" for the
+        data sets that SCDM was released for (SDM's own models of these need "none"), "none" for all others.
+    class_rates: of class-wise label diffusion. As published: those that come with the package for the palette.
+    size: (height, width) of the training images. As published: 256x256, Cityscapes 256x512.
+    head_channels, heads, qkv_order: of attention, see `UNetConfig`.
+    """
+
+    palette: Palette | None = None
+    label_diffusion: Literal["none", "uniform", "classwise"] | None = None
+    class_rates: tuple[float, ...] | None = None
+    size: tuple[int, int] | None = None
+    head_channels: int | None = 64
+    heads: int = 4
+    qkv_order: Literal["head_major", "qkv_major"] = "head_major"
+
+
+AS_PUBLISHED = Assumptions()
+
+
+def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any = nn) -> Model:
+    """The model in a published .pt or .safetensors file, ready to sample or to `checkpoint.save`.
+
+    No code in the file is run. ValueError names the file and says what is wrong with it, or what must be told of it.
+    """
+    path = Path(path)
+    try:
+        source = _read(path)
+        config, palette = _meaning(source, told)
+        network = _network(config.network, source.weights, operations)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    provenance = {"source": path.name, "sha256": _sha256(path), **_provenance(config, palette, told)}
+    return Model(config, palette, network, provenance)
+
+
+def load(
+    name: str | Path, device: torch.device | str = "cpu", operations: Any = nn, told: Assumptions = AS_PUBLISHED
+) -> Model:
+    """Whatever can be loaded: an embedded model by its name, a model file, or a published file, converted on the fly."""
+    if Path(name).is_file() and not checkpoint.is_model(name):
+        return convert(name, told, operations).to(device)
+    return checkpoint.load_named(str(name), device, operations)
+
+
+def landscapes() -> Palette:
+    """The 16 classes of the sparse-layout models, whose names were not published with the weights."""
+    unlabelled = 15
+    palette = Palette(
+        name="landscapes",
+        names=(*(f"class {i}" for i in range(unlabelled)), "unlabelled"),
+        colors=(None,) * (unlabelled + 1),
+        unlabelled=unlabelled,
+        note="The names of these classes are not known: they are numbered, in colours of our own. 15 is unlabelled.",
+    )
+    return replace(palette.golden_angle(), name=palette.name)
+
+
+class _Source(NamedTuple):
+    """time_scale: of a model of sparse layouts (1 = not distilled); None if nothing says that it is one."""
+
+    weights: dict[str, Tensor]
+    time_scale: int | None
+    name: str
+
+
+def _meaning(source: _Source, told: Assumptions) -> tuple[ModelConfig, Palette]:
+    shapes = {name: tuple(tensor.shape) for name, tensor in source.weights.items()}
+    network = from_shapes(shapes, head_channels=told.head_channels, heads=told.heads, qkv_order=told.qkv_order)
+    channels = network.label_channels
+    known = _known_as(network)
+    palette = told.palette or _published_palette(known, channels)
+    if channels not in (palette.num_classes, palette.num_classes + 1):
+        raise ValueError(
+            f"the network reads {channels} label channels, but palette {palette.name} has {palette.num_classes} classes "
+            "(and at most one channel of borders besides): choose the palette that the model was trained with"
+        )
+    network = replace(network, num_classes=palette.num_classes, edges=channels > palette.num_classes)
+    size = told.size or SIZES.get(palette.name, (256, 256))
+    kind = told.label_diffusion or ("classwise" if palette.name in SCDM else "none")
+    rates = told.class_rates
+    if kind == "classwise" and rates is None:
+        rates = shipped_rates(palette.name)
+    config = ModelConfig(network, size, label_diffusion=kind, class_rates=rates)
+    if source.time_scale is None and known != "landscapes":
+        return config, palette
+    time_scale = source.time_scale or _time_scale_in(source.name)
+    return replace(
+        config,
+        noise_schedule="cosine",
+        steps=SPARSE_STEPS,
+        prediction="v",
+        distilled_steps=None if time_scale == 1 else SPARSE_STEPS // time_scale,
+    ), palette
+
+
+def _known_as(network: UNetConfig) -> str | None:
+    """The published model whose label channels these are; 16 are landscapes only if no variance is learned."""
+    for name, published in PUBLISHED.items():
+        if published.label_channels == network.label_channels and (name != "landscapes" or not network.learn_sigma):
+            return name
+    return None
+
+
+def _published_palette(name: str | None, channels: int) -> Palette:
+    if name is None:
+        known = ", ".join(f"{network.label_channels} ({name})" for name, network in PUBLISHED.items())
+        raise ValueError(
+            f"the network reads {channels} label channels, and no published model does: they have {known}. "
+            "Give the palette that it was trained with"
+        )
+    return landscapes() if name == "landscapes" else Palette.named(name)
+
+
+def _network(config: UNetConfig, weights: Mapping[str, Tensor], operations: Any) -> UNet:
+    with torch.device("meta"):
+        network = UNet(config, operations)
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if differences := checkpoint.shape_differences(network, found):
+        raise ValueError(f"its weights do not make up a network: {differences}")
+    # Copied, so that the model does not hang on the file.
+    network.load_state_dict(
+        {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}, assign=True
+    )
+    network.eval().requires_grad_(False)
+    return network
+
+
+def _provenance(config: ModelConfig, palette: Palette, told: Assumptions) -> dict[str, Any]:
+    """The program that the weights are of, and what was taken for granted."""
+    sparse = config.prediction == "v"
+    in_effect = {
+        "palette": palette.name,
+        "label_diffusion": config.label_diffusion,
+        "size": list(config.size),
+        "head_channels": config.network.head_channels,
+        "qkv_order": config.network.qkv_order,
+    }
+    assumed = {name: value for name, value in in_effect.items() if getattr(told, name) == getattr(AS_PUBLISHED, name)}
+    assumed["process"] = f"{config.steps} {config.noise_schedule} steps, {config.prediction}"
+    provenance = {"form": "sparse layouts" if sparse else "SDM or SCDM", "assumed": assumed}
+    return {**provenance, "guidance": SPARSE_GUIDANCE} if sparse else provenance
+
+
+def _read(path: Path) -> _Source:
+    """The weights in the file, not yet in memory, and what else it says."""
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from error
+    if start.lstrip().startswith(TEXT):
+        raise ValueError("this is a text (a web page or a Git LFS pointer), not a checkpoint: download the file itself")
+    if start.startswith(PICKLE):
+        raise ValueError("this has the form of PyTorch before 1.6: load and save it once with a current PyTorch")
+    content = _read_torch(path) if start.startswith(ZIP) else _read_safetensors(path)
+    time_scale = None
+    if "G" in content:
+        time_scale = _checked_time_scale(content.get("n_timesteps"), content.get("time_scale"))
+        content = content["G"]
+    elif "state_dict" in content:
+        content = content["state_dict"]
+    return _Source(_checked_weights(content, path.stat().st_size), time_scale, path.stem)
+
+
+def _read_torch(path: Path) -> Mapping[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise ValueError(f"the file is incomplete or damaged ({error}): download it again") from error
+    if compressed:
+        raise ValueError("this zip archive was not written by PyTorch: if there is a checkpoint in it, unpack it first")
+    try:
+        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        detail = f", namely {foreign[1]}" if foreign else ""
+        raise ValueError(
+            f"refused, because it holds more than tensors and numbers{detail}, which may run code"
+        ) from error
+    except Exception as error:  # damaged files make it raise almost anything
+        raise ValueError(f"this is no checkpoint of PyTorch, or a damaged one ({error})") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"a checkpoint is a table of named tensors, and this holds a {type(content).__name__}")
+    return content
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            if checkpoint.HEADER in (file.metadata() or {}):
+                raise ValueError("this is a model file already, and needs no conversion")
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"this is no checkpoint, neither of PyTorch nor safetensors, or incomplete ({error})"
+        ) from error
+
+
+def _checked_weights(content: Any, file_size: int) -> dict[str, Tensor]:
+    """Plain tensors by name, without the prefix of DataParallel."""
+    if not isinstance(content, Mapping) or not content:
+        raise ValueError("it holds no table of named tensors")
+    for name, value in content.items():
+        plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+        if not isinstance(name, str) or not plain or not value.is_floating_point():
+            raise ValueError(f"a table of weights holds named tensors of numbers, but its entry {name!r} is none")
+    # Views can claim any size of a few stored bytes.
+    if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > file_size:
+        raise ValueError("its tensors claim to be larger than the file")
+    prefix = "module." if all(name.startswith("module.") for name in content) else ""
+    return {name.removeprefix(prefix): tensor.detach() for name, tensor in content.items()}
+
+
+def _checked_time_scale(n_timesteps: Any, time_scale: Any) -> int:
+    """`time_scale`, where it and the number of steps belong to a process of 1024 steps, whole or distilled."""
+    strides = [n for n in range(1, SPARSE_STEPS + 1) if SPARSE_STEPS % n == 0]
+    numbers = isinstance(n_timesteps, int | float) and isinstance(time_scale, int | float)
+    if not numbers or time_scale not in strides or n_timesteps not in (SPARSE_STEPS, SPARSE_STEPS // time_scale):
+        raise ValueError(
+            f"models of sparse layouts have a process of {SPARSE_STEPS} steps and a time scale that divides it; "
+            f"this has n_timesteps {n_timesteps} and time_scale {time_scale} (told by the checkpoint, or by the last "
+            "number of the file's name)"
+        )
+    return int(time_scale)
+
+
+def _time_scale_in(name: str) -> int:
+    """The time scale at the end of a file's name, 1 if there is none."""
+    found = re.search(r"_(\d{1,9})$", name)
+    return _checked_time_scale(SPARSE_STEPS, int(found[1])) if found else 1
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

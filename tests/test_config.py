@@ -1,0 +1,141 @@
+"""Configuration: values are read as what they must be, and every mistake is named where it was made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from scdm.config import from_dict, load, to_dict
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    lr: float = 1e-4
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"a learning rate is positive, not {self.lr}")
+
+
+@dataclass(frozen=True)
+class Run:
+    name: str
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    size: int | tuple[int, int] = 64
+    rates: str | tuple[float, ...] | None = None
+    kind: Literal["none", "uniform"] = "none"
+    shuffle: bool = True
+    weights: Mapping[str, float] = field(default_factory=dict)
+    extra: Any = None
+
+
+def test_absent_settings_have_their_defaults() -> None:
+    assert from_dict(Run, {"name": "a"}) == Run("a")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"optimizer": {"lr": "2e-5"}}, Run("a", Optimizer(2e-5))),  # PyYAML reads 2e-5 as text
+        ({"optimizer": {"lr": 1, "warmup": 200.0}}, Run("a", Optimizer(1, 200))),
+        ({"optimizer": {"warmup": "1e3"}}, Run("a", Optimizer(warmup=1000))),
+        ({"optimizer": {}}, Run("a")),
+        ({"size": [32, 64]}, Run("a", size=(32, 64))),
+        ({"size": 32}, Run("a", size=32)),
+        ({"rates": "scenes"}, Run("a", rates="scenes")),
+        ({"rates": [1, "2e5", 0.5]}, Run("a", rates=(1, 2e5, 0.5))),
+        ({"rates": []}, Run("a", rates=())),
+        ({"rates": None}, Run("a")),
+        ({"kind": "uniform"}, Run("a", kind="uniform")),
+        ({"shuffle": False}, Run("a", shuffle=False)),
+        ({"weights": {"sky": "1e-3"}}, Run("a", weights={"sky": 1e-3})),
+        ({"extra": {"anything": [1]}}, Run("a", extra={"anything": [1]})),
+    ],
+)
+def test_values_are_read_as_what_they_must_be(data: dict[str, Any], expected: Run) -> None:
+    config = from_dict(Run, {"name": "a", **data})
+    assert config == expected
+    assert isinstance(config.optimizer.warmup, int)
+    assert from_dict(Run, to_dict(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        ({}, "setting name is missing"),
+        ({"name": "a", "shufle": True}, "unknown setting shufle: did you mean 'shuffle'"),
+        ({"name": "a", "optimizer": {"warm": 1}}, r"unknown setting optimizer\.warm: did you mean 'warmup'"),
+        ({"name": "a", "zzz": 1}, "unknown setting zzz: known are name, optimizer"),
+        ({"name": "a", 5: 1}, "unknown setting 5"),
+        ({"name": 5}, "name must be text, not 5"),
+        ({"name": None}, "name must be text, not None"),
+        ({"name": "a", "optimizer": 5}, "optimizer must be a section, not 5"),
+        ({"name": "a", "optimizer": None}, "optimizer must be a section"),
+        ({"name": "a", "optimizer": {"lr": "fast"}}, r"optimizer\.lr must be a number, not 'fast'"),
+        ({"name": "a", "optimizer": {"lr": True}}, r"optimizer\.lr must be a number, not True"),
+        ({"name": "a", "optimizer": {"lr": -1}}, "a learning rate is positive"),
+        ({"name": "a", "optimizer": {"warmup": 1.5}}, r"optimizer\.warmup must be a whole number"),
+        ({"name": "a", "optimizer": {"warmup": float("inf")}}, r"optimizer\.warmup must be a whole number"),
+        ({"name": "a", "optimizer": {"warmup": float("nan")}}, r"optimizer\.warmup must be a whole number"),
+        ({"name": "a", "optimizer": {"warmup": "9" * 999}}, r"optimizer\.warmup must be a whole number"),
+        ({"name": "a", "optimizer": {"warmup": 10**999}}, r"optimizer\.warmup must be a number"),
+        ({"name": "a", "size": "large"}, "size must be a number, not 'large'"),
+        ({"name": "a", "size": [1, 2, 3]}, r"size must be a number, .*, or size must hold 2 values, not 3"),
+        ({"name": "a", "rates": [1, "x"]}, r"rates must be text, .*, or rates\[1\] must be a number, not 'x'"),
+        ({"name": "a", "kind": "Uniform"}, "kind must be one of none, uniform, not 'Uniform'"),
+        ({"name": "a", "kind": ["none"]}, "kind must be one of none, uniform"),
+        ({"name": "a", "shuffle": 1}, "shuffle must be true or false, not 1"),
+        ({"name": "a", "shuffle": "yes"}, "shuffle must be true or false"),
+        ({"name": "a", "weights": [1]}, "weights must be a section"),
+        ({"name": "a", "weights": {"sky": "x"}}, r"weights\.sky must be a number"),
+    ],
+)
+def test_mistakes_are_named(data: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        from_dict(Run, data)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_and_its_overrides(tmp_path: Path) -> None:
+    path = written(tmp_path, "name: äöü\noptimizer: {lr: 2e-5}\nsize: [32, 64]\n")
+    assert load(Run, path) == Run("äöü", Optimizer(2e-5), size=(32, 64))
+    changed = load(Run, path, ["optimizer.warmup=5", "name=b", "size=[1, 2]", "weights.sky=.5", "optimizer.lr = 3e-5"])
+    assert changed == Run("b", Optimizer(3e-5, 5), size=(1, 2), weights={"sky": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "complaint"),
+    [
+        ("name: [", [], "not valid YAML"),
+        ("- 1\n", [], "must hold settings"),
+        ("", [], "must hold settings"),
+        ("name: a\nsize: big\n", [], "size must be a number"),
+        ("name: !!python/object/apply:os.mkdir [x]\n", [], "not valid YAML"),
+        ("name: a\n", ["size"], "an override looks like section.key=value, not 'size'"),
+        ("name: a\n", ["=5"], "an override looks like"),
+        ("name: a\n", ["size=[1"], r"'size=\[1': the value is not valid YAML"),
+        ("name: a\n", ["name.first=b"], "name is a value, not a section"),
+        ("name: a\n", ["optimizer.warm=1"], "did you mean 'warmup'"),
+    ],
+)
+def test_mistakes_in_files_are_named(tmp_path: Path, text: str, overrides: list[str], complaint: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ValueError, match=complaint):
+        load(Run, path, overrides)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"cannot read the configuration .*nowhere"):
+        load(Run, tmp_path / "nowhere.yaml")
+    path = tmp_path / "run.yaml"
+    path.write_bytes(b"name: \xff\xfe\n")
+    with pytest.raises(ValueError, match="not valid YAML"):
+        load(Run, path)

@@ -1,0 +1,88 @@
+"""A model: a configuration that makes sense, and the denoiser that it means."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from scdm import config as configuration
+from scdm.model import Model, ModelConfig
+from scdm.networks import UNetConfig
+from scdm.palette import Palette
+from scdm.schedules import visited_steps
+
+NETWORK = UNetConfig(
+    num_classes=2, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=4
+)
+CONFIG = ModelConfig(NETWORK, (8, 16), class_rates=(0.5, 2.0))
+PALETTE = Palette("paints", ("sky", "sea"), ((0, 0, 255), (0, 255, 255)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"class_rates": None}, "needs class rates"),
+        ({"label_diffusion": "none"}, "only that, needs class rates"),
+        ({"label_diffusion": "uniform"}, "only that, needs class rates"),
+        ({"class_rates": (1.0,)}, "1 class rates for 2 classes"),
+        ({"class_rates": (1.0, float("nan"))}, "finite and not negative"),
+        ({"class_rates": (1.0, -1.0)}, "finite and not negative"),
+        ({"steps": 0}, "1 to 100000 steps, not 0"),
+        ({"steps": 10**9}, "1 to 100000 steps"),
+        ({"size": (0, 8)}, "multiples of 2, at most 8192, not 0x8"),
+        ({"size": (8, 9)}, "multiples of 2"),
+        ({"size": (2**40, 8)}, "at most 8192"),
+        ({"distilled_steps": 0}, "cannot be distilled to 0"),
+        ({"distilled_steps": 3}, "1000 steps cannot be distilled to 3"),
+    ],
+)
+def test_configurations_that_make_no_sense_are_refused(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        replace(CONFIG, **changes)
+
+
+def test_a_configuration_survives_its_dictionary() -> None:
+    assert configuration.from_dict(ModelConfig, configuration.to_dict(CONFIG)) == CONFIG
+
+
+def test_the_denoiser_means_what_the_configuration_says() -> None:
+    model = Model.new(CONFIG, PALETTE, data="none")
+    denoiser = model.denoiser
+    assert denoiser.network is model.network
+    assert (len(denoiser.schedule), denoiser.prediction) == (1000, "eps")
+    assert denoiser.label_diffusion is not None and denoiser.label_diffusion.rates == (0.5, 2.0)
+    assert model.provenance == {"data": "none"}
+
+
+def test_other_configurations_mean_other_denoisers() -> None:
+    cosine = replace(
+        CONFIG, noise_schedule="cosine", steps=64, prediction="v", label_diffusion="uniform", class_rates=None
+    )
+    model = Model.new(cosine, PALETTE)
+    assert (len(model.denoiser.schedule), model.denoiser.prediction) == (64, "v")
+    assert model.denoiser.schedule.betas[-1] == 0.999
+    assert model.denoiser.label_diffusion is not None
+    assert model.denoiser.label_diffusion.rates is None and len(model.denoiser.label_diffusion.timesteps) == 64
+    still = replace(CONFIG, label_diffusion="none", class_rates=None)
+    assert Model.new(still, PALETTE).denoiser.label_diffusion is None
+
+
+@pytest.mark.parametrize("steps", [2, 32, 512, 1024])
+def test_a_distilled_model_is_visited_at_the_strides_it_knows(steps: int) -> None:
+    config = ModelConfig(NETWORK, (8, 8), steps=1024, label_diffusion="none", distilled_steps=steps)
+    assert visited_steps(config.steps, f"ddim{steps}").tolist() == list(range(0, 1024, 1024 // steps))
+
+
+def test_a_palette_of_other_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="palette scenes has 14 classes, the network 2"):
+        Model.new(CONFIG, Palette.named("scenes"))
+
+
+def test_moving_a_model_keeps_its_weights() -> None:
+    model = Model.new(CONFIG, PALETTE)
+    before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    assert model.to("cpu") is model and model.device == torch.device("cpu")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.network.state_dict().items())
+    convolution = model.network.get_parameter("input_blocks.0.0.weight")
+    assert convolution.is_contiguous(memory_format=torch.channels_last)
