@@ -27,12 +27,15 @@ SINGLE_STEP = ("ddpm", "ddim")  # samplers that can take a step again
 class GenerateOptions:
     """How an image is made from a layout.
 
+    None is what the model was made for (`for_model`).
+
     steps: a count (25), "ddim25", or counts for equal sections of the process ("10,15").
     sampler: a key of `samplers.SAMPLERS`.
     guidance: scale of classifier-free guidance; 1 is none.
     seed: image i of a batch has the seed `seed` + i, and is the same in any batch.
     label_noise: "fresh" draws at every step as in the paper, or "coupled": one draw for the whole way.
-    dynamic_threshold: quantile such as 0.95, or None to clip to [-1, 1]; `clip` False does neither.
+    clip: whether the prediction is kept within [-1, 1].
+    dynamic_threshold: quantile such as 0.95 to keep it there by, or None to clip.
     extrapolation: weight, 0 is none.
     mean, std: colour statistics (3 values each in [-1, 1] units) to hold the prediction to, or None.
     eta: share of fresh noise in "ddim", 0 to 1.
@@ -42,14 +45,14 @@ class GenerateOptions:
     precision: "float32", or "bfloat16" where the hardware is fast at it.
     """
 
-    steps: str | int = 25
-    sampler: str = "ddpm"
+    steps: str | int | None = None
+    sampler: str | None = None
     guidance: float = 1.5
     seed: int = 0
     label_noise: str = "fresh"
+    clip: bool | None = None
     dynamic_threshold: float | None = None
     extrapolation: float = 0.0
-    clip: bool = True
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     eta: float = 0.0
@@ -59,7 +62,8 @@ class GenerateOptions:
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        _require(self.sampler in SAMPLERS, f"no sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}")
+        known = self.sampler is None or self.sampler in SAMPLERS
+        _require(known, f"no sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         _require(
             self.label_noise in LABEL_NOISE, f"label noise is {' or '.join(LABEL_NOISE)}, not {self.label_noise!r}"
         )
@@ -73,10 +77,18 @@ class GenerateOptions:
         _require(0 <= self.eta <= 1, f"eta is a share from 0 to 1, not {self.eta}")
         _require(0 < self.strength <= 1, f"strength is a share in (0, 1], not {self.strength}")
         _require(1 <= self.repeats <= 100, f"repeats is a number from 1 to 100, not {self.repeats}")
-        single = self.repeats == 1 or self.sampler in SINGLE_STEP
+        single = self.repeats == 1 or self.sampler is None or self.sampler in SINGLE_STEP
         _require(single, f"only {' and '.join(SINGLE_STEP)} can repeat steps, {self.sampler} cannot")
         _require(self.feather >= 0, f"feather is a number of pixels, not {self.feather}")
         _require(self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, not {self.precision!r}")
+
+    def for_model(self, model: Model) -> GenerateOptions:
+        """These options with nothing left open: 25 clipped steps of "ddpm", or a distilled model's own steps."""
+        distilled = model.config.distilled_steps
+        usual = (25, "ddpm", True) if distilled is None else (f"ddim{distilled}", "ddim", False)
+        chosen = (self.steps, self.sampler, self.clip)
+        steps, sampler, clip = (own if own is not None else default for own, default in zip(chosen, usual, strict=True))
+        return replace(self, steps=steps, sampler=sampler, clip=clip)
 
 
 def generate(
@@ -95,7 +107,7 @@ def generate(
     on_step: called after every step with the step and their number; an exception from it stops the work.
     ValueError for sizes that do not fit each other or classes that are not the model's.
     """
-    options = options or GenerateOptions()
+    options = (options or GenerateOptions()).for_model(model)
     model.check_classes(labels)
     batch, size = labels.batch, (labels.height, labels.width)
     image, mask = _checked_source(image, mask, batch, size)
@@ -124,6 +136,7 @@ def generate(
 
 def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[NoiseSchedule, Denoiser]:
     """The steps to walk, and the model that knows them. Of a partial walk only the last, least noisy part."""
+    assert options.steps is not None
     denoiser = model.denoiser.respaced(options.steps)
     schedule = denoiser.schedule
     if partial and options.strength < 1:
@@ -155,6 +168,7 @@ def _denoise(
 def _steps(
     denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise, options: GenerateOptions
 ) -> Iterator[Step]:
+    assert options.sampler is not None
     own: dict[str, Any] = {"repeats": options.repeats} if options.sampler in SINGLE_STEP else {}
     if options.sampler == "ddim":
         own["eta"] = options.eta

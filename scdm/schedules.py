@@ -170,7 +170,7 @@ def _count(text: str, spec: str) -> int:
 
 
 def _strided_steps(steps: int, count: int) -> np.ndarray:
-    for stride in range(1, steps):
+    for stride in range(1, steps + 1):
         if len(range(0, steps, stride)) == count:
             return np.arange(0, steps, stride)
     raise ValueError(f"no whole stride through {steps} steps visits exactly {count} of them")

@@ -113,6 +113,16 @@ def test_plain_sdm_draws_no_label_noise():
     assert torch.equal(*kinds)
 
 
+def test_what_is_left_open_is_what_the_model_was_made_for():
+    undistilled, distilled = build(), build(distilled_steps=20)
+    assert GenerateOptions().for_model(undistilled) == GenerateOptions(steps=25, sampler="ddpm", clip=True)
+    assert GenerateOptions().for_model(distilled) == GenerateOptions(steps="ddim20", sampler="ddim", clip=False)
+    assert GenerateOptions(steps=5, clip=True).for_model(distilled).steps == 5
+    seen = []
+    generate(distilled, layout(), GenerateOptions(), on_step=lambda step, total: seen.append(step.t))
+    assert seen == list(range(950, -1, -50))
+
+
 def test_a_model_with_borders_takes_them_from_the_layout_or_between_its_classes():
     model = build(replace(NETWORK, edges=True))
     ids = torch.zeros(1, 16, 16, dtype=torch.int64)
