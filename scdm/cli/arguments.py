@@ -1,0 +1,275 @@
+"""Everything that can be asked for on the command line, and the words that explain it. Free of torch."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+Words = dict[str, Any]  # of a command's parser
+
+DEFAULT_MODEL = "scenes64"
+DEFAULT_PALETTE = "scenes"  # of the default model
+DEFAULT_TOLERANCE = 16.0
+
+PALETTE_HELP = (
+    "a palette's name (see 'scdm palette --list'; NAME_golden_angle for the colours of OneFormer preprocessors), a class "
+    "table in JSON or YAML, or a model file, whose palette is taken"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains by ValueError, like everything else."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings, formatter_class=_Formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} ('{self.prog} --help' explains)")
+
+
+def parser() -> Parser:
+    top = Parser(
+        prog="scdm",
+        description="From a painted layout of classes to an image.",
+        epilog="'scdm COMMAND --help' explains a command and gives examples.",
+    )
+    top.add_argument("--version", action="version", version=f"scdm {_version()}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_sample(commands.add_parser("sample", help="make images from layouts", **SAMPLE))
+    _add_inspect(commands.add_parser("inspect", help="say what a model file or a layout holds", **INSPECT))
+    _add_corrupt(
+        commands.add_parser("corrupt", help="spoil a layout as the benchmark or label diffusion does", **CORRUPT)
+    )
+    _add_palette(commands.add_parser("palette", help="export colours for Krita, GIMP or as a picture", **PALETTE))
+    _add_convert(commands.add_parser("convert", help="turn a published checkpoint into a model file", **CONVERT))
+    return top
+
+
+SAMPLE: Words = {
+    "usage": "scdm sample LAYOUT [LAYOUT ...] -o OUT [options]",
+    "description": """\
+Make images from layouts: pictures in which every class is painted in its colour. What is transparent, or has no
+class's colour, is left to the model. Grey images hold class ids.
+
+OUT says where the images go:
+  a file        for one image; for --count above 1 the seed is put before the suffix (out_7.png)
+  a folder      LAYOUT.png for each layout, or LAYOUT_SEED.png for --count above 1
+  a pattern     a file name with {layout} and {seed}, such as 'out/{layout}-{seed}.jpg'
+Folders must exist; files are replaced, but never one that is read. An image is that of its seed alone, whatever
+else is made with it.""",
+    "epilog": """\
+examples:
+  scdm sample layout.png -o image.png
+  scdm sample layout.png -o image.png --count 4 --seed 7       image_7.png ... image_10.png
+  scdm sample layouts/*.png -o images/ --sheet overview.png
+  scdm sample layout.png -o image.png --model ade20k.safetensors --size 256x256 --steps 50 --sampler dpmpp_2m
+  scdm sample layout.png -o new.png --image old.png --mask part.png --feather 4    repaint what the mask shows white
+  scdm sample layout.png -o new.png --image old.png --strength 0.5                 keep half of the old image""",
+}
+
+
+def _add_sample(command: argparse.ArgumentParser) -> None:
+    command.add_argument("layouts", metavar="LAYOUT", nargs="+", type=Path, help="image file of a layout")
+    command.add_argument("-o", "--output", metavar="OUT", required=True, help="file, folder or pattern, see above")
+    command.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        default=DEFAULT_MODEL,
+        help=f"an embedded model or a file (default {DEFAULT_MODEL})",
+    )
+    command.add_argument("--count", metavar="N", type=_positive, default=1, help="images for each layout (default 1)")
+    command.add_argument("--sheet", metavar="FILE", type=Path, help="also show each layout and its images in a row")
+
+    layout = command.add_argument_group("the layout")
+    layout.add_argument("--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: the model's own)")
+    _add_tolerance(layout)
+    layout.add_argument(
+        "--size", metavar="WxH", type=_size, help="resize the layout, nearest neighbour (default: its own)"
+    )
+
+    # Without defaults: those of GenerateOptions hold, and only what is given overrides them.
+    image = command.add_argument_group("an image to start from", argument_default=argparse.SUPPRESS)
+    image.add_argument("--image", metavar="FILE", type=Path, default=None, help="of the layout's size")
+    image.add_argument(
+        "--mask",
+        metavar="FILE",
+        type=Path,
+        default=None,
+        help="which part to repaint, of the layout's size: white is repainted, black and transparent kept, grey mixed",
+    )
+    image.add_argument("--strength", type=float, help="share of the way that is walked, above 0 to 1 (default 1.0)")
+    image.add_argument("--feather", metavar="PIXELS", type=float, help="fade in within the mask (default 0.0)")
+    image.add_argument("--repeats", metavar="N", type=int, help="take each step so often, for smooth seams (default 1)")
+
+    way = command.add_argument_group("the way from noise to image", argument_default=argparse.SUPPRESS)
+    way.add_argument(
+        "--steps",
+        type=_steps,
+        help="a count, ddimN, or counts for equal sections: 10,15 (default: 25, or what the model was distilled to)",
+    )
+    way.add_argument("--sampler", help="ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc (default: ddpm; distilled: ddim)")
+    way.add_argument("--guidance", metavar="SCALE", type=float, help="how strictly the layout counts (default 1.5)")
+    way.add_argument("--seed", type=int, help="of the first image; the next have the next (default 0)")
+    way.add_argument("--label-noise", metavar="KIND", help="fresh at every step, or coupled (default fresh)")
+    way.add_argument("--dynamic-threshold", metavar="Q", type=float, help="quantile, such as 0.95 (default None)")
+    way.add_argument("--extrapolation", metavar="WEIGHT", type=float, help="of the prediction's motion (default 0.0)")
+    way.add_argument("--precision", help="float32 or bfloat16, where that is fast (default float32)")
+    way.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default auto)")
+
+    report = command.add_argument_group("what is said")
+    report.add_argument(
+        "--json", action="store_true", help="write a report to standard output: settings, classes, files"
+    )
+    report.add_argument("--quiet", action="store_true", help="say nothing but errors")
+
+
+INSPECT: Words = {
+    "description": "Say what a model file holds (network, process, classes, origin), or which classes a layout shows.",
+    "epilog": """\
+examples:
+  scdm inspect scenes64
+  scdm inspect model.safetensors --json
+  scdm inspect layout.png --palette ade20k""",
+}
+
+
+def _add_inspect(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "file", metavar="FILE", help="a model file, an embedded model's name, or the image of a layout"
+    )
+    _add_palette_of_layout(command)
+    command.add_argument("--json", action="store_true", help="the same for programs")
+
+
+CORRUPT: Words = {
+    "description": """\
+Spoil a layout and write it in the colours of its palette, transparent where nothing is known any more.
+
+  downsample    to 64x64 and back
+  edges         without the pixels near borders
+  random        without a tenth of the pixels
+  diffuse       as label diffusion leaves it at a step""",
+    "epilog": """\
+examples:
+  scdm corrupt layout.png -o rough.png --kind downsample
+  scdm corrupt layout.png -o faded.png --kind diffuse --step 700 --rates uniform""",
+}
+
+
+def _add_corrupt(command: argparse.ArgumentParser) -> None:
+    command.add_argument("layout", metavar="LAYOUT", type=Path, help="image file of a layout")
+    command.add_argument("-o", "--output", metavar="OUT", required=True, type=Path, help="image file to write")
+    command.add_argument(
+        "--kind", required=True, choices=("downsample", "edges", "random", "diffuse"), help="see above"
+    )
+    command.add_argument("--seed", type=_natural, default=0, help="of random and diffuse (default 0)")
+    command.add_argument("--step", type=_natural, help="of diffuse, 0 to 999 (default 500)")
+    command.add_argument(
+        "--rates", metavar="NAME", help="of diffuse: uniform, or a data set's (default: the palette's)"
+    )
+    _add_palette_of_layout(command)
+
+
+PALETTE: Words = {
+    "description": "Write the colours of a palette, to paint with: .kpl (Krita), .gpl (GIMP and others), .png (a picture).",
+    "epilog": """\
+examples:
+  scdm palette --list
+  scdm palette ade20k -o ade20k.kpl
+  scdm palette model.safetensors -o colours.png""",
+}
+
+
+def _add_palette(command: argparse.ArgumentParser) -> None:
+    command.add_argument("palette", metavar="NAME|FILE", nargs="?", help=PALETTE_HELP)
+    command.add_argument("-o", "--output", metavar="FILE", type=Path, help="file to write, .kpl, .gpl or .png")
+    command.add_argument("--list", action="store_true", help="list the palettes that have names")
+
+
+CONVERT: Words = {
+    "description": "Turn a published checkpoint of SDM or SCDM (.pt) into a model file that explains itself.",
+    "epilog": """\
+examples:
+  scdm convert ema_0.9999_best.pt -o ade20k.safetensors
+  scdm convert ema_0.9999_best.pt -o ade20k.safetensors --half""",
+}
+
+
+def _add_convert(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", metavar="SOURCE", type=Path, help="checkpoint file")
+    command.add_argument("-o", "--output", metavar="OUT", required=True, type=Path, help="model file, .safetensors")
+    command.add_argument(
+        "--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: told by the number of classes)"
+    )
+    command.add_argument("--label-diffusion", choices=("none", "uniform", "classwise"), help="that it was trained with")
+    command.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    command.add_argument("--force", action="store_true", help="replace OUT if it is there")
+
+
+def _add_palette_of_layout(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--palette",
+        metavar="NAME|FILE",
+        default=DEFAULT_PALETTE,
+        help=f"of the layout: {PALETTE_HELP} (default {DEFAULT_PALETTE})",
+    )
+    _add_tolerance(command)
+
+
+def _add_tolerance(command: argparse._ActionsContainer) -> None:
+    command.add_argument(
+        "--tolerance",
+        metavar="DISTANCE",
+        type=float,
+        default=DEFAULT_TOLERANCE,
+        help=f"how far a pixel may be from a class's colour, in levels of 255 (default {DEFAULT_TOLERANCE:g})",
+    )
+
+
+def _positive(text: str) -> int:
+    return _at_least(1, text)
+
+
+def _natural(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _at_least(low: int, text: str) -> int:
+    try:
+        if (number := int(text)) >= low:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {text!r}")
+
+
+def _steps(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _size(text: str) -> tuple[int, int]:
+    """(width, height)"""
+    try:
+        width, height = map(int, text.lower().split("x"))
+    except ValueError:
+        width = height = 0
+    if width < 1 or height < 1:
+        raise argparse.ArgumentTypeError(f"must look like 256x192 (width x height), not {text!r}")
+    return width, height
+
+
+def _version() -> str:
+    try:
+        return metadata.version("scdm")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=28)

@@ -1,0 +1,84 @@
+"""What several commands share: choosing palettes, speaking to the user, and care for files."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .. import assets, checkpoint
+from ..labels import LabelMap
+from ..palette import Palette
+
+GOLDEN_ANGLE = "_golden_angle"  # the end of the names that `Palette.golden_angle` gives
+
+
+def note(sentence: str) -> None:
+    """Something that the user should know and that does not stop the work."""
+    print(f"scdm: note: {sentence}", file=sys.stderr)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def chosen_palette(choice: str) -> Palette:
+    """A palette by name, from a class table, or from the header of a model file."""
+    if choice.endswith(checkpoint.SUFFIX):
+        return checkpoint.read_header(choice).palette
+    if Path(choice).is_file():
+        return Palette.from_file(choice)
+    if choice.endswith(GOLDEN_ANGLE):
+        return Palette.named(choice.removesuffix(GOLDEN_ANGLE)).golden_angle()
+    return Palette.named(choice)
+
+
+@contextmanager
+def model_file(name: str) -> Iterator[Path]:
+    """The file of an embedded model, or the one that `name` is the path of."""
+    if name in checkpoint.embedded_models():
+        with resources.as_file(resources.files(assets) / f"{name}{checkpoint.SUFFIX}") as path:
+            yield path
+    else:
+        yield Path(name)
+
+
+def class_shares(labels: LabelMap, palette: Palette) -> list[dict[str, Any]]:
+    """The classes of a layout, largest first: id (None for MASK), name and share of the pixels."""
+    counts = labels.ids.flatten().bincount(minlength=labels.num_classes + 1).tolist()
+    found = sorted((-count, i) for i, count in enumerate(counts) if count)
+    return [
+        {
+            "id": None if i == labels.mask_id else i,
+            "name": "unpainted" if i == labels.mask_id else palette.names[i],
+            "share": -count / labels.ids.numel(),
+        }
+        for count, i in found
+    ]
+
+
+def check_output(path: Path, inputs: Iterable[Path]) -> None:
+    """ValueError, before any work is done, if `path` cannot be written or is one of the files that are read."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}: make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path}: the folder {path.parent} may not be written to (permission denied)")
+    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
+        raise ValueError(f"{path} is read by this command and would be lost: give the output another name")
+
+
+@contextmanager
+def writing(path: Path, also: type[Exception] = OSError) -> Iterator[None]:
+    """Failures of the disk, and errors of type `also`, become a ValueError that names `path`, not the file beside it."""
+    try:
+        yield
+    except (OSError, also) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path} cannot be written: {reason}") from error

@@ -1,0 +1,107 @@
+"""scdm inspect: what a model file says of itself, or which classes a layout shows."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from safetensors import safe_open
+
+from .. import config as configuration
+from ..checkpoint import Header, read_header
+from ..model import ModelConfig
+from ..palette import read_layout
+from .common import chosen_palette, class_shares, model_file, note, print_json
+
+
+def run(arguments: Namespace) -> None:
+    if Path(arguments.file).suffix.lower() in Image.registered_extensions():
+        _inspect_layout(arguments)
+    else:
+        _inspect_model(arguments)
+
+
+def _inspect_layout(arguments: Namespace) -> None:
+    palette = chosen_palette(arguments.palette)
+    labels = read_layout(arguments.file, palette, arguments.tolerance, note)
+    classes = class_shares(labels, palette)
+    if arguments.json:
+        size = [labels.width, labels.height]
+        return print_json({"file": arguments.file, "size": size, "palette": palette.name, "classes": classes})
+    _print_table([("layout", arguments.file), ("size", f"{labels.width}x{labels.height}"), ("palette", palette.name)])
+    print("\n  share   id  class")
+    for found in classes:
+        class_id = "" if found["id"] is None else found["id"]
+        print(f"{found['share']:7.2%} {class_id:>4}  {found['name']}")
+
+
+def _inspect_model(arguments: Namespace) -> None:
+    with model_file(arguments.file) as path:
+        header = read_header(path)
+        weights = {"bytes": path.stat().st_size, **_weights(path)}
+    if arguments.json:
+        content = {
+            "config": configuration.to_dict(header.config),
+            "palette": header.palette.to_dict(),
+            "provenance": header.provenance,
+        }
+        return print_json({"file": arguments.file, **weights, "version": header.version, **content})
+    _print_table(_model_rows(arguments.file, header, weights))
+    _print_classes(header)
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    """How many numbers the file holds, and of which types, without reading them."""
+    with safe_open(path, framework="pt") as file:
+        tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+        return {
+            "parameters": sum(math.prod(tensor.get_shape()) for tensor in tensors),
+            "types": sorted({tensor.get_dtype() for tensor in tensors}),
+        }
+
+
+def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tuple[str, str]]:
+    network, config = header.config.network, header.config
+    attention = ", ".join(f"1/{factor}" for factor in network.attention)
+    return [
+        ("model", name),
+        (
+            "file",
+            f"{weights['bytes'] / 1e6:.1f} MB, {weights['parameters']:,} parameters ({', '.join(weights['types'])})",
+        ),
+        ("trained at", f"{config.size[1]}x{config.size[0]}"),
+        ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
+        ("network", f"widths {', '.join(map(str, network.widths))}, residual blocks a level: {network.res_blocks}"),
+        ("attention", f"at {attention} of the size" if attention else "none but in the middle"),
+        ("process", _process(config)),
+        ("label diffusion", config.label_diffusion),
+        *((key, _plain(value)) for key, value in header.provenance.items() if value not in (None, "")),
+    ]
+
+
+def _process(config: ModelConfig) -> str:
+    learned = ", variance learned" if config.network.learn_sigma else ""
+    distilled = "" if config.distilled_steps is None else f", distilled to {config.distilled_steps}"
+    return f"{config.steps} {config.noise_schedule} steps{distilled}, predicts {config.prediction}{learned}"
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _print_table(rows: Iterable[tuple[str, str]]) -> None:
+    for name, value in rows:
+        print(f"{name:<16} {value}")
+
+
+def _print_classes(header: Header) -> None:
+    rates = header.config.class_rates
+    print(f"\n  id  colour   {'   rate  ' if rates else ''}class")
+    for i, (name, color) in enumerate(zip(header.palette.names, header.palette.colors, strict=True)):
+        code = "-" if color is None else "#{:02x}{:02x}{:02x}".format(*color)
+        rate = f"{rates[i]:7.4g}  " if rates else ""
+        print(f"{i:4}  {code:<8} {rate}{name}")

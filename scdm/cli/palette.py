@@ -1,0 +1,22 @@
+"""scdm palette: colours to paint with."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from ..palette import Palette, palette_names
+from ..swatches import export
+from .common import check_output, chosen_palette, writing
+
+
+def run(arguments: Namespace) -> None:
+    if arguments.list:
+        for name in palette_names():
+            print(f"{name:<16} {Palette.named(name).num_classes:>4} classes")
+        return
+    if arguments.palette is None or arguments.output is None:
+        raise ValueError("say which palette, and with -o which file to write: 'scdm palette scenes -o scenes.kpl'")
+    palette = chosen_palette(arguments.palette)
+    check_output(arguments.output, [])
+    with writing(arguments.output):
+        export(palette, arguments.output)

@@ -1,0 +1,255 @@
+"""scdm sample: images from layouts."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from .. import conversion
+from ..images import MAX_PIXELS, read_image, write_image
+from ..labels import LabelMap
+from ..model import Model
+from ..palette import Palette, read_layout
+from ..pipeline import GenerateOptions, generate
+from ..samplers import Step
+from .common import check_output, chosen_palette, class_shares, note, print_json, writing
+
+FAR_FROM_TRAINING = 2  # a side so many times longer or shorter than the model's is worth a note
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image to make: the file it goes to, its layout (a place in the list of layouts) and its seed."""
+
+    path: Path
+    layout: int
+    seed: int
+
+
+def run(arguments: Namespace) -> None:
+    started = time.monotonic()
+    notes: list[str] = []
+
+    def remark(sentence: str) -> None:
+        notes.append(sentence)
+        if not arguments.quiet:
+            note(sentence)
+
+    options = _options(arguments)
+    pictures = _pictures(arguments.output, arguments.layouts, _seeds(options.seed, arguments.count))
+    _check_files(arguments, pictures)
+    model = conversion.load(arguments.model, _device(arguments.device))
+    palette = _palette(arguments.palette, model)
+    layouts = [_layout(path, palette, arguments, model, remark) for path in arguments.layouts]
+    image, mask = _source(arguments, layouts)
+
+    silent = arguments.quiet or arguments.json
+    rows: list[list[np.ndarray]] = [[] for _ in layouts]  # of the sheet
+    with tqdm(unit="step", disable=True if silent else None) as bar:  # None: where standard error is no terminal
+        for picture in pictures:
+            own = replace(options, seed=picture.seed)
+            on_step = _advance(bar, len(pictures))
+            made = _levels(generate(model, layouts[picture.layout], own, image=image, mask=mask, on_step=on_step))
+            with writing(picture.path):
+                write_image(picture.path, made)
+            if arguments.sheet:
+                rows[picture.layout].append(made)
+            if not silent:
+                tqdm.write(str(picture.path))
+    if arguments.sheet:
+        with writing(arguments.sheet):
+            write_image(arguments.sheet, sheet(layouts, rows, palette))
+    if arguments.json:
+        report = _report(arguments, options, model, palette, layouts, pictures)
+        print_json({**report, "notes": notes, "seconds": round(time.monotonic() - started, 2)})
+
+
+def sheet(layouts: Sequence[LabelMap], rows: Sequence[Sequence[np.ndarray]], palette: Palette) -> np.ndarray:
+    """uint8 (H, W, 3): each layout, in its colours, followed by its images (h, w, 3)."""
+    cells = [[palette.to_image(labels, UNPAINTED)[0], *row] for labels, row in zip(layouts, rows, strict=True)]
+    height = sum(labels.height + GAP for labels in layouts)
+    width = max(labels.width for labels in layouts) + GAP
+    paper = np.full((GAP + height, GAP + width * len(cells[0]), 3), PAPER, dtype=np.uint8)
+    top = GAP
+    for row in cells:
+        for column, cell in enumerate(row):
+            left = GAP + width * column
+            paper[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+        top += row[0].shape[0] + GAP
+    return paper
+
+
+UNPAINTED, PAPER = (190, 190, 190), (250, 250, 248)
+GAP = 8  # pixels
+
+
+def _options(arguments: Namespace) -> GenerateOptions:
+    given = {f.name: getattr(arguments, f.name) for f in fields(GenerateOptions) if hasattr(arguments, f.name)}
+    if arguments.image is None and "strength" in given:
+        raise ValueError("--strength says how much of an image is kept: give the image with --image")
+    if arguments.mask is None and "feather" in given:
+        raise ValueError("--feather softens the border of a mask: give the mask with --mask")
+    options = GenerateOptions(**given)
+    if arguments.image is not None and arguments.mask is None and options.strength == 1:
+        raise ValueError("at full strength nothing is kept of the image: give a --mask, or a --strength below 1")
+    return options
+
+
+def _seeds(first: int, count: int) -> list[int]:
+    return [(first + i) % 2**64 for i in range(count)]
+
+
+def _pictures(output: str, layouts: Sequence[Path], seeds: Sequence[int]) -> list[Picture]:
+    """What OUT means, see `scdm sample --help`."""
+    pattern = output
+    if Path(output).is_dir() or output.endswith(("/", "\\")):
+        pattern = str(Path(output) / "{layout}.png")
+    if len(seeds) > 1 and "{seed}" not in pattern:
+        path = Path(pattern)
+        pattern = str(path.with_name(f"{path.stem}_{{seed}}{path.suffix}"))
+    if len(layouts) > 1 and "{layout}" not in pattern:
+        raise ValueError(
+            f"{len(layouts)} layouts cannot all be written to {output}: give a folder that exists, or a name with {{layout}}"
+        )
+    pictures = [
+        Picture(Path(pattern.replace("{seed}", str(seed)).replace("{layout}", layout.stem)), place, seed)
+        for place, layout in enumerate(layouts)
+        for seed in seeds
+    ]
+    written: dict[Path, int] = {}
+    for picture in pictures:
+        other = layouts[written.setdefault(picture.path, picture.layout)]
+        if other is not layouts[picture.layout]:
+            raise ValueError(
+                f"{other} and {layouts[picture.layout]} would both become {picture.path}: sample them apart"
+            )
+    return pictures
+
+
+def _check_files(arguments: Namespace, pictures: Sequence[Picture]) -> None:
+    """Nothing that could be known now is left to fail after the work is done."""
+    given = (*arguments.layouts, arguments.image, arguments.mask, Path(arguments.model))
+    inputs = [path for path in given if path is not None]
+    outputs = [picture.path for picture in pictures]
+    if arguments.sheet in outputs:
+        raise ValueError(f"{arguments.sheet} would be both an image and the sheet: give the sheet another name")
+    for path in outputs if arguments.sheet is None else [*outputs, arguments.sheet]:
+        check_output(path, inputs)
+        if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+            raise ValueError(f"{path}: the name of an image ends in .png, .jpg or .webp")
+
+
+def _device(choice: str) -> torch.device:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if choice == "auto":
+        choice = next(name for name, there in available.items() if there)
+    if not available[choice]:
+        there = ", ".join(name for name, there in available.items() if there)
+        raise ValueError(f"this computer has no {choice} device that torch can use: choose --device auto ({there})")
+    return torch.device(choice)
+
+
+def _palette(choice: str | None, model: Model) -> Palette:
+    if choice is None:
+        return model.palette
+    palette = chosen_palette(choice)
+    if palette.num_classes != model.palette.num_classes:
+        raise ValueError(
+            f"palette {palette.name} has {palette.num_classes} classes, the model {model.palette.num_classes} "
+            f"({model.palette.name}): choose a palette of the model's classes, or a model of the palette's"
+        )
+    return palette
+
+
+def _layout(
+    path: Path, palette: Palette, arguments: Namespace, model: Model, remark: Callable[[str], None]
+) -> LabelMap:
+    labels = read_layout(path, palette, arguments.tolerance, lambda sentence: remark(f"{path}: {sentence}"))
+    if arguments.size:
+        width, height = arguments.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"--size {width}x{height} is more than {MAX_PIXELS // 2**20} megapixels: ask for less")
+        labels = labels.resized(height, width)
+    if labels.unpainted.all():
+        remark(f"{path}: nothing is painted, so the model is free to make anything")
+    trained_height, trained_width = model.config.size
+    ratios = (labels.height / trained_height, labels.width / trained_width)
+    if not all(1 / FAR_FROM_TRAINING <= ratio <= FAR_FROM_TRAINING for ratio in ratios):
+        remark(
+            f"{path}: the image will be {labels.width}x{labels.height}, the model was trained at "
+            f"{trained_width}x{trained_height}: it does best near that (--size)"
+        )
+    return labels
+
+
+def _source(arguments: Namespace, layouts: Sequence[LabelMap]) -> tuple[Tensor | None, Tensor | None]:
+    """The image (1, 3, H, W) in [-1, 1] and the mask (1, 1, H, W) in [0, 1] that were given, of the layouts' size."""
+    image = mask = None
+    if arguments.image is not None:
+        image = _pixels(arguments.image)[:, :3] / 127.5 - 1
+    if arguments.mask is not None:
+        red, green, blue, alpha = (_pixels(arguments.mask) / 255).unbind(1)
+        mask = ((red + green + blue) / 3 * alpha)[:, None]
+    for name, path, pixels in (("image", arguments.image, image), ("mask", arguments.mask, mask)):
+        for layout, labels in zip(arguments.layouts, layouts, strict=True):
+            if pixels is not None and pixels.shape[-2:] != (labels.height, labels.width):
+                raise ValueError(
+                    f"the {name} {path} is {pixels.shape[-1]}x{pixels.shape[-2]}, "
+                    f"the layout {layout} {labels.width}x{labels.height}: they must have the same size"
+                )
+    return image, mask
+
+
+def _pixels(path: Path) -> Tensor:
+    """(1, 4, H, W) float levels of 255: red, green, blue, alpha."""
+    image = read_image(path)
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{path} has levels of more than 8 bits: save it as an image of 8 bits")
+    return torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)[None].float()
+
+
+def _levels(image: Tensor) -> np.ndarray:
+    """(1, 3, H, W) in [-1, 1] -> uint8 (H, W, 3)."""
+    return ((image[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def _advance(bar: tqdm, pictures: int) -> Callable[[Step, int], None]:
+    def advance(step: Step, steps: int) -> None:
+        bar.total = pictures * steps
+        bar.update()
+
+    return advance
+
+
+def _report(
+    arguments: Namespace,
+    options: GenerateOptions,
+    model: Model,
+    palette: Palette,
+    layouts: Sequence[LabelMap],
+    pictures: Sequence[Picture],
+) -> dict[str, Any]:
+    return {
+        "model": arguments.model,
+        "palette": palette.name,
+        "device": str(model.device),
+        "options": asdict(options),
+        "layouts": [
+            {"file": str(path), "size": [labels.width, labels.height], "classes": class_shares(labels, palette)}
+            for path, labels in zip(arguments.layouts, layouts, strict=True)
+        ],
+        "images": [
+            {"file": str(picture.path), "layout": str(arguments.layouts[picture.layout]), "seed": picture.seed}
+            for picture in pictures
+        ],
+    }

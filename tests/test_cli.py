@@ -1,0 +1,483 @@
+"""The command line: what it makes, and that every bad request ends in one sentence and leaves nothing behind."""
+
+import dataclasses
+import errno
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from scdm import checkpoint
+from scdm.cli import main
+from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
+from scdm.images import write_image
+from scdm.labels import LabelMap
+from scdm.model import Model, ModelConfig
+from scdm.networks import UNetConfig
+from scdm.palette import TOLERANCE, Palette, read_layout
+from scdm.pipeline import GenerateOptions
+from scdm.samplers import SAMPLERS
+
+SCENES = Palette.named("scenes")
+TINY = UNetConfig(14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=None, hidden=8)
+SIZE = 8
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    generator = torch.Generator().manual_seed(0)
+    model = Model.new(ModelConfig(TINY, (SIZE, SIZE), label_diffusion="uniform"), SCENES, data="none", steps=0)
+    for parameter in model.network.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save(path, model)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: model.safetensors, layout.png (sky over grass), image.png, mask.png (the left half)."""
+    monkeypatch.chdir(tmp_path)
+    Path("model.safetensors").symlink_to(model_file)
+    paint("layout.png", np.repeat([0, 6], SIZE // 2))
+    write_image("image.png", np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8))
+    mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    mask[:, : SIZE // 2] = 255
+    write_image("mask.png", mask)
+    return tmp_path
+
+
+def paint(path: str, rows: np.ndarray, palette: Palette = SCENES) -> None:
+    """A square layout of one id a row."""
+    ids = torch.from_numpy(np.asarray(rows, dtype=np.int64))[:, None].expand(-1, len(rows))
+    write_image(path, palette.to_image(LabelMap.checked(ids, palette.num_classes))[0])
+
+
+def scdm(request: str) -> int:
+    return main(request.split())
+
+
+def sample(request: str) -> int:
+    return scdm(f"sample {request} --model model.safetensors --steps 2")
+
+
+def pixels(path: str) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def refused(capsys: pytest.CaptureFixture[str], request: str, complaint: str) -> None:
+    """The request ends with status 2, one sentence that holds `complaint`, and no new file."""
+    before = sorted(Path.cwd().rglob("*"))
+    assert scdm(request) == 2
+    output, errors = capsys.readouterr()
+    assert complaint in errors
+    assert errors.startswith("scdm: error: ") and errors.count("\n") == 1
+    assert not output
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+def test_a_layout_becomes_an_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sample("layout.png -o out.png") == 0
+    assert pixels("out.png").shape == (SIZE, SIZE, 3)
+    assert capsys.readouterr() == ("out.png\n", "")
+
+
+def test_an_image_is_that_of_its_seed(folder: Path) -> None:
+    assert sample("layout.png -o out.png --count 3 --seed 7") == 0
+    assert sample("layout.png -o alone.png --seed 9") == 0
+    assert sorted(path.name for path in folder.glob("out*")) == ["out_7.png", "out_8.png", "out_9.png"]
+    assert np.array_equal(pixels("out_9.png"), pixels("alone.png"))
+    assert not np.array_equal(pixels("out_8.png"), pixels("alone.png"))
+
+
+@pytest.mark.parametrize(
+    ("output", "names"),
+    [
+        ("images", ["images/layout.png", "images/other.png"]),
+        ("images/ --count 2", [f"images/{name}_{seed}.png" for name in ("layout", "other") for seed in (0, 1)]),
+        ("{layout}-made.jpg", ["layout-made.jpg", "other-made.jpg"]),
+        ("images/{seed}-{layout}.webp --seed 5", ["images/5-layout.webp", "images/5-other.webp"]),
+    ],
+)
+def test_several_layouts_need_a_folder_or_a_pattern(folder: Path, output: str, names: list[str]) -> None:
+    Path("images").mkdir()
+    paint("other.png", np.arange(4))
+    assert sample(f"layout.png other.png -o {output} --sheet sheet.png --quiet") == 0
+    assert all(Path(name).is_file() for name in names)
+    columns = 1 + len(names) // 2
+    assert pixels("sheet.png").shape == (SIZE + 4 + 3 * 8, 8 + columns * (SIZE + 8), 3)
+
+
+def test_size_resizes_the_layout(folder: Path) -> None:
+    assert sample("layout.png -o out.png --size 12x10") == 0
+    assert pixels("out.png").shape == (10, 12, 3)
+
+
+def test_only_what_the_mask_shows_white_is_repainted(folder: Path) -> None:
+    assert sample("layout.png -o out.png --image image.png --mask mask.png --repeats 2 --feather 1") == 0
+    kept, image = pixels("out.png"), pixels("image.png")
+    assert np.array_equal(kept[:, SIZE // 2 :], image[:, SIZE // 2 :])
+    assert not np.array_equal(kept[:, : SIZE // 2], image[:, : SIZE // 2])
+
+
+def test_transparent_parts_of_a_mask_are_kept(folder: Path) -> None:
+    mask = np.full((SIZE, SIZE, 4), 255, dtype=np.uint8)
+    mask[:, SIZE // 2 :, 3] = 0
+    write_image("alpha.png", mask)
+    assert sample("layout.png -o black.png --image image.png --mask mask.png") == 0
+    assert sample("layout.png -o alpha_out.png --image image.png --mask alpha.png") == 0
+    assert np.array_equal(pixels("black.png"), pixels("alpha_out.png"))
+
+
+def test_json_reports_what_was_used(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paint("half.png", np.repeat([0, 14, 6, 6], SIZE // 4))
+    assert sample("half.png -o out.png --size 24x24 --guidance 2 --json") == 0
+    output, errors = capsys.readouterr()
+    report = json.loads(output)
+    assert report["layouts"][0]["classes"] == [
+        {"id": 6, "name": "grass", "share": 0.5},
+        {"id": 0, "name": "sky", "share": 0.25},
+        {"id": None, "name": "unpainted", "share": 0.25},
+    ]
+    assert report["layouts"][0]["size"] == [24, 24]
+    assert report["options"]["guidance"] == 2 and report["options"]["steps"] == 2
+    assert report["images"] == [{"file": "out.png", "layout": "half.png", "seed": 0}]
+    assert len(report["notes"]) == 1 and "trained at 8x8" in report["notes"][0]
+    assert errors == f"scdm: note: {report['notes'][0]}\n"
+
+
+def test_notes_are_sentences_that_quiet_silences(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pixels("layout.png").copy()
+    rows[0] = 1, 2, 3, 255
+    write_image("strange.png", rows)
+    assert sample("strange.png -o out.png") == 0
+    assert "12% of the painted pixels have no colour of palette scenes" in capsys.readouterr().err
+    assert sample("strange.png -o out.png --quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_unpainted_layout_leaves_all_to_the_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image("empty.png", np.zeros((SIZE, SIZE, 4), dtype=np.uint8))
+    assert sample("empty.png -o out.png") == 0
+    assert "nothing is painted" in capsys.readouterr().err
+
+
+def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
+    table = {**SCENES.to_dict(), "name": "own"}
+    table["classes"] = [{**entry, "color": [10 * entry["id"], 0, 0]} for entry in table["classes"]]
+    Path("own.json").write_text(json.dumps(table))
+    paint("own.png", np.repeat([0, 6], SIZE // 2), Palette.from_file("own.json"))
+    assert sample("layout.png -o out.png") == 0
+    assert sample("own.png -o own_out.png --palette own.json --tolerance 4") == 0
+    assert np.array_equal(pixels("out.png"), pixels("own_out.png"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "complaint"),
+    [
+        ("absent.png -o out.png", "absent.png: there is no such file"),
+        ("text.png -o out.png", "text.png: not an image"),
+        ("cut.png -o out.png", "cut.png: the image is damaged or incomplete"),
+        ("huge.png -o out.png", "huge.png: the image has more than 64 megapixels"),
+        ("image.png -o out.png --tolerance 0", "no pixel has a colour of palette scenes"),
+        ("ids.png -o out.png", "this one holds 200"),
+        ("layout.png -o out.png --palette ade20k", "palette ade20k has 151 classes, the model 14"),
+        ("layout.png -o out.png --palette nowhere", "there is no palette 'nowhere'"),
+        ("layout.png -o out.png --palette text.png", "text.png"),
+        ("layout.png -o out.png --image small.png --strength 0.5", "image small.png is 4x4, the layout layout.png 8x8"),
+        ("layout.png -o out.png --image image.png --mask small.png", "mask small.png is 4x4"),
+        ("layout.png -o out.png --image image.png --mask black.png", "the mask is empty"),
+        ("layout.png -o out.png --image image.png --mask white.png", "the mask covers the whole image"),
+        ("layout.png -o out.png --mask mask.png", "give the image too"),
+        ("layout.png -o out.png --image image.png", "nothing is kept of the image"),
+        ("layout.png -o out.png --image deep.png --strength 0.5", "more than 8 bits"),
+        ("layout.png -o out.png --strength 0.5", "give the image with --image"),
+        ("layout.png -o out.png --feather 2", "give the mask with --mask"),
+        ("layout.png -o out.png --size 100000x100000", "more than 64 megapixels"),
+        ("layout.png -o out.png --size 8by8", "must look like 256x192"),
+        ("layout.png -o out.png --size 0x8", "must look like 256x192"),
+        ("layout.png -o out.png --count 0", "must be a whole number from 1"),
+        ("layout.png -o out.png --seed -1", "a seed is a whole number"),
+        ("layout.png -o out.png --guidance nan", "guidance is a scale"),
+        ("layout.png -o out.png --sampler euler", "no sampler is called 'euler'"),
+        ("layout.png -o out.png --sampler unipc --repeats 2", "unipc cannot"),
+        ("layout.png -o out.png --label-noise white", "label noise is fresh or coupled"),
+        ("layout.png -o out.png --device tpu", "invalid choice: 'tpu'"),
+        ("layout.png -o nowhere/out.png", "there is no folder nowhere"),
+        ("layout.png -o nowhere/", "there is no folder nowhere"),
+        ("layout.png -o out", "the name of an image ends in .png"),
+        ("layout.png -o out.png --sheet out.png", "both an image and the sheet"),
+        ("layout.png -o layout.png", "would be lost"),
+        ("layout.png -o .", "would be lost"),
+        ("layout.png -o out.png --image image.png --mask mask.png --sheet mask.png", "would be lost"),
+        ("layout.png image.png -o out.png", "give a folder that exists, or a name with {layout}"),
+        ("layout.png layout.png -o {layout}_.png", "would both become layout_.png"),
+        ("-o out.png", "required: LAYOUT"),
+        ("layout.png", "required: -o"),
+        ("layout.png -o out.png --colour red", "unrecognized arguments: --colour red"),
+    ],
+)
+def test_bad_requests_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], request_: str, complaint: str
+) -> None:
+    Path("text.png").write_text("id,name\n")
+    Path("cut.png").write_bytes(Path("image.png").read_bytes()[:-40])
+    Image.new("1", (9000, 9000)).save("huge.png")
+    write_image("ids.png", np.full((SIZE, SIZE), 200, dtype=np.uint8))
+    write_image("small.png", np.zeros((4, 4, 3), dtype=np.uint8))
+    write_image("black.png", np.zeros((SIZE, SIZE, 3), dtype=np.uint8))
+    write_image("white.png", np.full((SIZE, SIZE, 3), 255, dtype=np.uint8))
+    write_image("deep.png", np.zeros((SIZE, SIZE), dtype=np.uint16))
+    refused(capsys, f"sample {request_} --model model.safetensors", complaint)
+
+
+@pytest.mark.parametrize(
+    ("steps", "complaint"),
+    [
+        ("0", "steps must be at least 1, not 0"),
+        ("-5", "steps must be at least 1, not -5"),
+        ("many", "steps must look like 25"),
+        ("2000", "cannot take 2000 steps"),
+        ("ddim0", "exactly 0"),
+    ],
+)
+def test_impossible_steps_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], steps: str, complaint: str
+) -> None:
+    refused(capsys, f"sample layout.png -o out.png --model model.safetensors --steps {steps}", complaint)
+
+
+class Harmful:
+    """A pickle that would make a folder when it is read."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.mkdir, (Path("harm"),)
+
+
+def bad_models(model: Path) -> list[str]:
+    """Makes files that no model can be read from, and says their names."""
+    header, whole = checkpoint.read_header(model).to_json(), model.read_bytes()
+    before = set(Path.cwd().iterdir())
+    Path("cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    Path("start.safetensors").write_bytes(whole[:100])
+    Path("empty.safetensors").write_bytes(b"")
+    Path("text.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    save_file({"a": torch.zeros(2)}, "foreign.safetensors", {"format": "pt"})
+    save_file({"a": torch.zeros(2)}, "broken.safetensors", {checkpoint.HEADER: "{"})
+    save_file({"a": torch.zeros(2)}, "hollow.safetensors", {checkpoint.HEADER: header})
+    torch.save({"a": torch.zeros(2)}, "foreign.pt")
+    torch.save({"a": Harmful()}, "harmful.pt")
+    Path("harmful.pkl").write_bytes(pickle.dumps(Harmful()))
+    return sorted(path.name for path in set(Path.cwd().iterdir()) - before)
+
+
+def test_bad_models_are_refused_and_run_no_code(
+    folder: Path, model_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(capsys, "sample layout.png -o out.png --model nowhere", "there is no model 'nowhere'")
+    for name in bad_models(model_file):
+        refused(capsys, f"sample layout.png -o out.png --model {name}", name)
+        refused(capsys, f"convert {name} -o out.safetensors", name)
+        if name != "hollow.safetensors":  # whose header is sound
+            refused(capsys, f"inspect {name}", name)
+    assert not Path("harm").exists()
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "complaint"),
+    [
+        (KeyboardInterrupt(), 130, "scdm: interrupted\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "out.png cannot be written: No space left on device"),
+        (MemoryError(), 2, "there is not enough memory"),
+    ],
+)
+def test_failures_while_writing_leave_nothing(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    failure: BaseException,
+    status: int,
+    complaint: str,
+) -> None:
+    before = sorted(folder.iterdir())
+
+    def half_written(self: Image.Image, path: Path, **_: object) -> None:
+        Path(path).write_bytes(b"\x89PNG")
+        raise failure
+
+    monkeypatch.setattr(Image.Image, "save", half_written)
+    assert sample("layout.png -o out.png") == status
+    assert complaint in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["CUDA out of memory. Tried to allocate 2.00 GiB.", "DefaultCPUAllocator: can't allocate memory: you tried ..."],
+)
+def test_a_lack_of_memory_is_a_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    def generate(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr("scdm.cli.sample.generate", generate)
+    refused(capsys, "sample layout.png -o out.png --model model.safetensors", "there is not enough memory")
+
+
+def test_a_bug_is_not_taken_for_a_bad_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def generate(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("scdm.cli.sample.generate", generate)
+    with pytest.raises(RuntimeError, match="shapes"):
+        sample("layout.png -o out.png")
+
+
+def test_inspect_shows_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scdm("inspect model.safetensors") == 0
+    table = capsys.readouterr().out
+    for words in ("14, scenes", "trained at       8x8", "1000 linear steps, predicts eps", "uniform", "#78c0fa"):
+        assert words in table
+    assert scdm("inspect model.safetensors --json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["parameters"] == sum(p.numel() for p in checkpoint.load("model.safetensors").network.parameters())
+    assert report["types"] == ["F32"] and report["config"]["network"]["num_classes"] == 14
+    assert report["provenance"] == {"data": "none", "steps": 0}
+    assert report["bytes"] == Path("model.safetensors").stat().st_size
+
+
+def test_inspect_shows_a_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scdm("inspect layout.png") == 0
+    assert " 50.00%    6  grass" in capsys.readouterr().out
+    assert scdm("inspect layout.png --json --palette model.safetensors") == 0
+    assert json.loads(capsys.readouterr().out)["classes"][0] == {"id": 0, "name": "sky", "share": 0.5}
+
+
+@pytest.mark.parametrize("name", checkpoint.embedded_models())
+def test_inspect_knows_embedded_models(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert scdm(f"inspect {name}") == 0
+    assert capsys.readouterr().out.startswith(f"model            {name}\n")
+
+
+@pytest.mark.parametrize("kind", ["downsample", "edges", "random", "diffuse", "diffuse --step 900 --rates uniform"])
+def test_corrupted_layouts_keep_their_colours(folder: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    assert scdm(f"corrupt layout.png -o rough.png --seed 1 --kind {kind}") == 0
+    before, after = read_layout("layout.png", SCENES), read_layout("rough.png", SCENES)
+    assert ((after.ids == before.ids) | after.unpainted).all()
+    assert after.unpainted.any() == (kind != "downsample")
+    first = Path("rough.png").read_bytes()
+    assert scdm(f"corrupt layout.png -o rough.png --seed 1 --kind {kind}") == 0
+    assert Path("rough.png").read_bytes() == first
+    assert capsys.readouterr() == ("", "")
+
+
+def test_classes_that_colours_cannot_tell_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image("ids.png", np.repeat(np.uint8([48, 150]), SIZE // 2)[:, None].repeat(SIZE, axis=1))
+    assert scdm("corrupt ids.png -o rough.png --kind downsample --palette ade20k") == 0
+    errors = capsys.readouterr().err
+    assert "skyscraper (48) has the colour of road" in errors
+    assert "unlabelled (150) has no colour" in errors
+
+
+@pytest.mark.parametrize(
+    ("request_", "complaint"),
+    [
+        ("corrupt layout.png -o layout.png --kind edges", "would be lost"),
+        ("corrupt layout.png -o nowhere/out.png --kind edges", "there is no folder nowhere"),
+        ("corrupt layout.png -o . --kind edges", "is a folder"),
+        ("corrupt layout.png -o out.jpg --kind edges", "cannot hold a picture of mode RGBA"),
+        ("corrupt layout.png -o out.png --kind blur", "invalid choice: 'blur'"),
+        ("corrupt layout.png -o out.png --kind edges --step 3", "belong to --kind diffuse"),
+        ("corrupt layout.png -o out.png --kind diffuse --step 1000", "one of 0 to 999"),
+        ("corrupt layout.png -o out.png --kind diffuse --rates nowhere", "no class rates are called 'nowhere'"),
+        ("corrupt layout.png -o out.png --kind diffuse --rates ade20k", "class rates for 151 classes"),
+        ("corrupt absent.png -o out.png --kind edges", "no such file"),
+        ("inspect absent.png", "no such file"),
+        ("inspect absent", "there is no model file absent"),
+        ("palette nowhere -o out.png", "there is no palette 'nowhere'"),
+        ("palette scenes -o out.txt", "not .txt"),
+        ("palette scenes -o nowhere/out.png", "there is no folder nowhere"),
+        ("palette scenes", "with -o which file"),
+        ("convert model.safetensors -o out.pt", "ends in .safetensors"),
+        ("convert layout.png -o model.safetensors", "exists already"),
+        ("convert absent.pt -o out.safetensors", "absent.pt"),
+        ("", "required: COMMAND"),
+        ("smaple", "invalid choice: 'smaple'"),
+    ],
+)
+def test_other_bad_requests_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], request_: str, complaint: str
+) -> None:
+    refused(capsys, request_, complaint)
+
+
+def test_palettes_are_listed_and_exported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scdm("palette --list") == 0
+    assert "scenes             14 classes\n" in capsys.readouterr().out
+    for request in ("scenes -o a.png", "scenes -o a.kpl", "model.safetensors -o a.gpl", "ade20k_golden_angle -o b.gpl"):
+        assert scdm(f"palette {request}") == 0
+    assert Path("a.gpl").read_text().splitlines()[4] == "120 192 250\tsky"
+    assert Path("b.gpl").read_text().splitlines()[1] == "Name: ade20k_golden_angle"
+
+
+def test_convert_saves_what_conversion_reads(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def convert(path: Path, assumptions: Any) -> Model:
+        told.append(assumptions)
+        return checkpoint.load("model.safetensors")
+
+    monkeypatch.setattr("scdm.cli.convert.convert", convert)
+    assert scdm("convert published.pt -o out.safetensors --palette ade20k --label-diffusion none") == 0
+    assert told[0].palette == Palette.named("ade20k") and told[0].label_diffusion == "none"
+    assert checkpoint.load("out.safetensors").palette == SCENES
+    capsys.readouterr()
+    refused(capsys, "convert published.pt -o out.safetensors", "exists already")
+    assert scdm("convert published.pt -o out.safetensors --half --force") == 0
+    assert Path("out.safetensors").stat().st_size < 0.6 * Path("model.safetensors").stat().st_size
+
+
+def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """The parser is free of torch, so its words are compared with what they speak of here."""
+    with pytest.raises(SystemExit) as caught:
+        scdm("sample --help")
+    assert caught.value.code == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc" in words
+    assert set(SAMPLERS) == {"ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "unipc"}
+    for field in dataclasses.fields(GenerateOptions):
+        _, flag, after = words.partition(f"--{field.name.replace('_', '-')} ")
+        if flag:
+            assert after.split("(default ")[1].split(")")[0] == str(field.default), field.name
+    assert DEFAULT_TOLERANCE == TOLERANCE
+    assert SCENES.name == DEFAULT_PALETTE
+
+
+@pytest.mark.parametrize("command", ["sample", "inspect", "corrupt", "palette", "convert"])
+def test_every_command_explains_itself_with_examples(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args([command, "--help"])
+    assert "examples:\n  scdm " in capsys.readouterr().out
+
+
+def test_help_is_free_of_torch() -> None:
+    code = "import sys, scdm.cli as c; c.parser().format_help(); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        scdm("--version")
+    assert capsys.readouterr().out.startswith("scdm ")
