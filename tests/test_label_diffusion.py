@@ -1,0 +1,164 @@
+"""Label diffusion: the published probabilities and masks, what an absorbing process owes, and where rates come from."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scdm.label_diffusion import LabelDiffusion, estimate_rates, shipped_rates
+from scdm.labels import LabelMap, instance_borders
+from scdm.schedules import NoiseSchedule
+from tests.parity import RATES, arrays, facts
+
+KEEP = "diffusion/label_keep_probability"
+PROCESSES = {"full": "", "ddim25": "ddim25", "50": "50"}  # published name -> steps
+ADE20K_IMAGES = 20210
+
+
+@pytest.mark.parametrize("dataset", RATES)
+def test_shipped_rates_are_the_published_ones(dataset: str) -> None:
+    assert list(shipped_rates(RATES[dataset])) == arrays(KEEP)[f"psiphi_used_{dataset}"].tolist()
+
+
+@pytest.mark.parametrize("dataset", RATES)
+def test_classwise_probabilities_are_the_published_ones(dataset: str) -> None:
+    golden = arrays(KEEP)
+    rates = shipped_rates(RATES[dataset])
+    keep = 1 - LabelDiffusion(rates).mask_probability(golden["t"], len(rates))
+    assert (keep - golden[f"keep_{dataset}"]).abs().max() <= 1e-7
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_uniform_probabilities_are_the_published_ones(process: str) -> None:
+    visited = NoiseSchedule.named("linear").respaced(PROCESSES[process]).timesteps
+    masked = LabelDiffusion().respaced(visited).mask_probability(torch.from_numpy(visited), 4)
+    assert (1 - masked[:, 0] - arrays(KEEP)[f"keep_uniform_{process}"]).abs().max() <= 1e-7
+    assert torch.equal(masked, masked[:, :1].expand(-1, 4))
+
+
+@pytest.mark.parametrize("steps", [1000, 25])
+def test_uniform_diffusion_loses_one_pixel_in_what_is_left(steps: int) -> None:
+    """As a Markov chain: at step i each remaining label is lost with probability 1 / (N - i)."""
+    golden = arrays("diffusion/beta_schedules")
+    keep = 1 - LabelDiffusion(timesteps=tuple(range(steps))).mask_probability(torch.arange(steps), 1)[:, 0].numpy()
+    assert np.abs(keep - golden[f"label_uniform_keep_{steps}"].numpy()).max() <= 1e-12
+    betas = 1 - keep / np.append(1.0, keep[:-1])
+    assert np.abs(betas - golden[f"label_uniform_betas_{steps}"].numpy()).max() <= 1e-12
+
+
+@pytest.mark.parametrize(
+    "case",
+    [f"{dataset}.{process}" for dataset in RATES for process in ("full", "ddim25")]
+    + [f"uniform.{process}" for process in PROCESSES],
+)
+def test_masks_are_the_published_ones(case: str) -> None:
+    """Exactly, for the recorded draws."""
+    golden = arrays("diffusion/label_masks", case)
+    dataset, process = case.split(".")
+    visited = NoiseSchedule.named("linear").respaced(PROCESSES[process]).timesteps
+    diffusion = LabelDiffusion(shipped_rates(RATES[dataset]) if dataset in RATES else None).respaced(visited)
+    num_classes = len(diffusion.rates or ()) or int(golden["label"].max()) + 1
+    labels = LabelMap.checked(golden["label"], num_classes)
+    t = torch.from_numpy(visited)[golden["t"]]
+    assert torch.equal(t, golden.get("t_original", t))
+
+    diffused = diffusion(labels, t, golden["u"][..., 0])
+
+    kept = golden["kept"].bool()
+    assert torch.equal(diffused.unpainted, ~kept)
+    assert torch.equal(diffused.ids[kept], labels.ids[kept])
+
+
+# What an absorbing process owes
+
+
+RATES_OF_ANY_SIZE = st.floats(0, 1e4).filter(lambda rate: abs(rate - 1) > 1e-3)  # at 1 see below
+
+
+@st.composite
+def diffusions(draw: st.DrawFn) -> LabelDiffusion:
+    visited = NoiseSchedule.named("linear").respaced(draw(st.integers(2, 1000))).timesteps
+    rates = draw(st.none() | st.lists(RATES_OF_ANY_SIZE, min_size=3, max_size=3).map(tuple))
+    return LabelDiffusion(rates).respaced(visited)
+
+
+@given(diffusions())
+def test_labels_fade_ever_more_and_never_come_back(diffusion: LabelDiffusion) -> None:
+    masked = diffusion.mask_probability(torch.tensor(diffusion.timesteps), 3)
+    assert masked.dtype == torch.float64
+    assert ((masked >= 0) & (masked <= 1)).all() and (masked.diff(dim=0) >= -1e-12).all()
+    coupled = torch.full((2, 1, 3), 0.5, dtype=torch.float64)
+    earlier, later = diffusion.timesteps[0], diffusion.timesteps[-1]
+    labels = LabelMap(torch.arange(3).expand(2, 1, 3), 3)
+    diffused = diffusion(labels, torch.tensor([earlier, later]), coupled)
+    assert (diffused.unpainted[1] | ~diffused.unpainted[0]).all()
+
+
+@given(RATES_OF_ANY_SIZE, RATES_OF_ANY_SIZE, st.integers(0, 999))
+def test_the_larger_the_rate_the_longer_a_class_lasts(one: float, other: float, t: int) -> None:
+    masked = LabelDiffusion((max(one, other), min(one, other))).mask_probability(torch.tensor([t]), 2)[0]
+    assert masked[0] <= masked[1] + 2e-4  # the 1e-7 of the published formula, at its worst
+    assert masked[1] <= t / 1000 + 1e-6
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 0.999, 1 - 1e-7, 1.0, 1 + 1e-9])
+def test_rates_up_to_one_fade_linearly(rate: float) -> None:
+    """One is the plainest rate that there is; the published formula divides by zero beside it."""
+    t = torch.arange(0, 1000, 50)
+    masked = LabelDiffusion((rate,)).mask_probability(t, 1)[:, 0]
+    assert (masked - t / 1000).abs().max() <= 1e-6
+
+
+def test_mask_and_borders_stay_as_they_are() -> None:
+    ids = torch.tensor([[[0, 1, 2, 2], [1, 1, 2, 0]]])
+    labels = LabelMap(ids, 2, instance_borders(ids))
+    nothing_drawn = LabelDiffusion((5.0, 5.0))(labels, torch.tensor([0]), torch.ones(1, 2, 4))
+    everything_drawn = LabelDiffusion((5.0, 5.0))(labels, torch.tensor([999]), torch.zeros(1, 2, 4))
+    assert torch.equal(nothing_drawn.ids, ids)
+    assert everything_drawn.unpainted.all()
+    assert everything_drawn.edges is not None and torch.equal(everything_drawn.edges, instance_borders(ids))
+
+
+def test_each_image_of_a_batch_has_its_own_step() -> None:
+    labels = LabelMap(torch.zeros(2, 8, 8, dtype=torch.int64), 1)
+    u = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
+    both = LabelDiffusion()(labels, torch.tensor([100, 900]), u)
+    assert torch.equal(both[1:].ids, LabelDiffusion()(labels[1:], torch.tensor([900]), u[1:]).ids)
+    assert both.unpainted[0].sum() < both.unpainted[1].sum()
+
+
+def test_rates_must_be_rates_of_these_classes() -> None:
+    with pytest.raises(ValueError, match="finite and not negative"):
+        LabelDiffusion((1.0, -1.0))
+    with pytest.raises(ValueError, match="finite and not negative"):
+        LabelDiffusion((float("nan"),))
+    with pytest.raises(ValueError, match="rates for 2 classes, the layout has 3"):
+        LabelDiffusion((1.0, 2.0)).mask_probability(torch.tensor([0]), 3)
+
+
+# Where rates come from
+
+
+def test_estimated_rates_resemble_the_published_ones() -> None:
+    """ADE20K's 50 most frequent classes, half of them within 3 %. The published shares of pixels have four decimals, so
+    rarer classes say little."""
+    statistics = facts("ade20k_statistics")
+    pixel_share, images = np.array(statistics["area_ratio"]), np.array(statistics["train_images"])
+    estimated = np.array(estimate_rates(pixel_share, images / ADE20K_IMAGES))
+    published = np.array(shipped_rates("ade20k"))[: len(estimated)]
+    frequent = np.argsort(-pixel_share)[:50]
+    assert np.median(np.abs(estimated / published - 1)[frequent]) <= 0.03
+
+
+def test_classes_in_every_image_or_in_none_fade_linearly() -> None:
+    rates = estimate_rates(np.array([0.5, 0.0, 0.1]), np.array([1.0, 0.0, 0.2]))
+    assert rates[:2] == (0.0, 0.5) and rates[2] > 1
+    masked = LabelDiffusion(rates[:2]).mask_probability(torch.tensor([250]), 2)
+    assert masked[0].tolist() == pytest.approx([0.25, 0.25])
+
+
+def test_unknown_rates_list_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"'ade'; there are ade20k, celebamask_hq, coco_stuff, scenes"):
+        shipped_rates("ade")
+    assert len(shipped_rates("scenes")) > 1
