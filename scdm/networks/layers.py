@@ -229,10 +229,12 @@ def upsample_conv(x: Tensor, conv: nn.Module) -> Tensor:
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     """(B,) steps, whole or fractional -> (B, dim) float32: cosines, then sines (Vaswani et al. 2017).
 
-    Angles are float32 on purpose: they reach 999, and the published networks were trained on their rounding.
+    Frequencies and angles are rounded to float32 on purpose: angles reach 999, and the published networks were trained on
+    that rounding. The exponential is taken in float64, since processors differ in the last digit of a float32 one.
     """
     half = dim // 2
-    frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    exponents = -math.log(10000) * torch.arange(half, dtype=torch.float32) / half
+    frequencies = exponents.double().exp().float().to(t.device)
     angles = t.float()[:, None] * frequencies
     embedding = torch.cat([angles.cos(), angles.sin()], dim=1)
     return F.pad(embedding, (0, dim % 2))

@@ -148,7 +148,7 @@ class UNet(nn.Module):
                 f"this network takes images whose sides are multiples of {self.config.stride}, "
                 f"not {x.shape[-1]}x{x.shape[-2]}: pad or resize them"
             )
-        embedding = self.time_embed(timestep_embedding(t, self.config.channels))
+        embedding = self.time_embed(timestep_embedding(t, self.config.channels).to(x.dtype))
         skips = []
         for block in self.input_blocks:
             x = block(x, embedding)
