@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,6 +33,8 @@ def feathered(mask: Tensor, radius: float) -> Tensor:
 
 
 def _ramp(mask: np.ndarray, radius: float) -> np.ndarray:
+    import cv2  # only here, so that a host without OpenCV can do all else
+
     distance = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return mask * np.clip(distance / (radius + 1), 0, 1)
 

@@ -48,7 +48,7 @@ class LabelDiffusion:
         # tau is single precision and the rest double: the published rounding, to the digit.
         tau = (t.float() / CLASSWISE_STEPS).double()[:, None]
         rate = torch.tensor(self.rates, dtype=torch.float64, device=t.device)[None]
-        # The published formula has a pole just below 1, where its limit is tau; up to 1 tau is the smaller of the two anyway.
+        # The published formula has a pole just below 1, where its limit is tau; under 1 tau is the smaller of the two.
         return torch.where(rate > 1 + 1e-6, torch.minimum((rate**tau - 1) / (rate - 1 + 1e-7), tau), tau)
 
     def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:

@@ -85,10 +85,12 @@ class GenerateOptions:
     def for_model(self, model: Model) -> GenerateOptions:
         """These options with nothing left open: 25 clipped steps of "ddpm", or a distilled model's own steps."""
         distilled = model.config.distilled_steps
-        usual = (25, "ddpm", True) if distilled is None else (f"ddim{distilled}", "ddim", False)
-        chosen = (self.steps, self.sampler, self.clip)
-        steps, sampler, clip = (own if own is not None else default for own, default in zip(chosen, usual, strict=True))
-        return replace(self, steps=steps, sampler=sampler, clip=clip)
+        return replace(
+            self,
+            steps=self.steps if self.steps is not None else (25 if distilled is None else f"ddim{distilled}"),
+            sampler=self.sampler or ("ddpm" if distilled is None else "ddim"),
+            clip=self.clip if self.clip is not None else distilled is None,
+        )
 
 
 def generate(
