@@ -1,0 +1,148 @@
+"""Cost of the network: a forward, a guided step, and what sharing saves.
+
+    python benchmarks/network.py                    # the published 256x256 model (random weights) and the embedded one
+    python benchmarks/network.py --models scenes64 --repeats 9 --device cuda
+
+A guided step is compared with two plain forwards, one with the layout and one with the all-MASK map, taken in turn in the
+same run: quote the ratio, the seconds are one machine's. GFLOP are counted by torch (a multiply-add is two).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from scdm.conversion import load
+from scdm.labels import LabelMap
+from scdm.networks import UNet, UNetConfig
+
+SCALE = 1.5
+PUBLISHED = "published ADE20K 256x256"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; seconds are medians, `ratio` the median of the paired ratios."""
+
+    model: str
+    precision: str
+    forward_seconds: float
+    forward_gflop: float
+    guided_seconds: float
+    guided_gflop: float
+    ratio: float
+    difference: float
+    peak_gigabytes: float
+
+    HEADER = (
+        "| model | precision | forward, s | GFLOP | guided step, s | GFLOP | guided / two forwards | difference | peak GB |\n"
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    )
+
+    def __str__(self) -> str:
+        return (
+            f"| {self.model} | {self.precision} | {self.forward_seconds:.3f} | {self.forward_gflop:.1f} "
+            f"| {self.guided_seconds:.3f} | {self.guided_gflop:.1f} | {self.ratio:.2f} | {self.difference:.1e} "
+            f"| {self.peak_gigabytes:.2f} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=[PUBLISHED, "scenes64"], help="embedded names or files")
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    print(
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}\n"
+    )
+    print(Row.HEADER, flush=True)
+    context = multiprocessing.get_context("spawn")  # a process for each row, so that its peak memory is its own
+    for model in arguments.models:
+        for precision in arguments.precisions:
+            with context.Pool(1) as pool:
+                print(pool.apply(measure, (model, precision, arguments.repeats, arguments.device)), flush=True)
+
+
+@torch.inference_mode()
+def measure(name: str, precision: str, repeats: int, device: str) -> Row:
+    network, size = _network(name, device)
+    x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    t = torch.tensor([500], device=device)
+    ids = torch.randint(0, network.config.num_classes, (1, size[0] // 16, size[1] // 16))
+    labels = LabelMap(ids, network.config.num_classes).resized(*size).to(device)
+
+    def forward() -> Tensor:
+        return network(x, t, labels)
+
+    def two_forwards() -> Tensor:
+        null = network(x, t, labels.blank())
+        return null + SCALE * (network(x, t, labels) - null)
+
+    def guided() -> Tensor:
+        features = network.encode(x, t)
+        null = network.decode(features, None)
+        return null + SCALE * (network.decode(features, labels) - null)
+
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+        difference = (two_forwards() - guided()).abs().max().item()  # also warms up
+        seconds = [[_seconds(work, device) for work in (forward, two_forwards, guided)] for _ in range(repeats)]
+        return Row(
+            name,
+            precision,
+            statistics.median(row[0] for row in seconds),
+            _gflop(forward),
+            statistics.median(row[2] for row in seconds),
+            _gflop(guided),
+            statistics.median(row[2] / row[1] for row in seconds),
+            difference,
+            _peak_gigabytes(device),
+        )
+
+
+def _network(name: str, device: str) -> tuple[UNet, tuple[int, int]]:
+    if name != PUBLISHED:
+        model = load(name, device)
+        return model.network, model.config.size
+    network = UNet(UNetConfig(num_classes=151))  # the defaults are the published configuration
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    return network.to(device, memory_format=torch.channels_last), (256, 256)  # type: ignore[call-overload]
+
+
+def _seconds(work: Callable[[], Tensor], device: str) -> float:
+    started = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _gflop(work: Callable[[], Tensor]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops() / 1e9
+
+
+def _peak_gigabytes(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+if __name__ == "__main__":
+    main()
