@@ -46,7 +46,7 @@ class Row:
     peak_gigabytes: float
 
     HEADER = (
-        "| model | precision | forward, s | GFLOP | guided step, s | GFLOP | guided / two forwards | difference | peak GB |\n"
+        "| model | precision | forward, s | GFLOP | guided step, s | GFLOP | of two forwards | difference | peak GB |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )
 

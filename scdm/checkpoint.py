@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from . import config as configuration
 from .images import written_whole
@@ -68,14 +68,12 @@ class Header:
         return cls(config, palette, content["provenance"])
 
 
-def save(
-    path: str | Path, model: Model, weights: Mapping[str, Tensor] | None = None, dtype: torch.dtype | None = None
-) -> None:
-    """Writes the model, whole or not at all. `weights` replace the network's own (an average); `dtype` halves a file."""
+def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> None:
+    """Writes the model, whole or not at all; with the `dtype` torch.float16 in half the space."""
     header = Header(model.config, model.palette, model.provenance)
     tensors = {
         name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
-        for name, tensor in (weights or model.network.state_dict()).items()
+        for name, tensor in model.network.state_dict().items()
     }
     with written_whole(path) as beside:
         beside.touch()

@@ -1,14 +1,16 @@
-"""Image files: read whatever a user points at, or say what is wrong with it; write whole files or none."""
+"""Images: in files, read whatever a user points at or say what is wrong with it, write whole files or none; in memory."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torch import Tensor
 
 MAX_PIXELS = 64 * 2**20  # 8192 x 8192; a small file can claim far more, and would be decoded into memory
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS: Pillow would run Ghostscript on it
@@ -71,3 +73,37 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def to_levels(images: Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] -> uint8 (B, H, W, 3)."""
+    return ((images.movedim(1, -1).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+
+
+def from_levels(levels: np.ndarray) -> Tensor:
+    """uint8 (B, H, W, C) -> float32 (B, C, H, W) in [-1, 1]. `to_levels` gives back the same levels."""
+    return torch.from_numpy(levels).movedim(-1, 1).float() / 127.5 - 1
+
+
+PAPER, GAP = (250, 250, 248), 8  # colour and pixels between the pictures of a contact sheet
+
+
+def contact_sheet(rows: Sequence[Sequence[np.ndarray]], least_side: int = 1) -> np.ndarray:
+    """Pictures, uint8 (h, w, 3) each, in rows on paper: uint8 (H, W, 3). Those smaller than `least_side` are enlarged."""
+    rows = [[_enlarged(picture, least_side) for picture in row] for row in rows]
+    heights = [GAP + max(picture.shape[0] for picture in row) for row in rows]
+    width = GAP + max(sum(GAP + picture.shape[1] for picture in row) for row in rows)
+    paper = np.full((GAP + sum(heights), width, 3), PAPER, dtype=np.uint8)
+    top = GAP
+    for row, height in zip(rows, heights, strict=True):
+        left = GAP
+        for picture in row:
+            paper[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+            left += picture.shape[1] + GAP
+        top += height
+    return paper
+
+
+def _enlarged(picture: np.ndarray, least_side: int) -> np.ndarray:
+    times = max(1, -(-least_side // max(picture.shape[:2])))
+    return picture.repeat(times, axis=0).repeat(times, axis=1)

@@ -13,7 +13,9 @@ from scdm.training.loop import train
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", required=True, help="YAML file, see training/configs")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting: data.size=128")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting: data.size=128"
+    )
     arguments = parser.parse_args()
     try:
         config = load(TrainConfig, arguments.config, arguments.set)

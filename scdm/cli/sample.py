@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import conversion
-from ..images import MAX_PIXELS, read_image, write_image
+from ..images import MAX_PIXELS, contact_sheet, read_image, to_levels, write_image
 from ..labels import LabelMap
 from ..model import Model
 from ..palette import Palette, read_layout
@@ -54,12 +54,12 @@ def run(arguments: Namespace) -> None:
     image, mask = _source(arguments, layouts)
 
     silent = arguments.quiet or arguments.json
-    rows: list[list[np.ndarray]] = [[] for _ in layouts]  # of the sheet
+    rows = [[palette.to_image(labels, UNPAINTED)[0]] for labels in layouts]  # of the sheet
     with tqdm(unit="step", disable=True if silent else None) as bar:  # None: where standard error is no terminal
         for picture in pictures:
             own = replace(options, seed=picture.seed)
             on_step = _advance(bar, len(pictures))
-            made = _levels(generate(model, layouts[picture.layout], own, image=image, mask=mask, on_step=on_step))
+            made = to_levels(generate(model, layouts[picture.layout], own, image=image, mask=mask, on_step=on_step))[0]
             with writing(picture.path):
                 write_image(picture.path, made)
             if arguments.sheet:
@@ -68,29 +68,13 @@ def run(arguments: Namespace) -> None:
                 tqdm.write(str(picture.path))
     if arguments.sheet:
         with writing(arguments.sheet):
-            write_image(arguments.sheet, sheet(layouts, rows, palette))
+            write_image(arguments.sheet, contact_sheet(rows))
     if arguments.json:
         report = _report(arguments, options, model, palette, layouts, pictures)
         print_json({**report, "notes": notes, "seconds": round(time.monotonic() - started, 2)})
 
 
-def sheet(layouts: Sequence[LabelMap], rows: Sequence[Sequence[np.ndarray]], palette: Palette) -> np.ndarray:
-    """uint8 (H, W, 3): each layout, in its colours, followed by its images (h, w, 3)."""
-    cells = [[palette.to_image(labels, UNPAINTED)[0], *row] for labels, row in zip(layouts, rows, strict=True)]
-    height = sum(labels.height + GAP for labels in layouts)
-    width = max(labels.width for labels in layouts) + GAP
-    paper = np.full((GAP + height, GAP + width * len(cells[0]), 3), PAPER, dtype=np.uint8)
-    top = GAP
-    for row in cells:
-        for column, cell in enumerate(row):
-            left = GAP + width * column
-            paper[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
-        top += row[0].shape[0] + GAP
-    return paper
-
-
-UNPAINTED, PAPER = (190, 190, 190), (250, 250, 248)
-GAP = 8  # pixels
+UNPAINTED = (190, 190, 190)  # grey, on a sheet
 
 
 def _options(arguments: Namespace) -> GenerateOptions:
@@ -216,11 +200,6 @@ def _pixels(path: Path) -> Tensor:
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"{path} has levels of more than 8 bits: save it as an image of 8 bits")
     return torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)[None].float()
-
-
-def _levels(image: Tensor) -> np.ndarray:
-    """(1, 3, H, W) in [-1, 1] -> uint8 (H, W, 3)."""
-    return ((image[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def _advance(bar: tqdm, pictures: int) -> Callable[[Step, int], None]:

@@ -53,29 +53,37 @@ class SPADE(nn.Module):
 
     def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
         z = F.group_norm(x, GROUPS, eps=EPSILON)
-        gamma, beta = self._null_modulation(x) if condition is None else self._modulation(condition.at(*x.shape[-2:]))
-        return torch.addcmul(z + beta, z, gamma)
+        if condition is None:
+            return self._null(z)
+        return _modulated(z, *self._modulation(condition.at(*x.shape[-2:])))
 
     def _modulation(self, y: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.mlp_shared(y)
         return self.mlp_gamma(hidden), self.mlp_beta(hidden)
 
-    def _null_modulation(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _null(self, z: Tensor) -> Tensor:
         # An empty layout is constant in space, so gamma and beta are too, but for the one-pixel border where the
         # convolutions' zero padding shows. Three rows and three columns say it all: first, any inner one, last.
-        height, width = x.shape[-2:]
-        y = x.new_zeros(1, self.label_channels, min(height, 3), min(width, 3))
-        rows, columns = _border_index(height, x.device), _border_index(width, x.device)
-        gamma, beta = self._modulation(y)
-        return gamma[:, :, rows][:, :, :, columns], beta[:, :, rows][:, :, :, columns]
+        height, width = z.shape[-2:]
+        if min(height, width) < 3:
+            return _modulated(z, *self._modulation(z.new_zeros(1, self.label_channels, height, width)))
+        gamma, beta = self._modulation(z.new_zeros(1, self.label_channels, 3, 3))  # (1, C, 3, 3)
+        out = _modulated(z, gamma[:, :, 1:2, 1:2], beta[:, :, 1:2, 1:2])
+        for edge in (0, -1):
+            row, column = (slice(None), slice(None), edge), (slice(None), slice(None), slice(None), edge)
+            out[row] = _modulated(z[row], _stretched(gamma[row], width), _stretched(beta[row], width))
+            out[column] = _modulated(z[column], _stretched(gamma[column], height), _stretched(beta[column], height))
+        return out
 
 
-def _border_index(length: int, device: torch.device) -> Tensor:
-    """For each of `length` positions the one of min(length, 3) that stands for it: 0, 1, 1, ..., 1, 2."""
-    index = torch.ones(length, dtype=torch.int64, device=device)
-    index[0] = 0
-    index[-1] = min(length, 3) - 1
-    return index
+def _modulated(z: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    return torch.addcmul(beta, z, 1 + gamma)
+
+
+def _stretched(three: Tensor, length: int) -> Tensor:
+    """(1, C, 3), first, inner, last -> (1, C, length)."""
+    first, inner, last = three.split(1, dim=-1)
+    return torch.cat([first, inner.expand(-1, -1, length - 2), last], dim=-1)
 
 
 class ResidualBlock(nn.Module):

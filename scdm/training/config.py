@@ -39,8 +39,16 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """run: folder of everything the run writes. batch: images a step over all processes. null_rate: share of layouts
-    blanked for guidance. ema: decay of the averaged weights. init: model file to start from. hours: stop after so long.
+    """A run of `scdm.training.loop.train`.
+
+    run: the folder of everything that it writes, and from which it resumes.
+    batch: images a step, over all processes.
+    steps, hours: when to stop, whichever comes first.
+    null_rate: share of layouts that are blanked, so that the model learns the null condition of guidance.
+    ema, ema_warmup: decay of the averaged weights, which are the ones released (`ema.EMA`).
+    samples: images in the sheet that is drawn at every save, 0 for none.
+    init: model file to start from.
+    note: goes into the released file's provenance.
     """
 
     run: str
@@ -58,6 +66,7 @@ class TrainConfig:
     ema_warmup: bool = True
     seed: int = 0
     save_every: int = 1000
+    samples: int = 8
     precision: Literal["no", "bf16", "fp16"] = "no"
     init: str | None = None
     note: str = ""

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
@@ -15,10 +16,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from .. import checkpoint, datasets
+from ..images import contact_sheet, to_levels, write_image
 from ..label_diffusion import shipped_rates
 from ..labels import LabelMap
 from ..model import Model, ModelConfig
+from ..networks import UNet
 from ..palette import Palette
+from ..pipeline import GenerateOptions, generate
 from .config import TrainConfig
 from .ema import EMA
 
@@ -35,7 +39,7 @@ def train(config: TrainConfig) -> Path:
         model.network.load_state_dict(checkpoint.load(config.init).network.state_dict())
     ema = EMA(model.network, config.ema, config.ema_warmup)
     optimizer = torch.optim.AdamW(
-        model.network.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay
+        model.network.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay, fused=True
     )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, config))
     network, optimizer, scheduler = accelerator.prepare(model.network, optimizer, scheduler)
@@ -107,7 +111,7 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
 
 
 def save(
-    accelerator: Accelerator, folder: Path, step: int, hours: float, config: TrainConfig, model: Model, ema: EMA
+    accelerator: Accelerator, folder: Path, step: int, hours: float, config: TrainConfig, model: Model, ema: EMA[UNet]
 ) -> None:
     """The state to resume from and the averaged model, each written beside and then renamed."""
     fresh = folder / f"state-{step}.part"
@@ -125,8 +129,21 @@ def save(
             "init": config.init,
             "note": config.note,
         }
-        checkpoint.save(folder / "model.safetensors", replace(model, provenance=provenance), ema.weights)
+        released = replace(model, network=ema.network, provenance=provenance)
+        checkpoint.save(folder / "model.safetensors", released)
+        if config.samples:
+            write_image(folder / f"samples-{step}.png", sample_sheet(released, config))
     accelerator.wait_for_everyone()
+
+
+def sample_sheet(model: Model, config: TrainConfig) -> np.ndarray:
+    """Layouts of another series than the training data's, a sample of each, and the images that they came from."""
+    unseen = datasets.build(config.data.name, config.samples, config.data.size, config.data.seed + 1)
+    images, ids = (torch.stack(part) for part in zip(*(unseen[i] for i in range(config.samples)), strict=True))
+    labels = LabelMap(ids, model.config.network.num_classes)
+    samples = generate(model, labels, GenerateOptions(seed=config.seed))
+    rows = [model.palette.to_image(labels, (0, 0, 0)), to_levels(samples), to_levels(images)]
+    return contact_sheet([list(row) for row in rows], least_side=128)
 
 
 def resume(accelerator: Accelerator, folder: Path) -> int:

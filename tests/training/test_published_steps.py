@@ -50,7 +50,10 @@ def test_training_is_the_published_one(name: str) -> None:
         for average in averages.values():
             average.update(network)
 
-    results = {"final": network.state_dict(), **{f"ema_{rate}": average.weights for rate, average in averages.items()}}
+    results = {
+        "final": network.state_dict(),
+        **{f"ema_{rate}": average.network.state_dict() for rate, average in averages.items()},
+    }
     for whose, state in results.items():
         for key in (key for key in golden if key.startswith(f"{whose}.")):
             difference = state[key.removeprefix(f"{whose}.")] - golden[key]
