@@ -76,10 +76,7 @@ def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> No
         for name, tensor in model.network.state_dict().items()
     }
     with written_whole(path) as beside:
-        beside.touch()
-        usual_mode = beside.stat().st_mode  # safetensors makes files that only their owner may read
         save_file(tensors, beside, metadata={HEADER: header.to_json()})
-        beside.chmod(usual_mode)
 
 
 def read_header(path: str | Path) -> Header:

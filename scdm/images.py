@@ -69,7 +69,10 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise ValueError(f"{path}: there is no folder {path.parent}")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
+        beside.touch()
+        usual_mode = beside.stat().st_mode  # safetensors, for one, makes files that only their owner may read
         yield beside
+        beside.chmod(usual_mode)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

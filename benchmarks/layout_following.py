@@ -1,0 +1,220 @@
+"""How well samples follow their layouts: a segmenter reads renderings and samples of the same held-out scenes.
+
+    python benchmarks/layout_following.py runs/scenes64/model.safetensors --layouts 128 --sheet runs/sheet.png
+
+What the segmenter cannot read even in a rendering is no fault of the sampler, so the samples' mIoU is judged by its
+ratio to the renderings'. Neither the model nor the segmenter may have seen the scenes: they come from another series.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from scdm import datasets
+from scdm.conversion import load
+from scdm.images import contact_sheet, to_levels, write_image
+from scdm.labels import LabelMap
+from scdm.metrics import SegmentationResult, SegmentationScore
+from scdm.metrics.segmenter import Segmenter
+from scdm.metrics.segmenter import load as load_segmenter
+from scdm.model import Model
+from scdm.palette import Palette
+from scdm.pipeline import GenerateOptions, generate
+from scdm.samplers import SAMPLERS
+
+SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py
+SHEET_SCENES, SHEET_COLUMNS, SHEET_SIDE = 24, 3, 128  # scenes shown, side by side, and their least width in pixels
+
+
+class Comparison(NamedTuple):
+    """`miou_ratio` is samples to renderings; `spread` its standard deviation if other scenes had been drawn."""
+
+    renderings: SegmentationResult
+    samples: SegmentationResult
+    miou_ratio: float
+    spread: float
+
+
+def main() -> int:
+    arguments = parsed_arguments()
+    try:
+        model = load(arguments.model, arguments.device)
+        segmenter = load_segmenter(arguments.segmenter, arguments.device)
+        require_unseen_and_alike(model, segmenter, arguments.seed)
+        height, width = model.config.size if arguments.size is None else (arguments.size, arguments.size)
+        scenes = datasets.build("scenes", arguments.layouts, (height, width), arguments.seed)
+        options = GenerateOptions(
+            steps=arguments.steps,
+            sampler=arguments.sampler,
+            guidance=arguments.guidance,
+            label_noise=arguments.label_noise,
+            precision=arguments.precision,
+        ).for_model(model)
+        ids, renderings, samples = sampled(model, DataLoader(scenes, arguments.batch), options, arguments.seed)
+        comparison = compared(segmenter, ids, renderings, samples)
+        if arguments.sheet:
+            write_image(arguments.sheet, sheet(model.palette, ids, samples, renderings))
+    except ValueError as error:
+        print(f"layout_following: {error}", file=sys.stderr)
+        return 2
+    conditions = measured_under(arguments, model, segmenter, options, (height, width))
+    show = as_json if arguments.json else as_markdown
+    print(show(comparison, model.palette.names, conditions))
+    return 0
+
+
+def parsed_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("model", help="a model file, or the name of an embedded model")
+    parser.add_argument("--segmenter", type=Path, default=SEGMENTER)
+    parser.add_argument("--layouts", type=int, default=64, metavar="N")
+    parser.add_argument("--size", type=int, help="side in pixels, if not what the model was trained at")
+    parser.add_argument("--seed", type=int, default=1, help="series of the scenes, and seed of the first sample")
+    parser.add_argument("--steps", help="25, ddim25 or 10,15; without it what the model was made for")
+    parser.add_argument("--sampler", choices=sorted(SAMPLERS), help="without it what the model was made for")
+    parser.add_argument("--guidance", type=float, default=1.5)
+    parser.add_argument("--label-noise", default="fresh", choices=("fresh", "coupled"))
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--batch", type=int, default=8, help="samples at a time; changes speed, not results")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet here: layout | sample | rendering")
+    arguments = parser.parse_args()
+    if min(arguments.layouts, arguments.batch) < 1:
+        parser.error("layouts and batch must be at least 1")
+    return arguments
+
+
+def measured_under(
+    arguments: argparse.Namespace,
+    model: Model,
+    segmenter: Segmenter,
+    options: GenerateOptions,
+    size: tuple[int, int],
+) -> dict[str, str]:
+    """What someone needs to know to measure it again."""
+    first, last = arguments.seed, arguments.seed + arguments.layouts - 1
+    return {
+        "model": f"{arguments.model}, {model.provenance.get('steps', 'an unknown number of')} training steps",
+        "layouts": f"scenes 0..{arguments.layouts - 1} of series {arguments.seed}, {size[0]}x{size[1]}",
+        "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seeds {first}..{last}",
+        "label noise": options.label_noise,
+        "precision": options.precision,
+        "segmenter": f"{arguments.segmenter.name}, trained on {segmenter.provenance.get('data', 'unknown data')}",
+    }
+
+
+def require_unseen_and_alike(model: Model, segmenter: Segmenter, seed: int) -> None:
+    if segmenter.palette.names != model.palette.names:
+        raise ValueError(
+            f"the segmenter reads {segmenter.palette.name}, the model paints {model.palette.name}: "
+            "they must have the same classes"
+        )
+    if segmenter.provenance.get("seed") == seed:
+        raise ValueError(f"the segmenter was trained on scenes of series {seed}: choose another --seed")
+
+
+def sampled(
+    model: Model, scenes: DataLoader[tuple[Tensor, Tensor]], options: GenerateOptions, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All ids (N, H, W), their renderings and a sample of each (N, 3, H, W). Sample i has the seed `seed` + i."""
+    all_ids, all_renderings, all_samples = [], [], []
+    for renderings, ids in tqdm(scenes, unit="batch", file=sys.stderr):
+        labels = LabelMap(ids, model.palette.num_classes)
+        all_samples.append(generate(model, labels, replace(options, seed=seed)))
+        all_ids.append(ids)
+        all_renderings.append(renderings)
+        seed += len(ids)
+    return torch.cat(all_ids), torch.cat(all_renderings), torch.cat(all_samples)
+
+
+def compared(segmenter: Segmenter, ids: Tensor, renderings: Tensor, samples: Tensor) -> Comparison:
+    of_renderings, of_samples = scores(segmenter, renderings, ids), scores(segmenter, samples, ids)
+    ratio = miou_ratio(of_renderings, of_samples)
+    bootstrap = np.random.default_rng(0).integers(len(ids), size=(200, len(ids)))
+    redrawn = [miou_ratio([of_renderings[i] for i in drawn], [of_samples[i] for i in drawn]) for drawn in bootstrap]
+    return Comparison(total(of_renderings).compute(), total(of_samples).compute(), ratio, float(np.std(redrawn)))
+
+
+def scores(segmenter: Segmenter, images: Tensor, ids: Tensor) -> list[SegmentationScore]:
+    """One for each image."""
+    device = next(segmenter.parameters()).device
+    result = []
+    for image, truth in zip(images, ids, strict=True):
+        score = SegmentationScore(segmenter.palette.num_classes)
+        score.update(segmenter.ids(image[None].to(device))[0].cpu(), truth)
+        result.append(score)
+    return result
+
+
+def total(parts: Sequence[SegmentationScore]) -> SegmentationScore:
+    return sum(parts[1:], parts[0])
+
+
+def miou_ratio(of_renderings: Sequence[SegmentationScore], of_samples: Sequence[SegmentationScore]) -> float:
+    return total(of_samples).compute().miou / total(of_renderings).compute().miou
+
+
+def sheet(palette: Palette, ids: Tensor, samples: Tensor, renderings: Tensor) -> np.ndarray:
+    """uint8 (H, W, 3): layout, sample and rendering of the first scenes, some of these triples in a row."""
+    layouts = palette.to_image(LabelMap(ids[:SHEET_SCENES], palette.num_classes), mask_color=(0, 0, 0))
+    triples = zip(layouts, to_levels(samples), to_levels(renderings), strict=False)  # as many as there are layouts
+    pictures = [picture for triple in triples for picture in triple]
+    across = 3 * SHEET_COLUMNS
+    return contact_sheet([pictures[i : i + across] for i in range(0, len(pictures), across)], SHEET_SIDE)
+
+
+def as_markdown(comparison: Comparison, names: Sequence[str], conditions: dict[str, str]) -> str:
+    renderings, samples = comparison.renderings, comparison.samples
+    accuracy_ratio = samples.pixel_accuracy / renderings.pixel_accuracy
+    return "\n".join(
+        [
+            *(f"- {name}: {value}" for name, value in conditions.items()),
+            "",
+            "| read by the segmenter | mIoU | pixel accuracy |",
+            "| --- | --- | --- |",
+            f"| renderings | {renderings.miou:.3f} | {renderings.pixel_accuracy:.3f} |",
+            f"| samples | {samples.miou:.3f} | {samples.pixel_accuracy:.3f} |",
+            f"| samples / renderings | {comparison.miou_ratio:.3f} ± {comparison.spread:.3f} | {accuracy_ratio:.3f} |",
+            "",
+            "| IoU of class | renderings | samples |",
+            "| --- | --- | --- |",
+            *(
+                f"| {name} | {rendering:.3f} | {sample:.3f} |"
+                for name, rendering, sample in zip(names, renderings.iou.tolist(), samples.iou.tolist(), strict=True)
+            ),
+        ]
+    )
+
+
+def as_json(comparison: Comparison, names: Sequence[str], conditions: dict[str, str]) -> str:
+    def plain(result: SegmentationResult) -> dict[str, Any]:
+        iou = {name: None if np.isnan(value) else value for name, value in zip(names, result.iou.tolist(), strict=True)}
+        return {"miou": result.miou, "pixel_accuracy": result.pixel_accuracy, "iou": iou}
+
+    content = {
+        "conditions": conditions,
+        "renderings": plain(comparison.renderings),
+        "samples": plain(comparison.samples),
+        "miou_ratio": comparison.miou_ratio,
+        "spread": comparison.spread,
+    }
+    return json.dumps(content, indent=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

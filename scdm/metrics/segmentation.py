@@ -1,0 +1,66 @@
+"""How well predicted class maps agree with true ones: intersection over union, and accuracy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class SegmentationResult(NamedTuple):
+    """Shares in [0, 1].
+
+    miou: mean of `iou` over the classes that occur in the truth or in the prediction.
+    iou: (num_classes,) float64, true positives / (true or predicted); NaN for a class that occurs in neither.
+    """
+
+    miou: float
+    pixel_accuracy: float
+    iou: Tensor
+
+
+class SegmentationScore:
+    """Counts over a whole data set, of which the shares are taken once, as is usual for mIoU.
+
+    confusion: (num_classes, num_classes) int64, pixels of true class (row) predicted as class (column). It is all
+    there is: scores of several processes or splits merge by adding them, or by summing this tensor.
+    """
+
+    def __init__(self, num_classes: int, confusion: Tensor | None = None) -> None:
+        self.num_classes = num_classes
+        shape = (num_classes, num_classes)
+        self.confusion = torch.zeros(shape, dtype=torch.int64) if confusion is None else confusion
+
+    def update(self, predicted: Tensor, truth: Tensor) -> None:
+        """Count the pixels of two integer class maps of one shape.
+
+        True pixels that are no class (MASK, 255, negative) are left out, whatever was predicted there. ValueError if
+        the prediction is no class where the truth is one.
+        """
+        if predicted.shape != truth.shape:
+            raise ValueError(f"the prediction is {tuple(predicted.shape)}, the truth {tuple(truth.shape)}")
+        known = (truth >= 0) & (truth < self.num_classes)
+        predicted, truth = predicted[known].to(torch.int64), truth[known].to(torch.int64)
+        wrong = (predicted < 0) | (predicted >= self.num_classes)
+        if wrong.any():
+            raise ValueError(
+                f"the prediction holds id {int(predicted[wrong][0])}, but there are {self.num_classes} classes "
+                f"(0..{self.num_classes - 1}): every labelled pixel needs one of them"
+            )
+        pairs = torch.bincount(truth * self.num_classes + predicted, minlength=self.num_classes**2)
+        self.confusion = self.confusion + pairs.view_as(self.confusion).to(self.confusion.device)
+
+    def compute(self) -> SegmentationResult:
+        """ValueError if no labelled pixel has been counted."""
+        counts = self.confusion.to("cpu", torch.float64)
+        if counts.sum() == 0:
+            raise ValueError("no labelled pixel has been counted, so there is nothing to score")
+        hits = counts.diagonal()
+        iou = hits / (counts.sum(0) + counts.sum(1) - hits)  # 0 / 0 = NaN where a class never occurs
+        return SegmentationResult(float(iou.nanmean()), float(hits.sum() / counts.sum()), iou)
+
+    def __add__(self, other: SegmentationScore) -> SegmentationScore:
+        if self.num_classes != other.num_classes:
+            raise ValueError(f"scores of {self.num_classes} and of {other.num_classes} classes cannot be added")
+        return SegmentationScore(self.num_classes, self.confusion + other.confusion.to(self.confusion.device))

@@ -1,0 +1,124 @@
+"""A small network that reads the layout back from an image: the judge of how well samples follow theirs.
+
+A segmenter file is safetensors; its header key "scdm_segmenter" holds JSON: {"version", "channels", "palette": class
+table, "provenance": {...}}.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..checkpoint import shape_differences
+from ..images import written_whole
+from ..palette import Palette
+
+HEADER = "scdm_segmenter"
+VERSION = 1
+GROUPS = 8  # of the normalisation: every width is a multiple of it
+
+
+class Segmenter(nn.Module):
+    """A U-Net over blocks of 2x2 pixels, which keeps every pixel but spares the costly work at full size.
+
+    palette: the classes that it tells apart. channels: widths at 1/2, 1/4, ... of the image's size.
+    provenance: what it was trained on, for the file's header.
+    """
+
+    def __init__(
+        self, palette: Palette, channels: Sequence[int] = (48, 64, 96), provenance: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        if not channels or any(width < GROUPS or width % GROUPS for width in channels):
+            raise ValueError(f"the widths of a segmenter are multiples of {GROUPS}, not {list(channels)}")
+        self.palette, self.channels, self.provenance = palette, tuple(channels), provenance or {}
+        levels = list(zip(self.channels, self.channels[1:], strict=False))  # (fine, coarse)
+        self.stem = _convolution(3 * 2 * 2, channels[0])
+        self.down = nn.ModuleList(
+            nn.Sequential(_convolution(fine, coarse, stride=2), _convolution(coarse, coarse)) for fine, coarse in levels
+        )
+        self.middle = _convolution(channels[-1], channels[-1])
+        self.up = nn.ModuleList(_convolution(fine + coarse, fine) for fine, coarse in reversed(levels))
+        self.head = nn.Conv2d(channels[0], palette.num_classes * 2 * 2, 1)
+
+    @property
+    def stride(self) -> int:
+        """Sides that are multiples of this need no padding."""
+        return 2 ** len(self.channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1] of any size -> class logits (B, num_classes, H, W)."""
+        height, width = images.shape[2:]
+        images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        x = self.stem(F.pixel_unshuffle(images, 2))
+        skips = []
+        for down in self.down:
+            skips.append(x)
+            x = down(x)
+        x = self.middle(x)
+        for up in self.up:
+            x = up(torch.cat([F.interpolate(x, scale_factor=2), skips.pop()], dim=1))
+        return F.pixel_shuffle(self.head(x), 2)[:, :, :height, :width]
+
+    @torch.no_grad()
+    def ids(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1] -> the likeliest class of every pixel, (B, H, W) int64."""
+        return self(images).argmax(dim=1)
+
+
+def save(path: str | Path, segmenter: Segmenter, dtype: torch.dtype = torch.float16) -> None:
+    """Writes the segmenter, whole or not at all; half precision costs it nothing that can be measured."""
+    header = {
+        "version": VERSION,
+        "channels": segmenter.channels,
+        "palette": segmenter.palette.to_dict(),
+        "provenance": segmenter.provenance,
+    }
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in segmenter.state_dict().items()}
+    with written_whole(path) as beside:
+        save_file(tensors, beside, metadata={HEADER: json.dumps(header, ensure_ascii=False)})
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
+    """The segmenter in a file, float32, ready to use. ValueError names the file and what is wrong with it."""
+    if not Path(path).is_file():
+        raise ValueError(f"there is no segmenter file {path}: make one with training/train_segmenter.py")
+    try:
+        with safe_open(path, framework="pt") as file:
+            segmenter = _described((file.metadata() or {}).get(HEADER))
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        if wrong := shape_differences(segmenter, {name: tuple(weight.shape) for name, weight in weights.items()}):
+            raise ValueError(f"it does not hold the network that its header describes: {wrong}")
+        segmenter.load_state_dict(weights, assign=True)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a safetensors file, or is incomplete ({error})") from error
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} holds no segmenter that can be used: {error}") from error
+    return segmenter.eval().requires_grad_(False).to(device)
+
+
+def _described(header: str | None) -> Segmenter:
+    """The segmenter that a header describes, without memory for its weights."""
+    if header is None:
+        raise ValueError(f"it has no {HEADER!r} header, so another program or model wrote it")
+    content = json.loads(header)
+    if not isinstance(content, dict) or set(content) != {"version", "channels", "palette", "provenance"}:
+        raise ValueError("its header must hold exactly version, channels, palette and provenance")
+    if content["version"] != VERSION:
+        raise ValueError(f"its format version is {content['version']}, this program reads {VERSION}: update scdm")
+    with torch.device("meta"):
+        return Segmenter(Palette.from_dict(content["palette"]), content["channels"], content["provenance"])
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.GroupNorm(GROUPS, outputs), nn.SiLU()
+    )
