@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint types layers clean
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m scdm sample scdm/assets/examples/*.png -o demo --count 2 --steps 25
+	mkdir -p demo
+	$(BIN)/python -m scdm sample scdm/assets/examples/*.png -o demo --count 2 --sheet demo/overview.png
+	@echo "The images are in $(CURDIR)/demo; overview.png shows them beside their layouts."
 
 test: $(VENV)/.installed-dev lint types layers
 	$(BIN)/python -m pytest
@@ -22,7 +24,7 @@ layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # requirements.lock pins what the environment is made of; the packages' own metadata only give lower bounds.
 $(VENV)/.installed: $(BIN)/python pyproject.toml requirements.lock

@@ -112,7 +112,7 @@ def measured_under(
         "model": f"{arguments.model}, {model.provenance.get('steps', 'an unknown number of')} training steps",
         "layouts": f"scenes 0..{arguments.layouts - 1} of series {arguments.seed}, {size[0]}x{size[1]}",
         "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seeds {first}..{last}",
-        "label noise": options.label_noise,
+        "label noise": str(options.label_noise),
         "precision": options.precision,
         "segmenter": f"{arguments.segmenter.name}, trained on {segmenter.provenance.get('data', 'unknown data')}",
     }

@@ -58,7 +58,7 @@ class Generate(io.ComfyNode):
                     min=1,
                     max=100,
                     step=0.1,
-                    tooltip="How strictly the image follows the layout. 1 is no guidance, at half the time.",
+                    tooltip="How strictly the image follows the layout. 1 is no guidance, in less time.",
                 ),
                 io.Combo.Input(
                     "label_noise",

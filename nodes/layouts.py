@@ -18,7 +18,7 @@ from .messages import complaint, tell
 
 MAX_SIDE = 8192  # pixels
 PREVIEW_SIDE = 512
-EXAMPLES = Path(assets.__file__).parent / "examples"
+EXAMPLES = Path(str(assets.folder() / "examples"))
 EXAMPLE = "example: "  # entries so marked come with SCDM; no file can be called that on Windows, and few are elsewhere
 
 LayoutSocket = io.Custom("SCDM_LAYOUT")

@@ -11,7 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..scdm import conversion
-from ..scdm.checkpoint import embedded_models, load_named
+from ..scdm.checkpoint import embedded_models
 from ..scdm.model import Model
 from .messages import complaint
 
@@ -72,7 +72,7 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, model: str) -> io.NodeOutput:
         file = model_file(model)
-        return io.NodeOutput(ManagedModel.wrap(load_named(model) if file is None else conversion.load(file)))
+        return io.NodeOutput(ManagedModel.wrap(conversion.load(model if file is None else file)))
 
 
 def model_file(name: str) -> Path | None:

@@ -6,7 +6,8 @@ Header key "scdm" holds JSON: {"version", "config": ModelConfig, "palette": clas
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from . import assets
 from . import config as configuration
 from .images import written_whole
 from .model import Model, ModelConfig
@@ -92,8 +94,11 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
     """
     with _opened(path) as file:
         header = _header(file, path)
-        with torch.device("meta"):
-            network = UNet(header.config.network, operations)
+        try:
+            with torch.device("meta"):
+                network = UNet(header.config.network, operations)
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be used: {error}") from error
         found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         if differences := shape_differences(network, found):
             raise ValueError(f"{path} does not hold the network that its header describes: {differences}")
@@ -101,6 +106,8 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged: {error}") from error
+    if broken := next((name for name, weight in weights.items() if not weight.isfinite().all()), None):
+        raise ValueError(f"{path} is damaged, or its training went wrong: {broken} holds values that are no numbers")
     network.load_state_dict(weights, assign=True)
     network.eval().requires_grad_(False)
     return Model(header.config, header.palette, network, header.provenance).to(device)
@@ -117,18 +124,20 @@ def is_model(path: str | Path) -> bool:
 
 def embedded_models() -> list[str]:
     """Names of the models that come with the package."""
-    return sorted(file.name[: -len(SUFFIX)] for file in _assets().iterdir() if file.name.endswith(SUFFIX))
+    return sorted(file.name.removesuffix(SUFFIX) for file in assets.folder().iterdir() if file.name.endswith(SUFFIX))
 
 
-def load_named(name: str, device: torch.device | str = "cpu", operations: Any = nn) -> Model:
-    """An embedded model by its name, or a model file by its path. ValueError lists the names where neither exists."""
-    if name in embedded_models():
-        with resources.as_file(_assets() / f"{name}{SUFFIX}") as path:
-            return load(path, device, operations)
-    if not Path(name).is_file():
+@contextmanager
+def model_file(name: str | Path) -> Iterator[Path]:
+    """The file of an embedded model, or the one that `name` is the path of. ValueError if it is neither."""
+    if str(name) in embedded_models():
+        with resources.as_file(assets.folder() / f"{name}{SUFFIX}") as path:
+            yield path
+    elif Path(name).exists():
+        yield Path(name)
+    else:
         known = ", ".join(embedded_models()) or "none"
-        raise ValueError(f"there is no model {name!r}: give a file, or the name of an embedded model ({known})")
-    return load(name, device, operations)
+        raise ValueError(f"there is no model {str(name)!r}: give a file, or the name of an embedded model ({known})")
 
 
 def shape_differences(network: nn.Module, found: Mapping[str, tuple[int, ...]], most: int = 3) -> str:
@@ -139,10 +148,6 @@ def shape_differences(network: nn.Module, found: Mapping[str, tuple[int, ...]], 
     ]
     told = [f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'none')}" for name in wrong[:most]]
     return "; ".join(told) + (f"; and {len(wrong) - most} more" if len(wrong) > most else "")
-
-
-def _assets() -> Any:
-    return resources.files(__package__) / "assets"
 
 
 def _opened(path: str | Path) -> Any:

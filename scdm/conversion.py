@@ -80,9 +80,10 @@ def load(
     name: str | Path, device: torch.device | str = "cpu", operations: Any = nn, told: Assumptions = AS_PUBLISHED
 ) -> Model:
     """Whatever can be loaded: an embedded model by its name, a model file, or a published file, converted on the fly."""
-    if Path(name).is_file() and not checkpoint.is_model(name):
-        return convert(name, told, operations).to(device)
-    return checkpoint.load_named(str(name), device, operations)
+    with checkpoint.model_file(name) as path:
+        if path.is_file() and not checkpoint.is_model(path):
+            return convert(path, told, operations).to(device)
+        return checkpoint.load(path, device, operations)
 
 
 def landscapes() -> Palette:

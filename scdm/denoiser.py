@@ -44,7 +44,7 @@ class LossTerms(NamedTuple):
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network with the meaning of its output: training loss and sampling both go through it.
+    """A network, with what it is shown of a layout and what its output means: the same in training and in sampling.
 
     network: (x, t, labels or None) -> (B, 3 or 6, H, W); for sampling also `encode` and `decode`.
     label_diffusion: None for plain SDM, whose layout stands still.

@@ -40,5 +40,5 @@ def _ramp(mask: np.ndarray, radius: float) -> np.ndarray:
 
 
 def paste(generated: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """`generated` over `image` by `mask`; where the mask is 0 the image's own values, to the bit."""
-    return torch.where(mask > 0, torch.lerp(image, generated, mask), image)
+    """`generated` where `mask` is above 0 (it was mixed on the way), elsewhere the image's own values, to the bit."""
+    return torch.where(mask > 0, generated, image)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import assets
 from .labels import LabelMap
 
 CLASSWISE_STEPS = 1000  # the class-wise schedule counts t in thousandths, whatever the length of the process
@@ -53,8 +53,9 @@ class LabelDiffusion:
 
     def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
         """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1), one for each pixel."""
-        keep = 1 - self.mask_probability(t, labels.num_classes)  # (B, C)
+        keep = 1 - self.mask_probability(t.cpu(), labels.num_classes)  # (B, C)
         keep = torch.cat([keep, torch.zeros_like(keep[:, :1])], dim=1)  # MASK stays MASK
+        keep = keep.to(u.device, torch.float32 if u.device.type == "mps" else torch.float64)  # MPS knows no float64
         keep_here = keep.gather(1, labels.ids.flatten(1)).view_as(labels.ids)  # (B, H, W)
         return labels.masked(keep_here + u < 1)
 
@@ -77,7 +78,7 @@ def estimate_rates(pixel_share: np.ndarray, image_share: np.ndarray) -> tuple[fl
 
 def shipped_rates(name: str) -> tuple[float, ...]:
     """The rates that come with the package: the published ones, and those of `scenes`. ValueError for another name."""
-    folder = resources.files(__package__) / "assets" / "class_rates"
+    folder = assets.folder() / "class_rates"
     names = sorted(file.name[: -len(".json")] for file in folder.iterdir() if file.name.endswith(".json"))
     if name not in names:
         raise ValueError(f"no class rates are called {name!r}; there are {', '.join(names)}")

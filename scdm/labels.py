@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -105,11 +104,14 @@ class LabelMap:
         """Nearest neighbour: target row i reads source row floor(i * H / height), likewise for columns."""
         if (height, width) == (self.height, self.width):
             return self
-        ids = F.interpolate(self.ids[:, None].double(), (height, width), mode="nearest")[:, 0].to(torch.int64)
-        if self.edges is None:
-            return replace(self, ids=ids)
-        edges = F.interpolate(self.edges.float(), (height, width), mode="nearest").bool()
-        return replace(self, ids=ids, edges=edges)
+        rows = torch.arange(height, device=self.ids.device) * self.height // height
+        columns = torch.arange(width, device=self.ids.device) * self.width // width
+        return self.picked(rows, columns)
+
+    def picked(self, rows: Tensor, columns: Tensor) -> LabelMap:
+        """The layout made of these rows and columns (int64 indices) of this one."""
+        edges = None if self.edges is None else self.edges[..., rows, :][..., columns]
+        return replace(self, ids=self.ids[:, rows][..., columns], edges=edges)
 
     def one_hot(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """(B, num_classes [+ 1 border channel], H, W); a MASK pixel has zeros in every class channel."""

@@ -86,12 +86,13 @@ class Model:
         return cls(config, palette, UNet(config.network, operations), provenance)
 
     def check_classes(self, labels: LabelMap) -> None:
-        """ValueError if the layout has other classes than the model."""
+        """ValueError if the layout has other classes than the model, or ids that are none."""
         if labels.num_classes != self.palette.num_classes:
             raise ValueError(
                 f"the layout has {labels.num_classes} classes, the model expects {self.palette.num_classes} "
                 f"({self.palette.name}): read the layout with the model's palette"
             )
+        LabelMap.checked(labels.ids, labels.num_classes)
 
     @property
     def denoiser(self) -> Denoiser:

@@ -5,7 +5,7 @@ Draws are made on the CPU and moved, so that a seed means the same image on ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -47,6 +47,18 @@ def coupled_label_noise(seeds: Sequence[int]) -> LabelNoise:
 
     def draw(t: Tensor, shape: torch.Size) -> Tensor:
         return torch.stack([torch.rand(shape[1:], generator=_generator(seed, _LABELS)) for seed in seeds]).to(t.device)
+
+    return draw
+
+
+def recorded_label_noise(draws: Mapping[int, Tensor]) -> LabelNoise:
+    """Draws (B, H, W) written down before, by original step: to replay a trajectory."""
+
+    def draw(t: Tensor, shape: torch.Size) -> Tensor:
+        step = int(t[0])
+        if step not in draws or draws[step].shape != shape:
+            raise ValueError(f"no label noise of shape {tuple(shape)} is recorded for step {step}")
+        return draws[step].to(t.device)
 
     return draw
 

@@ -8,7 +8,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 import yaml
 from PIL import Image, ImageColor
 
+from . import assets
 from .images import read_image
 from .labels import LabelMap
 
@@ -75,7 +75,7 @@ class Palette:
             return cls.from_dict({"name": path.stem, **table} if isinstance(table, dict) else table)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-        except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{path}: not a class table in JSON or YAML ({error})") from error
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -275,7 +275,7 @@ def read_layout(
 
 
 def _class_tables() -> Any:
-    return resources.files(__package__) / "assets" / "classes"
+    return assets.folder() / "classes"
 
 
 def _opaque(image: Image.Image) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from .guidance import clipped, colour_matched, extrapolated, guided, thresholded
 from .inpainting import feathered, inpainting, paste
 from .labels import LabelMap, instance_borders
 from .model import Model
-from .noise import LABEL_NOISE, Noise, image_noise
+from .noise import LABEL_NOISE, LabelNoise, Noise, image_noise
 from .samplers import SAMPLERS, Step
 from .schedules import NoiseSchedule
 
@@ -33,9 +34,11 @@ class GenerateOptions:
     sampler: a key of `samplers.SAMPLERS`.
     guidance: scale of classifier-free guidance; 1 is none.
     seed: image i of a batch has the seed `seed` + i, and is the same in any batch.
-    label_noise: "fresh" draws at every step as in the paper, or "coupled": one draw for the whole way.
-    clip: whether the prediction is kept within [-1, 1].
-    dynamic_threshold: quantile such as 0.95 to keep it there by, or None to clip.
+    label_noise: "fresh" draws at every step as in the paper, "coupled", one draw for the whole way, or a function of
+        one's own, such as `noise.recorded_label_noise`.
+    variance: of "ddpm", see there; "learned" is "fixed_large" for a model that has not learned it.
+    clip: whether the prediction is cut to [-1, 1].
+    dynamic_threshold: quantile such as 0.95, by which it is scaled to that range instead.
     extrapolation: weight, 0 is none.
     mean, std: colour statistics (3 values each in [-1, 1] units) to hold the prediction to, or None.
     eta: share of fresh noise in "ddim", 0 to 1.
@@ -49,7 +52,8 @@ class GenerateOptions:
     sampler: str | None = None
     guidance: float = 1.5
     seed: int = 0
-    label_noise: str = "fresh"
+    label_noise: str | LabelNoise = "fresh"
+    variance: Literal["learned", "fixed_large", "fixed_small"] = "learned"
     clip: bool | None = None
     dynamic_threshold: float | None = None
     extrapolation: float = 0.0
@@ -62,24 +66,31 @@ class GenerateOptions:
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
-        known = self.sampler is None or self.sampler in SAMPLERS
-        _require(known, f"no sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         _require(
-            self.label_noise in LABEL_NOISE, f"label noise is {' or '.join(LABEL_NOISE)}, not {self.label_noise!r}"
+            self.sampler in (None, *SAMPLERS), f"no sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}"
         )
-        _require(not isinstance(self.steps, int) or self.steps >= 1, f"steps must be at least 1, not {self.steps}")
+        known = callable(self.label_noise) or self.label_noise in LABEL_NOISE
+        _require(known, f"label noise is {' or '.join(LABEL_NOISE)}, not {self.label_noise!r}")
+        _require(
+            self.variance in ("learned", "fixed_large", "fixed_small"),
+            f"the variance is learned, fixed_large or fixed_small, not {self.variance!r}",
+        )
+        counted = self.steps is None or isinstance(self.steps, str) or _is_whole(self.steps, 1)
+        _require(counted, f"steps is a whole number of at least 1, or a text such as ddim25, not {self.steps!r}")
+        _require(_is_whole(self.seed, 0, 2**64 - 1), f"a seed is a whole number from 0 to 2^64 - 1, not {self.seed!r}")
+        _require(_is_whole(self.repeats, 1, 100), f"repeats is a whole number from 1 to 100, not {self.repeats!r}")
         _require(0 <= self.guidance <= 100, f"guidance is a scale from 0 to 100, not {self.guidance}")
-        _require(0 <= self.seed < 2**64, f"a seed is a whole number from 0 to 2^64 - 1, not {self.seed}")
         quantile = self.dynamic_threshold
         _require(quantile is None or 0 < quantile <= 1, f"a dynamic threshold is a quantile in (0, 1], not {quantile}")
         _require(0 <= self.extrapolation <= 10, f"extrapolation is a weight from 0 to 10, not {self.extrapolation}")
         _require((self.mean is None) == (self.std is None), "colour statistics need both mean and std")
+        for values in (self.mean, self.std):
+            _require(values is None or len(values) == 3, "colour statistics are three numbers each: red, green, blue")
         _require(0 <= self.eta <= 1, f"eta is a share from 0 to 1, not {self.eta}")
         _require(0 < self.strength <= 1, f"strength is a share in (0, 1], not {self.strength}")
-        _require(1 <= self.repeats <= 100, f"repeats is a number from 1 to 100, not {self.repeats}")
-        single = self.repeats == 1 or self.sampler is None or self.sampler in SINGLE_STEP
+        single = self.repeats == 1 or self.sampler in (None, *SINGLE_STEP)
         _require(single, f"only {' and '.join(SINGLE_STEP)} can repeat steps, {self.sampler} cannot")
-        _require(self.feather >= 0, f"feather is a number of pixels, not {self.feather}")
+        _require(0 <= self.feather < math.inf, f"feather is a number of pixels, not {self.feather}")
         _require(self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, not {self.precision!r}")
 
     def for_model(self, model: Model) -> GenerateOptions:
@@ -115,7 +126,9 @@ def generate(
     image, mask = _checked_source(image, mask, batch, size)
     schedule, denoiser = _process(model, options, partial=image is not None)
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
-    with torch.inference_mode(), _precision(device, options):
+    # Not even asked for in float32: not every device has autocast.
+    autocast = torch.autocast(device.type, torch.bfloat16) if options.precision == "bfloat16" else nullcontext()
+    with torch.inference_mode(), autocast:
         canvas = _Canvas(size, model.config.network.stride)
         layout = canvas.padded_labels(_with_borders(labels.to(device), model))
         noise = image_noise(seeds)
@@ -133,7 +146,8 @@ def generate(
                 on_step(step._replace(x=canvas.cropped(step.x), x0=canvas.cropped(step.x0)), len(schedule))
         if image is not None and mask is not None:
             x = paste(x, image, mask)
-        return canvas.cropped(x).clamp(-1, 1).float().cpu()
+        x = canvas.cropped(x).clamp(-1, 1).float().cpu()
+    return x.clone()  # an ordinary tensor, which may be changed and learned from
 
 
 def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[NoiseSchedule, Denoiser]:
@@ -154,12 +168,15 @@ def _denoise(
     image: Tensor | None,
     mask: Tensor | None,
 ) -> Denoise:
-    denoise = guided(denoiser, labels, options.guidance, LABEL_NOISE[options.label_noise](seeds))
+    label_noise = options.label_noise
+    draws = LABEL_NOISE[label_noise](seeds) if isinstance(label_noise, str) else label_noise
+    denoise = guided(denoiser, labels, options.guidance, draws)
     if options.extrapolation:
         denoise = extrapolated(denoise, options.extrapolation)
-    if options.clip:
-        quantile = options.dynamic_threshold
-        denoise = clipped(denoise) if quantile is None else thresholded(denoise, quantile)
+    if options.dynamic_threshold is not None:
+        denoise = thresholded(denoise, options.dynamic_threshold)
+    elif options.clip:
+        denoise = clipped(denoise)
     if options.mean is not None and options.std is not None:
         denoise = colour_matched(denoise, torch.tensor(options.mean), torch.tensor(options.std))
     if image is not None and mask is not None:
@@ -174,6 +191,8 @@ def _steps(
     own: dict[str, Any] = {"repeats": options.repeats} if options.sampler in SINGLE_STEP else {}
     if options.sampler == "ddim":
         own["eta"] = options.eta
+    if options.sampler == "ddpm":
+        own["variance"] = options.variance
     return SAMPLERS[options.sampler](denoise, x, schedule, noise, **own)
 
 
@@ -187,6 +206,7 @@ def _checked_source(
             continue
         shape = tuple(given.shape)
         fits = len(shape) == 4 and shape[0] in (1, batch) and shape[1] == channels and shape[2:] == size
+        _require(bool(given.isfinite().all()), f"the {name} holds values that are no numbers")
         _require(
             fits,
             f"the {name} is {shape[-1]}x{shape[-2]} ({shape}), the layout {size[1]}x{size[0]}: they must have the same "
@@ -209,12 +229,6 @@ def _with_borders(labels: LabelMap, model: Model) -> LabelMap:
     return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
 
 
-@contextmanager
-def _precision(device: torch.device, options: GenerateOptions) -> Iterator[None]:
-    with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
-        yield
-
-
 class _Canvas:
     """Grows everything to the next size that the network's strides allow, and crops the result back."""
 
@@ -228,14 +242,18 @@ class _Canvas:
         return F.pad(pixels, (0, right, 0, bottom), mode="replicate") if bottom or right else pixels
 
     def padded_labels(self, labels: LabelMap) -> LabelMap:
-        if self.padded_size == self.size:
-            return labels
-        ids = self.padded(labels.ids[:, None].double())[:, 0].long()
-        edges = None if labels.edges is None else self.padded(labels.edges.float()).bool()
-        return replace(labels, ids=ids, edges=edges)
+        rows, columns = (
+            torch.arange(padded, device=labels.ids.device).clamp(max=side - 1)
+            for padded, side in zip(self.padded_size, self.size, strict=True)
+        )
+        return labels.picked(rows, columns)
 
     def cropped(self, pixels: Tensor) -> Tensor:
         return pixels[:, :, : self.size[0], : self.size[1]]
+
+
+def _is_whole(value: object, least: int, most: float = math.inf) -> bool:
+    return isinstance(value, int) and least <= value <= most
 
 
 def _require(holds: bool, sentence: str) -> None:

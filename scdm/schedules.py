@@ -94,7 +94,8 @@ class NoiseSchedule:
 
     def at(self, table: np.ndarray, index: Tensor, like: Tensor) -> Tensor:
         """`table` at the (B,) positions `index`, as (B, 1, ..., 1) of `like`'s rank, type and device."""
-        values = torch.from_numpy(table).to(like.device)[index].to(like.dtype)
+        # Rounded before it is moved: some devices (MPS) know no float64.
+        values = torch.from_numpy(table).to(like.dtype).to(like.device)[index]
         return values.view(-1, *[1] * (like.ndim - 1))
 
     def index_of(self, t: Tensor) -> Tensor:

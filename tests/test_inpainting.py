@@ -19,15 +19,19 @@ def half(side: int = 16) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_the_known_part_arrives_at_the_image_under_every_sampler(name):
-    """Before anything is pasted back: the walk itself ends at the image where the mask is 0."""
-    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    denoise = inpainting(lambda x, t: Prediction(torch.full_like(x, 0.5)), image, half())
+def test_the_known_part_follows_the_image_on_its_way_from_noise(name):
+    """At every step it is distributed as if noise of that step had been added to the image: same mean, same spread."""
+    side = 64
+    image = torch.full((1, 3, side, side), -0.7)
+    least = -torch.ones_like(image)  # the variance, which only ddpm reads: that of the known posterior
+    denoise = inpainting(lambda x, t: Prediction(torch.full_like(x, 0.5), least), image, half(side))
     schedule = NoiseSchedule.named("linear").respaced("20")
     noise = image_noise([0])
-    *_, last = SAMPLERS[name](denoise, noise(image), schedule, noise)
-    torch.testing.assert_close(last.x[..., :8], image[..., :8], rtol=0, atol=0.05)
-    torch.testing.assert_close(last.x[..., 8:], torch.full_like(image, 0.5)[..., 8:], rtol=0, atol=0.05)
+    steps = list(SAMPLERS[name](denoise, noise(image), schedule, noise))
+    for step, a in zip(steps, schedule.alphas_cumprod_prev[::-1], strict=True):
+        known = step.x[..., : side // 2]
+        assert known.mean() == pytest.approx(-0.7 * a**0.5, abs=0.05)
+        assert known.std() == pytest.approx((1 - a) ** 0.5, abs=0.05)
 
 
 def test_paste_is_exact_outside_the_mask_whatever_the_model_made():
@@ -36,6 +40,13 @@ def test_paste_is_exact_outside_the_mask_whatever_the_model_made():
     result = paste(generated, image, half().expand(2, -1, -1, -1))
     assert torch.equal(result[..., :8], image[..., :8])
     assert torch.equal(result[..., 8:], generated[..., 8:])
+
+
+def test_a_half_covered_pixel_is_half_of_each():
+    """The mix is made once, on the way, and not again when the rest is pasted back."""
+    image, soft = torch.full((1, 3, 8, 8), -1.0), torch.full((1, 1, 8, 8), 0.5)
+    prediction = inpainting(lambda x, t: Prediction(torch.ones_like(x)), image, soft)(image, torch.tensor([0]))
+    assert torch.equal(paste(prediction.x0, image, soft), torch.zeros_like(image))
 
 
 def test_feathering_fades_inside_the_mask_only():

@@ -10,6 +10,7 @@ import torch
 from scdm.labels import LabelMap
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
+from scdm.noise import fresh_label_noise, recorded_label_noise
 from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import SAMPLERS
@@ -94,6 +95,7 @@ def test_steps_are_reported_and_an_exception_stops_the_work(model):
         {"dynamic_threshold": 0.9},
         {"extrapolation": 0.8},
         {"mean": (0.0, 0.1, 0.2), "std": (0.3, 0.3, 0.3)},
+        {"variance": "fixed_small"},
         {"steps": "ddim25"},
     ],
 )
@@ -105,6 +107,31 @@ def test_coarse_precision_stays_close(model):
     exact = generate(model, layout(), replace(FAST, sampler="ddim"))
     coarse = generate(model, layout(), replace(FAST, sampler="ddim", precision="bfloat16"))
     assert 0 < (exact - coarse).abs().mean() < 0.1
+
+
+def test_a_threshold_is_applied_even_where_nothing_is_clipped(model):
+    free = replace(FAST, clip=False)
+    assert not same(generate(model, layout(), replace(free, dynamic_threshold=0.5)), generate(model, layout(), free))
+
+
+def test_label_noise_of_ones_own_replays_a_trajectory(model):
+    seeded, draws = fresh_label_noise([0]), {}
+
+    def recording(t, shape):
+        draws[int(t[0])] = seeded(t, shape)
+        return draws[int(t[0])]
+
+    first = generate(model, layout(), replace(FAST, label_noise=recording))
+    again = generate(model, layout(), replace(FAST, label_noise=recorded_label_noise(draws)))
+    assert len(draws) == 4 and torch.equal(first, again) and torch.equal(first, generate(model, layout(), FAST))
+    with pytest.raises(ValueError, match="no label noise"):
+        generate(model, layout(), replace(FAST, steps=5, label_noise=recorded_label_noise(draws)))
+
+
+def test_the_result_is_an_ordinary_tensor(model):
+    image = generate(model, layout(), FAST)
+    image.add_(1)
+    image.requires_grad_(True)
 
 
 def test_plain_sdm_draws_no_label_noise():
@@ -173,11 +200,18 @@ class TestRepainting:
             (image[..., :8], mask, "the image is 8x16"),
             (image, mask[..., :8], "the mask is 8x16"),
             (image[0], None, "the image is"),
+            (image * float("nan"), None, "no numbers"),
         ],
     )
     def test_bad_sources_are_named(self, model, image, mask, sentence):
         with pytest.raises(ValueError, match=sentence):
             generate(model, layout(), FAST, image=image, mask=mask)
+
+
+def test_ids_that_no_class_has_are_refused(model):
+    for wrong in (-1, CLASSES + 1):
+        with pytest.raises(ValueError, match=f"id {wrong}"):
+            generate(model, LabelMap(torch.full((1, 16, 16), wrong), CLASSES), FAST)
 
 
 def test_a_layout_of_other_classes_is_refused(model):
@@ -199,6 +233,11 @@ def test_a_layout_of_other_classes_is_refused(model):
         ({"repeats": 2, "sampler": "unipc"}, "cannot"),
         ({"mean": (0.0, 0.0, 0.0)}, "both"),
         ({"eta": 2.0}, "eta"),
+        ({"steps": 2.5}, "whole number"),
+        ({"seed": 1.5}, "whole number"),
+        ({"mean": (0.0, 0.0), "std": (1.0, 1.0)}, "three numbers"),
+        ({"variance": "large"}, "fixed_large"),
+        ({"feather": float("inf")}, "feather"),
         ({"precision": "int8"}, "precision"),
     ],
 )

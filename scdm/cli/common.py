@@ -7,11 +7,10 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .. import assets, checkpoint
+from .. import checkpoint
 from ..labels import LabelMap
 from ..palette import Palette
 
@@ -36,16 +35,6 @@ def chosen_palette(choice: str) -> Palette:
     if choice.endswith(GOLDEN_ANGLE):
         return Palette.named(choice.removesuffix(GOLDEN_ANGLE)).golden_angle()
     return Palette.named(choice)
-
-
-@contextmanager
-def model_file(name: str) -> Iterator[Path]:
-    """The file of an embedded model, or the one that `name` is the path of."""
-    if name in checkpoint.embedded_models():
-        with resources.as_file(resources.files(assets) / f"{name}{checkpoint.SUFFIX}") as path:
-            yield path
-    else:
-        yield Path(name)
 
 
 def class_shares(labels: LabelMap, palette: Palette) -> list[dict[str, Any]]:

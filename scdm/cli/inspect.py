@@ -11,11 +11,12 @@ from typing import Any
 from PIL import Image
 from safetensors import safe_open
 
+from .. import checkpoint
 from .. import config as configuration
 from ..checkpoint import Header, read_header
 from ..model import ModelConfig
 from ..palette import read_layout
-from .common import chosen_palette, class_shares, model_file, note, print_json
+from .common import chosen_palette, class_shares, note, print_json
 
 
 def run(arguments: Namespace) -> None:
@@ -40,7 +41,7 @@ def _inspect_layout(arguments: Namespace) -> None:
 
 
 def _inspect_model(arguments: Namespace) -> None:
-    with model_file(arguments.file) as path:
+    with checkpoint.model_file(arguments.file) as path:
         header = read_header(path)
         weights = {"bytes": path.stat().st_size, **_weights(path)}
     if arguments.json:

@@ -52,27 +52,36 @@ class SPADE(nn.Module):
         self.label_channels = label_channels
 
     def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
-        z = F.group_norm(x, GROUPS, eps=EPSILON)
         if condition is None:
-            return self._null(z)
+            return self._null(x)
+        z = F.group_norm(x, GROUPS, eps=EPSILON)
         return _modulated(z, *self._modulation(condition.at(*x.shape[-2:])))
 
     def _modulation(self, y: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.mlp_shared(y)
         return self.mlp_gamma(hidden), self.mlp_beta(hidden)
 
-    def _null(self, z: Tensor) -> Tensor:
+    def _null(self, x: Tensor) -> Tensor:
         # An empty layout is constant in space, so gamma and beta are too, but for the one-pixel border where the
         # convolutions' zero padding shows. Three rows and three columns say it all: first, any inner one, last.
-        height, width = z.shape[-2:]
+        # Inside, the modulation is a norm's own affine map; the border is then done over.
+        batch, channels, height, width = x.shape
         if min(height, width) < 3:
-            return _modulated(z, *self._modulation(z.new_zeros(1, self.label_channels, height, width)))
-        gamma, beta = self._modulation(z.new_zeros(1, self.label_channels, 3, 3))  # (1, C, 3, 3)
-        out = _modulated(z, gamma[:, :, 1:2, 1:2], beta[:, :, 1:2, 1:2])
+            z = F.group_norm(x, GROUPS, eps=EPSILON)
+            return _modulated(z, *self._modulation(x.new_zeros(1, self.label_channels, height, width)))
+        nine = self._modulation(x.new_zeros(1, self.label_channels, 3, 3))
+        gamma, beta = (v.to(x.dtype) for v in nine)  # (1, C, 3, 3)
+        inner = (
+            (1 + gamma[0, :, 1, 1]).contiguous(),
+            beta[0, :, 1, 1].contiguous(),
+        )  # the kernel takes strides for granted
+        out, mean, scale = torch.native_group_norm(x, *inner, batch, channels, height * width, GROUPS, EPSILON)
+        # mean and 1 / standard deviation (B, GROUPS) -> (B, C, 1)
+        mean, scale = (v.repeat_interleave(channels // GROUPS, 1)[:, :, None].to(x.dtype) for v in (mean, scale))
         for edge in (0, -1):
-            row, column = (slice(None), slice(None), edge), (slice(None), slice(None), slice(None), edge)
-            out[row] = _modulated(z[row], _stretched(gamma[row], width), _stretched(beta[row], width))
-            out[column] = _modulated(z[column], _stretched(gamma[column], height), _stretched(beta[column], height))
+            for line, length in ((..., edge, slice(None)), width), ((..., edge), height):
+                z = (x[line] - mean) * scale  # (B, C, length)
+                out[line] = _modulated(z, _stretched(gamma[line], length), _stretched(beta[line], length))
         return out
 
 

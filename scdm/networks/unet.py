@@ -82,6 +82,8 @@ class UNetConfig:
             raise ValueError(
                 f"a network's heads_up must be at least 1, or None for as many as heads, not {self.heads_up}"
             )
+        if self.heads < 1 or (self.heads_up is not None and self.heads_up < 1) or not 0 <= self.dropout < 1:
+            raise ValueError("a network has at least one attention head, and a dropout from 0 to below 1")
         if self.qkv_order not in ("head_major", "qkv_major"):
             raise ValueError(f"qkv_order must be 'head_major' or 'qkv_major', not {self.qkv_order!r}")
 

@@ -41,9 +41,9 @@ def train(config: TrainConfig) -> Path:
     optimizer = torch.optim.AdamW(
         model.network.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay, fused=True
     )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, config))
-    network, optimizer, scheduler = accelerator.prepare(model.network, optimizer, scheduler)
-    accelerator.register_for_checkpointing(ema)
+    network, optimizer = accelerator.prepare(model.network, optimizer)
+    clock = Clock()
+    accelerator.register_for_checkpointing(ema, clock)
     denoiser = model.config.denoiser(network)
     step = resume(accelerator, folder)
 
@@ -55,7 +55,7 @@ def train(config: TrainConfig) -> Path:
         DataLoader(data, config.batch // accelerator.num_processes, num_workers=config.data.workers, drop_last=True)
     )
     generator = torch.Generator(accelerator.device)
-    started, average = time.monotonic(), None
+    average = None
     bar = tqdm(total=config.steps, initial=step, unit="step", disable=not accelerator.is_main_process)
     for image, ids in loader:
         generator.manual_seed((config.seed * 1_000_003 + step) * 1_009 + accelerator.process_index)
@@ -65,24 +65,41 @@ def train(config: TrainConfig) -> Path:
         t = torch.randint(model.config.steps, (len(image),), generator=generator, device=image.device)
         noise = torch.randn(image.shape, generator=generator, device=image.device)
         u = uniform(ids.shape, generator)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, config)
         loss = denoiser.loss(image, labels, t, noise, u).total.mean()
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
         optimizer.step()
-        scheduler.step()
         optimizer.zero_grad()
         ema.update(accelerator.unwrap_model(network))
         step += 1
         average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
         bar.update()
         bar.set_postfix(loss=f"{average:.4f}")
-        hours = (time.monotonic() - started) / 3600
-        last = step == config.steps or (config.hours is not None and hours >= config.hours)
+        last = step == config.steps or (config.hours is not None and clock.hours >= config.hours)
         if last or step % config.save_every == 0:
-            save(accelerator, folder, step, hours, config, model, ema)
+            save(accelerator, folder, step, clock.hours, config, model, ema)
         if last:
             break
     return folder / "model.safetensors"
+
+
+class Clock:
+    """Hours that a run has taken, over all its resumptions."""
+
+    def __init__(self) -> None:
+        self._before, self._started = 0.0, time.monotonic()
+
+    @property
+    def hours(self) -> float:
+        return self._before + (time.monotonic() - self._started) / 3600
+
+    def state_dict(self) -> dict[str, float]:
+        return {"hours": self.hours}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self._before, self._started = state["hours"], time.monotonic()
 
 
 def uniform(shape: int | torch.Size, generator: torch.Generator) -> Tensor:
@@ -104,10 +121,11 @@ def new_model(config: TrainConfig) -> Model:
     return Model.new(model_config, palette)
 
 
-def learning_rate_factor(step: int, config: TrainConfig) -> float:
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """A function of the step alone, so that there is no state to save."""
     warm = min(1.0, (step + 1) / max(1, config.optimizer.warmup))
     left = min(1.0, (config.steps - step) / max(1, config.optimizer.decay))
-    return warm * left
+    return config.optimizer.lr * warm * max(0.0, left)
 
 
 def save(
@@ -116,17 +134,19 @@ def save(
     """The state to resume from and the averaged model, each written beside and then renamed."""
     fresh = folder / f"state-{step}.part"
     accelerator.save_state(str(fresh))
+    accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        for old in folder.glob("state-*[0-9]"):
-            shutil.rmtree(old)
+        older = list(folder.glob("state-*[0-9]"))
         fresh.rename(folder / f"state-{step}")
+        for state in older:
+            shutil.rmtree(state)
         provenance = {
             "data": f"{config.data.name}, seed {config.data.seed}, {step * config.batch} images of {config.data.size}",
             "steps": step,
             "hours": round(hours, 2),
             "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
             "precision": config.precision,
-            "init": config.init,
+            "init": checkpoint.read_header(config.init).provenance if config.init else None,
             "note": config.note,
         }
         released = replace(model, network=ema.network, provenance=provenance)
