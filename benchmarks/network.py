@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -140,6 +139,8 @@ def _gflop(work: Callable[[], Tensor]) -> float:
 def _peak_gigabytes(device: str) -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
+    import resource  # not on Windows
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
