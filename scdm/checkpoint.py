@@ -102,6 +102,11 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
         found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         if differences := shape_differences(network, found):
             raise ValueError(f"{path} does not hold the network that its header describes: {differences}")
+        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+        if not kinds <= {"F16", "BF16", "F32", "F64"}:
+            raise ValueError(
+                f"{path} holds weights of kind {', '.join(sorted(kinds))}: only floating-point ones will do"
+            )
         try:
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:

@@ -23,6 +23,7 @@ from .labels import LabelMap
 Color = tuple[int, int, int]
 
 TOLERANCE = 16.0  # above the noise of a mild JPEG, below the half-way blends of an anti-aliased edge
+BROKEN = (RecursionError, LookupError, AttributeError)  # what PyYAML raises on nonsense besides its own errors
 MAX_CLASSES = 65535  # ids fit into 16-bit images, with one to spare for "ignore"
 VOID = (255, 65535)  # "ignore" in 8-bit and 16-bit id images, wherever it is not the id of a class
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -75,7 +76,7 @@ class Palette:
             return cls.from_dict({"name": path.stem, **table} if isinstance(table, dict) else table)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-        except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError, *BROKEN) as error:
             raise ValueError(f"{path}: not a class table in JSON or YAML ({error})") from error
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
@@ -171,8 +172,8 @@ class Palette:
         `remark` receives a sentence for each thing that the painter should know but that does not stop the work.
         ValueError: an id that no class has, or no pixel with the colour of a class (all transparent is fine: all MASK).
         """
-        if tolerance < 0:
-            raise ValueError(f"the colour tolerance is a distance, so not {tolerance}")
+        if not 0 <= tolerance <= 1000:
+            raise ValueError(f"the colour tolerance is a distance from 0 to 442, so not {tolerance}")
         opaque = _opaque(image)
         ids = self._ids_of_values(image, opaque)
         if ids is None:

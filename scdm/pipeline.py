@@ -75,8 +75,8 @@ class GenerateOptions:
             self.variance in ("learned", "fixed_large", "fixed_small"),
             f"the variance is learned, fixed_large or fixed_small, not {self.variance!r}",
         )
-        counted = self.steps is None or isinstance(self.steps, str) or _is_whole(self.steps, 1)
-        _require(counted, f"steps is a whole number of at least 1, or a text such as ddim25, not {self.steps!r}")
+        counted = self.steps is None or (isinstance(self.steps, str) and self.steps.strip()) or _is_whole(self.steps, 1)
+        _require(bool(counted), f"steps must be at least 1, not {self.steps!r}: a whole number, or a text like ddim25")
         _require(_is_whole(self.seed, 0, 2**64 - 1), f"a seed is a whole number from 0 to 2^64 - 1, not {self.seed!r}")
         _require(_is_whole(self.repeats, 1, 100), f"repeats is a whole number from 1 to 100, not {self.repeats!r}")
         _require(0 <= self.guidance <= 100, f"guidance is a scale from 0 to 100, not {self.guidance}")

@@ -403,7 +403,7 @@ def test_classes_that_colours_cannot_tell_are_named(folder: Path, capsys: pytest
         ("corrupt layout.png -o out.png --kind diffuse --rates ade20k", "class rates for 151 classes"),
         ("corrupt absent.png -o out.png --kind edges", "no such file"),
         ("inspect absent.png", "no such file"),
-        ("inspect absent", "there is no model file absent"),
+        ("inspect absent", "there is no model 'absent'"),
         ("palette nowhere -o out.png", "there is no palette 'nowhere'"),
         ("palette scenes -o out.txt", "not .txt"),
         ("palette scenes -o nowhere/out.png", "there is no folder nowhere"),

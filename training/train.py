@@ -20,9 +20,12 @@ def main() -> int:
     try:
         config = load(TrainConfig, arguments.config, arguments.set)
         print(train(config))
-    except ValueError as error:
-        print(f"train: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"train: {error or 'out of memory: a smaller batch needs less'}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("train: interrupted; the same command goes on from the last save", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -12,6 +12,7 @@ Words = dict[str, Any]  # of a command's parser
 DEFAULT_MODEL = "scenes64"
 DEFAULT_PALETTE = "scenes"  # of the default model
 DEFAULT_TOLERANCE = 16.0
+MOST_IMAGES = 10_000  # of a layout, in one go
 
 PALETTE_HELP = (
     "a palette's name (see 'scdm palette --list'; NAME_golden_angle for the colours of OneFormer preprocessors), a class "
@@ -79,7 +80,7 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
         default=DEFAULT_MODEL,
         help=f"an embedded model or a file (default {DEFAULT_MODEL})",
     )
-    command.add_argument("--count", metavar="N", type=_positive, default=1, help="images for each layout (default 1)")
+    command.add_argument("--count", metavar="N", type=_count, default=1, help="images for each layout (default 1)")
     command.add_argument("--sheet", metavar="FILE", type=Path, help="also show each layout and its images in a row")
 
     layout = command.add_argument_group("the layout")
@@ -230,6 +231,13 @@ def _add_tolerance(command: argparse._ActionsContainer) -> None:
 
 def _positive(text: str) -> int:
     return _at_least(1, text)
+
+
+def _count(text: str) -> int:
+    count = _positive(text)
+    if count > MOST_IMAGES:
+        raise argparse.ArgumentTypeError(f"at most {MOST_IMAGES} images for each layout, not {text}")
+    return count
 
 
 def _natural(text: str) -> int:

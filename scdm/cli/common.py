@@ -55,6 +55,8 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
     """ValueError, before any work is done, if `path` cannot be written or is one of the files that are read."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no ordinary file and would be replaced by one: give the output another name")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}: make it first")
     if not os.access(path.parent, os.W_OK):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +15,7 @@ from .common import check_output, chosen_palette, writing
 
 def run(arguments: Namespace) -> None:
     output = arguments.output
-    check_output(output, [arguments.source])
+    check_output(output, [arguments.source, *([Path(arguments.palette)] if arguments.palette else [])])
     if output.suffix != SUFFIX:
         raise ValueError(f"{output}: the name of a model file ends in {SUFFIX}")
     if output.exists() and not arguments.force:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 import torch
 
@@ -20,7 +21,7 @@ STEP = 500
 def run(arguments: Namespace) -> None:
     if arguments.kind != "diffuse" and (arguments.step is not None or arguments.rates is not None):
         raise ValueError(f"--step and --rates belong to --kind diffuse, not to {arguments.kind}")
-    check_output(arguments.output, [arguments.layout])
+    check_output(arguments.output, [arguments.layout, *([Path(arguments.palette)] if arguments.palette else [])])
     palette = chosen_palette(arguments.palette)
     labels = read_layout(arguments.layout, palette, arguments.tolerance, note)
     if arguments.kind == "diffuse":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 from ..palette import Palette, palette_names
 from ..swatches import export
@@ -17,6 +18,6 @@ def run(arguments: Namespace) -> None:
     if arguments.palette is None or arguments.output is None:
         raise ValueError("say which palette, and with -o which file to write: 'scdm palette scenes -o scenes.kpl'")
     palette = chosen_palette(arguments.palette)
-    check_output(arguments.output, [])
+    check_output(arguments.output, [Path(arguments.palette)])
     with writing(arguments.output):
         export(palette, arguments.output)

@@ -122,10 +122,11 @@ def _pictures(output: str, layouts: Sequence[Path], seeds: Sequence[int]) -> lis
 
 def _check_files(arguments: Namespace, pictures: Sequence[Picture]) -> None:
     """Nothing that could be known now is left to fail after the work is done."""
-    given = (*arguments.layouts, arguments.image, arguments.mask, Path(arguments.model))
+    palette = None if arguments.palette is None else Path(arguments.palette)
+    given = (*arguments.layouts, arguments.image, arguments.mask, Path(arguments.model), palette)
     inputs = [path for path in given if path is not None]
     outputs = [picture.path for picture in pictures]
-    if arguments.sheet in outputs:
+    if arguments.sheet and arguments.sheet.resolve() in [path.resolve() for path in outputs]:
         raise ValueError(f"{arguments.sheet} would be both an image and the sheet: give the sheet another name")
     for path in outputs if arguments.sheet is None else [*outputs, arguments.sheet]:
         check_output(path, inputs)

@@ -72,6 +72,10 @@ class TrainConfig:
     note: str = ""
 
     def __post_init__(self) -> None:
+        if not self.run.strip():
+            raise ValueError("run must name the folder for everything that the run writes")
+        if self.seed < 0 or self.data.seed < 0 or self.samples < 0:
+            raise ValueError("seeds and the number of samples are not negative")
         if self.batch < 1 or self.steps < 1 or self.save_every < 1:
             raise ValueError("batch, steps and save_every must be at least 1")
         if not 0 <= self.null_rate <= 1 or not 0 <= self.ema < 1:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -36,7 +37,10 @@ def train(config: TrainConfig) -> Path:
     torch.manual_seed(config.seed)
     model = new_model(config).to(accelerator.device)
     if config.init:
-        model.network.load_state_dict(checkpoint.load(config.init).network.state_dict())
+        start = checkpoint.load(config.init)
+        if start.config.network != config.network:
+            raise ValueError(f"{config.init} holds another network than the configuration describes")
+        model.network.load_state_dict(start.network.state_dict())
     ema = EMA(model.network, config.ema, config.ema_warmup)
     optimizer = torch.optim.AdamW(
         model.network.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay, fused=True
@@ -136,7 +140,7 @@ def save(
     accelerator.save_state(str(fresh))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        older = list(folder.glob("state-*[0-9]"))
+        older = list(states(folder).values())
         fresh.rename(folder / f"state-{step}")
         for state in older:
             shutil.rmtree(state)
@@ -169,8 +173,19 @@ def sample_sheet(model: Model, config: TrainConfig) -> np.ndarray:
 def resume(accelerator: Accelerator, folder: Path) -> int:
     """Loads the newest whole state in the run's folder. Returns the step that it stopped at, 0 for a fresh run."""
     folder.mkdir(parents=True, exist_ok=True)
-    steps = sorted(int(state.name.split("-")[1]) for state in folder.glob("state-*[0-9]"))
-    if not steps:
+    found = states(folder)
+    if not found:
         return 0
-    accelerator.load_state(str(folder / f"state-{steps[-1]}"))
-    return steps[-1]
+    step = max(found)
+    try:
+        accelerator.load_state(str(found[step]))
+    except (RuntimeError, SafetensorError) as error:
+        raise ValueError(
+            f"{found[step]} is damaged, or of another network: choose another run folder ({error})"
+        ) from error
+    return step
+
+
+def states(folder: Path) -> dict[int, Path]:
+    """The whole states in a run's folder, by step."""
+    return {int(state.name[6:]): state for state in folder.glob("state-*") if state.name[6:].isdecimal()}
