@@ -34,7 +34,6 @@ _HOMES = {
     "generate": "pipeline",
 }
 __all__ = list(_HOMES)
-__version__ = "0.1.0"
 
 
 def __dir__() -> list[str]:

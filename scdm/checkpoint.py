@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from . import assets
 from . import config as configuration
 from .images import written_whole
 from .model import Model, ModelConfig
 from .networks import UNet
+from .outside import brief, file_at, meant, parsed, shown
 from .palette import Palette
 
 SUFFIX = ".safetensors"
@@ -52,13 +53,15 @@ class Header:
     def from_json(cls, text: str) -> Header:
         """ValueError says which part is missing, unknown or impossible."""
         try:
-            content = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"its header is not JSON: {error}") from error
+            content = parsed(text, "JSON")
+        except ValueError as error:
+            raise ValueError(f"its header is {error}") from error
         if not isinstance(content, dict):
-            raise ValueError(f"its header must be a mapping, not {content!r}")
+            raise ValueError(f"its header must be a mapping, not {shown(content)}")
         if content.get("version", VERSION) != VERSION:  # first: what else a later version holds is not known here
-            raise ValueError(f"its format version is {content['version']!r}, this program reads {VERSION}: update scdm")
+            raise ValueError(
+                f"its format version is {shown(content['version'])}, this program reads {VERSION}: update scdm"
+            )
         if set(content) != {"version", "config", "palette", "provenance"}:
             raise ValueError("its header must hold exactly version, config, palette and provenance")
         if not isinstance(content["config"], dict) or not isinstance(content["provenance"], dict):
@@ -71,12 +74,18 @@ class Header:
 
 
 def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> None:
-    """Writes the model, whole or not at all; with the `dtype` torch.float16 in half the space."""
+    """Writes the model, whole or not at all; with the `dtype` torch.float16 in half the space.
+
+    ValueError names a tensor whose values are no numbers, or none in that dtype (float16 ends at 65504).
+    """
     header = Header(model.config, model.palette, model.provenance)
     tensors = {
         name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
         for name, tensor in model.network.state_dict().items()
     }
+    if broken := not_finite(tensors):
+        kind = str(tensors[broken].dtype).removeprefix("torch.")
+        raise ValueError(f"{path} is not written, because {broken} holds values that are no numbers in {kind}")
     with written_whole(path) as beside:
         save_file(tensors, beside, metadata={HEADER: header.to_json()})
 
@@ -110,8 +119,8 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
         try:
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-    if broken := next((name for name, weight in weights.items() if not weight.isfinite().all()), None):
+            raise ValueError(f"{path} is damaged: {brief(str(error))}") from error
+    if broken := not_finite(weights):
         raise ValueError(f"{path} is damaged, or its training went wrong: {broken} holds values that are no numbers")
     network.load_state_dict(weights, assign=True)
     network.eval().requires_grad_(False)
@@ -135,14 +144,17 @@ def embedded_models() -> list[str]:
 @contextmanager
 def model_file(name: str | Path) -> Iterator[Path]:
     """The file of an embedded model, or the one that `name` is the path of. ValueError if it is neither."""
-    if str(name) in embedded_models():
+    known = embedded_models()
+    if str(name) in known:
         with resources.as_file(assets.folder() / f"{name}{SUFFIX}") as path:
             yield path
     elif Path(name).exists():
         yield Path(name)
     else:
-        known = ", ".join(embedded_models()) or "none"
-        raise ValueError(f"there is no model {str(name)!r}: give a file, or the name of an embedded model ({known})")
+        hint = (
+            meant(str(name), known) or f"give a file, or the name of an embedded model ({', '.join(known) or 'none'})"
+        )
+        raise ValueError(f"there is no model {shown(str(name))}: {hint}")
 
 
 def shape_differences(network: nn.Module, found: Mapping[str, tuple[int, ...]], most: int = 3) -> str:
@@ -151,19 +163,25 @@ def shape_differences(network: nn.Module, found: Mapping[str, tuple[int, ...]], 
     wrong = [
         name for name in (*expected, *sorted(found.keys() - expected.keys())) if expected.get(name) != found.get(name)
     ]
-    told = [f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'none')}" for name in wrong[:most]]
+    told = [
+        f"{brief(name)} is {shown(found[name]) if name in found else 'missing'}, expected {expected.get(name, 'none')}"
+        for name in wrong[:most]
+    ]
     return "; ".join(told) + (f"; and {len(wrong) - most} more" if len(wrong) > most else "")
 
 
+def not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """The first of these tensors that holds infinities, or values that are no numbers."""
+    return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)
+
+
 def _opened(path: str | Path) -> Any:
-    if not Path(path).is_file():
-        raise ValueError(f"there is no model file {path}")
     try:
-        return safe_open(path, framework="pt")
+        return safe_open(file_at(path), framework="pt")
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{path} is not a safetensors file, or is incomplete ({error}): download it again, or convert a .pt file "
-            "with 'scdm convert'"
+            f"{path} is not a safetensors file, or is incomplete ({brief(str(error))}): download it again, or convert "
+            "a .pt file with 'scdm convert'"
         ) from error
 
 

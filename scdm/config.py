@@ -6,14 +6,13 @@ Free of torch, so that a command line can check a file before it loads anything 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-import yaml
+from .outside import brief, meant, parsed, read_table, shown
 
 T = TypeVar("T")
 
@@ -23,12 +22,7 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
 
     ValueError names the file and the setting that is wrong; an unknown key gets the nearest known name.
     """
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    data = read_table(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path} must hold settings (key: value), not {type(data).__name__}")
     for override in overrides:
@@ -45,9 +39,8 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(fields)}"
-            raise ValueError(f"unknown setting {where}{key}: {hint}")
+            hint = meant(str(key), fields) or f"known are {', '.join(fields)}"
+            raise ValueError(f"unknown setting {where}{brief(str(key))}: {hint}")
     missing = [
         name
         for name, field in fields.items()
@@ -76,16 +69,16 @@ def _plain(value: Any) -> Any:
 def _override(data: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
-        raise ValueError(f"an override looks like section.key=value, not {override!r}")
+        raise ValueError(f"an override looks like section.key=value, not {shown(override)}")
     *sections, key = path.strip().split(".")
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
-            raise ValueError(f"{override!r}: {section} is a value, not a section")
+            raise ValueError(f"{shown(override)}: {brief(section)} is a value, not a section")
     try:
-        data[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{override!r}: the value is not valid YAML ({error})") from error
+        data[key] = parsed(text, "YAML")
+    except ValueError as error:
+        raise ValueError(f"{shown(override)}: the value is {error}") from error
 
 
 def _coerced(value: Any, hint: Any, where: str) -> Any:
@@ -96,7 +89,7 @@ def _coerced(value: Any, hint: Any, where: str) -> Any:
         return _coerced_union(value, arguments, where)
     if origin is Literal:
         if value not in arguments:
-            raise ValueError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}")
+            raise ValueError(f"{where} must be one of {', '.join(map(str, arguments))}, not {shown(value)}")
         return value
     if origin is tuple:
         return _coerced_tuple(value, arguments, where)
@@ -104,7 +97,9 @@ def _coerced(value: Any, hint: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise _wrong(value, "a section", where)
         key_hint, value_hint = arguments or (Any, Any)
-        return {_coerced(k, key_hint, where): _coerced(v, value_hint, f"{where}.{k}") for k, v in value.items()}
+        return {
+            _coerced(k, key_hint, where): _coerced(v, value_hint, f"{where}.{brief(str(k))}") for k, v in value.items()
+        }
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise _wrong(value, "a section", where)
@@ -165,4 +160,4 @@ def _coerced_scalar(value: Any, hint: Any, where: str) -> Any:
 
 
 def _wrong(value: Any, wanted: str, where: str) -> ValueError:
-    return ValueError(f"{where} must be {wanted}, not {value!r}")
+    return ValueError(f"{where} must be {wanted}, not {shown(value)}")

@@ -24,6 +24,7 @@ from .label_diffusion import shipped_rates
 from .model import Model, ModelConfig
 from .networks import UNet, UNetConfig
 from .networks.published import PUBLISHED, from_shapes
+from .outside import brief, file_at, shown
 from .palette import Palette
 
 SCDM = ("ade20k", "coco_stuff", "celebamask_hq")  # what it was released for; the others are SDM's or sparse layouts'
@@ -32,6 +33,7 @@ SPARSE_STEPS = 1024
 SPARSE_GUIDANCE = 1.5
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin, today's and those before PyTorch 1.6
+WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TEXT = (b"<", b"version https://git-lfs")  # what is often downloaded in a checkpoint's place
 
 
@@ -65,7 +67,7 @@ def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any 
 
     No code in the file is run. ValueError names the file and says what is wrong with it, or what must be told of it.
     """
-    path = Path(path)
+    path = file_at(path)
     try:
         source = _read(path)
         config, palette = _meaning(source, told)
@@ -162,9 +164,10 @@ def _network(config: UNetConfig, weights: Mapping[str, Tensor], operations: Any)
     if differences := checkpoint.shape_differences(network, found):
         raise ValueError(f"its weights do not make up a network: {differences}")
     # Copied, so that the model does not hang on the file.
-    network.load_state_dict(
-        {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}, assign=True
-    )
+    own = {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}
+    if broken := checkpoint.not_finite(own):
+        raise ValueError(f"the file is damaged, or its training went wrong: {broken} holds values that are no numbers")
+    network.load_state_dict(own, assign=True)
     network.eval().requires_grad_(False)
     return network
 
@@ -187,8 +190,6 @@ def _provenance(config: ModelConfig, palette: Palette, told: Assumptions) -> dic
 
 def _read(path: Path) -> _Source:
     """The weights in the file, not yet in memory, and what else it says."""
-    if not path.is_file():
-        raise ValueError("there is no such file")
     try:
         with path.open("rb") as file:
             start = file.read(32)
@@ -212,7 +213,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise ValueError(f"the file is incomplete or damaged ({error}): download it again") from error
     if compressed:
         raise ValueError("this zip archive was not written by PyTorch: if there is a checkpoint in it, unpack it first")
@@ -220,12 +221,12 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
         content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
-        detail = f", namely {foreign[1]}" if foreign else ""
+        detail = f", namely {brief(foreign[1])}" if foreign else ""
         raise ValueError(
             f"refused, because it holds more than tensors and numbers{detail}, which may run code"
         ) from error
     except Exception as error:  # damaged files make it raise almost anything
-        raise ValueError(f"this is no checkpoint of PyTorch, or a damaged one ({error})") from error
+        raise ValueError(f"this is no checkpoint of PyTorch, or a damaged one ({brief(str(error))})") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"a checkpoint is a table of named tensors, and this holds a {type(content).__name__}")
     return content
@@ -239,7 +240,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"this is no checkpoint, neither of PyTorch nor safetensors, or incomplete ({error})"
+            f"this is no checkpoint, neither of PyTorch nor safetensors, or incomplete ({brief(str(error))})"
         ) from error
 
 
@@ -248,9 +249,9 @@ def _checked_weights(content: Any, file_size: int) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not content:
         raise ValueError("it holds no table of named tensors")
     for name, value in content.items():
-        plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
-        if not isinstance(name, str) or not plain or not value.is_floating_point():
-            raise ValueError(f"a table of weights holds named tensors of numbers, but its entry {name!r} is none")
+        plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested
+        if not isinstance(name, str) or not plain or value.device.type != "cpu" or value.dtype not in WEIGHTS:
+            raise ValueError(f"a table of weights holds named tensors of numbers, but its entry {shown(name)} is none")
     # Views can claim any size of a few stored bytes.
     if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > file_size:
         raise ValueError("its tensors claim to be larger than the file")
@@ -265,8 +266,8 @@ def _checked_time_scale(n_timesteps: Any, time_scale: Any) -> int:
     if not numbers or time_scale not in strides or n_timesteps not in (SPARSE_STEPS, SPARSE_STEPS // time_scale):
         raise ValueError(
             f"models of sparse layouts have a process of {SPARSE_STEPS} steps and a time scale that divides it; "
-            f"this has n_timesteps {n_timesteps} and time_scale {time_scale} (told by the checkpoint, or by the last "
-            "number of the file's name)"
+            f"this has n_timesteps {shown(n_timesteps)} and time_scale {shown(time_scale)} (told by the checkpoint, or by "
+            "the last number of the file's name)"
         )
     return int(time_scale)
 

@@ -71,10 +71,17 @@ def colour_matched(denoise: Denoise, mean: Tensor, std: Tensor) -> Denoise:
 
 def dynamic_threshold(x0: Tensor, quantile: float) -> Tensor:
     """Each image clamped to its own quantile s of |x0| (at least 1), then divided by s."""
-    magnitudes = x0.abs().flatten(1)
-    s = torch.stack([torch.quantile(sample, quantile) for sample in magnitudes]).clamp(min=1)
+    s = torch.stack([_quantile(sample, quantile) for sample in x0.abs().flatten(1)]).clamp(min=1)
     s = s[:, None, None, None]
     return torch.minimum(torch.maximum(x0, -s), s) / s
+
+
+def _quantile(values: Tensor, share: float) -> Tensor:
+    """Of (N,) values, interpolated; `torch.quantile` without its limit of 2^24 values."""
+    ordered = values.sort().values
+    place = share * (len(values) - 1)
+    low = int(place)
+    return torch.lerp(ordered[low], ordered[min(low + 1, len(values) - 1)], place - low)
 
 
 def match_colours(x0: Tensor, mean: Tensor, std: Tensor) -> Tensor:

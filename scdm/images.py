@@ -12,8 +12,19 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .outside import file_at
+
 MAX_PIXELS = 64 * 2**20  # 8192 x 8192; a small file can claim far more, and would be decoded into memory
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS: Pillow would run Ghostscript on it
+WRITTEN = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
 
 
 def read_image(path: str | Path) -> Image.Image:
@@ -21,9 +32,7 @@ def read_image(path: str | Path) -> Image.Image:
 
     ValueError names the file and says what is wrong: absent, not an image, damaged, or more than `MAX_PIXELS`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
+    path = file_at(path)
     try:
         with Image.open(path, formats=FORMATS) as image:
             too_large = image.width * image.height > MAX_PIXELS
@@ -47,11 +56,7 @@ def write_image(path: str | Path, image: Image.Image | np.ndarray) -> None:
     """
     path = Path(path)
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    file_format = Image.registered_extensions().get(path.suffix.lower())
-    if file_format not in Image.SAVE:
-        raise ValueError(
-            f"{path}: no image format is called {path.suffix or 'nothing'}: end the name in .png, .jpg or .webp"
-        )
+    file_format = picture_format(path)
     with written_whole(path) as beside:
         try:
             image.save(beside, format=file_format, quality=95)  # of the lossy formats
@@ -61,13 +66,21 @@ def write_image(path: str | Path, image: Image.Image | np.ndarray) -> None:
             raise ValueError(f"{path}: {file_format} cannot hold a picture of mode {image.mode} ({error})") from error
 
 
+def picture_format(path: str | Path) -> str:
+    """Pillow's name of the format that the suffix of an image file names; ValueError if images are not written in it."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITTEN:
+        raise ValueError(f"{path}: the name of an image ends in {', '.join(WRITTEN)}")
+    return WRITTEN[suffix]
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """A name beside `path` to write to: renamed to `path` on success, removed on failure. Nobody sees half a file."""
     path = Path(path)
     if not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}")
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    beside = path.with_name(f".scdm-{secrets.token_hex(8)}")  # short: the name itself may be as long as names can be
     try:
         beside.touch()
         usual_mode = beside.stat().st_mode  # safetensors, for one, makes files that only their owner may read

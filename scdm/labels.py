@@ -30,15 +30,23 @@ class LabelMap:
             raise ValueError(f"the layout is empty: its shape is {tuple(self.ids.shape)}")
         if self.num_classes < 1:
             raise ValueError(f"a layout needs at least one class, not {self.num_classes}")
-        if self.edges is not None and tuple(self.edges.shape) != (self.batch, 1, self.height, self.width):
-            raise ValueError(
-                f"instance borders must be {(self.batch, 1, self.height, self.width)} like the layout, "
-                f"not {tuple(self.edges.shape)}"
-            )
+        if self.edges is not None:
+            found, wanted = tuple(self.edges.shape), (self.batch, 1, self.height, self.width)
+            if found != wanted or self.edges.dtype != torch.bool:
+                raise ValueError(
+                    f"instance borders must be bool {wanted} like the layout, not {self.edges.dtype} {found}"
+                )
+            if self.edges.device != self.ids.device:
+                raise ValueError(
+                    f"the layout is on {self.ids.device} and its instance borders on {self.edges.device}: "
+                    "move them to one device"
+                )
 
     @classmethod
     def checked(cls, ids: Tensor, num_classes: int, edges: Tensor | None = None) -> LabelMap:
         """A layout from outside: `ids` (H, W) or (B, H, W) of any integer type; ValueError names ids out of range."""
+        if ids.is_floating_point():
+            raise ValueError(f"layout ids are integers, not {ids.dtype}")
         ids = ids.to(torch.int64)
         ids = ids[None] if ids.ndim == 2 else ids
         low, high = (int(ids.min()), int(ids.max())) if ids.numel() else (0, 0)
@@ -70,6 +78,11 @@ class LabelMap:
     def unpainted(self) -> Tensor:
         """(B, H, W) bool: where the layout says nothing."""
         return self.ids == self.mask_id
+
+    def shares(self) -> list[tuple[int, float]]:
+        """(id, share of all pixels) of each id that occurs, MASK among them: the largest first, of equals the lowest id."""
+        counts = enumerate(self.ids.flatten().bincount().tolist())
+        return sorted(((i, count / self.ids.numel()) for i, count in counts if count), key=lambda found: -found[1])
 
     def __getitem__(self, samples: slice) -> LabelMap:
         return replace(self, ids=self.ids[samples], edges=None if self.edges is None else self.edges[samples])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 
 from .denoiser import Denoiser
 from .label_diffusion import LabelDiffusion
-from .labels import LabelMap
+from .labels import LabelMap, instance_borders
 from .networks import UNet, UNetConfig
 from .palette import Palette
 from .schedules import NoiseSchedule
@@ -57,6 +57,7 @@ class ModelConfig:
                 f"not {self.size[0]}x{self.size[1]}"
             )
         LabelDiffusion(self.class_rates)  # objects to rates that are no rates
+        NoiseSchedule.named(self.noise_schedule, self.steps)  # objects to too few steps
 
     def denoiser(self, network: nn.Module) -> Denoiser:
         """What `network`, an instance of the configured one or a wrapper of it, means under this configuration."""
@@ -85,14 +86,19 @@ class Model:
             )
         return cls(config, palette, UNet(config.network, operations), provenance)
 
-    def check_classes(self, labels: LabelMap) -> None:
-        """ValueError if the layout has other classes than the model, or ids that are none."""
+    def prepared(self, labels: LabelMap) -> LabelMap:
+        """The layout as this model reads it: with the borders that came with it, else those between its classes, or with
+        none. ValueError if it has other classes than the model, or ids that are none.
+        """
         if labels.num_classes != self.palette.num_classes:
             raise ValueError(
                 f"the layout has {labels.num_classes} classes, the model expects {self.palette.num_classes} "
                 f"({self.palette.name}): read the layout with the model's palette"
             )
         LabelMap.checked(labels.ids, labels.num_classes)
+        if not self.config.network.edges:
+            return replace(labels, edges=None)
+        return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
 
     @property
     def denoiser(self) -> Denoiser:

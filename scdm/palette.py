@@ -6,28 +6,31 @@ import colorsys
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image, ImageColor
 
 from . import assets
 from .images import read_image
 from .labels import LabelMap
+from .outside import meant, read_table, shown
 
 Color = tuple[int, int, int]
 
 TOLERANCE = 16.0  # above the noise of a mild JPEG, below the half-way blends of an anti-aliased edge
-BROKEN = (RecursionError, LookupError, AttributeError)  # what PyYAML raises on nonsense besides its own errors
 MAX_CLASSES = 65535  # ids fit into 16-bit images, with one to spare for "ignore"
+LONGEST_NAME = 255  # characters, as of a file; so that names fit into messages and pictures
 VOID = (255, 65535)  # "ignore" in 8-bit and 16-bit id images, wherever it is not the id of a class
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")
 WORTH_A_REMARK = 0.05  # share of painted pixels without a class; anti-aliased borders stay below it
+MOST_NAMED = 8  # of the classes that share a colour, in a remark
+BAND = 2**20  # pixels that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class Palette:
     note: str = ""
 
     def __post_init__(self) -> None:
+        for text in (self.name, *self.names):
+            if not isinstance(text, str) or len(text) > LONGEST_NAME:
+                raise ValueError(
+                    f"a palette and its classes are named by texts of up to {LONGEST_NAME} characters, not by {shown(text)}"
+                )
         if not self.names or len(self.names) != len(self.colors):
             raise ValueError(
                 f"palette {self.name} has {len(self.names)} names and {len(self.colors)} colours: "
@@ -56,28 +64,26 @@ class Palette:
             raise ValueError(
                 f"palette {self.name}: unlabelled id {self.unlabelled} is not in 0..{self.num_classes - 1}"
             )
+        for name, color in zip(self.names, self.colors, strict=True):
+            if color is not None and not _is_color(color):
+                raise ValueError(
+                    f"the colour of class {shown(name)} is {shown(color)}, not three levels, integers from 0 to 255"
+                )
 
     @classmethod
     def named(cls, name: str) -> Palette:
         """One of the palettes that come with the package (`palette_names`)."""
         if name not in palette_names():
-            raise ValueError(
-                f"there is no palette {name!r}: choose one of {', '.join(palette_names())}, or give a file"
-            )
+            hint = meant(name, palette_names()) or f"choose one of {', '.join(palette_names())}, or give a file"
+            raise ValueError(f"there is no palette {shown(name)}: {hint}")
         return cls.from_dict(json.loads((_class_tables() / f"{name}.json").read_text(encoding="utf-8")))
 
     @classmethod
     def from_file(cls, path: str | Path) -> Palette:
         """A class table of the user's own, JSON or YAML: the mapping that `from_dict` reads; `name` may be left out."""
-        path = Path(path)
+        table = read_table(path)
         try:
-            text = path.read_text(encoding="utf-8")
-            table = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-            return cls.from_dict({"name": path.stem, **table} if isinstance(table, dict) else table)
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-        except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError, *BROKEN) as error:
-            raise ValueError(f"{path}: not a class table in JSON or YAML ({error})") from error
+            return cls.from_dict({"name": Path(path).stem, **table} if isinstance(table, dict) else table)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
@@ -94,11 +100,12 @@ class Palette:
         classes: dict[int, tuple[str, Color | None]] = {}
         for place, entry in enumerate(table["classes"]):
             if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-                raise ValueError(f'class {place} of the table is {entry!r}, not {{"name": ..., "color": ...}}')
-            class_id = _integer(entry.get("id", place), f"the id of class {entry['name']!r}")
+                raise ValueError(f'class {place} of the table is {shown(entry)}, not {{"name": ..., "color": ...}}')
+            name = shown(entry["name"])
+            class_id = _integer(entry.get("id", place), f"the id of class {name}")
             if class_id in classes:
-                raise ValueError(f"classes {classes[class_id][0]!r} and {entry['name']!r} have the same id {class_id}")
-            classes[class_id] = entry["name"], _color(entry["color"], entry["name"]) if "color" in entry else None
+                raise ValueError(f"classes {shown(classes[class_id][0])} and {name} have the same id {class_id}")
+            classes[class_id] = entry["name"], _color(entry["color"], name) if "color" in entry else None
         num_classes = _integer(table.get("num_channels", max(classes, default=-1) + 1), "num_channels")
         if not 0 < num_classes < MAX_CLASSES:
             raise ValueError(f"a palette has 1 to {MAX_CLASSES - 1} classes, not {num_classes}")
@@ -109,12 +116,12 @@ class Palette:
         unlabelled = table.get("unlabelled_channel")
         rows = [classes.get(i, ("unlabelled" if i == unlabelled else f"unused {i}", None)) for i in range(num_classes)]
         return cls(
-            name=str(table.get("name", "unnamed")),
+            name=table.get("name", "unnamed"),
             names=tuple(name for name, _ in rows),
             colors=tuple(color for _, color in rows),
             unlabelled=None if unlabelled is None else _integer(unlabelled, "unlabelled_channel"),
             edge_channel=bool(table.get("edge_channel", False)),
-            note=str(table.get("note", "")),
+            note=_text(table.get("note", ""), "the note of a palette"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,7 +154,11 @@ class Palette:
     def read_as(self, class_id: int) -> int:
         """The id as which the colour of a class is read: its own, or the first of those that share it."""
         color = self.colors[class_id]
-        return class_id if color is None else self.colors.index(color)
+        return class_id if color is None else self._first_with[color]
+
+    @cached_property
+    def _first_with(self) -> dict[Color, int]:
+        return {color: i for i, color in reversed([*enumerate(self.colors)]) if color is not None}
 
     def golden_angle(self) -> Palette:
         """The same classes in the colours of the OneFormer preprocessors of comfyui_controlnet_aux.
@@ -178,7 +189,6 @@ class Palette:
         ids = self._ids_of_values(image, opaque)
         if ids is None:
             ids = self._ids_of_colors(image, opaque, tolerance, remark)
-        ids[~opaque] = self.num_classes
         return LabelMap(torch.from_numpy(ids)[None], self.num_classes)
 
     def to_image(self, labels: LabelMap, mask_color: Color | None = None) -> np.ndarray:
@@ -197,32 +207,33 @@ class Palette:
         """(H, W) int64 ids of an image whose pixel values are ids; None for an image of colours."""
         if image.mode not in (*GREY_MODES, "P"):
             return None
-        values = np.asarray(image.getchannel("L") if image.mode == "LA" else image).astype(np.int64)
-        void = np.isin(values, VOID) & (values >= self.num_classes)
-        ids = np.where(void, self.num_classes, values)
+        ids = np.array(image.getchannel("L") if image.mode == "LA" else image, dtype=np.int64)
+        for void in VOID:
+            if void >= self.num_classes:
+                ids[ids == void] = self.num_classes
         wrong = opaque & ((ids < 0) | (ids > self.num_classes))
         if image.mode == "P":
-            by_color = self._nearest(_rgba(image)[..., :3], tolerance=0)
+            by_color = self._nearest(image, tolerance=0)
             differ = opaque & (by_color != ids)
-            if wrong.any() or (differ.any() and (by_color[differ] < self.num_classes).mean() >= 0.5):
+            if wrong.any() or (differ.any() and (by_color < self.num_classes)[differ].mean() >= 0.5):
                 return None
         if wrong.any():
             raise ValueError(
-                f"grey images hold class ids, and this one holds {values[wrong][0]}, but palette {self.name} has ids "
+                f"grey images hold class ids, and this one holds {ids[wrong][0]}, but palette {self.name} has ids "
                 f"0..{self.num_classes - 1}: choose the palette that made this layout, or paint with its colours"
             )
+        ids[~opaque] = self.num_classes
         return ids
 
     def _ids_of_colors(
         self, image: Image.Image, opaque: np.ndarray, tolerance: float, remark: Callable[[str], None]
     ) -> np.ndarray:
         """(H, W) int64 ids by nearest colour."""
-        rgb = _rgba(image)[..., :3]
-        ids = self._nearest(rgb, tolerance)
+        ids = self._nearest(image, tolerance)
         unknown = opaque & (ids == self.num_classes)
         share = unknown.sum() / max(opaque.sum(), 1)
         if share >= WORTH_A_REMARK:
-            found = f"mostly {_most_frequent(rgb[unknown])}"
+            found = f"mostly {_most_frequent(image, unknown)}"
             if share == 1:
                 raise ValueError(
                     f"no pixel has a colour of palette {self.name} (tolerance {tolerance:g}), they are {found}: "
@@ -231,33 +242,48 @@ class Palette:
             remark(
                 f"{share:.0%} of the painted pixels have no colour of palette {self.name} and stay unpainted, {found}"
             )
+        ids[~opaque] = self.num_classes
+        pixels = np.bincount(ids.ravel(), minlength=self.num_classes)
         for color, group in self.duplicates.items():
-            if (ids[opaque] == group[0]).any():
+            if pixels[group[0]]:
                 first, *others = (f"{self.names[i]} ({i})" for i in group)
-                shared = f"#{_codes(np.array(color)):06x} is the colour of {first} and of {', '.join(others)}"
-                remark(f"{shared}: read as {first}")
+                more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+                shared = (
+                    f"#{_codes(np.array(color)):06x} is the colour of {first} and of {', '.join(others[:MOST_NAMED])}"
+                )
+                remark(f"{shared}{more}: read as {first}")
         return ids
 
-    def _nearest(self, rgb: np.ndarray, tolerance: float) -> np.ndarray:
-        """uint8 (H, W, 3) -> int64 (H, W): lowest id among the nearest colours, `num_classes` beyond `tolerance`."""
+    def _nearest(self, image: Image.Image, tolerance: float) -> np.ndarray:
+        """int64 (H, W): lowest id among the nearest colours, `num_classes` beyond `tolerance`."""
+        ids = np.empty((image.height, image.width), dtype=np.int64)
+        # A layout has millions of pixels but few colours, so each of the 2^24 colours is looked up at most once.
+        found = np.zeros(1 << 24, dtype=np.int32)  # id + 1, 0 for not yet; pages that no colour touches cost nothing
+        for rows, rgba in _bands(image):
+            codes = _codes(rgba)
+            new = np.unique(codes[found[codes] == 0])
+            found[new] = self._nearest_of(new, tolerance) + 1
+            ids[rows] = found[codes] - 1
+        return ids
+
+    def _nearest_of(self, codes: np.ndarray, tolerance: float) -> np.ndarray:
+        """0xrrggbb (N,) -> int32 (N,), see `_nearest`."""
         class_ids = np.array([i for i, color in enumerate(self.colors) if color is not None], dtype=np.int32)
         class_colors = np.array([color for color in self.colors if color is not None], dtype=np.float32).reshape(-1, 3)
+        ids = np.full(len(codes), self.num_classes, dtype=np.int32)
         if len(class_ids) == 0:
-            return np.full(rgb.shape[:2], self.num_classes, dtype=np.int64)
+            return ids
         # |a - b|^2 - |a|^2 = (a, 1).(-2 b, |b|^2): integers below 2^24, exact in float32, so ties stay ties
         squares = (class_colors**2).sum(axis=-1, keepdims=True)
         distances = np.concatenate([-2 * class_colors, squares], axis=-1).T  # (4, classes)
-        # A layout has millions of pixels but few colours, so each of the 2^24 colours is looked up at most once.
-        codes = _codes(rgb)
-        seen = np.zeros(1 << 24, dtype=bool)
-        seen[codes] = True
-        id_of = np.empty(1 << 24, dtype=np.int32)  # pages that no colour touches cost nothing
-        for some in np.array_split(found := np.flatnonzero(seen), 1 + len(found) // 4096):
+        step = 1 + 2**19 // len(class_ids)  # distances are computed for so many at once
+        for start in range(0, len(codes), step):
+            some = codes[start : start + step]
             colors = np.stack([some >> 16, some >> 8 & 255, some & 255, np.ones_like(some)], axis=-1).astype(np.float32)
             nearest = (colors @ distances).argmin(axis=-1)
             squared = ((colors[:, :3] - class_colors[nearest]) ** 2).sum(axis=-1)
-            id_of[some] = np.where(squared <= tolerance**2, class_ids[nearest], self.num_classes)
-        return id_of[codes].astype(np.int64)
+            ids[start : start + step] = np.where(squared <= tolerance**2, class_ids[nearest], self.num_classes)
+        return ids
 
 
 def palette_names() -> list[str]:
@@ -283,7 +309,15 @@ def _opaque(image: Image.Image) -> np.ndarray:
     """(H, W) bool: alpha of at least one half."""
     if image.mode.startswith("I") or not image.has_transparency_data:
         return np.ones((image.height, image.width), dtype=bool)
-    return _rgba(image)[..., 3] >= 128
+    return np.concatenate([rgba[..., 3] >= 128 for _, rgba in _bands(image)])
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[slice, np.ndarray]]:
+    """The image from top to bottom, piece by piece: which rows, and their uint8 (h, W, 4), see `_rgba`."""
+    height = max(1, BAND // image.width)
+    for top in range(0, image.height, height):
+        bottom = min(top + height, image.height)
+        yield slice(top, bottom), _rgba(image.crop((0, top, image.width, bottom)))
 
 
 def _rgba(image: Image.Image) -> np.ndarray:
@@ -294,17 +328,18 @@ def _rgba(image: Image.Image) -> np.ndarray:
         raise ValueError(f"a layout in an image of mode {image.mode} cannot be read: save it as PNG") from error
 
 
-def _most_frequent(colors: np.ndarray, count: int = 3) -> str:
-    """uint8 (N, 3) -> the most frequent ones in words; of many pixels, a sample speaks for all."""
-    sample = _codes(colors[:: 1 + len(colors) // 2**18])
+def _most_frequent(image: Image.Image, where: np.ndarray, count: int = 3) -> str:
+    """The most frequent colours where the bool (H, W) is true, in words; of many pixels, a sample speaks for all."""
+    every = 1 + int(where.sum()) // 2**18
+    sample = np.concatenate([_codes(rgba)[where[rows]][::every] for rows, rgba in _bands(image)])
     found, counts = np.unique(sample, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:count]
     return ", ".join(f"#{found[i]:06x} ({counts[i] / len(sample):.0%})" for i in order)
 
 
 def _codes(rgb: np.ndarray) -> np.ndarray:
-    """uint8 (..., 3) -> int32 (...): 0xrrggbb."""
-    red, green, blue = np.moveaxis(rgb.astype(np.int32), -1, 0)
+    """uint8 (..., 3 or 4) -> int32 (...): 0xrrggbb."""
+    red, green, blue = np.moveaxis(rgb[..., :3].astype(np.int32), -1, 0)
     return red << 16 | green << 8 | blue
 
 
@@ -317,8 +352,14 @@ def _golden_angle_color(i: int) -> Color:
 
 
 def _integer(value: Any, what: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{what} must be an integer, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 2**63:
+        raise ValueError(f"{what} must be an integer, not {shown(value)}")
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be text, not {shown(value)}")
     return value
 
 
@@ -327,7 +368,10 @@ def _color(value: Any, name: str) -> Color:
         red, green, blue = ImageColor.getrgb(value)[:3] if isinstance(value, str) else value
     except (TypeError, ValueError):
         hint = " (quote it: in YAML a # begins a comment)" if value is None else ""
-        raise ValueError(f'the colour of class {name!r} is {value!r}, not [r, g, b] or "#rrggbb"{hint}') from None
-    if not all(isinstance(level, int) and 0 <= level <= 255 for level in (red, green, blue)):
-        raise ValueError(f"the colour of class {name!r} is {value!r}, but levels are integers from 0 to 255")
+        raise ValueError(f'the colour of class {name} is {shown(value)}, not [r, g, b] or "#rrggbb"{hint}') from None
     return red, green, blue
+
+
+def _is_color(value: Any) -> bool:
+    levels = value if isinstance(value, tuple) else ()
+    return len(levels) == 3 and all(type(level) is int and 0 <= level <= 255 for level in levels)

@@ -6,22 +6,24 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from .canvas import Canvas
 from .denoiser import Denoise, Denoiser
 from .guidance import clipped, colour_matched, extrapolated, guided, thresholded
 from .inpainting import feathered, inpainting, paste
-from .labels import LabelMap, instance_borders
+from .labels import LabelMap
 from .model import Model
 from .noise import LABEL_NOISE, LabelNoise, Noise, image_noise
 from .samplers import SAMPLERS, Step
 from .schedules import NoiseSchedule
 
 SINGLE_STEP = ("ddpm", "ddim")  # samplers that can take a step again
+MOST_FEATHER = 1024  # pixels; a mask that never gets to fade in repaints nothing
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class GenerateOptions:
     sampler: a key of `samplers.SAMPLERS`.
     guidance: scale of classifier-free guidance; 1 is none.
     seed: image i of a batch has the seed `seed` + i, and is the same in any batch.
-    label_noise: "fresh" draws at every step as in the paper, "coupled", one draw for the whole way, or a function of
-        one's own, such as `noise.recorded_label_noise`.
+    label_noise: "fresh" draws at every step as in the paper, "coupled", one draw for the whole way, "none", which
+        leaves the layout as it is, or a function of one's own, such as `noise.recorded_label_noise`.
     variance: of "ddpm", see there; "learned" is "fixed_large" for a model that has not learned it.
     clip: whether the prediction is cut to [-1, 1].
     dynamic_threshold: quantile such as 0.95, by which it is scaled to that range instead.
@@ -69,7 +71,7 @@ class GenerateOptions:
         _require(
             self.sampler in (None, *SAMPLERS), f"no sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}"
         )
-        known = callable(self.label_noise) or self.label_noise in LABEL_NOISE
+        known = callable(self.label_noise) or self.label_noise in tuple(LABEL_NOISE)
         _require(known, f"label noise is {' or '.join(LABEL_NOISE)}, not {self.label_noise!r}")
         _require(
             self.variance in ("learned", "fixed_large", "fixed_small"),
@@ -79,18 +81,34 @@ class GenerateOptions:
         _require(bool(counted), f"steps must be at least 1, not {self.steps!r}: a whole number, or a text like ddim25")
         _require(_is_whole(self.seed, 0, 2**64 - 1), f"a seed is a whole number from 0 to 2^64 - 1, not {self.seed!r}")
         _require(_is_whole(self.repeats, 1, 100), f"repeats is a whole number from 1 to 100, not {self.repeats!r}")
-        _require(0 <= self.guidance <= 100, f"guidance is a scale from 0 to 100, not {self.guidance}")
+        _require(_is_number(self.guidance, 0, 100), f"guidance is a scale from 0 to 100, not {self.guidance!r}")
+        _require(self.clip in (None, True, False), f"clip is true, false or None, not {self.clip!r}")
         quantile = self.dynamic_threshold
-        _require(quantile is None or 0 < quantile <= 1, f"a dynamic threshold is a quantile in (0, 1], not {quantile}")
-        _require(0 <= self.extrapolation <= 10, f"extrapolation is a weight from 0 to 10, not {self.extrapolation}")
+        _require(
+            quantile is None or (_is_number(quantile, 0, 1) and quantile > 0),
+            f"a dynamic threshold is a quantile in (0, 1], not {quantile!r}",
+        )
+        _require(
+            _is_number(self.extrapolation, 0, 10), f"extrapolation is a weight from 0 to 10, not {self.extrapolation!r}"
+        )
         _require((self.mean is None) == (self.std is None), "colour statistics need both mean and std")
-        for values in (self.mean, self.std):
-            _require(values is None or len(values) == 3, "colour statistics are three numbers each: red, green, blue")
-        _require(0 <= self.eta <= 1, f"eta is a share from 0 to 1, not {self.eta}")
-        _require(0 < self.strength <= 1, f"strength is a share in (0, 1], not {self.strength}")
+        for values, low in ((self.mean, -1), (self.std, 0)):
+            three = isinstance(values, tuple | list) and len(values) == 3 and all(_is_number(v, low, 1) for v in values)
+            _require(
+                values is None or three,
+                f"colour statistics are three numbers each, for red, green and blue from -1 to 1, not {values!r}",
+            )
+        _require(_is_number(self.eta, 0, 1), f"eta is a share from 0 to 1, not {self.eta!r}")
+        _require(
+            _is_number(self.strength, 0, 1) and self.strength > 0,
+            f"strength is a share in (0, 1], not {self.strength!r}",
+        )
         single = self.repeats == 1 or self.sampler in (None, *SINGLE_STEP)
         _require(single, f"only {' and '.join(SINGLE_STEP)} can repeat steps, {self.sampler} cannot")
-        _require(0 <= self.feather < math.inf, f"feather is a number of pixels, not {self.feather}")
+        _require(
+            _is_number(self.feather, 0, MOST_FEATHER),
+            f"feather is a number of pixels from 0 to {MOST_FEATHER}, not {self.feather!r}",
+        )
         _require(self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, not {self.precision!r}")
 
     def for_model(self, model: Model) -> GenerateOptions:
@@ -121,7 +139,7 @@ def generate(
     ValueError for sizes that do not fit each other or classes that are not the model's.
     """
     options = (options or GenerateOptions()).for_model(model)
-    model.check_classes(labels)
+    labels = model.prepared(labels)
     batch, size = labels.batch, (labels.height, labels.width)
     image, mask = _checked_source(image, mask, batch, size)
     schedule, denoiser = _process(model, options, partial=image is not None)
@@ -129,8 +147,8 @@ def generate(
     # Not even asked for in float32: not every device has autocast.
     autocast = torch.autocast(device.type, torch.bfloat16) if options.precision == "bfloat16" else nullcontext()
     with torch.inference_mode(), autocast:
-        canvas = _Canvas(size, model.config.network.stride)
-        layout = canvas.padded_labels(_with_borders(labels.to(device), model))
+        canvas = Canvas(size, model.config.network.stride)
+        layout = canvas.padded_labels(labels.to(device))
         noise = image_noise(seeds)
         x = noise(torch.empty(batch, 3, *canvas.padded_size, device=device))
         if image is not None:
@@ -143,7 +161,10 @@ def generate(
         for step in _steps(denoise, x, schedule, noise, options):
             x = step.x
             if on_step is not None:
-                on_step(step._replace(x=canvas.cropped(step.x), x0=canvas.cropped(step.x0)), len(schedule))
+                # Copies: what is done to them does not reach the sampler.
+                on_step(
+                    step._replace(x=canvas.cropped(step.x).clone(), x0=canvas.cropped(step.x0).clone()), len(schedule)
+                )
         if image is not None and mask is not None:
             x = paste(x, image, mask)
         x = canvas.cropped(x).clamp(-1, 1).float().cpu()
@@ -201,7 +222,8 @@ def _checked_source(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Image and mask fit the layout, and the mask chooses a part."""
     _require(mask is None or image is not None, "a mask says which part of an image to repaint: give the image too")
-    for name, given, channels in (("image", image, 3), ("mask", mask, 1)):
+    # Resampling may overshoot an image's range of [-1, 1] by much, and round a mask's 1 up by little.
+    for name, given, channels, low, high in (("image", image, 3, -2, 2), ("mask", mask, 1, -0.001, 1.001)):
         if given is None:
             continue
         shape = tuple(given.shape)
@@ -212,8 +234,15 @@ def _checked_source(
             f"the {name} is {shape[-1]}x{shape[-2]} ({shape}), the layout {size[1]}x{size[0]}: they must have the same "
             f"size, and the {name} the shape (1 or {batch}, {channels}, height, width)",
         )
+        least, most = float(given.min()), float(given.max())
+        _require(
+            low <= least and most <= high,
+            f"the {name} holds values from {least:g} to {most:g}, where an image has -1 to 1 and a mask 0 to 1: scale it",
+        )
     if mask is not None:
-        _require(bool((mask > 0).any()), "the mask is empty, so there is nothing to repaint: paint the part to change")
+        empty = ~(mask > 0).flatten(1).any(dim=1)
+        which = f"mask {int(empty.int().argmax()) + 1} of {len(mask)}" if len(mask) > 1 else "the mask"
+        _require(not empty.any(), f"{which} is empty, so there is nothing to repaint: paint the part to change")
         _require(
             bool((mask < 1).any()),
             "the mask covers the whole image, so nothing is kept: leave the mask and the image out",
@@ -222,38 +251,13 @@ def _checked_source(
     return expand(image), expand(mask)
 
 
-def _with_borders(labels: LabelMap, model: Model) -> LabelMap:
-    """The borders that the model reads: those that came with the layout, else those between its classes."""
-    if not model.config.network.edges:
-        return replace(labels, edges=None)
-    return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
-
-
-class _Canvas:
-    """Grows everything to the next size that the network's strides allow, and crops the result back."""
-
-    def __init__(self, size: tuple[int, int], stride: int):
-        self.size = size
-        # Two strides at least: the deepest level's norm needs more than one pixel.
-        self.padded_size = (max(2, -(-size[0] // stride)) * stride, max(2, -(-size[1] // stride)) * stride)
-
-    def padded(self, pixels: Tensor) -> Tensor:
-        bottom, right = self.padded_size[0] - self.size[0], self.padded_size[1] - self.size[1]
-        return F.pad(pixels, (0, right, 0, bottom), mode="replicate") if bottom or right else pixels
-
-    def padded_labels(self, labels: LabelMap) -> LabelMap:
-        rows, columns = (
-            torch.arange(padded, device=labels.ids.device).clamp(max=side - 1)
-            for padded, side in zip(self.padded_size, self.size, strict=True)
-        )
-        return labels.picked(rows, columns)
-
-    def cropped(self, pixels: Tensor) -> Tensor:
-        return pixels[:, :, : self.size[0], : self.size[1]]
-
-
 def _is_whole(value: object, least: int, most: float = math.inf) -> bool:
-    return isinstance(value, int) and least <= value <= most
+    return isinstance(value, int) and _is_number(value, least, most)
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and least <= value <= most
 
 
 def _require(holds: bool, sentence: str) -> None:

@@ -12,7 +12,12 @@ from torch import Tensor
 
 
 def linear_betas(steps: int = 1000) -> np.ndarray:
-    """DDPM's schedule (Ho et al. 2020), scaled so that any number of steps spans the same noise. (steps,) float64."""
+    """DDPM's schedule (Ho et al. 2020), scaled so that any number of steps spans the same noise. (steps,) float64.
+
+    ValueError below 21 steps, of which one would have to add all noise there is, or more.
+    """
+    if steps <= 20:
+        raise ValueError(f"a linear noise schedule has at least 21 steps, not {steps}: a cosine one may have fewer")
     return np.linspace(0.0001 * 1000 / steps, 0.02 * 1000 / steps, steps)
 
 

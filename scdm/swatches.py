@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .images import write_image, written_whole
 from .labels import LabelMap
+from .outside import CONTROL
 from .palette import Color, Palette
 
 COLUMNS = 10  # of the swatches in a palette docker
@@ -43,9 +44,8 @@ def krita_palette(palette: Palette) -> bytes:
     """A Krita palette (.kpl, format version 2.0): one named sRGB swatch for each class that has a colour."""
     named_colors = _named_colors(palette)
     rows = -(-len(named_colors) // COLUMNS)
-    root = xml.Element(
-        "ColorSet", version="2.0", name=palette.name, comment=palette.note, columns=str(COLUMNS), rows=str(rows)
-    )
+    about = {"version": "2.0", "name": _line(palette.name), "comment": _line(palette.note)}
+    root = xml.Element("ColorSet", about, columns=str(COLUMNS), rows=str(rows))
     for place, (color, name) in enumerate(named_colors):
         entry = xml.SubElement(root, "ColorSetEntry", name=name, id=str(place), bitdepth="U8", spot="false")
         xml.SubElement(
@@ -68,13 +68,14 @@ def swatches(palette: Palette, labels: LabelMap | None = None, columns: int | No
     columns = columns or min(5, 1 + len(shown) // 8)
     rows = -(-len(shown) // columns)
 
+    heading, names = _line(palette.name), {i: _line(palette.names[i]) for i, _ in shown}
     text, small, title = (ImageFont.load_default(size) for size in (15, 12, 22))
-    cell_width = max([220, *(BLOCK + 26 + int(text.getlength(palette.names[i])) for i, _ in shown)])
-    width = max(2 * MARGIN + columns * cell_width, 2 * MARGIN + int(title.getlength(palette.name)) + 120)
+    cell_width = max([220, *(BLOCK + 26 + int(text.getlength(name)) for name in names.values())])
+    width = max(2 * MARGIN + columns * cell_width, 2 * MARGIN + int(title.getlength(heading)) + 120)
     height = 2 * MARGIN + TITLE + rows * CELL - GAP
     picture = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(picture)
-    draw.text((MARGIN, MARGIN - 4), palette.name, INK, title)
+    draw.text((MARGIN, MARGIN - 4), heading, INK, title)
     draw.text((width - MARGIN, MARGIN + 2), f"{len(shown)} classes", FAINT, text, anchor="ra")
     for place, (i, color) in enumerate(shown):
         r, g, b = color
@@ -82,7 +83,7 @@ def swatches(palette: Palette, labels: LabelMap | None = None, columns: int | No
         x, y = MARGIN + column * cell_width, MARGIN + TITLE + row * CELL
         draw.rectangle((x, y, x + BLOCK, y + CELL - GAP), color, outline=OUTLINE)
         shared = "" if palette.read_as(i) == i else f"   read as {palette.read_as(i)}"
-        draw.text((x + BLOCK + 10, y + 1), palette.names[i], INK, text)
+        draw.text((x + BLOCK + 10, y + 1), names[i], INK, text)
         draw.text((x + BLOCK + 10, y + 19), f"{i}   #{r:02x}{g:02x}{b:02x}{shared}", FAINT, small)
     return picture
 
@@ -102,7 +103,8 @@ def _named_colors(palette: Palette) -> list[tuple[Color, str]]:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """On one line, without the control characters that would break the file."""
+    return " ".join(CONTROL.sub(" ", text).split())
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: str, compression: int = zipfile.ZIP_DEFLATED) -> None:

@@ -114,6 +114,19 @@ def test_a_save_that_fails_leaves_the_old_file(path: Path, model: Model, monkeyp
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(70000.0, torch.float16), (float("inf"), None), (float("nan"), None)])
+def test_what_could_not_be_loaded_is_not_saved(
+    path: Path, model: Model, value: float, dtype: torch.dtype | None
+) -> None:
+    before = path.read_bytes()
+    model.network.get_parameter("out.2.bias").data[1] = value
+    with pytest.raises(
+        ValueError, match=r"not written, because out\.2\.bias holds values that are no numbers in float"
+    ):
+        checkpoint.save(path, model, dtype)
+    assert path.read_bytes() == before
+
+
 def test_a_save_needs_its_folder(tmp_path: Path, model: Model) -> None:
     with pytest.raises(ValueError, match="no folder"):
         checkpoint.save(tmp_path / "nowhere" / "model.safetensors", model)
@@ -147,8 +160,8 @@ def test_other_files_are_no_model(tmp_path: Path, content: bytes) -> None:
 
 
 def test_absent_files_and_folders_are_no_model(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "model.safetensors"):
-        with pytest.raises(ValueError, match="there is no model file"):
+    for path, complaint in ((tmp_path, "is a folder"), (tmp_path / "model.safetensors", "there is no such file")):
+        with pytest.raises(ValueError, match=complaint):
             checkpoint.load(path)
         assert not checkpoint.is_model(path)
 
@@ -184,11 +197,18 @@ def test_wrong_headers_are_described(path: Path, changes: dict[str, Any], compla
 
 @pytest.mark.parametrize(
     ("header", "complaint"),
-    [("{", "not JSON"), ("[]", "must be a mapping"), ("null", "must be a mapping"), ("[" * 100_000, "not JSON")],
+    [
+        ("{", "not valid JSON"),
+        ("[]", "must be a mapping"),
+        ("null", "must be a mapping"),
+        ("[" * 100_000, "not valid JSON"),
+        pytest.param(json.dumps(["x"] * 10**6), r"must be a mapping, not \['x', 'x'", id="long"),
+    ],
 )
 def test_headers_that_are_not_ours_are_described(path: Path, header: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(ValueError, match=complaint) as caught:
         checkpoint.load(with_text(path, header))
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(
@@ -208,6 +228,9 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
         ("network.learn_sigma", False, r"out\.2\.weight is \(6, 32, 3, 3\), expected \(3, 32, 3, 3\)"),
         ("size", [10**9, 8], "at most 8192"),
         ("steps", 10**12, "1 to 100000 steps"),
+        ("steps", 10, "at least 21 steps, not 10"),
+        ("network.attention", {"x" * 10**6: 1}, "must be a list, not {'xxx"),
+        ("network.channel_mult", [1] * 10**5, "channel_mult must hold 1 to 8"),
         ("class_rates", [1.0], "1 class rates for 2 classes"),
         ("class_rates", [1.0, float("nan")], "finite"),
         ("prediction", "u", "must be one of eps, v, x0"),
@@ -224,7 +247,7 @@ def test_wrong_and_absurd_settings_are_described(path: Path, setting: str, value
     section[key] = value
     with pytest.raises(ValueError, match=complaint) as caught:
         checkpoint.load(with_header(path, config=config))
-    assert str(path) in str(caught.value)
+    assert str(path) in str(caught.value) and len(str(caught.value)) < 1000
 
 
 def test_the_largest_network_that_a_header_may_ask_for_takes_no_memory(path: Path) -> None:
@@ -250,3 +273,7 @@ def test_missing_and_foreign_tensors_are_named(path: Path, model: Model) -> None
     rewrite({**weights, "out.2.bias": bias, "extra": bias.clone()})
     with pytest.raises(ValueError, match=r"extra is \(6,\), expected none"):
         checkpoint.load(path)
+    rewrite({**weights, "out.2.bias": bias, "x\x1b" * 10**5: bias.clone()})
+    with pytest.raises(ValueError, match=r"x\\u001bx") as caught:
+        checkpoint.load(path)
+    assert len(str(caught.value)) < 1000

@@ -3,10 +3,13 @@
 import dataclasses
 import errno
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,9 @@ from safetensors.torch import save_file
 from scdm import checkpoint
 from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
+from scdm.cli.terminal import stoppable
+from scdm.conversion import Assumptions
+from scdm.corruption import CORRUPTIONS
 from scdm.images import write_image
 from scdm.labels import LabelMap
 from scdm.model import Model, ModelConfig
@@ -155,6 +161,14 @@ def test_json_reports_what_was_used(folder: Path, capsys: pytest.CaptureFixture[
     assert errors == f"scdm: note: {report['notes'][0]}\n"
 
 
+def test_options_reach_the_sampler(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = "--sampler ddim --eta 0.5 --no-clip --mean -0.1 0 0.1 --std 0.3 0.2 0.1 --variance fixed_small"
+    assert sample(f"layout.png -o out.png --json {request}") == 0
+    options = json.loads(capsys.readouterr().out)["options"]
+    assert (options["eta"], options["clip"], options["variance"]) == (0.5, False, "fixed_small")
+    assert (options["mean"], options["std"]) == ([-0.1, 0, 0.1], [0.3, 0.2, 0.1])
+
+
 def test_notes_are_sentences_that_quiet_silences(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = pixels("layout.png").copy()
     rows[0] = 1, 2, 3, 255
@@ -215,6 +229,12 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("layout.png -o nowhere/out.png", "there is no folder nowhere"),
         ("layout.png -o nowhere/", "there is no folder nowhere"),
         ("layout.png -o out", "the name of an image ends in .png"),
+        ("layout.png -o out.pdf", "the name of an image ends in .png"),
+        ("layout.png -o out.png --sheet sheet.xbm", "sheet.xbm: the name of an image ends in .png"),
+        ("layout.png -o out.png --eta 2", "eta is a share"),
+        ("layout.png -o out.png --mean 0 0 0", "both mean and std"),
+        ("layout.png -o out.png --image image.png --mask mask.png --feather 1e30", "from 0 to 1024"),
+        (". -o out.png", ". is a folder"),
         ("layout.png -o out.png --sheet out.png", "both an image and the sheet"),
         ("layout.png -o layout.png", "would be lost"),
         ("layout.png -o .", "would be lost"),
@@ -320,6 +340,65 @@ def test_failures_while_writing_leave_nothing(
     assert sorted(folder.iterdir()) == before
 
 
+SLOW_SAVE = """
+import pathlib, sys, time
+from scdm.cli import main
+
+def write_slowly(path, content):
+    path.touch()
+    print("writing", flush=True)
+    time.sleep(60)
+
+pathlib.Path.write_bytes = write_slowly
+sys.exit(main(["palette", "scenes", "-o", "scenes.gpl"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_being_stopped_while_writing_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", SLOW_SAVE]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "writing\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(number)
+        assert process.communicate(timeout=30) == ("", "scdm: interrupted\n")
+    assert process.returncode == 128 + number
+    assert not list(tmp_path.iterdir())
+
+
+def test_ignored_signals_stay_ignored() -> None:
+    """nohup ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_work_goes_on_where_nobody_listens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `scdm sample ... | head -1`, and where standard output is closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        monkeypatch.setattr(sys, "stdout", nobody)
+        assert sample("layout.png -o piped.png --count 3") == 0
+        assert scdm("inspect model.safetensors") == 0
+    monkeypatch.setattr(sys, "stdout", None)
+    assert sample("layout.png -o closed.png --count 3") == 0
+    assert len(list(folder.glob("piped_*.png"))) == len(list(folder.glob("closed_*.png"))) == 3
+
+
+def test_words_that_cannot_be_delivered_are_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = None
+    with suppress(OSError), open("/dev/full", "w") as full:  # what was not written is in the way of closing it, too
+        monkeypatch.setattr(sys, "stdout", full)
+        status = scdm("inspect model.safetensors --json")
+    assert status == 2
+
+
 @pytest.mark.parametrize(
     "words",
     ["CUDA out of memory. Tried to allocate 2.00 GiB.", "DefaultCPUAllocator: can't allocate memory: you tried ..."],
@@ -363,13 +442,32 @@ def test_inspect_shows_a_layout(folder: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["classes"][0] == {"id": 0, "name": "sky", "share": 0.5}
 
 
+def test_inspect_shows_hostile_words_without_obeying_them(
+    folder: Path, model_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = json.loads(checkpoint.read_header(model_file).to_json())
+    header["palette"]["name"] = "\x1b[2J\nmodel"
+    header["palette"]["classes"][0]["name"] = "sky\x9b31m"
+    header["provenance"] = {"note\n": "\x1b]0;x\x07", "long": "x" * 10**6, "many": {"a": ["y" * 10**4] * 100}}
+    tensors = {"a": torch.zeros(2)}
+    save_file(tensors, "hostile.safetensors", {checkpoint.HEADER: json.dumps(header)})
+    assert scdm("inspect hostile.safetensors") == 0
+    table = capsys.readouterr().out
+    assert len(table) < 5000
+    assert scdm("inspect hostile.safetensors --json") == 0
+    report = capsys.readouterr().out
+    assert json.loads(report)["provenance"] == header["provenance"]
+    for output in (table, report):
+        assert "".join(output.split("\n")).isprintable()
+
+
 @pytest.mark.parametrize("name", checkpoint.embedded_models())
 def test_inspect_knows_embedded_models(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert scdm(f"inspect {name}") == 0
     assert capsys.readouterr().out.startswith(f"model            {name}\n")
 
 
-@pytest.mark.parametrize("kind", ["downsample", "edges", "random", "diffuse", "diffuse --step 900 --rates uniform"])
+@pytest.mark.parametrize("kind", [*CORRUPTIONS, "diffuse --step 900 --rates uniform"])
 def test_corrupted_layouts_keep_their_colours(folder: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
     assert scdm(f"corrupt layout.png -o rough.png --seed 1 --kind {kind}") == 0
     before, after = read_layout("layout.png", SCENES), read_layout("rough.png", SCENES)
@@ -379,6 +477,21 @@ def test_corrupted_layouts_keep_their_colours(folder: Path, capsys: pytest.Captu
     assert scdm(f"corrupt layout.png -o rough.png --seed 1 --kind {kind}") == 0
     assert Path("rough.png").read_bytes() == first
     assert capsys.readouterr() == ("", "")
+
+
+def test_corruptions_are_as_strong_as_asked_for(folder: Path) -> None:
+    def unpainted(request: str) -> float:
+        assert scdm(f"corrupt layout.png -o rough.png --seed {2**63 - 1} --kind {request}") == 0
+        return read_layout("rough.png", SCENES).unpainted.double().mean().item()
+
+    assert unpainted("edges --radius 0") == 2 / SIZE
+    assert unpainted("edges --radius 1") == 4 / SIZE
+    assert unpainted("random --share 0") == unpainted("patterns --share 0") == 0
+    assert unpainted("diffuse --step 999 --rates uniform") == 1
+    assert unpainted("random --share 0.9") > unpainted("random")
+    assert unpainted("patterns --share 0.9") > unpainted("patterns --share 0.4") > 0.2
+    assert unpainted("downsample --to 1") == 0
+    assert len(read_layout("rough.png", SCENES).ids.unique()) == 1
 
 
 def test_classes_that_colours_cannot_tell_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -397,7 +510,14 @@ def test_classes_that_colours_cannot_tell_are_named(folder: Path, capsys: pytest
         ("corrupt layout.png -o . --kind edges", "is a folder"),
         ("corrupt layout.png -o out.jpg --kind edges", "cannot hold a picture of mode RGBA"),
         ("corrupt layout.png -o out.png --kind blur", "invalid choice: 'blur'"),
-        ("corrupt layout.png -o out.png --kind edges --step 3", "belong to --kind diffuse"),
+        ("corrupt layout.png -o out.png --kind edges --step 3", "--step belongs to --kind diffuse, not to edges"),
+        ("corrupt layout.png -o out.png --kind random --to 3", "--to belongs to --kind downsample, not to random"),
+        ("corrupt layout.png -o out.png --kind edges --share 0", "--share belongs to --kind random or patterns"),
+        ("corrupt layout.png -o out.png --kind downsample --to 0", "1 to 8192 pixels"),
+        ("corrupt layout.png -o out.png --kind edges --radius 65", "within 0 to 64 pixels, not 65"),
+        ("corrupt layout.png -o out.png --kind random --share 1", "at least 0 and below 1"),
+        ("corrupt layout.png -o out.png --kind patterns --share nan", "at least 0 and below 1"),
+        (f"corrupt layout.png -o out.png --kind random --seed {2**64}", "from 0 to 9223372036854775807"),
         ("corrupt layout.png -o out.png --kind diffuse --step 1000", "one of 0 to 999"),
         ("corrupt layout.png -o out.png --kind diffuse --rates nowhere", "no class rates are called 'nowhere'"),
         ("corrupt layout.png -o out.png --kind diffuse --rates ade20k", "class rates for 151 classes"),
@@ -426,6 +546,8 @@ def test_palettes_are_listed_and_exported(folder: Path, capsys: pytest.CaptureFi
     assert "scenes             14 classes\n" in capsys.readouterr().out
     for request in ("scenes -o a.png", "scenes -o a.kpl", "model.safetensors -o a.gpl", "ade20k_golden_angle -o b.gpl"):
         assert scdm(f"palette {request}") == 0
+    for name in checkpoint.embedded_models():
+        assert scdm(f"palette {name} -o {name}.gpl") == 0
     assert Path("a.gpl").read_text().splitlines()[4] == "120 192 250\tsky"
     assert Path("b.gpl").read_text().splitlines()[1] == "Name: ade20k_golden_angle"
 
@@ -440,13 +562,20 @@ def test_convert_saves_what_conversion_reads(
         return checkpoint.load("model.safetensors")
 
     monkeypatch.setattr("scdm.cli.convert.convert", convert)
+    Path("published.pt").touch()
     assert scdm("convert published.pt -o out.safetensors --palette ade20k --label-diffusion none") == 0
-    assert told[0].palette == Palette.named("ade20k") and told[0].label_diffusion == "none"
+    assert told[0] == Assumptions(palette=Palette.named("ade20k"), label_diffusion="none")
     assert checkpoint.load("out.safetensors").palette == SCENES
     capsys.readouterr()
     refused(capsys, "convert published.pt -o out.safetensors", "exists already")
     assert scdm("convert published.pt -o out.safetensors --half --force") == 0
     assert Path("out.safetensors").stat().st_size < 0.6 * Path("model.safetensors").stat().st_size
+    assert scdm("convert published.pt -o b.safetensors --size 512x256 --heads 8 --qkv-order qkv_major") == 0
+    assert told[-1] == Assumptions(size=(256, 512), head_channels=None, heads=8, qkv_order="qkv_major")
+    assert scdm("convert published.pt -o c.safetensors --head-channels 32") == 0
+    assert told[-1] == Assumptions(head_channels=32)
+    capsys.readouterr()
+    refused(capsys, "convert published.pt -o d.safetensors --head-channels 32 --heads 4", "not allowed with")
 
 
 def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -463,6 +592,18 @@ def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
             assert after.split("(default ")[1].split(")")[0] == str(field.default), field.name
     assert DEFAULT_TOLERANCE == TOLERANCE
     assert SCENES.name == DEFAULT_PALETTE
+
+
+def test_help_names_the_corruptions_and_their_strengths(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        scdm("corrupt --help")
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"--kind {{{','.join(CORRUPTIONS)}}}" in words
+    flags = {"size": "--to SIZE", "radius": "--radius PIXELS", "share": "--share SHARE", "step": "--step STEP"}
+    for corruption in CORRUPTIONS.values():
+        for name, default in corruption.strength.items():
+            if default is not None:
+                assert f"(default {default})" in words.rpartition(flags[name])[2].partition(" --")[0], name
 
 
 @pytest.mark.parametrize("command", ["sample", "inspect", "corrupt", "palette", "convert"])

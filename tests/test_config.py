@@ -119,6 +119,8 @@ def test_a_file_and_its_overrides(tmp_path: Path) -> None:
         ("", [], "must hold settings"),
         ("name: a\nsize: big\n", [], "size must be a number"),
         ("name: !!python/object/apply:os.mkdir [x]\n", [], "not valid YAML"),
+        ("name: !!timestamp foo\n", [], "not valid YAML"),
+        ("name: a\n", ["name=!!timestamp foo"], "the value is not valid YAML"),
         ("name: a\n", ["size"], "an override looks like section.key=value, not 'size'"),
         ("name: a\n", ["=5"], "an override looks like"),
         ("name: a\n", ["size=[1"], r"'size=\[1': the value is not valid YAML"),
@@ -133,9 +135,21 @@ def test_mistakes_in_files_are_named(tmp_path: Path, text: str, overrides: list[
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"cannot read the configuration .*nowhere"):
+    with pytest.raises(ValueError, match=r"nowhere\.yaml: there is no such file"):
         load(Run, tmp_path / "nowhere.yaml")
     path = tmp_path / "run.yaml"
     path.write_bytes(b"name: \xff\xfe\n")
     with pytest.raises(ValueError, match="not valid YAML"):
         load(Run, path)
+
+
+@pytest.mark.parametrize("setting", ["name", "optimizer", "size", "rates", "kind", "weights.sky", "nowhere"])
+def test_values_of_any_size_are_named_in_a_short_sentence(setting: str) -> None:
+    """A list of lists of lists ... takes next to no memory, and its repr any amount."""
+    value: Any = "lol"
+    for _ in range(6):
+        value = [value] * 10
+    section, _, key = setting.partition(".")
+    with pytest.raises(ValueError, match=setting) as caught:
+        from_dict(Run, {"name": "a", section: {key: value} if key else value})
+    assert len(str(caught.value)) < 2000

@@ -334,6 +334,9 @@ def test_zip_archives_are_not_unpacked(tmp_path: Path, compression: int) -> None
         ({"ids": torch.zeros(3, dtype=torch.int64)}, "entry 'ids' is none"),
         ({"empty": torch.zeros(3, device="meta")}, "entry 'empty' is none"),
         ({"sparse": torch.eye(3).to_sparse()}, "entry 'sparse' is none"),
+        ({"nested": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])}, "entry 'nested' is none"),
+        ({"small": torch.zeros(3, dtype=torch.float8_e4m3fn)}, "entry 'small' is none"),
+        ({"x" * 10**6: 5}, "entry 'xxx.*xxx' is none"),
         ({"out.2.weight": torch.zeros(1).expand(10**9, 10**6)}, "claim to be larger than the file"),
         (
             {"model.diffusion_model.out.2.weight": torch.zeros(4, 320, 3, 3)},
@@ -344,6 +347,24 @@ def test_zip_archives_are_not_unpacked(tmp_path: Path, compression: int) -> None
 def test_tables_that_are_no_network(tmp_path: Path, content: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         convert(published(tmp_path / "model.pt", content))
+
+
+def test_archives_of_the_future_are_refused(tmp_path: Path) -> None:
+    """The version that an entry needs stands six bytes into its place in the directory; ours is one of 11.0."""
+    path = published(tmp_path / "model.pt")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 110
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"zip file version 11\.0"):
+        convert(path, HEADS)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path, value: float) -> None:
+    broken = {name: tensor.double() for name, tensor in weights().items()}
+    broken["out.2.bias"][1] = value
+    with pytest.raises(ValueError, match=r"out\.2\.bias holds values that are no numbers"):
+        convert(published(tmp_path / "model.pt", broken), HEADS)
 
 
 def test_the_first_offenders_are_named(tmp_path: Path) -> None:

@@ -114,6 +114,13 @@ def test_dynamic_threshold_is_the_published_one(quantile: float) -> None:
     assert deviation(dynamic_threshold(golden[f"x_{quantile}"], quantile), golden[f"out_{quantile}"]) <= 2e-6
 
 
+def test_dynamic_threshold_knows_no_limit_of_size() -> None:
+    """torch.quantile has one, at 2^24 values."""
+    x0 = torch.full((1, 1, 1, 2**24 + 1), 3.0)
+    x0[..., :10] = -4
+    assert dynamic_threshold(x0, 0.5).aminmax() == (-1, 1)
+
+
 # Each part on its own
 
 

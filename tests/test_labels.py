@@ -61,6 +61,26 @@ def test_masked_returns_a_new_layout_and_keeps_borders() -> None:
     assert masked.edges is not None and torch.equal(masked.edges, instance_borders(ids))
 
 
+@given(layouts())
+def test_shares_are_of_all_pixels_and_the_largest_first(labels: LabelMap) -> None:
+    shares = labels.shares()
+    assert shares == sorted(
+        ((i, (labels.ids == i).sum().item() / labels.ids.numel()) for i, _ in shares), key=lambda s: -s[1]
+    )
+    assert {i for i, _ in shares} == set(labels.ids.unique().tolist())
+
+
+def test_borders_are_bool_and_lie_where_the_layout_does() -> None:
+    ids = torch.zeros(1, 2, 3, dtype=torch.int64)
+    for edges in (torch.zeros(1, 1, 2, 3), torch.zeros(1, 2, 3, dtype=torch.bool)):
+        with pytest.raises(
+            ValueError, match=r"instance borders must be bool \(1, 1, 2, 3\) like the layout, not torch"
+        ):
+            LabelMap(ids, 2, edges)
+    with pytest.raises(ValueError, match="the layout is on cpu and its instance borders on meta"):
+        LabelMap(ids, 2, torch.zeros(1, 1, 2, 3, dtype=torch.bool, device="meta"))
+
+
 def test_one_layout_serves_many_images() -> None:
     one = LabelMap(torch.zeros(1, 2, 2, dtype=torch.int64), 3)
     assert one.expanded(4).ids.shape == (4, 2, 2)
@@ -72,6 +92,8 @@ def test_layouts_from_outside_are_checked() -> None:
     assert LabelMap.checked(torch.zeros(2, 3, dtype=torch.uint8), 1).ids.shape == (1, 2, 3)
     with pytest.raises(ValueError, match=r"holds id 7, but there are 3 classes \(0\.\.2"):
         LabelMap.checked(torch.tensor([[0, 7]]), 3)
+    with pytest.raises(ValueError, match=r"integers, not torch\.float32"):
+        LabelMap.checked(torch.tensor([[0.5, 1]]), 3)
     with pytest.raises(ValueError, match="holds id -1"):
         LabelMap.checked(torch.tensor([[0, -1]]), 3)
     with pytest.raises(ValueError, match="empty"):

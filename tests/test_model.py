@@ -30,6 +30,7 @@ PALETTE = Palette("paints", ("sky", "sea"), ((0, 0, 255), (0, 255, 255)))
         ({"class_rates": (1.0, -1.0)}, "finite and not negative"),
         ({"steps": 0}, "1 to 100000 steps, not 0"),
         ({"steps": 10**9}, "1 to 100000 steps"),
+        ({"steps": 20}, "at least 21 steps, not 20"),
         ({"size": (0, 8)}, "multiples of 2, at most 8192, not 0x8"),
         ({"size": (8, 9)}, "multiples of 2"),
         ({"size": (2**40, 8)}, "at most 8192"),

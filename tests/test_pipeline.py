@@ -87,6 +87,16 @@ def test_steps_are_reported_and_an_exception_stops_the_work(model):
     assert seen == [(1, 4), (2, 4)]
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_what_is_done_to_a_reported_step_does_not_reach_the_image(model, sampler):
+    def spoil(step, total):
+        step.x.zero_()
+        step.x0.zero_()
+
+    options = replace(FAST, sampler=sampler)
+    assert torch.equal(generate(model, layout(), options, on_step=spoil), generate(model, layout(), options))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -201,11 +211,19 @@ class TestRepainting:
             (image, mask[..., :8], "the mask is 8x16"),
             (image[0], None, "the image is"),
             (image * float("nan"), None, "no numbers"),
+            (image * 127.5 + 127.5, None, r"the image holds values from .*: scale it"),
+            (image, mask * 255, "the mask holds values from 0 to 255"),
+            (image, mask - 1, "the mask holds values from -1 to 0"),
         ],
     )
     def test_bad_sources_are_named(self, model, image, mask, sentence):
         with pytest.raises(ValueError, match=sentence):
             generate(model, layout(), FAST, image=image, mask=mask)
+
+    def test_one_empty_mask_among_several_is_named(self, model):
+        masks = torch.cat([self.mask, torch.zeros_like(self.mask)])
+        with pytest.raises(ValueError, match="mask 2 of 2 is empty"):
+            generate(model, layout(batch=2), FAST, image=self.image, mask=masks)
 
 
 def test_ids_that_no_class_has_are_refused(model):
@@ -239,6 +257,22 @@ def test_a_layout_of_other_classes_is_refused(model):
         ({"variance": "large"}, "fixed_large"),
         ({"feather": float("inf")}, "feather"),
         ({"precision": "int8"}, "precision"),
+        ({"steps": True}, "at least 1, not True"),
+        ({"seed": True}, "a seed is a whole number"),
+        ({"seed": None}, "a seed is a whole number"),
+        ({"seed": 10**400}, "a seed is a whole number"),
+        ({"guidance": "1.5"}, "guidance is a scale from 0 to 100, not '1.5'"),
+        ({"guidance": None}, "guidance is a scale"),
+        ({"label_noise": ["fresh"]}, "label noise"),
+        ({"clip": "no"}, "clip is true, false or None, not 'no'"),
+        ({"dynamic_threshold": "0.9"}, "quantile"),
+        ({"extrapolation": None}, "weight"),
+        ({"mean": (0.0, 0.0, 128.0), "std": (1.0, 1.0, 1.0)}, "from -1 to 1"),
+        ({"mean": 0.0, "std": 1.0}, "three numbers"),
+        ({"eta": "1"}, "eta"),
+        ({"strength": None}, "strength"),
+        ({"repeats": None}, "repeats"),
+        ({"feather": 1e30}, "from 0 to 1024, not 1e"),
     ],
 )
 def test_impossible_options_are_refused_with_a_sentence(wrong, sentence):

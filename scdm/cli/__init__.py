@@ -6,35 +6,30 @@ of its name whose `run` does the work. What is wrong with a request ends here as
 
 from __future__ import annotations
 
-import io
-import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from .arguments import parser
+from .terminal import Ended, prepare, say, stoppable
 
-WRONG, INTERRUPTED = 2, 130  # exit statuses; 128 + the number of the signal, as in shells
+WRONG, STOPPED = 2, 128  # exit statuses; to the latter the number of the signal is added, as in shells
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "insufficient memory")  # of torch and OpenCV
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Does what the command line asks and returns the exit status; `--help` and `--version` raise SystemExit."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot write are no reason to stop
+    prepare()
     try:
-        arguments = parser().parse_args(argv)
-        with warnings.catch_warnings():
+        with stoppable(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they speak to programmers; what a user can act on arrives as a note
+            arguments = parser().parse_args(argv)
             import_module(f".{arguments.command}", __package__).run(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("scdm: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # as in `scdm inspect FILE | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except KeyboardInterrupt as stop:
+        say("scdm: interrupted", sys.stderr)
+        return STOPPED + (stop.number if isinstance(stop, Ended) else signal.SIGINT)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}")
@@ -48,5 +43,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(sentence: str) -> int:
-    print(f"scdm: error: {' '.join(sentence.split())}", file=sys.stderr)
+    say(f"scdm: error: {' '.join(sentence.split())}", sys.stderr)
     return WRONG

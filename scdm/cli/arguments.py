@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from importlib import metadata
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
+
+from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
 
@@ -29,6 +31,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} ('{self.prog} --help' explains)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        write(message, sys.stdout)
+
 
 def parser() -> Parser:
     top = Parser(
@@ -41,7 +46,7 @@ def parser() -> Parser:
     _add_sample(commands.add_parser("sample", help="make images from layouts", **SAMPLE))
     _add_inspect(commands.add_parser("inspect", help="say what a model file or a layout holds", **INSPECT))
     _add_corrupt(
-        commands.add_parser("corrupt", help="spoil a layout as the benchmark or label diffusion does", **CORRUPT)
+        commands.add_parser("corrupt", help="spoil a layout as the benchmark or a hurried painter does", **CORRUPT)
     )
     _add_palette(commands.add_parser("palette", help="export colours for Krita, GIMP or as a picture", **PALETTE))
     _add_convert(commands.add_parser("convert", help="turn a published checkpoint into a model file", **CONVERT))
@@ -113,9 +118,26 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     way.add_argument("--sampler", help="ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc (default: ddpm; distilled: ddim)")
     way.add_argument("--guidance", metavar="SCALE", type=float, help="how strictly the layout counts (default 1.5)")
     way.add_argument("--seed", type=int, help="of the first image; the next have the next (default 0)")
-    way.add_argument("--label-noise", metavar="KIND", help="fresh at every step, or coupled (default fresh)")
+    way.add_argument("--eta", metavar="SHARE", type=float, help="of fresh noise in ddim, 0 to 1 (default 0.0)")
+    way.add_argument(
+        "--variance", metavar="KIND", help="of ddpm: learned, fixed_large or fixed_small (default learned)"
+    )
+    way.add_argument("--label-noise", metavar="KIND", help="fresh at every step, coupled, or none (default fresh)")
     way.add_argument("--dynamic-threshold", metavar="Q", type=float, help="quantile, such as 0.95 (default None)")
     way.add_argument("--extrapolation", metavar="WEIGHT", type=float, help="of the prediction's motion (default 0.0)")
+    way.add_argument(
+        "--clip",
+        action=argparse.BooleanOptionalAction,
+        help="cut the prediction to what images can hold (default: yes, but not for distilled models)",
+    )
+    for name in ("mean", "std"):
+        way.add_argument(
+            f"--{name}",
+            metavar=("R", "G", "B"),
+            nargs=3,
+            type=float,
+            help=f"hold the image's colours to this {name}, in units where black is -1 and white 1; needs both",
+        )
     way.add_argument("--precision", help="float32 or bfloat16, where that is fast (default float32)")
     way.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default auto)")
 
@@ -151,10 +173,12 @@ Spoil a layout and write it in the colours of its palette, transparent where not
   downsample    to 64x64 and back
   edges         without the pixels near borders
   random        without a tenth of the pixels
+  patterns      as a person in a hurry paints it: strokes, dabs and patches, and 72 % left open
   diffuse       as label diffusion leaves it at a step""",
     "epilog": """\
 examples:
-  scdm corrupt layout.png -o rough.png --kind downsample
+  scdm corrupt layout.png -o rough.png --kind downsample --to 32
+  scdm corrupt layout.png -o sparse.png --kind patterns --share 0.9 --seed 7
   scdm corrupt layout.png -o faded.png --kind diffuse --step 700 --rates uniform""",
 }
 
@@ -163,10 +187,19 @@ def _add_corrupt(command: argparse.ArgumentParser) -> None:
     command.add_argument("layout", metavar="LAYOUT", type=Path, help="image file of a layout")
     command.add_argument("-o", "--output", metavar="OUT", required=True, type=Path, help="image file to write")
     command.add_argument(
-        "--kind", required=True, choices=("downsample", "edges", "random", "diffuse"), help="see above"
+        "--kind", required=True, choices=("downsample", "edges", "random", "patterns", "diffuse"), help="see above"
     )
-    command.add_argument("--seed", type=_natural, default=0, help="of random and diffuse (default 0)")
-    command.add_argument("--step", type=_natural, help="of diffuse, 0 to 999 (default 500)")
+    command.add_argument("--seed", type=_natural, default=0, help="of random, patterns and diffuse (default 0)")
+    command.add_argument(
+        "--to", metavar="SIZE", dest="size", type=int, help="of downsample: pixels on either side (default 64)"
+    )
+    command.add_argument("--radius", metavar="PIXELS", type=int, help="of edges, 0 to 64 (default 2)")
+    command.add_argument(
+        "--share",
+        type=float,
+        help="of random: the pixels to remove (default 0.1); of patterns: what is open in the end (default 0.72)",
+    )
+    command.add_argument("--step", type=int, help="of diffuse, 0 to 999 (default 500)")
     command.add_argument(
         "--rates", metavar="NAME", help="of diffuse: uniform, or a data set's (default: the palette's)"
     )
@@ -205,6 +238,15 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
         "--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: told by the number of classes)"
     )
     command.add_argument("--label-diffusion", choices=("none", "uniform", "classwise"), help="that it was trained with")
+    command.add_argument(
+        "--size", metavar="WxH", type=_size, help="of its training images (default 256x256, Cityscapes 512x256)"
+    )
+    heads = command.add_mutually_exclusive_group()
+    heads.add_argument("--head-channels", metavar="N", type=_positive, help="width of its attention heads (default 64)")
+    heads.add_argument("--heads", metavar="N", type=_positive, help="their number, where it is the same at every level")
+    command.add_argument(
+        "--qkv-order", choices=("head_major", "qkv_major"), help="how its attention is laid out (default head_major)"
+    )
     command.add_argument("--half", action="store_true", help="store the weights in 16 bits")
     command.add_argument("--force", action="store_true", help="replace OUT if it is there")
 
@@ -272,6 +314,8 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _version() -> str:
+    from importlib import metadata  # slow: not before there is somebody to catch an interrupt
+
     try:
         return metadata.version("scdm")
     except metadata.PackageNotFoundError:

@@ -11,25 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from .. import checkpoint
+from ..contents import contents
 from ..labels import LabelMap
 from ..palette import Palette
+from .terminal import say
 
 GOLDEN_ANGLE = "_golden_angle"  # the end of the names that `Palette.golden_angle` gives
 
 
 def note(sentence: str) -> None:
     """Something that the user should know and that does not stop the work."""
-    print(f"scdm: note: {sentence}", file=sys.stderr)
+    say(f"scdm: note: {sentence}", sys.stderr)
 
 
 def print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    for line in json.dumps(content, indent=2, ensure_ascii=False).split("\n"):
+        say(line)
 
 
 def chosen_palette(choice: str) -> Palette:
-    """A palette by name, from a class table, or from the header of a model file."""
-    if choice.endswith(checkpoint.SUFFIX):
-        return checkpoint.read_header(choice).palette
+    """A palette by name, from a class table, or from the header of a model, embedded or in a file."""
+    if choice.endswith(checkpoint.SUFFIX) or choice in checkpoint.embedded_models():
+        with checkpoint.model_file(choice) as path:
+            return checkpoint.read_header(path).palette
     if Path(choice).is_file():
         return Palette.from_file(choice)
     if choice.endswith(GOLDEN_ANGLE):
@@ -39,15 +43,9 @@ def chosen_palette(choice: str) -> Palette:
 
 def class_shares(labels: LabelMap, palette: Palette) -> list[dict[str, Any]]:
     """The classes of a layout, largest first: id (None for MASK), name and share of the pixels."""
-    counts = labels.ids.flatten().bincount(minlength=labels.num_classes + 1).tolist()
-    found = sorted((-count, i) for i, count in enumerate(counts) if count)
     return [
-        {
-            "id": None if i == labels.mask_id else i,
-            "name": "unpainted" if i == labels.mask_id else palette.names[i],
-            "share": -count / labels.ids.numel(),
-        }
-        for count, i in found
+        {"id": None if part.id == labels.mask_id else part.id, "name": part.name, "share": part.share}
+        for part in contents(labels, palette)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -10,7 +11,11 @@ from safetensors import SafetensorError
 
 from ..checkpoint import SUFFIX, save
 from ..conversion import Assumptions, convert
-from .common import check_output, chosen_palette, writing
+from ..outside import file_at
+from .common import check_output, chosen_palette, note, writing
+from .terminal import say
+
+LARGE = 5e8  # bytes of a checkpoint that takes long
 
 
 def run(arguments: Namespace) -> None:
@@ -20,8 +25,22 @@ def run(arguments: Namespace) -> None:
         raise ValueError(f"{output}: the name of a model file ends in {SUFFIX}")
     if output.exists() and not arguments.force:
         raise ValueError(f"{output} exists already: give another name, or replace it with --force")
-    palette = arguments.palette and chosen_palette(arguments.palette)
-    model = convert(arguments.source, Assumptions(palette=palette, label_diffusion=arguments.label_diffusion))
+    told = _assumptions(arguments)
+    if (size := file_at(arguments.source).stat().st_size) > LARGE:
+        note(f"{arguments.source} holds {size / 1e9:.1f} GB: reading, checking and writing it may take a minute")
+    model = convert(arguments.source, told)
     with writing(output, SafetensorError):
         save(output, model, dtype=torch.float16 if arguments.half else None)
-    print(f"{output}: {model.palette.name}, label diffusion {model.config.label_diffusion} ('scdm inspect' tells more)")
+    say(f"{output}: {model.palette.name}, label diffusion {model.config.label_diffusion} ('scdm inspect' tells more)")
+
+
+def _assumptions(arguments: Namespace) -> Assumptions:
+    """What is told; the rest is as published."""
+    given = {f.name: getattr(arguments, f.name) for f in fields(Assumptions) if getattr(arguments, f.name, None)}
+    if "palette" in given:
+        given["palette"] = chosen_palette(given["palette"])
+    if "size" in given:
+        given["size"] = given["size"][::-1]  # (height, width)
+    if "heads" in given:
+        given["head_channels"] = None
+    return Assumptions(**given)

@@ -15,8 +15,10 @@ from .. import checkpoint
 from .. import config as configuration
 from ..checkpoint import Header, read_header
 from ..model import ModelConfig
+from ..outside import brief, shown
 from ..palette import read_layout
 from .common import chosen_palette, class_shares, note, print_json
+from .terminal import say
 
 
 def run(arguments: Namespace) -> None:
@@ -34,10 +36,11 @@ def _inspect_layout(arguments: Namespace) -> None:
         size = [labels.width, labels.height]
         return print_json({"file": arguments.file, "size": size, "palette": palette.name, "classes": classes})
     _print_table([("layout", arguments.file), ("size", f"{labels.width}x{labels.height}"), ("palette", palette.name)])
-    print("\n  share   id  class")
+    say("")
+    say("  share   id  class")
     for found in classes:
         class_id = "" if found["id"] is None else found["id"]
-        print(f"{found['share']:7.2%} {class_id:>4}  {found['name']}")
+        say(f"{found['share']:7.2%} {class_id:>4}  {found['name']}")
 
 
 def _inspect_model(arguments: Namespace) -> None:
@@ -77,10 +80,10 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
         ("trained at", f"{config.size[1]}x{config.size[0]}"),
         ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
         ("network", f"widths {', '.join(map(str, network.widths))}, residual blocks a level: {network.res_blocks}"),
-        ("attention", f"at {attention} of the size" if attention else "none but in the middle"),
+        ("attention", f"at {brief(attention)} of the size" if attention else "none but in the middle"),
         ("process", _process(config)),
         ("label diffusion", config.label_diffusion),
-        *((key, _plain(value)) for key, value in header.provenance.items() if value not in (None, "")),
+        *((brief(key), _plain(value)) for key, value in header.provenance.items() if value not in (None, "")),
     ]
 
 
@@ -91,18 +94,23 @@ def _process(config: ModelConfig) -> str:
 
 
 def _plain(value: Any) -> str:
-    return ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return brief(
+            ", ".join(f"{key} {item if isinstance(item, str) else shown(item)}" for key, item in value.items())
+        )
+    return brief(value if isinstance(value, str) else shown(value))
 
 
 def _print_table(rows: Iterable[tuple[str, str]]) -> None:
     for name, value in rows:
-        print(f"{name:<16} {value}")
+        say(f"{name:<16} {value}")
 
 
 def _print_classes(header: Header) -> None:
     rates = header.config.class_rates
-    print(f"\n  id  colour   {'   rate  ' if rates else ''}class")
+    say("")
+    say(f"  id  colour   {'   rate  ' if rates else ''}class")
     for i, (name, color) in enumerate(zip(header.palette.names, header.palette.colors, strict=True)):
         code = "-" if color is None else "#{:02x}{:02x}{:02x}".format(*color)
         rate = f"{rates[i]:7.4g}  " if rates else ""
-        print(f"{i:4}  {code:<8} {rate}{name}")
+        say(f"{i:4}  {code:<8} {rate}{name}")

@@ -8,12 +8,13 @@ from pathlib import Path
 from ..palette import Palette, palette_names
 from ..swatches import export
 from .common import check_output, chosen_palette, writing
+from .terminal import say
 
 
 def run(arguments: Namespace) -> None:
     if arguments.list:
         for name in palette_names():
-            print(f"{name:<16} {Palette.named(name).num_classes:>4} classes")
+            say(f"{name:<16} {Palette.named(name).num_classes:>4} classes")
         return
     if arguments.palette is None or arguments.output is None:
         raise ValueError("say which palette, and with -o which file to write: 'scdm palette scenes -o scenes.kpl'")

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from .. import conversion
-from ..images import MAX_PIXELS, contact_sheet, read_image, to_levels, write_image
+from ..images import MAX_PIXELS, contact_sheet, picture_format, read_image, to_levels, write_image
 from ..labels import LabelMap
 from ..model import Model
 from ..palette import Palette, read_layout
 from ..pipeline import GenerateOptions, generate
 from ..samplers import Step
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing
+from .terminal import say
 
 FAR_FROM_TRAINING = 2  # a side so many times longer or shorter than the model's is worth a note
 
@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> None:
     image, mask = _source(arguments, layouts)
 
     silent = arguments.quiet or arguments.json
-    rows = [[palette.to_image(labels, UNPAINTED)[0]] for labels in layouts]  # of the sheet
+    rows = [[palette.to_image(labels, UNPAINTED)[0]] for labels in layouts] if arguments.sheet else []
     with tqdm(unit="step", disable=True if silent else None) as bar:  # None: where standard error is no terminal
         for picture in pictures:
             own = replace(options, seed=picture.seed)
@@ -65,7 +65,8 @@ def run(arguments: Namespace) -> None:
             if arguments.sheet:
                 rows[picture.layout].append(made)
             if not silent:
-                tqdm.write(str(picture.path))
+                with tqdm.external_write_mode():
+                    say(str(picture.path))
     if arguments.sheet:
         with writing(arguments.sheet):
             write_image(arguments.sheet, contact_sheet(rows))
@@ -130,8 +131,7 @@ def _check_files(arguments: Namespace, pictures: Sequence[Picture]) -> None:
         raise ValueError(f"{arguments.sheet} would be both an image and the sheet: give the sheet another name")
     for path in outputs if arguments.sheet is None else [*outputs, arguments.sheet]:
         check_output(path, inputs)
-        if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-            raise ValueError(f"{path}: the name of an image ends in .png, .jpg or .webp")
+        picture_format(path)
 
 
 def _device(choice: str) -> torch.device:

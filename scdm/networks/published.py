@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from ..outside import shown
 from .unet import UNetConfig
 
 # Palette -> network of the released 256x256 models (Cityscapes: 256x512): SDM and SCDM, and sparse layouts' landscapes.
@@ -108,7 +109,7 @@ def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, rank: int) -> tuple
     if shape is None:
         raise ValueError(f"these are not the weights of a network of SDM's kind: there is no {name}")
     if len(shape) != rank or 0 in shape:
-        raise ValueError(f"these are not the weights of a network of SDM's kind: {name} has shape {shape}")
+        raise ValueError(f"these are not the weights of a network of SDM's kind: {name} has shape {shown(shape)}")
     return shape
 
 
@@ -118,7 +119,7 @@ def _read(flags: Mapping[str, Any], name: str, kind: Callable[[Any], Any]) -> An
     try:
         return kind(flags[name])
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"flag {name} cannot be {flags[name]!r}") from None
+        raise ValueError(f"flag {name} cannot be {shown(flags[name])}") from None
 
 
 def _numbers(text: Any) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..labels import LabelMap
+from ..outside import shown
 from .layers import (
     EPSILON,
     GROUPS,
@@ -64,7 +65,7 @@ class UNetConfig:
         mult = self.channel_mult
         if not 1 <= len(mult) <= MOST_LEVELS or not all(0 < factor < MOST_WIDTH for factor in mult):
             raise ValueError(
-                f"channel_mult must hold 1 to {MOST_LEVELS} positive factors, one for each level, not {mult}"
+                f"channel_mult must hold 1 to {MOST_LEVELS} positive factors, one for each level, not {shown(mult)}"
             )
         for level, width in enumerate(self.widths):
             if not GROUPS <= width <= MOST_WIDTH or width % GROUPS:

@@ -1,0 +1,54 @@
+"""What a layout holds, in words."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .labels import LabelMap
+from .palette import Palette
+
+UNPAINTED = "unpainted"
+
+
+class Part(NamedTuple):
+    """One class of a layout, or its unpainted part: the id, the name, and its share of the pixels."""
+
+    id: int
+    name: str
+    share: float
+
+
+def contents(labels: LabelMap, palette: Palette) -> list[Part]:
+    """What the layouts of a batch hold, taken together, the largest first."""
+    names = (*palette.names, UNPAINTED)
+    return [Part(i, names[i], share) for i, share in labels.shares()]
+
+
+def summary(labels: LabelMap, palette: Palette) -> str:
+    """One line: the size and what is painted."""
+    number = f"{labels.batch} layouts of " if labels.batch > 1 else ""
+    painted = ", ".join(f"{part.name} {percent(part.share)}" for part in contents(labels, palette))
+    return f"{number}{labels.width} x {labels.height}: {painted}"
+
+
+def report(labels: LabelMap, palette: Palette) -> str:
+    """The size and the palette; then for each layout how much of it is unpainted, and a line for each of its classes."""
+    lines = [f"{labels.width} x {labels.height} pixels, palette {palette.name} with {palette.num_classes} classes"]
+    for place in range(labels.batch):
+        parts = contents(labels[place : place + 1], palette)
+        classes = [part for part in parts if part.id != labels.mask_id]
+        unpainted = sum(part.share for part in parts if part.id == labels.mask_id)
+        which = f"layout {place + 1} of {labels.batch}: " if labels.batch > 1 else ""
+        number = "1 class" if len(classes) == 1 else f"{len(classes)} classes"
+        lines.append(f"{which}{number}, {percent(unpainted)} {UNPAINTED}")
+        lines += [f"{part.name} ({part.id}): {percent(part.share)}" for part in classes]
+    return "\n".join(lines)
+
+
+def percent(share: float) -> str:
+    """In as many digits as a painter cares for; what is there is never called 0%, what is missing never 100%."""
+    if share in (0, 1):
+        return f"{share:.0%}"
+    if not 0.001 <= share <= 0.999:
+        return "<0.1%" if share < 0.5 else ">99.9%"
+    return f"{share:.0%}" if 0.0995 <= share < 0.995 else f"{share:.1%}"

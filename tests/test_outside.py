@@ -1,0 +1,109 @@
+"""What comes from outside: no value makes a long message, no file is taken for another, no text steers a terminal."""
+
+import datetime
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scdm.outside import LONGEST, MOST_BYTES, brief, file_at, harmless, meant, parsed, read_table, shown
+
+
+def laughs(depth: int = 6) -> list[Any]:
+    """A list of ten lists of ten lists ...: 10 ** depth words, in next to no memory."""
+    value: list[Any] = ["lol"]
+    for _ in range(depth):
+        value = [value] * 10
+    return value
+
+
+def test_what_is_shown_is_short() -> None:
+    for value in (laughs(), {"a": laughs()}, "x" * 10**7, b"x" * 10**7, 10**5000, [10**5000], tuple(range(10**5))):
+        assert len(shown(value)) <= 1000
+
+
+@pytest.mark.parametrize("value", ["sky", 5, 1.5, None, True, (6, 32, 3, 3), [1, 2], datetime.date(2001, 2, 3)])
+def test_what_is_short_is_shown_as_it_is(value: Any) -> None:
+    assert shown(value) == repr(value)
+
+
+@given(st.text(st.characters()))
+def test_words_are_harmless(words: str) -> None:
+    """Nothing steers a terminal or begins a line; what is harmless stays; UTF-8 can write all of it."""
+    line = harmless(words)
+    assert not any(c < " " or "\x7f" <= c <= "\x9f" for c in line)
+    assert len(line.splitlines()) <= 1
+    assert harmless(line) == line
+    line.encode()
+
+
+def test_control_characters_are_written_out() -> None:
+    assert harmless("\x1b[31mMöwe 写真\u3000\u202e") == "\\u001b[31mMöwe 写真\u3000\\u202e"
+    assert brief("two\nlines\tand \x1b a bell\a") == "two lines and \\u001b a bell\\u0007"
+    assert brief("x" * 10**6) == "x" * LONGEST + "..."
+
+
+def test_the_nearest_word_is_meant_in_any_case() -> None:
+    assert meant("ADE20K.json", ["ade20k", "scenes"]) == "did you mean 'ade20k'?"
+    assert meant("Scene", ["ade20k", "Scenes"]) == "did you mean 'Scenes'?"
+    assert meant("x" * 10**7, ["ade20k"]) == ""
+
+
+def test_only_ordinary_files_are_files(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert file_at(tmp_path / "file") == tmp_path / "file"
+    os.mkfifo(tmp_path / "pipe")
+    for name, complaint in (
+        ("", "is a folder"),
+        ("pipe", "is a pipe or a device"),
+        ("absent", "there is no such file"),
+        ("file/absent", "there is no such file"),
+        ("x" * 300, "cannot be read"),
+    ):
+        with pytest.raises(ValueError, match=complaint) as caught:
+            file_at(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_tables_are_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"table{suffix}"
+    path.write_text('{"name": "Möwe", "classes": [1]}', encoding="utf-8")
+    assert read_table(path) == {"name": "Möwe", "classes": [1]}
+
+
+def test_nonsense_is_not_yaml(tmp_path: Path) -> None:
+    """Whatever PyYAML raises."""
+    path = tmp_path / "table.yaml"
+    for text in (
+        b"name: [",
+        b"name: !!timestamp foo",
+        b"name: 2001-13-01",
+        b"name: !!int ''",
+        b"name: !!float 1" + b":1" * 200,
+        b"[" * 10_000,
+        b"name: !!python/object/apply:os.mkdir [x]",
+        b"name: !" + b"x" * 10**5 + b" a",
+        b"name: \xff\xfe",
+    ):
+        path.write_bytes(text)
+        with pytest.raises(ValueError, match="is not valid YAML") as caught:
+            read_table(path)
+        assert str(caught.value).startswith(str(path)) and len(str(caught.value)) < 1000
+
+
+def test_nonsense_is_not_json() -> None:
+    for text in ("{", "[" * 100_000, "9" * 5000, b"\xff"):
+        with pytest.raises(ValueError, match="not valid JSON"):
+            parsed(text, "JSON")
+
+
+def test_endless_files_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(ValueError, match="more than 10 MB"):
+        read_table(path)
