@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import torch
 from torch import Tensor
 
@@ -25,18 +26,19 @@ def inpainting(denoise: Denoise, image: Tensor, mask: Tensor) -> Denoise:
 
 def feathered(mask: Tensor, radius: float) -> Tensor:
     """A mask (B, 1, H, W) that falls off inside its border over `radius` pixels. What was 0 stays 0."""
-    if radius <= 0:
-        return mask
-    return torch.stack([torch.from_numpy(_ramp(sample.numpy(), radius)) for sample in mask[:, 0].cpu()])[:, None].to(
-        mask
-    )
+    return mask * _depth(mask > 0, radius + 1) / (radius + 1) if radius > 0 else mask
 
 
-def _ramp(mask: np.ndarray, radius: float) -> np.ndarray:
-    import cv2  # only here, so that a host without OpenCV can do all else
-
-    distance = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return mask * np.clip(distance / (radius + 1), 0, 1)
+def _depth(inside: Tensor, most: float) -> Tensor:
+    """Pixels from each that is `inside` (B, 1, H, W) to the nearest that is not, `most` at the most."""
+    squared = torch.where(inside, most**2, 0.0)
+    for axis in (2, 3):  # Euclid's squares add up, so that one axis can follow the other
+        length, along = inside.shape[axis], squared.clone()
+        for step in range(1, min(math.ceil(most), length)):
+            for start, target in ((0, step), (step, 0)):
+                reached = squared.narrow(axis, target, length - step)
+                torch.minimum(reached, along.narrow(axis, start, length - step) + step**2, out=reached)
+    return squared.sqrt()
 
 
 def paste(generated: Tensor, image: Tensor, mask: Tensor) -> Tensor:

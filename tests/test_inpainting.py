@@ -56,3 +56,12 @@ def test_feathering_fades_inside_the_mask_only():
     torch.testing.assert_close(row[:5], torch.tensor([1, 2, 3, 4, 5]) / 5)
     assert (row[5:] == 1).all()
     assert feathered(half(), 0) is not None and torch.equal(feathered(half(), 0), half())
+
+
+@pytest.mark.parametrize("radius", [0.5, 3, 6.2, 40])
+def test_feathering_grows_with_the_distance_to_the_nearest_pixel_outside(radius):
+    mask = (torch.rand(1, 1, 13, 17, generator=torch.Generator().manual_seed(0)) < 0.95).float()
+    places = torch.cartesian_prod(torch.arange(13.0), torch.arange(17.0))
+    distance = torch.cdist(places, places[mask.flatten() == 0]).amin(dim=1).view_as(mask)
+    torch.testing.assert_close(feathered(mask, radius), (distance / (radius + 1)).clamp(max=1))
+    assert torch.equal(feathered(torch.ones(2, 1, 4, 5), radius), torch.ones(2, 1, 4, 5)), "no border, no fading"
