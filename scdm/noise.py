@@ -51,6 +51,11 @@ def coupled_label_noise(seeds: Sequence[int]) -> LabelNoise:
     return draw
 
 
+def no_label_noise(seeds: Sequence[int]) -> LabelNoise:
+    """Draws of 1, at which no label is lost: the layout stands still. To see what label diffusion does."""
+    return lambda t, shape: torch.ones(shape, device=t.device)
+
+
 def recorded_label_noise(draws: Mapping[int, Tensor]) -> LabelNoise:
     """Draws (B, H, W) written down before, by original step: to replay a trajectory."""
 
@@ -66,6 +71,7 @@ def recorded_label_noise(draws: Mapping[int, Tensor]) -> LabelNoise:
 LABEL_NOISE: dict[str, Callable[[Sequence[int]], LabelNoise]] = {
     "fresh": fresh_label_noise,
     "coupled": coupled_label_noise,
+    "none": no_label_noise,
 }
 
 
