@@ -1,4 +1,4 @@
-"""The noisy layouts of the SCDM benchmark: downsampled, borders removed, pixels removed at random.
+"""Clean layouts made rough: the SCDM benchmark's three corruptions, scribbled patterns, and label diffusion itself.
 
 Where the benchmark writes the data set's "unlabelled", MASK is written. Instance borders stay as they are: the
 benchmark spoils the class map alone. Where borders come from the classes, derive them anew (`instance_borders`).
@@ -6,18 +6,56 @@ benchmark spoils the class map alone. Where borders come from the classes, deriv
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .label_diffusion import CLASSWISE_STEPS, LabelDiffusion
 from .labels import LabelMap, instance_borders
+from .noise import fresh_label_noise
+from .patterns import sparse
+
+MOST_SIZE, MOST_RADIUS, MOST_SEED = 8192, 64, 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A way to spoil a layout, and what can be said about how much.
+
+    apply: (labels, a seed for each image, **strength) -> labels. ValueError for a strength that is out of range.
+    strength: the names of its settings, and their values in the benchmark.
+    """
+
+    apply: Callable[..., LabelMap]
+    strength: Mapping[str, Any]
+
+
+def corrupt(labels: LabelMap, kind: str, seed: int, **strength: Any) -> LabelMap:
+    """The layout as the corruption called `kind` leaves it, with the benchmark's settings where `strength` names no other.
+
+    The first image is that of `seed`, 0 to 2^63 - 1, and the next have the next seeds: an image's seed alone decides about
+    it. ValueError names what does not exist, or is out of range.
+    """
+    if kind not in CORRUPTIONS:
+        raise ValueError(f"there is no corruption {kind!r}: choose one of {', '.join(CORRUPTIONS)}")
+    if not 0 <= seed <= MOST_SEED:
+        raise ValueError(f"a seed is a whole number from 0 to {MOST_SEED}, not {seed}")
+    corruption = CORRUPTIONS[kind]
+    for name in strength:
+        if name not in corruption.strength:
+            raise ValueError(f"corruption {kind} has no setting {name!r}, but {' and '.join(corruption.strength)}")
+    seeds = [(seed + i) & MOST_SEED for i in range(labels.batch)]
+    return corruption.apply(labels, seeds, **{**corruption.strength, **strength})
 
 
 def downsampled(labels: LabelMap, height: int = 64, width: int = 64) -> LabelMap:
     """Nearest neighbour to `height` x `width` whatever the aspect, and back to the original size."""
+    if not (1 <= height <= MOST_SIZE and 1 <= width <= MOST_SIZE):
+        raise ValueError(f"layouts are downsampled to 1 to {MOST_SIZE} pixels, not to {height} x {width}")
     small = resampled(labels.ids, height, width)
     return replace(labels, ids=resampled(small, labels.height, labels.width))
 
@@ -27,6 +65,8 @@ def edges_removed(labels: LabelMap, radius: int = 2, borders: Tensor | None = No
 
     borders: (B, 1, H, W) bool; by default those of the layout, or else the borders between classes.
     """
+    if not 0 <= radius <= MOST_RADIUS:
+        raise ValueError(f"edges are removed within 0 to {MOST_RADIUS} pixels, not {radius}")
     if borders is None:
         borders = instance_borders(labels.ids) if labels.edges is None else labels.edges
     if borders.shape != (labels.batch, 1, labels.height, labels.width):
@@ -43,21 +83,34 @@ def edges_removed(labels: LabelMap, radius: int = 2, borders: Tensor | None = No
 
 
 def random_removed(labels: LabelMap, u: Tensor, share: float = 0.1) -> LabelMap:
-    """MASK where `u`, uniform on [0, 1) and (B, H, W), is below `share`."""
-    return labels.masked(u < share)
+    """MASK where `u`, uniform on [0, 1) and (B, H, W), is below `share`, which is in [0, 1)."""
+    if not 0 <= share < 1:
+        raise ValueError(f"the share of the pixels to remove must be at least 0 and below 1, not {share:g}")
+    return labels.masked((u < share).to(labels.ids.device))
 
 
-def corrupt(labels: LabelMap, kind: str, seed: int) -> LabelMap:
-    """The corruption called `kind` with the benchmark's settings; the same seed gives the same layout."""
-    if kind not in CORRUPTIONS:
-        raise ValueError(f"there is no corruption {kind!r}: choose one of {', '.join(CORRUPTIONS)}")
-    return CORRUPTIONS[kind](labels, torch.Generator().manual_seed(seed))
+def diffused(labels: LabelMap, seeds: Sequence[int], step: int = 500, rates: Sequence[float] | None = None) -> LabelMap:
+    """The layout as a model sees it at the original `step`, with class `rates` or, without, all classes alike."""
+    if not 0 <= step < CLASSWISE_STEPS:
+        raise ValueError(f"the step must be one of 0 to {CLASSWISE_STEPS - 1}, not {step}")
+    t = torch.full((labels.batch,), step, device=labels.ids.device)
+    diffusion = LabelDiffusion(None if rates is None else tuple(rates), tuple(range(CLASSWISE_STEPS)))
+    return diffusion(labels, t, fresh_label_noise(seeds)(t, labels.ids.shape))
 
 
-CORRUPTIONS: dict[str, Callable[[LabelMap, torch.Generator], LabelMap]] = {
-    "downsample": lambda labels, _: downsampled(labels),
-    "edges": lambda labels, _: edges_removed(labels),
-    "random": lambda labels, generator: random_removed(labels, _uniform(labels, generator)),
+def _random_removed(labels: LabelMap, seeds: Sequence[int], share: float) -> LabelMap:
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    size = labels.ids.shape[1:]
+    u = torch.stack([torch.rand(size, dtype=torch.float64, generator=generator) for generator in generators])
+    return random_removed(labels, u, share)
+
+
+CORRUPTIONS: dict[str, Corruption] = {
+    "downsample": Corruption(lambda labels, _, size: downsampled(labels, size, size), {"size": 64}),
+    "edges": Corruption(lambda labels, _, radius: edges_removed(labels, radius), {"radius": 2}),
+    "random": Corruption(_random_removed, {"share": 0.1}),
+    "patterns": Corruption(sparse, {"share": 0.72}),
+    "diffuse": Corruption(diffused, {"step": 500, "rates": None}),
 }
 
 
@@ -77,8 +130,3 @@ def _nearest(source: int, target: int) -> np.ndarray:
     steps = np.full(target, step)
     steps[0] = 0.5 * step
     return np.minimum(np.add.accumulate(steps).astype(np.int64), source - 1)
-
-
-def _uniform(labels: LabelMap, generator: torch.Generator) -> Tensor:
-    u = torch.rand(labels.ids.shape, dtype=torch.float64, generator=generator)
-    return u.to(labels.ids.device)

@@ -1,6 +1,7 @@
 """The noisy benchmark: exact agreement with the published corruptions, and with Pillow for any size."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from scdm.corruption import CORRUPTIONS, corrupt, downsampled, edges_removed, random_removed, resampled
+from scdm.corruption import CORRUPTIONS, corrupt, diffused, downsampled, edges_removed, random_removed, resampled
+from scdm.label_diffusion import LabelDiffusion
 from scdm.labels import LabelMap, instance_borders
+from scdm.noise import fresh_label_noise
+from scdm.patterns import sparse
 
 GOLDEN = load_file(Path(__file__).parent / "golden" / "data" / "label_corruptions.safetensors")
 ADE20K = 150  # raw annotations: 0 = unlabelled, 1..150 = classes
@@ -81,15 +85,77 @@ def test_a_seed_means_one_corruption(kind: str) -> None:
     assert kind == "downsample" or first.unpainted[labels.unpainted].all()
 
 
-def test_randomness_follows_the_seed_alone() -> None:
-    """Another seed, another pattern; a layout's pattern does not depend on how many follow it in the batch."""
+@pytest.mark.parametrize("kind", ["random", "patterns", "diffuse"])
+def test_randomness_follows_the_seed_alone(kind: str) -> None:
+    """Each image of a batch is spoilt in its own way, which is that of its seed alone."""
     labels = LabelMap(torch.zeros(3, 64, 64, dtype=torch.int64), 5)
-    removed = corrupt(labels, "random", seed=1)
-    assert not torch.equal(removed.ids, corrupt(labels, "random", seed=2).ids)
-    assert torch.equal(removed[:1].ids, corrupt(labels[:1], "random", seed=1).ids)
-    assert removed.unpainted.double().mean().item() == pytest.approx(0.1, abs=0.01)
+    removed = corrupt(labels, kind, seed=1)
+    for i in range(3):
+        assert torch.equal(removed[i : i + 1].ids, corrupt(labels[:1], kind, seed=1 + i).ids)
+    assert len({image.numpy().tobytes() for image in removed.ids}) == 3
+    assert torch.equal(corrupt(labels, kind, seed=2**63 - 1)[1:].ids, corrupt(labels[:2], kind, seed=0).ids)
+
+
+def test_the_benchmarks_settings_are_the_defaults() -> None:
+    labels = LabelMap(torch.arange(5).repeat(20 * 20).view(1, 20, 100), 5).resized(200, 200)
+    assert torch.equal(corrupt(labels, "downsample", 0).ids, downsampled(labels).ids)
+    assert torch.equal(corrupt(labels, "edges", 0).ids, edges_removed(labels).ids)
+    assert corrupt(labels, "random", 0).unpainted.double().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert torch.equal(corrupt(labels, "patterns", 3).ids, sparse(labels, [3], 0.72).ids)
+    assert torch.equal(corrupt(labels, "diffuse", 3).ids, diffused(labels, [3], 500).ids)
+    assert [tuple(corruption.strength) for corruption in CORRUPTIONS.values()] == [
+        ("size",),
+        ("radius",),
+        ("share",),
+        ("share",),
+        ("step", "rates"),
+    ]
+
+
+def test_strength_is_what_is_asked_for() -> None:
+    labels = LabelMap(torch.arange(2).repeat_interleave(50).expand(1, 100, 100), 2)
+    assert torch.equal(corrupt(labels, "downsample", 0, size=3).ids, downsampled(labels, 3, 3).ids)
+    assert corrupt(labels, "edges", 0, radius=5).unpainted.sum() == 12 * 100
+    assert torch.equal(corrupt(labels, "edges", 0, radius=0).ids, edges_removed(labels, 0).ids)
+    for share in (0.4, 0.95):
+        for kind in ("random", "patterns"):
+            spoilt = corrupt(labels, kind, 0, share=share)
+            assert spoilt.unpainted.double().mean().item() == pytest.approx(share, abs=0.02)
+
+
+def test_diffusion_is_that_of_the_model() -> None:
+    """The draws are those of sampling with the same seed, and the rates tell the classes apart."""
+    labels = LabelMap(torch.arange(2).repeat(2, 50, 50), 2)
+    t = torch.tensor([300, 300])
+    masked = LabelDiffusion((1.0, 1000.0))(labels, t, fresh_label_noise([7, 8])(t, labels.ids.shape))
+    assert torch.equal(corrupt(labels, "diffuse", 7, step=300, rates=(1.0, 1000.0)).ids, masked.ids)
+    assert corrupt(labels, "diffuse", 0, step=999).unpainted.all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed", "strength", "complaint"),
+    [
+        ("edges", 0, {"share": 0.5}, "corruption edges has no setting 'share', but radius"),
+        ("diffuse", 0, {"radius": 5}, "corruption diffuse has no setting 'radius', but step and rates"),
+        ("random", -1, {}, "whole number from 0 to 9223372036854775807, not -1"),
+        ("random", 2**63, {}, "not 9223372036854775808"),
+        ("downsample", 0, {"size": 0}, "1 to 8192 pixels, not to 0 x 0"),
+        ("downsample", 0, {"size": 8193}, "not to 8193 x 8193"),
+        ("edges", 0, {"radius": -1}, "within 0 to 64 pixels, not -1"),
+        ("edges", 0, {"radius": 65}, "not 65"),
+        ("random", 0, {"share": 1.0}, "at least 0 and below 1, not 1"),
+        ("random", 0, {"share": float("nan")}, "at least 0 and below 1, not nan"),
+        ("patterns", 0, {"share": -0.1}, "at least 0 and below 1, not -0.1"),
+        ("diffuse", 0, {"step": 1000}, "one of 0 to 999, not 1000"),
+        ("diffuse", 0, {"step": -1}, "one of 0 to 999, not -1"),
+        ("diffuse", 0, {"rates": (1.0, 2.0)}, "class rates for 2 classes, the layout has 1"),
+    ],
+)
+def test_what_cannot_be_asked_for(kind: str, seed: int, strength: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        corrupt(LabelMap(torch.zeros(1, 2, 2, dtype=torch.int64), 1), kind, seed, **strength)
 
 
 def test_unknown_corruption_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="downsample, edges, random"):
+    with pytest.raises(ValueError, match="downsample, edges, random, patterns, diffuse"):
         corrupt(LabelMap(torch.zeros(1, 2, 2, dtype=torch.int64), 1), "blur", seed=0)

@@ -1,49 +1,49 @@
-"""scdm corrupt: spoil a layout as the benchmark, or label diffusion, does."""
+"""scdm corrupt: spoil a layout as the benchmark, a person in a hurry, or label diffusion does."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from ..corruption import corrupt
-from ..images import write_image
-from ..label_diffusion import CLASSWISE_STEPS, LabelDiffusion, shipped_rates
+from ..corruption import CORRUPTIONS, corrupt
+from ..images import picture_format, write_image
+from ..label_diffusion import shipped_rates
 from ..labels import LabelMap
-from ..noise import fresh_label_noise
 from ..palette import Palette, read_layout
 from .common import check_output, chosen_palette, note, writing
 
-STEP = 500
+FLAGS = {"size": "--to", "radius": "--radius", "share": "--share", "step": "--step", "rates": "--rates"}
 
 
 def run(arguments: Namespace) -> None:
-    if arguments.kind != "diffuse" and (arguments.step is not None or arguments.rates is not None):
-        raise ValueError(f"--step and --rates belong to --kind diffuse, not to {arguments.kind}")
+    strength = _strength(arguments)
     check_output(arguments.output, [arguments.layout, *([Path(arguments.palette)] if arguments.palette else [])])
+    picture_format(arguments.output)
     palette = chosen_palette(arguments.palette)
     labels = read_layout(arguments.layout, palette, arguments.tolerance, note)
     if arguments.kind == "diffuse":
-        step = STEP if arguments.step is None else arguments.step
-        spoilt = diffused(labels, step, arguments.rates or palette.name, arguments.seed)
-    else:
-        spoilt = corrupt(labels, arguments.kind, arguments.seed)
+        strength["rates"] = _rates(arguments.rates or palette.name)
+    spoilt = corrupt(labels, arguments.kind, arguments.seed, **strength)
     _note_what_colours_cannot_tell(spoilt, palette)
     with writing(arguments.output):
         write_image(arguments.output, palette.to_image(spoilt)[0])
 
 
-def diffused(labels: LabelMap, step: int, rates: str, seed: int) -> LabelMap:
-    """The layout as a model sees it at `step`; `rates` is a data set's name, or "uniform"."""
-    if step >= CLASSWISE_STEPS:
-        raise ValueError(f"--step is one of 0 to {CLASSWISE_STEPS - 1}, not {step}")
-    diffusion = LabelDiffusion(None if rates == "uniform" else _rates(rates), tuple(range(CLASSWISE_STEPS)))
-    t = torch.tensor([step])
-    return diffusion(labels, t, fresh_label_noise([seed])(t, labels.ids.shape))
+def _strength(arguments: Namespace) -> dict[str, Any]:
+    """What was said about the corruption, by the names that `corrupt` knows."""
+    given = {name: value for name in FLAGS if (value := getattr(arguments, name)) is not None}
+    for name in given:
+        kinds = [kind for kind, corruption in CORRUPTIONS.items() if name in corruption.strength]
+        if arguments.kind not in kinds:
+            raise ValueError(f"{FLAGS[name]} belongs to --kind {' or '.join(kinds)}, not to {arguments.kind}")
+    return given
 
 
-def _rates(name: str) -> tuple[float, ...]:
+def _rates(name: str) -> tuple[float, ...] | None:
+    """The class rates of a data set; None for "uniform"."""
+    if name == "uniform":
+        return None
     try:
         return shipped_rates(name)
     except ValueError as error:
