@@ -1,0 +1,68 @@
+"""Layouts and masks at the size that was asked for, whatever their own proportions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .images import MAX_PIXELS
+from .labels import LabelMap
+
+FITS = ("resize", "crop", "pad")
+
+
+def fitted(labels: LabelMap, height: int = 0, width: int = 0, fit: str = "resize") -> LabelMap:
+    """The layout at `height` x `width` pixels; a side of 0 follows from the other in proportion, or both stay.
+
+    fit: what becomes of other proportions. "resize" stretches; "crop" fills the frame and cuts off what hangs over, on
+    both sides alike; "pad" shows the whole and leaves the rest of the frame unpainted. Always nearest neighbour.
+    """
+    if fit not in FITS:
+        raise ValueError(f"a layout can be made to fit by {', '.join(FITS)}, not {fit!r}: choose one of these")
+    height, width = _completed(height, width, labels)
+    if height * width > MAX_PIXELS:
+        raise ValueError(
+            f"a layout of {width} x {height} pixels has more than {MAX_PIXELS // 2**20} megapixels: ask for less"
+        )
+    if fit == "resize":
+        return labels.resized(height, width)
+    scales = height / labels.height, width / labels.width
+    scale = max(scales) if fit == "crop" else min(scales)
+    rows = _sources(labels.height, height, scale).to(labels.ids.device)
+    columns = _sources(labels.width, width, scale).to(labels.ids.device)
+    inside_rows, inside_columns = rows.clamp(0, labels.height - 1), columns.clamp(0, labels.width - 1)
+    outside = (rows != inside_rows)[:, None] | (columns != inside_columns)  # (height, width)
+    placed = labels.picked(inside_rows, inside_columns).masked(outside)
+    return placed if placed.edges is None else replace(placed, edges=placed.edges & ~outside)
+
+
+def covered(mask: Tensor, height: int, width: int) -> Tensor:
+    """Masks (N, h, w) at another size: (N, height, width), of which each pixel is the mean of what lies under it."""
+    if mask.shape[1:] == (height, width):
+        return mask
+    return F.interpolate(mask[:, None].float(), (height, width), mode="area")[:, 0]
+
+
+def _completed(height: int, width: int, labels: LabelMap) -> tuple[int, int]:
+    if height < 0 or width < 0:
+        raise ValueError(
+            f"a layout cannot be {width} x {height} pixels: give positive sides, or 0 for the layout's own"
+        )
+    if not height and not width:
+        return labels.height, labels.width
+    return (
+        height or max(1, round(width * labels.height / labels.width)),
+        width or max(1, round(height * labels.width / labels.height)),
+    )
+
+
+def _sources(source: int, target: int, scale: float) -> Tensor:
+    """(target,) int64: the source index at each place of the target, on which the scaled source lies centred.
+
+    Below 0, or `source` and beyond, where the scaled source does not reach.
+    """
+    length = max(1, round(source * scale))
+    return (torch.arange(target) + (length - target) // 2) * source // length

@@ -1,0 +1,37 @@
+"""A layout in the classes of another palette: what a segmenter of one data set saw, for a model of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from .labels import LabelMap
+from .painting import class_called
+from .palette import Palette
+
+
+def translated(labels: LabelMap, source: Palette, target: Palette, also: Mapping[str, str] | None = None) -> LabelMap:
+    """Classes become those of the same name in `target`, whatever their case, and the rest becomes MASK.
+
+    also: further classes of `source` and what they become ("sea": "water"), by name or id; "unpainted" drops one.
+    ValueError for a name that is no class.
+    """
+    names = [name.casefold() for name in target.names]
+    table = [names.index(name) if (name := own.casefold()) in names else target.num_classes for own in source.names]
+    table.append(target.num_classes)  # MASK
+    for old, new in (also or {}).items():
+        table[class_called(source, old)] = class_called(target, new)
+    ids = torch.tensor(table, device=labels.ids.device)[labels.ids]
+    return LabelMap(ids, target.num_classes, labels.edges)
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Lines (or parts between commas) of the form "sea = water". ValueError for one that is not."""
+    found = {}
+    for line in filter(str.strip, text.replace(",", "\n").splitlines()):
+        old, equals, new = line.partition("=")
+        if not (old.strip() and equals and new.strip()):
+            raise ValueError(f"{line.strip()!r} does not say which class becomes which: write it as in 'sea = water'")
+        found[old.strip()] = new.strip()
+    return found

@@ -1,0 +1,47 @@
+"""Layouts keep their meaning on the way from one palette to another."""
+
+import pytest
+import torch
+
+from scdm.labels import LabelMap
+from scdm.palette import Palette
+from scdm.translation import pairs, translated
+
+PHOTO = Palette("photo", ("Wall", "sea", "GRASS", "tree"), (None,) * 4)
+SCENE = Palette("scene", ("tree", "water", "grass"), (None,) * 3)
+
+
+def test_classes_keep_their_names_and_the_rest_is_unpainted():
+    labels = LabelMap(torch.tensor([[[0, 1, 2, 3, 4]]]), 4, torch.tensor([[[[True, False, True, False, True]]]]))
+    made = translated(labels, PHOTO, SCENE)
+    assert made.ids.tolist() == [[[3, 3, 2, 0, 3]]] and made.num_classes == 3
+    assert made.edges is labels.edges
+    assert translated(labels, PHOTO, SCENE, {"sea": "water", "3": "unpainted"}).ids.tolist() == [[[3, 1, 2, 3, 3]]]
+
+
+def test_a_palette_to_itself_changes_nothing():
+    palette = Palette.named("coco_stuff")
+    labels = LabelMap(torch.arange(palette.num_classes + 1)[None, None], palette.num_classes)
+    unnamed_twice = [i for i, name in enumerate(palette.names) if name in palette.names[:i]]
+    same = translated(labels, palette, palette).ids[0, 0]
+    assert [i for i in range(palette.num_classes + 1) if same[i] != i] == unnamed_twice
+
+
+def test_names_that_are_no_class_are_refused():
+    labels = LabelMap(torch.zeros(1, 1, 1, dtype=torch.int64), 4)
+    with pytest.raises(ValueError, match="palette photo has no class 'see': did you mean 'sea'"):
+        translated(labels, PHOTO, SCENE, {"see": "water"})
+    with pytest.raises(ValueError, match="palette scene has no class 'sea'"):
+        translated(labels, PHOTO, SCENE, {"sea": "sea"})
+
+
+def test_pairs_are_read_line_by_line():
+    assert pairs("sea = water\n\n house=building, 3 = unpainted,") == {
+        "sea": "water",
+        "house": "building",
+        "3": "unpainted",
+    }
+    assert pairs(" \n") == {}
+    for wrong in ("sea", "= water", "sea ="):
+        with pytest.raises(ValueError, match="which class becomes which"):
+            pairs(wrong)
