@@ -2,11 +2,29 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .corruption import CorruptLayout
+from .encode import EncodeLayout
 from .generate import Generate
-from .layouts import LoadLayout
+from .layouts import BlankLayout, LayoutFromImage, LoadLayout
 from .models import LoadModel
+from .painting import LayoutToMasks, PaintClass
+from .previews import LayoutInfo, PreviewLayout
+from .translate import TranslateLayout
 
 
 class ScdmExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadModel, LoadLayout, Generate]
+        return [
+            LoadModel,
+            LoadLayout,
+            LayoutFromImage,
+            BlankLayout,
+            PaintClass,
+            LayoutToMasks,
+            PreviewLayout,
+            LayoutInfo,
+            CorruptLayout,
+            TranslateLayout,
+            EncodeLayout,
+            Generate,
+        ]

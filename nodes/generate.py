@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass, replace
+
+import torch
+from comfy import model_management
+from comfy.model_patcher import ModelPatcher
 from comfy.utils import ProgressBar
 from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
+from ..scdm.images import to_levels
 from ..scdm.labels import LabelMap
-from ..scdm.model import Model
 from ..scdm.noise import LABEL_NOISE
-from ..scdm.palette import Palette
 from ..scdm.pipeline import GenerateOptions, generate
 from ..scdm.samplers import SAMPLERS, Step
-from .layouts import Layout, LayoutSocket
-from .models import ManagedModel, ModelSocket
+from .native import check_classes, on_device, scdm_model
+from .sockets import Layout, LayoutSocket
+from .versions import where_known
+
+log = logging.getLogger(__name__)
 
 DEFAULT = GenerateOptions()
+AUTO = "auto"
 PREVIEW_SIDE = 512  # pixels
 
 
@@ -28,8 +37,11 @@ class Generate(io.ComfyNode):
             display_name="Generate from Layout (SCDM)",
             category="SCDM",
             description="Makes images that follow a layout. Unpainted parts are left to the model.",
+            **where_known(
+                search_aliases=["semantic image synthesis", "layout to image", "label to image", "paint"]
+            ),
             inputs=[
-                ModelSocket.Input("model", tooltip="The model, from Load SCDM Model."),
+                io.Model.Input("model", tooltip="The model, from Load SCDM Model."),
                 LayoutSocket.Input("layout", tooltip="What to draw where, in the classes of the model."),
                 io.Int.Input(
                     "seed",
@@ -42,15 +54,17 @@ class Generate(io.ComfyNode):
                 io.Int.Input(
                     "steps",
                     default=25,
-                    min=1,
+                    min=0,
                     max=1000,
-                    tooltip="Steps from noise to image: more take longer and show finer detail.",
+                    tooltip="Steps from noise to image: more take longer and show finer detail. 0: as many as the model was "
+                    "made for.",
                 ),
                 io.Combo.Input(
                     "sampler",
-                    options=list(SAMPLERS),
-                    default="ddpm",
-                    tooltip="How a step is taken. ddpm is the paper's; the others need fewer steps.",
+                    options=[AUTO, *SAMPLERS],
+                    default=AUTO,
+                    tooltip="How a step is taken. ddpm is the paper's; the others need fewer steps. auto: ddpm, or what the "
+                    "model was distilled for.",
                 ),
                 io.Float.Input(
                     "guidance",
@@ -64,8 +78,8 @@ class Generate(io.ComfyNode):
                     "label_noise",
                     options=list(LABEL_NOISE),
                     default=DEFAULT.label_noise,
-                    tooltip="How the layout is blurred on the way: fresh at every step (the paper's), or coupled, one "
-                    "pattern that only clears up. Without effect on models without label diffusion.",
+                    tooltip="How the layout is blurred on the way: fresh at every step (the paper's), coupled, one pattern "
+                    "that only clears up, or none. Without effect on models without label diffusion.",
                 ),
                 io.Float.Input(
                     "dynamic_threshold",
@@ -84,7 +98,45 @@ class Generate(io.ComfyNode):
                     step=0.05,
                     tooltip="How far each step runs ahead of the last: crisper at few steps, too crisp above 1. 0 is off.",
                 ),
-                io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Number of images."),
+                io.Float.Input(
+                    "denoise",
+                    default=DEFAULT.strength,
+                    min=0.01,
+                    max=1,
+                    step=0.01,
+                    tooltip="With an image: how much of the way from noise is walked. 1 keeps nothing but what a mask "
+                    "protects, 0.3 changes little.",
+                ),
+                io.Int.Input(
+                    "batch_size",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="Number of images, of each layout if there are several.",
+                ),
+                io.Int.Input(
+                    "repeats",
+                    default=DEFAULT.repeats,
+                    min=1,
+                    max=100,
+                    tooltip="With a mask: times that each step is taken, so that the seam settles (ddpm and ddim).",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=DEFAULT.feather,
+                    min=0,
+                    max=1024,
+                    step=0.5,
+                    tooltip="With a mask: pixels over which the new part fades in, inside the mask.",
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="An image to start from, of the layout's size; see denoise and mask.",
+                ),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="What to paint anew of the image. Elsewhere it stays as it is."
+                ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
         )
@@ -92,7 +144,7 @@ class Generate(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: ManagedModel,
+        model: ModelPatcher,
         layout: Layout,
         seed: int,
         steps: int,
@@ -101,33 +153,86 @@ class Generate(io.ComfyNode):
         label_noise: str,
         dynamic_threshold: float,
         extrapolation: float,
+        denoise: float,
         batch_size: int,
+        repeats: int,
+        feather: float,
+        image: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> io.NodeOutput:
         options = GenerateOptions(
-            steps=steps,
-            sampler=sampler,
+            steps=steps or None,
+            sampler=None if sampler == AUTO else sampler,
             guidance=guidance,
             seed=seed,
             label_noise=label_noise,
             dynamic_threshold=dynamic_threshold or None,
             extrapolation=extrapolation,
+            strength=denoise,
+            repeats=repeats,
+            feather=feather,
         )
-        check_classes(layout.palette, model.model.palette)
-        labels = layout.labels.expanded(batch_size)
-        ready = model.on_device(working_memory(model.model, labels))
-        return io.NodeOutput(to_comfy(generate(ready, labels, options, on_step=Progress(steps))))
+        check_classes(layout, scdm_model(model))
+        job = Job.of(layout.labels, image, mask, batch_size)
+        return io.NodeOutput(to_comfy(painted(model, job, options)))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Images to make: a layout for each and, as far as given, the image that each starts from and the part to repaint."""
+
+    labels: LabelMap
+    image: Tensor | None  # (B, 3, H, W) in [-1, 1]
+    mask: Tensor | None  # (B, 1, H, W) in [0, 1]
+
+    @classmethod
+    def of(cls, labels: LabelMap, image: Tensor | None, mask: Tensor | None, times: int) -> Job:
+        """Single ones serve all of a batch, and the batch is made `times` times. ValueError for batches that do not fit."""
+        batch = max(labels.batch, *(given.shape[0] for given in (image, mask) if given is not None), 1)
+        if image is not None:
+            image = _batched(image[..., :3].movedim(-1, 1) * 2 - 1, batch, "images").repeat(times, 1, 1, 1)
+        if mask is not None:
+            mask = _batched(mask.reshape(-1, 1, *mask.shape[-2:]), batch, "masks").repeat(times, 1, 1, 1)
+        labels = labels.expanded(batch)
+        return cls(labels[torch.arange(batch).repeat(times)], image, mask)
+
+    def halves(self) -> tuple[Job, Job]:
+        middle = self.labels.batch // 2
+        return self._part(slice(None, middle)), self._part(slice(middle, None))
+
+    def _part(self, samples: slice) -> Job:
+        image, mask = (None if given is None else given[samples] for given in (self.image, self.mask))
+        return Job(self.labels[samples], image, mask)
+
+
+def painted(model: ModelPatcher, job: Job, options: GenerateOptions) -> Tensor:
+    """(B, 3, H, W) in [-1, 1]. What is too much for the memory of the device is made in halves: an image does not depend on
+    what is made beside it."""
+    labels = job.labels
+    try:
+        ready = on_device(model, labels.batch, labels.height, labels.width)
+        return generate(ready, labels, options, image=job.image, mask=job.mask, on_step=Progress())
+    except model_management.OOM_EXCEPTION:
+        if labels.batch == 1:
+            raise ValueError(
+                f"the device has not enough memory for an image of {labels.width} x {labels.height}: load a smaller layout, "
+                "or free memory by unloading other models"
+            ) from None
+    model_management.soft_empty_cache()
+    log.warning("Not enough memory for %d images at once: making them in two parts.", labels.batch)
+    first, second = job.halves()
+    following = replace(options, seed=(options.seed + first.labels.batch) % 2**64)
+    return torch.cat([painted(model, first, options), painted(model, second, following)])
 
 
 class Progress:
     """Shows each step and what the image will be. The progress bar also raises when the painter interrupts."""
 
-    def __init__(self, steps: int):
-        self.bar = ProgressBar(steps)
+    def __init__(self) -> None:
+        self.bar = ProgressBar(1)
 
     def __call__(self, step: Step, steps: int) -> None:
-        pixels = to_comfy(step.x0[:1])[0]  # (H, W, 3)
-        preview = Image.fromarray((255 * pixels + 0.5).byte().cpu().numpy())
-        self.bar.update_absolute(step.done, steps, ("JPEG", preview, PREVIEW_SIDE))
+        self.bar.update_absolute(step.done, steps, ("JPEG", Image.fromarray(to_levels(step.x0[:1])[0]), PREVIEW_SIDE))
 
 
 def to_comfy(images: Tensor) -> Tensor:
@@ -135,14 +240,7 @@ def to_comfy(images: Tensor) -> Tensor:
     return ((images.float() + 1) / 2).clamp(0, 1).movedim(1, -1)
 
 
-def check_classes(layout: Palette, model: Palette) -> None:
-    if layout.names != model.names:
-        raise ValueError(
-            f"the layout has the {layout.num_classes} classes of palette {layout.name}, the model those of {model.name} "
-            f"({model.num_classes}): load the layout with the palette of the model, or a model of palette {layout.name}"
-        )
-
-
-def working_memory(model: Model, labels: LabelMap) -> float:
-    """Bytes that generating takes beside the weights: 18 to 24 maps of the first level's features, and some for cuDNN."""
-    return 30 * 4 * model.config.network.channels * labels.batch * labels.height * labels.width
+def _batched(given: Tensor, batch: int, what: str) -> Tensor:
+    if given.shape[0] not in (1, batch):
+        raise ValueError(f"{given.shape[0]} {what} cannot serve a batch of {batch}: give one, or one for each")
+    return given.expand(batch, -1, -1, -1)

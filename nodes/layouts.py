@@ -1,35 +1,28 @@
-"""Load Layout: a painted image as the classes that a model reads."""
+"""Where layouts come from: a file, an image of the graph, or nothing at all."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from dataclasses import dataclass
-from pathlib import Path
 
-import folder_paths
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
+from torch import Tensor
 
-from ..scdm import assets
+from ..scdm.contents import summary
+from ..scdm.decoding import decoded, with_opacity
+from ..scdm.fitting import FITS, fitted
 from ..scdm.labels import LabelMap
-from ..scdm.palette import TOLERANCE, Palette, palette_names, read_layout
+from ..scdm.palette import TOLERANCE, Palette, read_layout
+from ..scdm.preview import preview
+from .files import layout_file, layout_names
 from .messages import complaint, tell
+from .palettes import chosen_palette, model_palette_input, palette_input
+from .pictures import flat, levels, shown
+from .sockets import Layout, LayoutSocket
+from .versions import where_known
 
 MAX_SIDE = 8192  # pixels
-PREVIEW_SIDE = 512
-EXAMPLES = Path(str(assets.folder() / "examples"))
-EXAMPLE = "example: "  # entries so marked come with SCDM; no file can be called that on Windows, and few are elsewhere
-
-LayoutSocket = io.Custom("SCDM_LAYOUT")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A layout, and the palette that says what its ids mean."""
-
-    labels: LabelMap
-    palette: Palette
+ALPHA_SHOWS = ("unpainted", "painted")
 
 
 class LoadLayout(io.ComfyNode):
@@ -41,6 +34,7 @@ class LoadLayout(io.ComfyNode):
             category="SCDM",
             description="Reads a painted image, one colour for each class. Transparent pixels and unknown colours are left "
             "to the model. The preview shows what was understood.",
+            **where_known(search_aliases=["load segmentation map", "load label map", "semantic map", "color map"]),
             inputs=[
                 io.Combo.Input(
                     "image",
@@ -49,35 +43,8 @@ class LoadLayout(io.ComfyNode):
                     image_folder=io.FolderType.input,
                     tooltip="The painted layout: an example that comes with SCDM, or a file of ComfyUI's input folder.",
                 ),
-                io.Combo.Input(
-                    "palette",
-                    options=palette_names(),
-                    default="scenes",
-                    tooltip="The classes and their colours, with which the layout was painted and the model trained.",
-                ),
-                io.Float.Input(
-                    "tolerance",
-                    default=TOLERANCE,
-                    min=0,
-                    max=442,
-                    step=1,
-                    tooltip="How far a colour may be from that of its class (0 to 442, the way from black to white). Pixels "
-                    "further off are unpainted.",
-                ),
-                io.Int.Input(
-                    "width",
-                    default=0,
-                    min=0,
-                    max=MAX_SIDE,
-                    tooltip="Width of the image to generate, in pixels. 0: follows from the height, or stays as painted.",
-                ),
-                io.Int.Input(
-                    "height",
-                    default=0,
-                    min=0,
-                    max=MAX_SIDE,
-                    tooltip="Height of the image to generate, in pixels. 0: follows from the width, or stays as painted.",
-                ),
+                *reading_inputs(),
+                model_palette_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
             hidden=[io.Hidden.unique_id],
@@ -94,57 +61,142 @@ class LoadLayout(io.ComfyNode):
         return hashlib.sha256(layout_file(image).read_bytes()).hexdigest()
 
     @classmethod
-    def execute(cls, image: str, palette: str, tolerance: float, width: int, height: int) -> io.NodeOutput:
+    def execute(
+        cls,
+        image: str,
+        palette: str,
+        tolerance: float,
+        width: int,
+        height: int,
+        fit: str,
+        model_palette: Palette | None = None,
+    ) -> io.NodeOutput:
         remarks: list[str] = []
-        classes = Palette.named(palette)
+        classes = chosen_palette(palette, model_palette)
         labels = read_layout(layout_file(image), classes, tolerance, remarks.append)
-        labels = labels.resized(*fitted((labels.height, labels.width), height, width))
-        tell(cls.hidden and cls.hidden.unique_id, summary(labels, classes), remarks)
-        return io.NodeOutput(Layout(labels, classes), ui=ui.PreviewImage(picture(labels, classes), cls=cls))
+        return made(cls, Layout(fitted(labels, height, width, fit), classes), remarks)
 
 
-def layout_names() -> list[str]:
-    """The examples that come with SCDM, then the images in ComfyUI's input folder."""
-    examples = sorted(EXAMPLE + file.stem for file in EXAMPLES.glob("*.png"))
-    files = [file.name for file in Path(folder_paths.get_input_directory()).iterdir() if file.is_file()]
-    return examples + sorted(folder_paths.filter_files_content_types(files, ["image"]))
-
-
-def layout_file(name: str) -> Path:
-    """The file behind a name in the list, or behind any path in ComfyUI's folders. ValueError if there is none."""
-    if name.startswith(EXAMPLE):
-        folder, name = EXAMPLES, name.removeprefix(EXAMPLE) + ".png"
-    else:
-        name, annotated = folder_paths.annotated_filepath(name)  # "painted.png [output]"
-        folder = Path(annotated or folder_paths.get_input_directory())
-    # "..", but no links, is followed to where it leads: links are the user's own.
-    path, inside = (Path(os.path.abspath(place)) for place in (folder / name, folder))  # noqa: PTH100
-    if not path.is_relative_to(inside):
-        raise ValueError(f"layout {name!r} is outside the folder {folder.name}: upload it, or choose one from the list")
-    if not path.is_file():
-        raise ValueError(
-            f"there is no layout {name!r} in the folder {folder.name}: upload it, or choose one from the list"
+class LayoutFromImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SCDM_LayoutFromImage",
+            display_name="Layout from Image (SCDM)",
+            category="SCDM",
+            description="Reads an image of the graph as a layout, one colour for each class: from Krita, a segmentation "
+            "preprocessor or Load Image. Transparent pixels and unknown colours are left to the model.",
+            **where_known(search_aliases=["segmentation to layout", "image to label map", "semantic map", "OneFormer"]),
+            inputs=[
+                io.Image.Input("image", tooltip="The painted layout, or several of them."),
+                *reading_inputs(),
+                io.Combo.Input(
+                    "alpha_shows",
+                    options=list(ALPHA_SHOWS),
+                    default="unpainted",
+                    tooltip="What is white in the alpha: unpainted, as Load Image gives it, or painted, as Krita's layers "
+                    "give it.",
+                ),
+                io.Mask.Input(
+                    "alpha",
+                    optional=True,
+                    tooltip="What is transparent: the mask that came with the image. Half is painted.",
+                ),
+                model_palette_input(),
+            ],
+            outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
+            hidden=[io.Hidden.unique_id],
         )
-    return path
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        palette: str,
+        tolerance: float,
+        width: int,
+        height: int,
+        fit: str,
+        alpha_shows: str,
+        alpha: Tensor | None = None,
+        model_palette: Palette | None = None,
+    ) -> io.NodeOutput:
+        if alpha_shows not in ALPHA_SHOWS:
+            raise ValueError(
+                f"the alpha shows what is {' or '.join(ALPHA_SHOWS)}, not {alpha_shows!r}: choose one of these"
+            )
+        remarks: list[str] = []
+        classes = chosen_palette(palette, model_palette)
+        pictures = levels(image)
+        if alpha is not None:
+            pictures = with_opacity(pictures, flat(alpha if alpha_shows == "painted" else 1 - alpha))
+        labels = decoded(pictures, classes, tolerance, remarks.append)
+        return made(cls, Layout(fitted(labels, height, width, fit), classes), remarks)
 
 
-def fitted(size: tuple[int, int], height: int, width: int) -> tuple[int, int]:
-    """(height, width) as asked for; a side of 0 follows from the other in the proportions of `size`, or stays."""
-    if not height and not width:
-        return size
-    return height or max(1, round(width * size[0] / size[1])), width or max(1, round(height * size[1] / size[0]))
+class BlankLayout(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SCDM_BlankLayout",
+            display_name="Blank Layout (SCDM)",
+            category="SCDM",
+            description="A layout on which nothing is painted yet: to paint classes on it, or to leave all to the model.",
+            **where_known(search_aliases=["empty layout", "new layout"]),
+            inputs=[
+                palette_input(),
+                io.Int.Input("width", default=512, min=1, max=MAX_SIDE, tooltip="Width in pixels."),
+                io.Int.Input("height", default=512, min=1, max=MAX_SIDE, tooltip="Height in pixels."),
+                model_palette_input(),
+            ],
+            outputs=[LayoutSocket.Output(display_name="layout", tooltip="A layout without a class, and the palette.")],
+        )
+
+    @classmethod
+    def execute(cls, palette: str, width: int, height: int, model_palette: Palette | None = None) -> io.NodeOutput:
+        classes = chosen_palette(palette, model_palette)
+        pixel = LabelMap(torch.full((1, 1, 1), classes.num_classes), classes.num_classes)
+        return io.NodeOutput(Layout(fitted(pixel, height, width), classes))
 
 
-def picture(labels: LabelMap, palette: Palette) -> torch.Tensor:
-    """ComfyUI's IMAGE with alpha (1, H, W, 4): unpainted is transparent, and small layouts are enlarged to be seen."""
-    times = max(1, PREVIEW_SIDE // max(labels.height, labels.width))
-    large = labels.resized(times * labels.height, times * labels.width)
-    return torch.from_numpy(palette.to_image(large)).float() / 255
+def reading_inputs() -> list[io.Input]:
+    """How a painted image becomes a layout, and of which size."""
+    return [
+        palette_input(),
+        io.Float.Input(
+            "tolerance",
+            default=TOLERANCE,
+            min=0,
+            max=442,
+            step=1,
+            tooltip="How far a colour may be from that of its class (0 to 442, the way from black to white). Pixels further "
+            "off are unpainted.",
+        ),
+        io.Int.Input(
+            "width",
+            default=0,
+            min=0,
+            max=MAX_SIDE,
+            tooltip="Width of the image to generate, in pixels. 0: follows from the height, or stays as painted.",
+        ),
+        io.Int.Input(
+            "height",
+            default=0,
+            min=0,
+            max=MAX_SIDE,
+            tooltip="Height of the image to generate, in pixels. 0: follows from the width, or stays as painted.",
+        ),
+        io.Combo.Input(
+            "fit",
+            options=list(FITS),
+            default="resize",
+            tooltip="If width and height have other proportions than the painting: resize stretches it, crop cuts off what "
+            "hangs over, pad leaves the rest unpainted.",
+        ),
+    ]
 
 
-def summary(labels: LabelMap, palette: Palette) -> str:
-    """What is painted in words, the largest class first."""
-    shares = labels.ids.flatten().bincount(minlength=labels.num_classes + 1) / labels.ids.numel()
-    names = (*palette.names, "unpainted")
-    painted = [f"{names[i]} {shares[i]:.0%}" for i in shares.argsort(descending=True).tolist() if shares[i] > 0]
-    return f"{labels.width} x {labels.height}: {', '.join(painted)}"
+def made(node: type[io.ComfyNode], layout: Layout, remarks: list[str]) -> io.NodeOutput:
+    """The output of a node that has read a layout, which shows and says what was understood."""
+    tell(node, summary(layout.labels, layout.palette), remarks)
+    return io.NodeOutput(layout, ui=shown(node, preview(layout.labels, layout.palette)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from comfy_api.latest import io
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +26,16 @@ def complaint(check: Callable[[Any], object], value: Any) -> str | bool:
     return True
 
 
-def tell(node_id: str | None, summary: str, remarks: list[str]) -> None:
-    """Shows lines of text below the node; the remarks are also logged. Without a server there is no `node_id`."""
+def tell(node: type[io.ComfyNode], text: str, remarks: Sequence[str] = ()) -> None:
+    """Shows lines of text below the node, which declares `Hidden.unique_id`; the remarks come first, and are also logged.
+
+    Without a server there is nowhere to show them.
+    """
     for remark in remarks:
         log.warning(remark)
-    if node_id is not None:
+    if node.hidden is not None and node.hidden.unique_id is not None:
         from server import PromptServer  # all of ComfyUI: for running nodes only
 
-        PromptServer.instance.send_progress_text("\n".join([summary, *remarks]), node_id)
+        # The front end takes it for HTML, and names of classes come out of files from anywhere.
+        lines = html.escape("\n".join([*remarks, text]))
+        PromptServer.instance.send_progress_text(lines, node.hidden.unique_id)

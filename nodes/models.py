@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+import comfy.ops
 import folder_paths
-from comfy import model_management
-from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..scdm import conversion
 from ..scdm.checkpoint import embedded_models
-from ..scdm.model import Model
 from .messages import complaint
+from .native import managed, pixel_vae
+from .sockets import PaletteSocket
+from .versions import where_known
 
 FOLDER = "scdm"
 SUFFIXES = {".safetensors", ".pt"}
-
-ModelSocket = io.Custom("SCDM_MODEL")
-
-
-@dataclass(frozen=True)
-class ManagedModel:
-    """A model whose weights ComfyUI moves on and off the device, as other models need the room."""
-
-    model: Model
-    patcher: ModelPatcher
-
-    @classmethod
-    def wrap(cls, model: Model) -> ManagedModel:
-        load_device, offload_device = model_management.get_torch_device(), model_management.unet_offload_device()
-        return cls(model, ModelPatcher(model.network, load_device, offload_device))
-
-    def on_device(self, working_memory: float) -> Model:
-        """The model, ready to run, with `working_memory` bytes left free beside it."""
-        # Whole or not at all: our layers are plain torch, which cannot fetch weights that stayed behind.
-        model_management.load_models_gpu([self.patcher], memory_required=working_memory, force_full_load=True)
-        return self.model
 
 
 class LoadModel(io.ComfyNode):
@@ -48,6 +27,7 @@ class LoadModel(io.ComfyNode):
             display_name="Load SCDM Model",
             category="SCDM",
             description="Loads a model that turns painted layouts into images.",
+            **where_known(search_aliases=["semantic image synthesis", "label to image", "SDM", "load layout model"]),
             inputs=[
                 io.Combo.Input(
                     "model",
@@ -56,7 +36,11 @@ class LoadModel(io.ComfyNode):
                 ),
             ],
             outputs=[
-                ModelSocket.Output(display_name="model", tooltip="The model, with the classes that it can paint.")
+                io.Model.Output(
+                    display_name="model", tooltip="For Generate from Layout, and for ComfyUI's own samplers."
+                ),
+                io.Vae.Output(display_name="vae", tooltip="For ComfyUI's samplers: this model works on pixels."),
+                PaletteSocket.Output(display_name="palette", tooltip="The classes that the model can paint."),
             ],
         )
 
@@ -72,7 +56,9 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, model: str) -> io.NodeOutput:
         file = model_file(model)
-        return io.NodeOutput(ManagedModel.wrap(conversion.load(model if file is None else file)))
+        # Layers that can fetch weights which did not fit onto the device.
+        loaded = conversion.load(model if file is None else file, operations=comfy.ops.disable_weight_init)
+        return io.NodeOutput(managed(loaded), pixel_vae(), loaded.palette)
 
 
 def model_file(name: str) -> Path | None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -37,3 +38,18 @@ def pack() -> Iterator[Callable[[str], ModuleType]]:
         sys.modules[NAME] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         yield lambda name: importlib.import_module(f"{NAME}.{name}" if name else NAME)
+
+
+@pytest.fixture
+def folders(pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """ComfyUI's folders, all of them empty."""
+    pack("nodes")
+    import folder_paths
+
+    for name in ("input", "output", "temp", "models"):
+        (tmp_path / name).mkdir()
+    for name in ("input", "output", "temp"):
+        monkeypatch.setattr(folder_paths, f"{name}_directory", str(tmp_path / name))
+    suffixes = folder_paths.folder_names_and_paths["scdm"][1]
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "scdm", ([str(tmp_path / "models")], suffixes))
+    return folder_paths

@@ -1,9 +1,7 @@
 """The nodes without a server: what they declare, what they refuse and in which words, what they make."""
 
 import asyncio
-import os
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,21 +13,6 @@ ROOT = Path(__file__).parents[2]
 SKY, GRASS = (120, 192, 250), (124, 190, 66)
 
 
-@pytest.fixture
-def folders(pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """ComfyUI's folders, all of them empty."""
-    pack("nodes")
-    import folder_paths
-
-    for name in ("input", "output", "temp", "models"):
-        (tmp_path / name).mkdir()
-    for name in ("input", "output", "temp"):
-        monkeypatch.setattr(folder_paths, f"{name}_directory", str(tmp_path / name))
-    suffixes = folder_paths.folder_names_and_paths["scdm"][1]
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "scdm", ([str(tmp_path / "models")], suffixes))
-    return folder_paths
-
-
 def painted(path: Path, size: tuple[int, int] = (8, 16)) -> Path:
     """A layout file of the given (height, width): sky above grass."""
     pixels = np.full((*size, 3), SKY, np.uint8)
@@ -39,7 +22,7 @@ def painted(path: Path, size: tuple[int, int] = (8, 16)) -> Path:
 
 
 def load_layout(pack: Any, image: str, palette: str = "scenes", width: int = 0, height: int = 0) -> Any:
-    result = pack("nodes.layouts").LoadLayout.execute(image, palette, 16.0, width, height)
+    result = pack("nodes.layouts").LoadLayout.execute(image, palette, 16.0, width, height, "resize")
     return result.result[0]
 
 
@@ -50,12 +33,12 @@ def untrained(pack: Any) -> Any:
         14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
     )
     config = model.ModelConfig(network, (16, 16), label_diffusion="uniform")
-    return pack("nodes.models").ManagedModel.wrap(model.Model.new(config, pack("scdm.palette").Palette.named("scenes")))
+    return pack("nodes.native").managed(model.Model.new(config, pack("scdm.palette").Palette.named("scenes")))
 
 
 def generate(pack: Any, layout: Any, model: Any = None, **changed: Any) -> Any:
     node = pack("nodes.generate").Generate
-    inputs = {spec.id: spec.default for spec in node.define_schema().inputs[2:]}
+    inputs = {spec.id: spec.default for spec in node.define_schema().inputs[2:] if not spec.optional}
     inputs |= {"steps": 3, **changed}
     return node.execute(model or untrained(pack), layout, **inputs).result[0]
 
@@ -63,9 +46,14 @@ def generate(pack: Any, layout: Any, model: Any = None, **changed: Any) -> Any:
 def test_nodes_explain_themselves(pack: Any) -> None:
     nodes = asyncio.run(pack("").comfy_entrypoint().get_node_list())
     schemas = [node.GET_SCHEMA() for node in nodes]
-    assert [schema.node_id for schema in schemas] == ["SCDM_LoadModel", "SCDM_LoadLayout", "SCDM_Generate"]
+    assert len({schema.node_id for schema in schemas}) == len(schemas) == 12
     for schema in schemas:
-        assert schema.category == "SCDM" and schema.description and schema.display_name
+        assert (
+            schema.node_id.startswith("SCDM_")
+            and schema.category == "SCDM"
+            and schema.description
+            and schema.display_name
+        )
         assert all(socket.tooltip for socket in (*schema.inputs, *schema.outputs))
         page = (ROOT / "web" / "docs" / f"{schema.node_id}.md").read_text(encoding="utf-8")
         assert all(f"**{spec.id}**" in page for spec in schema.inputs), "the help page describes every input"
@@ -94,69 +82,10 @@ def test_the_users_own_models_folders_are_kept(pack: Any, folders: Any, monkeypa
 
 
 def test_a_saved_model_generates(pack: Any, folders: Any, tmp_path: Path) -> None:
-    pack("scdm.checkpoint").save(tmp_path / "models" / "tiny.safetensors", untrained(pack).model)
+    pack("scdm.checkpoint").save(tmp_path / "models" / "tiny.safetensors", untrained(pack).model.scdm)
     model = pack("nodes.models").LoadModel.execute("tiny.safetensors").result[0]
     painted(tmp_path / "input" / "a.png", (16, 16))
     assert generate(pack, load_layout(pack, "a.png"), model).shape == (1, 16, 16, 3)
-
-
-def test_layouts_are_the_examples_and_images(pack: Any, folders: Any, tmp_path: Path) -> None:
-    painted(tmp_path / "input" / "a.png")
-    (tmp_path / "input" / "notes.txt").touch()
-    assert pack("nodes.layouts").layout_names() == ["example: landscape", "a.png"]
-    assert load_layout(pack, "example: landscape").labels.ids.unique().numel() > 10
-
-
-def test_a_layout_holds_the_classes_painted(pack: Any, folders: Any, tmp_path: Path) -> None:
-    (tmp_path / "input" / "sub").mkdir()
-    painted(tmp_path / "input" / "sub" / "a.png")
-    painted(tmp_path / "output" / "b.png")
-    for name in ("sub/a.png", "sub/a.png [input]", "b.png [output]", "sub/../sub/a.png"):
-        layout = load_layout(pack, name)
-        assert layout.palette.name == "scenes"
-        assert layout.labels.ids.tolist() == [[[0] * 16] * 4 + [[6] * 16] * 4]
-    assert pack("nodes.layouts").summary(layout.labels, layout.palette) == "16 x 8: sky 50%, grass 50%"
-
-
-@pytest.mark.parametrize(
-    ("asked", "given"), [((0, 0), (8, 16)), ((32, 0), (16, 32)), ((0, 4), (4, 8)), ((5, 7), (7, 5)), ((1, 0), (1, 1))]
-)
-def test_layouts_are_resized_in_proportion(
-    pack: Any, folders: Any, tmp_path: Path, asked: tuple[int, int], given: tuple[int, int]
-) -> None:
-    painted(tmp_path / "input" / "a.png")
-    labels = load_layout(pack, "a.png", width=asked[0], height=asked[1]).labels
-    assert (labels.height, labels.width) == given
-
-
-def test_a_changed_layout_is_read_again(pack: Any, folders: Any, tmp_path: Path) -> None:
-    fingerprint = pack("nodes.layouts").LoadLayout.fingerprint_inputs
-    path = painted(tmp_path / "input" / "a.png")
-    before = fingerprint("a.png", palette="scenes")
-    os.utime(path, (0, 0))
-    assert fingerprint("a.png", palette="scenes") == before, "touched, but the same"
-    painted(path, (8, 17))
-    assert fingerprint("a.png", palette="scenes") != before
-    assert fingerprint(None) != fingerprint(None), "linked: not known before it runs"
-
-
-def test_layouts_that_cannot_be_read_are_refused_in_words(pack: Any, folders: Any, tmp_path: Path) -> None:
-    node = pack("nodes.layouts").LoadLayout
-    painted(tmp_path / "secret.png")
-    (tmp_path / "input" / "notes.png").write_text("no picture")
-    assert node.validate_inputs("notes.png") is True and node.validate_inputs(None) is True
-    assert "there is no layout 'gone.png'" in node.validate_inputs("gone.png")
-    assert "there is no layout" in node.validate_inputs("")
-    for name in ("../secret.png", str(tmp_path / "secret.png"), "../secret.png [output]", "example: ../../classes/x"):
-        assert "outside the folder" in node.validate_inputs(name)
-    with pytest.raises(ValueError, match="outside the folder"):
-        load_layout(pack, "../secret.png")
-    with pytest.raises(ValueError, match="not an image"):
-        load_layout(pack, "notes.png")
-    with pytest.raises(ValueError, match="no palette 'none'"):
-        load_layout(pack, "example: landscape", palette="none")
-    with pytest.raises(ValueError, match="no pixel has a colour of palette cityscapes"):
-        load_layout(pack, "example: landscape", palette="cityscapes")
 
 
 def test_images_are_comfys_and_belong_to_their_seeds(pack: Any, folders: Any, tmp_path: Path) -> None:
@@ -194,3 +123,50 @@ def test_classes_of_another_palette_are_refused(pack: Any, folders: Any, tmp_pat
     Image.new("L", (16, 16)).save(tmp_path / "input" / "ids.png")
     with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
         generate(pack, load_layout(pack, "ids.png", palette="ade20k"))
+
+
+def test_images_too_many_for_the_memory_are_made_in_parts(
+    pack: Any, folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted(tmp_path / "input" / "a.png", (16, 16))
+    layout, model = load_layout(pack, "a.png"), untrained(pack)
+    expected = generate(pack, layout, model, seed=7, batch_size=5)
+    module, sizes = pack("nodes.generate"), []
+    real = module.generate
+
+    def cramped(ready: Any, labels: Any, *arguments: Any, **options: Any) -> Any:
+        sizes.append(labels.batch)
+        if labels.batch > room:
+            raise torch.OutOfMemoryError
+        return real(ready, labels, *arguments, **options)
+
+    monkeypatch.setattr(module, "generate", cramped)
+    room = 2
+    assert torch.allclose(generate(pack, layout, model, seed=7, batch_size=5), expected, atol=1e-4)
+    assert sizes == [5, 2, 3, 1, 2]
+    room = 0
+    with pytest.raises(ValueError, match="not enough memory for an image of 16 x 16"):
+        generate(pack, layout, model, batch_size=2)
+
+
+def test_a_mask_protects_the_image(pack: Any, folders: Any, tmp_path: Path) -> None:
+    painted(tmp_path / "input" / "a.png", (16, 24))
+    layout, model = load_layout(pack, "a.png"), untrained(pack)
+    image = torch.randint(0, 256, (2, 16, 24, 3)) / 255
+    mask = torch.zeros(1, 16, 24)
+    mask[:, 4:12, 6:18] = 1
+    made = generate(pack, layout, model, image=image, mask=mask, batch_size=2)
+    assert made.shape == (4, 16, 24, 3), "two images, twice"
+    kept = mask[0] == 0
+    assert (made[:, kept] - image.repeat(2, 1, 1, 1)[:, kept]).abs().max() < 1e-6
+    assert (made[:, ~kept] - image.repeat(2, 1, 1, 1)[:, ~kept]).abs().mean() > 0.05
+    little = generate(pack, layout, model, image=image, denoise=0.01, steps=100)
+    assert (little - image).abs().mean() < (made - image.repeat(2, 1, 1, 1)).abs()[:, ~kept].mean() / 2
+    with pytest.raises(ValueError, match="mask 1 of 2 is empty"):
+        generate(pack, layout, model, image=image, mask=torch.zeros(1, 16, 24))
+    with pytest.raises(ValueError, match="the mask is 8x8"):
+        generate(pack, layout, model, image=image, mask=torch.ones(1, 8, 8))
+    with pytest.raises(ValueError, match="2 images cannot serve a batch of 3"):
+        generate(pack, layout, model, image=image, mask=mask.repeat(3, 1, 1))
+    with pytest.raises(ValueError, match="give the image too"):
+        generate(pack, layout, model, mask=mask)

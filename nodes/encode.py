@@ -1,0 +1,60 @@
+"""Encode Layout: a layout for ComfyUI's own samplers."""
+
+from __future__ import annotations
+
+import torch
+from comfy import model_management
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+
+from ..scdm.noise import LABEL_NOISE
+from .native import check_classes, conditioning, scdm_model
+from .sockets import Layout, LayoutSocket
+from .versions import where_known
+
+
+class EncodeLayout(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="SCDM_EncodeLayout",
+            display_name="Encode Layout (SCDM)",
+            category="SCDM",
+            description="Makes a layout into what ComfyUI's own samplers take: positive and negative conditioning, and an "
+            "empty latent of the layout's size.",
+            **where_known(search_aliases=["layout conditioning", "segmentation conditioning", "empty pixel latent"]),
+            inputs=[
+                io.Model.Input("model", tooltip="The model, from Load SCDM Model."),
+                LayoutSocket.Input("layout", tooltip="What to draw where, in the classes of the model."),
+                io.Combo.Input(
+                    "label_noise",
+                    options=list(LABEL_NOISE),
+                    default="fresh",
+                    tooltip="How the layout is blurred on the way: fresh at every step (the paper's), coupled, one pattern "
+                    "that only clears up, or none. Without effect on models without label diffusion.",
+                ),
+                io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Number of images in the latent."),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="positive", tooltip="The layout."),
+                io.Conditioning.Output(display_name="negative", tooltip="An empty layout, to be guided away from."),
+                io.Latent.Output(
+                    display_name="latent", tooltip="Empty, of the layout's size: the model works on pixels."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: ModelPatcher, layout: Layout, label_noise: str, batch_size: int) -> io.NodeOutput:
+        if label_noise not in LABEL_NOISE:
+            raise ValueError(f"label noise is {' or '.join(LABEL_NOISE)}, not {label_noise!r}")
+        check_classes(layout, scdm_model(model))
+        labels = layout.labels
+        empty = torch.zeros(
+            max(batch_size, labels.batch), 3, labels.height, labels.width, device=model_management.intermediate_device()
+        )
+        return io.NodeOutput(
+            conditioning(layout, label_noise),
+            conditioning(Layout(labels.blank(), layout.palette), label_noise),
+            {"samples": empty},
+        )

@@ -1,0 +1,38 @@
+"""The palette that a layout is painted with: one that comes with SCDM, or the model's own."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..scdm.palette import Palette, palette_names
+from .sockets import PaletteSocket
+
+GOLDEN_ANGLE = "_golden_angle"  # the end of the names that `Palette.golden_angle` gives
+
+
+def palette_input() -> io.Combo.Input:
+    names = palette_names()
+    return io.Combo.Input(
+        "palette",
+        options=[*names, *(name + GOLDEN_ANGLE for name in names)],
+        default="scenes",
+        tooltip="The classes and their colours, with which the layout was painted and the model trained. golden_angle: the "
+        "same classes in the colours of the OneFormer preprocessors.",
+    )
+
+
+def model_palette_input() -> PaletteSocket.Input:
+    return PaletteSocket.Input(
+        "model_palette",
+        optional=True,
+        tooltip="The palette from Load SCDM Model, to be used instead of the one chosen here.",
+    )
+
+
+def chosen_palette(name: str, model_palette: Palette | None) -> Palette:
+    """What the two inputs say. ValueError for a name that is not in the list: ComfyUI does not check it."""
+    if model_palette is not None:
+        return model_palette
+    if name.endswith(GOLDEN_ANGLE):
+        return Palette.named(name.removesuffix(GOLDEN_ANGLE)).golden_angle()
+    return Palette.named(name)

@@ -1,0 +1,33 @@
+"""ComfyUI's IMAGE, (B, H, W, C), and MASK, (B, H, W), both in [0, 1]; and the 8-bit levels that `scdm` reads and draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..scdm.images import to_levels
+
+SEEN = 512  # pixels: smaller pictures are enlarged to be seen, as browsers would blur them
+
+
+def levels(image: Tensor) -> np.ndarray:
+    """IMAGE -> uint8 (B, H, W, C): the very levels of the file that it came from."""
+    return to_levels(2 * image.float().movedim(-1, 1) - 1)
+
+
+def comfy_image(pictures: np.ndarray) -> Tensor:
+    """uint8 (B, H, W, C) -> IMAGE."""
+    return torch.from_numpy(pictures).float() / 255
+
+
+def flat(mask: Tensor) -> Tensor:
+    """MASK from wherever, (H, W) or (B, 1, H, W) among them -> (B, H, W)."""
+    return mask.reshape(-1, *mask.shape[-2:])
+
+
+def shown(node: type[io.ComfyNode], pictures: np.ndarray) -> ui.PreviewImage:
+    """For a node's `ui`: pictures, uint8 (B, H, W, C), inside the node."""
+    times = max(1, SEEN // max(pictures.shape[1:3]))
+    return ui.PreviewImage(comfy_image(pictures.repeat(times, axis=1).repeat(times, axis=2)), cls=node)

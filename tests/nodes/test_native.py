@@ -1,0 +1,240 @@
+"""The native MODEL: ComfyUI's own samplers make what `generate` makes, and its masks, areas and memory management work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+STEPS = 6
+SIZE = (16, 24)  # height, width
+
+
+@pytest.fixture
+def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Makes a MODEL of palette "scenes": tiny, with random weights, loaded from its file as any other."""
+
+    def make(seed: int = 0, prediction: str = "eps", classes: str = "scenes", **changed: Any) -> Any:
+        scdm, networks = pack("scdm.model"), pack("scdm.networks")
+        palette = pack("scdm.palette").Palette.named(classes)
+        shape = {
+            "channels": 32,
+            "channel_mult": (1, 1),
+            "res_blocks": 1,
+            "attention": (2,),
+            "head_channels": 32,
+            "hidden": 8,
+        }
+        network = networks.UNetConfig(palette.num_classes, **(shape | changed))
+        config = scdm.ModelConfig(network, SIZE, prediction=prediction, label_diffusion="uniform")
+        made = scdm.Model.new(config, palette)
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in made.network.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+        path = tmp_path / f"model{seed}{prediction}.safetensors"
+        pack("scdm.checkpoint").save(path, made)
+        import comfy.ops
+
+        return pack("nodes.native").managed(
+            pack("scdm.conversion").load(path, operations=comfy.ops.disable_weight_init)
+        )
+
+    return make
+
+
+@pytest.fixture
+def layout(pack: Any) -> Any:
+    """Four classes in blocks, and an unpainted corner."""
+    blocks = torch.tensor([[0, 3, 5], [6, 2, 14]]).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    labels = pack("scdm.labels").LabelMap(blocks[None], 14)
+    return pack("nodes.sockets").Layout(labels, pack("scdm.palette").Palette.named("scenes"))
+
+
+def encoded(pack: Any, model: Any, layout: Any, label_noise: str = "fresh", batch: int = 1) -> tuple[Any, Any, Any]:
+    return pack("nodes.encode").EncodeLayout.execute(model, layout, label_noise, batch).result
+
+
+def sigmas_of(model: Any, steps: int) -> Tensor:
+    """The sigmas at which `generate` visits a model, and 0."""
+    schedule = model.model.scdm.denoiser.respaced(steps).schedule
+    a = torch.from_numpy(schedule.alphas_cumprod).flip(0)
+    return torch.cat([((1 - a) / a).sqrt().float(), torch.zeros(1)])
+
+
+def sampled(
+    pack: Any,
+    model: Any,
+    layout: Any,
+    sampler: str = "euler",
+    *,
+    seed: int = 3,
+    guidance: float = 1.5,
+    steps: int = STEPS,
+    skipped: int = 0,
+    label_noise: str = "fresh",
+    latent: Tensor | None = None,
+    mask: Tensor | None = None,
+    change: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+) -> Tensor:
+    """ComfyUI's sampler, on the steps and with the image noise that `generate` has."""
+    import comfy.sample
+    import comfy.samplers
+
+    positive, negative, empty = encoded(pack, model, layout, label_noise)
+    sigmas = sigmas_of(model, steps)[skipped:]
+    if change:
+        positive, negative = change(positive, negative)
+    latent = empty["samples"] if latent is None else latent
+    noise = pack("scdm.noise").image_noise([seed + i for i in range(len(latent))])(latent)
+    return comfy.sample.sample_custom(
+        model,
+        noise,
+        guidance,
+        comfy.samplers.sampler_object(sampler),
+        sigmas,
+        positive,
+        negative,
+        latent,
+        noise_mask=mask,
+        disable_pbar=True,
+        seed=seed,
+    )
+
+
+def exact(
+    pack: Any, model: Any, layout: Any, sampler: str, seed: int = 3, image: Tensor | None = None, **options: Any
+) -> Tensor:
+    pipeline = pack("scdm.pipeline")
+    options = {"steps": STEPS, "guidance": 1.5, **options}
+    return pipeline.generate(
+        model.model.scdm, layout.labels, pipeline.GenerateOptions(sampler=sampler, seed=seed, **options), image=image
+    )
+
+
+@pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
+@pytest.mark.parametrize(("comfys", "ours"), [("euler", "ddim"), ("dpmpp_2m", "dpmpp_2m")])
+@pytest.mark.parametrize("label_noise", ["fresh", "coupled"])
+def test_comfys_solvers_make_what_generate_makes(
+    pack: Any, model: Any, layout: Any, prediction: str, comfys: str, ours: str, label_noise: str
+) -> None:
+    patcher = model(prediction=prediction)
+    native = sampled(pack, patcher, layout, comfys, label_noise=label_noise).clamp(-1, 1)
+    assert native.std() > 0.1, "not flat"
+    assert (native - exact(pack, patcher, layout, ours, label_noise=label_noise)).abs().max() < 1e-3
+
+
+def test_part_of_the_way_is_the_same_part(pack: Any, model: Any, layout: Any) -> None:
+    patcher, image = model(prediction="v"), torch.rand(1, 3, *SIZE) * 2 - 1
+    native = sampled(pack, patcher, layout, latent=image, skipped=STEPS // 2).clamp(-1, 1)
+    assert (native - exact(pack, patcher, layout, "ddim", image=image, strength=0.5)).abs().max() < 1e-3
+
+
+def test_an_image_of_a_batch_is_that_of_its_seed(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model()
+    two = sampled(pack, patcher, layout, latent=torch.zeros(2, 3, *SIZE))
+    for i in range(2):
+        assert torch.allclose(two[i], sampled(pack, patcher, layout, seed=3 + i)[0], atol=1e-4)
+
+
+def test_stock_ksampler_runs_with_any_scheduler(pack: Any, model: Any, layout: Any) -> None:
+    import nodes
+
+    patcher = model()
+    positive, negative, latent = encoded(pack, patcher, layout, batch=2)
+    for scheduler in ("normal", "simple", "karras"):
+        out = nodes.common_ksampler(patcher, 1, 4, 1.5, "dpmpp_2m", scheduler, positive, negative, latent)[0]["samples"]
+        assert out.shape == (2, 3, *SIZE) and out.isfinite().all()
+    image = pack("nodes.native").pixel_vae().decode(out)
+    assert image.shape == (2, *SIZE, 3) and image.min() >= 0 and image.max() <= 1
+
+
+def test_a_noise_mask_keeps_what_it_does_not_cover(pack: Any, model: Any, layout: Any) -> None:
+    latent = torch.rand(1, 3, *SIZE) * 2 - 1
+    mask = torch.zeros(1, *SIZE)
+    mask[:, 4:12, 6:18] = 1
+    out = sampled(pack, model(), layout, latent=latent, mask=mask)
+    kept = mask[:, None].expand_as(out) == 0
+    assert (out[kept] - latent[kept]).abs().max() < 1e-5
+    assert (out[~kept] - latent[~kept]).abs().mean() > 0.1
+
+
+def test_an_area_sees_its_own_part_of_the_layout(pack: Any, model: Any, layout: Any) -> None:
+    """The left half follows one layout and the right half another, as if each had been cropped by hand."""
+    sockets, calls = pack("nodes.sockets"), []
+    patcher = model()
+    network = patcher.model.scdm.network
+    decode = network.decode
+    network.decode = lambda features, labels: (calls.append(labels), decode(features, labels))[1]
+    other = sockets.Layout(pack("scdm.labels").LabelMap(torch.full((1, *SIZE), 7), 14), layout.palette)
+
+    def halves(positive: Any, negative: Any) -> tuple[Any, Any]:
+        right = encoded(pack, patcher, other)[0]
+        left = [[c, {**d, "area": ("percentage", 1.0, 0.5, 0, 0), "strength": 1.0}] for c, d in positive]
+        right = [[c, {**d, "area": ("percentage", 1.0, 0.5, 0, 0.5), "strength": 1.0}] for c, d in right]
+        return left + right, negative
+
+    out = sampled(pack, patcher, layout, change=halves)
+    assert out.shape == (1, 3, *SIZE) and out.isfinite().all()
+    seen = [labels for labels in calls if labels is not None]
+    assert all(labels.width == 12 for labels in seen)
+    last_left, last_right = seen[-2:] if (seen[-1].ids == 7).any() else seen[-2:][::-1]
+    painted = ~last_left.unpainted
+    assert painted.any() and (last_left.ids[painted] == layout.labels.ids[..., :12][painted]).all()
+    assert set(last_right.ids.unique().tolist()) <= {7, 14}
+
+
+def test_guidance_encodes_once_for_both_branches(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model()
+    network, calls = patcher.model.scdm.network, []
+    encode = network.encode
+    network.encode = lambda x, t: (calls.append(len(x)), encode(x, t))[1]
+    sampled(pack, patcher, layout)
+    assert calls == [1] * STEPS
+
+
+def test_odd_sizes_are_grown_and_cropped(pack: Any, model: Any, layout: Any) -> None:
+    odd = pack("nodes.sockets").Layout(layout.labels.resized(15, 21), layout.palette)
+    out = sampled(pack, model(), odd, latent=torch.zeros(1, 3, 15, 21))
+    assert out.shape == (1, 3, 15, 21) and out.isfinite().all()
+
+
+def test_partly_loaded_weights_give_the_same_image(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model()
+    before = sampled(pack, patcher, layout)
+    patcher.detach()
+    patcher.load(torch.device("cpu"), lowvram_model_memory=patcher.model_size() // 3)
+    assert patcher.model.model_lowvram
+    assert any(getattr(layer, "comfy_cast_weights", False) for layer in patcher.model.modules())
+    assert torch.allclose(sampled(pack, patcher, layout), before, atol=1e-5)
+    assert torch.allclose(exact(pack, patcher, layout, "ddim"), before.clamp(-1, 1), atol=1e-3)
+
+
+def test_two_models_and_clones_live_side_by_side(pack: Any, model: Any, layout: Any) -> None:
+    first, second = model(0), model(1)
+    one = sampled(pack, first, layout)
+    assert not torch.allclose(one, sampled(pack, second, layout), atol=0.1)
+    assert torch.equal(one, sampled(pack, first.clone(), layout))
+
+
+def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model()
+    wrong = pack("nodes.sockets").Layout(
+        pack("scdm.labels").LabelMap(torch.zeros(1, *SIZE, dtype=torch.int64), 151),
+        pack("scdm.palette").Palette.named("ade20k"),
+    )
+    with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+        encoded(pack, patcher, wrong)
+    with pytest.raises(ValueError, match="connect Encode Layout"):
+        sampled(pack, patcher, layout, change=lambda positive, negative: ([[None, {}]], negative))
+    with pytest.raises(ValueError, match="fresh or coupled"):
+        encoded(pack, patcher, layout, label_noise="loud")
+
+    class Other:
+        model = object()
+
+    with pytest.raises(ValueError, match="not made for painted layouts"):
+        encoded(pack, Other(), layout)
