@@ -3,7 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types layers clean
+# The ComfyUI that COMFYUI_DIR and COMFYUI_PYTHON name or, without them, one that `make comfyui` installs: the oldest that
+# the nodes support.
+COMFYUI_URL ?= https://github.com/comfyanonymous/ComfyUI
+COMFYUI_TAG ?= v0.3.64
+COMFYUI_HOME := .comfyui
+CHECKOUT := $(or $(COMFYUI_DIR),$(CURDIR)/$(COMFYUI_HOME)/ComfyUI)
+SERVER_PYTHON := $(or $(COMFYUI_PYTHON),$(if $(COMFYUI_DIR),$(PYTHON),$(CURDIR)/$(COMFYUI_HOME)/venv/bin/python))
+
+.PHONY: demo test lint types layers comfyui test-comfyui clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -23,6 +31,47 @@ types: $(VENV)/.installed-dev
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
+# A server with this pack. It works in a folder of ours: a checkout of the user's own stays as it is.
+comfyui: $(if $(COMFYUI_DIR),,$(COMFYUI_HOME)/.installed) | $(COMFYUI_HOME)/.gitignore
+	@mkdir -p $(COMFYUI_HOME)/base/custom_nodes $(COMFYUI_HOME)/base/models/scdm
+	@ln -sfn "$(CURDIR)" $(COMFYUI_HOME)/base/custom_nodes/scdm
+	@echo "Starting $(CHECKOUT). Its models, input and output are in $(CURDIR)/$(COMFYUI_HOME)/base."
+	@echo "Open the address that it prints; Workflow, Browse Templates, scdm has layout_to_image, which runs as it is."
+	"$(SERVER_PYTHON)" "$(CHECKOUT)/main.py" --base-directory "$(CURDIR)/$(COMFYUI_HOME)/base" \
+	  --database-url sqlite:///:memory: $$("$(SERVER_PYTHON)" -c '$(CPU_WITHOUT_GPU)') $(COMFYUI_ARGS)
+
+CPU_WITHOUT_GPU = import torch; \
+  print("" if torch.cuda.is_available() or torch.xpu.is_available() or torch.backends.mps.is_available() else "--cpu")
+
+# The nodes and the server in ComfyUI's own environment, which stays as it is: pytest is borrowed from beside it.
+test-comfyui: $(if $(wildcard $(CHECKOUT)/main.py),$(COMFYUI_HOME)/pytest)
+ifeq ($(wildcard $(CHECKOUT)/main.py),)
+	@echo "Skipped, there is no ComfyUI: set COMFYUI_DIR and COMFYUI_PYTHON, or have one installed by 'make comfyui'."
+else
+	COMFYUI_DIR="$(CHECKOUT)" COMFYUI_PYTHON="$(SERVER_PYTHON)" \
+	  "$(SERVER_PYTHON)" -c '$(BORROWED_PYTEST)' $(COMFYUI_HOME)/pytest -rs tests/nodes
+endif
+
+BORROWED_PYTEST = import sys; sys.path.append(sys.argv[1]); import pytest; sys.exit(pytest.main(sys.argv[2:]))
+
+$(COMFYUI_HOME)/.installed: requirements.txt | $(COMFYUI_HOME)/.gitignore
+	@echo "COMFYUI_DIR is not set: ComfyUI $(COMFYUI_TAG) goes into $(COMFYUI_HOME), with an environment of its own."
+	test -d $(COMFYUI_HOME)/ComfyUI || \
+	  git clone --quiet --depth 1 --branch $(COMFYUI_TAG) $(COMFYUI_URL) $(COMFYUI_HOME)/ComfyUI
+	$(PYTHON) -m venv $(COMFYUI_HOME)/venv
+	$(COMFYUI_HOME)/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r $(COMFYUI_HOME)/ComfyUI/requirements.txt -r requirements.txt "transformers<5" # which brings requests along
+	touch $@
+
+$(COMFYUI_HOME)/pytest: $(BIN)/python requirements.lock | $(COMFYUI_HOME)/.gitignore
+	$(BIN)/python -m pip --python "$(SERVER_PYTHON)" install --quiet --disable-pip-version-check \
+	  --upgrade --target $@ -c requirements.lock pytest hypothesis
+	touch $@
+
+$(COMFYUI_HOME)/.gitignore:
+	mkdir -p $(@D)
+	echo '*' > $@
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
@@ -36,4 +85,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(addprefix $(COMFYUI_HOME)/,.installed ComfyUI venv pytest) demo .pytest_cache .mypy_cache .ruff_cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..scdm.contents import report
@@ -73,4 +73,4 @@ class LayoutInfo(io.ComfyNode):
     def execute(cls, layout: Layout) -> io.NodeOutput:
         info = report(layout.labels, layout.palette)
         tell(cls, info)
-        return io.NodeOutput(info, ui=ui.PreviewText(info))
+        return io.NodeOutput(info)
