@@ -22,6 +22,8 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600  # seconds, for a machine with much else to do
 
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+
 Json = dict[str, Any]
 
 
@@ -47,7 +49,7 @@ class Server:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        self.log = base / "log"
+        self.base, self.log = base, base / "log"
         command = [python, str(Path(checkout) / "main.py"), "--cpu", "--port", str(port), "--base-directory", str(base)]
         command += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch", "--disable-api-nodes"]
         with self.log.open("wb") as log:
@@ -111,3 +113,33 @@ class Server:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+def template(name: str, info: Json) -> Json:
+    """One of the pack's templates, ready to be queued; `info` is what the server knows of its nodes."""
+    return to_api(json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8")), info)
+
+
+def to_api(graph: Json, info: Json) -> Json:
+    """What the front end makes of a saved graph when it queues it: inputs by name, without notes."""
+    sources = {link[0]: [str(link[1]), link[2]] for link in graph["links"]}
+    prompt = {}
+    for node in graph["nodes"]:
+        if node["type"] not in info:
+            continue
+        values = iter(node["widgets_values"])
+        inputs = {}
+        for section in ("required", "optional"):
+            for name, (kind, *options) in info[node["type"]]["input"].get(section, {}).items():
+                if kind in WIDGETS or isinstance(kind, list):
+                    inputs[name] = next(values)
+                    if options and options[0].get("control_after_generate"):
+                        next(values)
+        inputs |= {socket["name"]: sources[socket["link"]] for socket in node["inputs"] if socket["link"] is not None}
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    return prompt
+
+
+def inputs(prompt: Json, class_type: str) -> Json:
+    (node,) = [node for node in prompt.values() if node["class_type"] == class_type]
+    return node["inputs"]

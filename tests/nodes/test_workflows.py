@@ -1,0 +1,95 @@
+"""The templates: each runs as it is on the embedded model, and shows what it promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from scdm.labels import LabelMap
+from scdm.palette import Palette, read_layout
+from tests.nodes.server import ROOT, Json, Server, inputs, serving, template
+
+SCENES = Palette.named("scenes")
+EXAMPLE = read_layout(ROOT / "scdm" / "assets" / "examples" / "landscape.png", SCENES).resized(64, 64)
+PREPROCESSOR = "OneFormer-ADE20K-SemSegPreprocessor"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from serving(tmp_path_factory.mktemp("comfyui"))
+
+
+@pytest.fixture(scope="module")
+def info(server: Server) -> Json:
+    return server.get("/object_info")
+
+
+def assert_follows(image: np.ndarray, labels: LabelMap = EXAMPLE) -> None:
+    """Tell-tale colours where the layout has their classes."""
+    ids = labels.ids[0].numpy()
+    mean = {name: image[ids == i].mean(axis=0) for i, name in enumerate(SCENES.names) if (ids == i).any()}
+    assert mean["sky"].mean() > mean["tree"].mean() + 30, "the sky is brighter than trees"
+    greenness = {name: mean[name][1] - mean[name][2] for name in ("grass", "water", "sky")}
+    assert greenness["grass"] > max(greenness["water"], greenness["sky"]) + 15, "grass is greener than water and sky"
+
+
+def test_layout_to_image(server: Server, info: Json) -> None:
+    (image,) = server.run(template("layout_to_image", info))
+    assert image.shape == (64, 64, 3)
+    assert_follows(image)
+
+
+def test_batch_of_seeds(server: Server, info: Json) -> None:
+    prompt = template("batch_of_seeds", info)
+    images = server.run(prompt)
+    assert len(images) == 8
+    for image in images:
+        assert_follows(image)
+    inputs(prompt, "SCDM_Generate").update(seed=inputs(prompt, "SCDM_Generate")["seed"] + 5, batch_size=1)
+    assert np.abs(server.run(prompt)[0].astype(int) - images[5]).max() <= 1, "the sixth image is that of the sixth seed"
+
+
+def test_edit_part_of_an_image(server: Server, info: Json) -> None:
+    before, after = server.run(template("edit_part_of_an_image", info))
+    water = (EXAMPLE.ids == SCENES.names.index("water")).float()[:, None]
+    may_change = F.max_pool2d(water, 5, 1, 2)[0, 0].bool().numpy()
+    assert np.array_equal(before[~may_change], after[~may_change])
+    lake = water[0, 0].bool().numpy()
+    blueness = [float((image[lake][:, 2].astype(int) - image[lake][:, 0]).mean()) for image in (before, after)]
+    assert blueness[0] > blueness[1] + 20, "water became sand"
+
+
+def test_rough_layouts(server: Server, info: Json) -> None:
+    fading, still = server.run(template("rough_layouts", info))
+    assert fading.shape == still.shape == (64, 64, 3) and not np.array_equal(fading, still)
+
+
+def test_stock_ksampler(server: Server, info: Json) -> None:
+    assert_follows(server.run(template("stock_ksampler", info))[0])
+
+
+def test_photo_to_layout(server: Server, info: Json) -> None:
+    """The preprocessor is another pack's: here a picture in its colours stands for what it makes."""
+    graph = json.loads((ROOT / "workflows" / "photo_to_layout.json").read_text(encoding="utf-8"))
+    assert {node["type"] for node in graph["nodes"]} - info.keys() <= {PREPROCESSOR, "MarkdownNote"}
+    prompt = template("photo_to_layout", info)
+    segmented = next(str(node["id"]) for node in graph["nodes"] if node["type"] == PREPROCESSOR)
+    ade20k = Palette.named("ade20k")
+    bands = torch.tensor([ade20k.names.index(name) for name in ("sky", "tree", "sea", "grass")])
+    ids = LabelMap(bands.repeat_interleave(32)[None, :, None].expand(1, 128, 128), ade20k.num_classes)
+    Image.fromarray(ade20k.golden_angle().to_image(ids)[0]).save(server.base / "input" / "seen.png")
+    prompt[segmented] = {"class_type": "LoadImage", "inputs": {"image": "seen.png"}}
+    (photo,) = [key for key, node in prompt.items() if node["class_type"] == "LoadImage" and key != segmented]
+    del prompt[photo]
+    inputs(prompt, "SCDM_Generate").update(steps=10)
+    (image,) = server.run(prompt)
+    layout = torch.tensor([SCENES.names.index(name) for name in ("sky", "tree", "water", "grass")]).repeat_interleave(
+        16
+    )
+    assert_follows(image, LabelMap(layout[None, :, None].expand(1, 64, 64), SCENES.num_classes))
