@@ -20,8 +20,11 @@ HERE = Path(__file__).parent
 # Whole cases, and the arrays that another one of the same case says already.
 WHOLE = {
     "data/condition": [],
+    "data/dataset_items": [f"{i}.y" for i in range(8)],
     "data/instance_edges": [],
     "data/label_corruptions": [],
+    "data/resize_crop": [f"{i}.{kind}" for i in range(20) if i % 4 for kind in ("image", "label", "instance")],
+    "data/metrics": [],
     "diffusion/beta_schedules": [],
     "diffusion/dynamic_threshold": [],
     "diffusion/label_keep_probability": [],

@@ -1,0 +1,58 @@
+"""What a data set is, in a configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fit = Literal["random_crop", "center_crop", "stretch"]
+Split = Literal["train", "val"]
+
+MOST_PIXELS = 8192  # along a side
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """A data set by name, and what training sees of it.
+
+    root: the folder that holds it; `scenes` has none. What is expected there, `scdm.datasets.layouts` says.
+    classes: the class table of a `folder`, JSON or YAML (`Palette.from_dict`). The others bring theirs.
+    size: pixels, the side of a square or [height, width].
+    fit: how training images come to that size. None is as published: "random_crop", but "stretch" for Cityscapes, whose
+        images are twice as wide as high (published at [256, 512]). Validation images are stretched, as published, unless
+        fit is "center_crop".
+    flip: mirror half of the training images, as published. Not for sets that tell left from right.
+    seed: of the order and the augmentation; of what `scenes` shows.
+    workers: processes that read ahead.
+    """
+
+    name: Literal["scenes", "ade20k", "celebamask_hq", "cityscapes", "coco_stuff", "folder"] = "scenes"
+    root: str | None = None
+    classes: str | None = None
+    size: int | tuple[int, int] = 64
+    fit: Fit | None = None
+    flip: bool = True
+    seed: int = 0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.name == "scenes") != (self.root is None):
+            raise ValueError(
+                f"scenes are made, not read, so they have no root, not {self.root!r}: leave it out"
+                if self.root is not None
+                else f"data set {self.name} needs a root: the folder that holds its images and labels"
+            )
+        if (self.name == "folder") != (self.classes is not None):
+            raise ValueError(
+                "data set folder needs classes: a class table, a JSON or YAML file with names and colours"
+                if self.classes is None
+                else f"{self.name} has its own classes: leave {self.classes} out, or call the data set folder"
+            )
+        if not all(1 <= side <= MOST_PIXELS for side in self.height_width):
+            raise ValueError(f"images have sides of 1 to {MOST_PIXELS} pixels, not {self.size}")
+        if self.seed < 0 or self.workers < 0:
+            raise ValueError("the seed and the number of workers of a data set are not negative")
+
+    @property
+    def height_width(self) -> tuple[int, int]:
+        return (self.size, self.size) if isinstance(self.size, int) else self.size

@@ -1,0 +1,120 @@
+"""What data sets give: examples, the batches made of them, and the interface that all data sets share."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..labels import LabelMap
+from ..palette import Palette
+from .parallel import before_fork
+
+ENDLESS = 2**53  # items of a stream that never ends: samplers want a number
+
+
+class Example(NamedTuple):
+    """An image and its layout.
+
+    image: (3, H, W) float32 in [-1, 1]. ids: (H, W) int64 in [0, num_classes], the last being MASK.
+    edges: (1, H, W) bool instance borders, None for data sets whose models do not read them.
+    position: in the stream, or among the images of `DataSet.validation`.
+    """
+
+    image: Tensor
+    ids: Tensor
+    edges: Tensor | None
+    position: int
+
+
+class Batch(NamedTuple):
+    """Examples, stacked: images (B, 3, H, W), ids (B, H, W), edges (B, 1, H, W) or None, positions (B,) int64."""
+
+    images: Tensor
+    ids: Tensor
+    edges: Tensor | None
+    positions: Tensor
+
+    def labels(self, num_classes: int) -> LabelMap:
+        return LabelMap(self.ids, num_classes, self.edges)
+
+
+class Validation(Dataset[Example]):
+    """The images of a split, each once, always in the same order and never augmented.
+
+    An image that cannot be read is reported and the next one given instead, under its own position: whoever counts,
+    counts every position once.
+    """
+
+    names: Sequence[str]  # of the images, without suffix; subfolders are part of them
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Example:
+        raise NotImplementedError
+
+
+class DataSet(Protocol):
+    """One split of a data set. Its length is the number of different images."""
+
+    palette: Palette
+
+    def __len__(self) -> int: ...
+
+    def training(self, start: int = 0) -> Dataset[Example]:
+        """The endless stream of training examples, from position `start` on.
+
+        The example at a position is a function of the configuration and the position alone, whatever the number of workers
+        and processes: a run goes on where it stopped by starting there.
+        """
+
+    def validation(self) -> Validation: ...
+
+    def layout(self, index: int) -> np.ndarray:
+        """Ids (H, W) of image `index`, whole and as large as it is stored. ValueError if it cannot be read."""
+
+    def instances(self, index: int) -> np.ndarray | None:
+        """Instance ids (H, W), like `layout`; None where borders lie between classes, or are not read."""
+
+    def check(self) -> Iterator[str]:
+        """Reads every file and says what is wrong, a sentence for each problem, with the file's name."""
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    edges = [example.edges for example in examples if example.edges is not None]
+    return Batch(
+        torch.stack([example.image for example in examples]),
+        torch.stack([example.ids for example in examples]),
+        torch.stack(edges) if edges else None,
+        torch.tensor([example.position for example in examples]),
+    )
+
+
+def loader(
+    data: Dataset[Example], batch: int, workers: int = 0, collated: Callable[[Sequence[Example]], Any] = collate
+) -> DataLoader[Example]:
+    """Batches of `data` in its order, read ahead by `workers` processes. The last one of a finite set may be smaller.
+
+    collated: makes a batch of examples; the workers do it.
+    """
+    if workers:
+        before_fork()
+    return DataLoader(
+        data,
+        batch,
+        num_workers=workers,
+        collate_fn=collated,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_leave_signals,
+    )
+
+
+def _leave_signals(worker: int) -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):  # sent to all processes, they are for the one that is read for
+        signal.signal(signum, signal.SIG_IGN)

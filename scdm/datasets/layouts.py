@@ -1,0 +1,99 @@
+"""Where data sets keep their files, and what the pixel values of their label maps mean.
+
+ROOT is the data set's folder. An image and its maps have one name, but for the endings given here and the suffix.
+
+* ade20k: ROOT/images/{training,validation}, ROOT/annotations/{training,validation}: the archive ADEChallengeData2016.
+  Value 0 is unlabelled (id 150), 1..150 are ids 0..149.
+* coco_stuff: ROOT/{train,val}_{img,label,inst}, which `training/prepare_data.py` makes of the official downloads. Values are
+  ids, 255 is unlabelled (id 182). Borders come from the instance maps.
+* celebamask_hq: ROOT/{train,val}/{images,labels}, which `training/prepare_data.py` makes of the official archive. Values are
+  ids; maps may be smaller than their images (512 and 1024 pixels in the archive). Borders lie between classes.
+* cityscapes: ROOT/leftImg8bit/{train,val}/CITY/X_leftImg8bit.png, ROOT/gtFine/{train,val}/CITY/X_gtFine_labelIds.png and
+  X_gtFine_instanceIds.png: the archives leftImg8bit and gtFine. Values are ids 0..33.
+* folder: ROOT/{train,val}/{images,labels}, and `instances` beside them if the class table says "edge_channel"; without
+  that folder, borders lie between classes. Label maps hold ids, 255 (or 65535) for unlabelled, or they are painted in the
+  class table's colours. A ROOT that has images and labels itself, and no train and val, serves for both.
+
+Unlabelled pixels get the class table's id for them, and are MASK where it has none.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..palette import VOID, Palette
+from .config import Fit, Split
+from .listing import IMAGE, INSTANCES, LABEL, Listing, listed
+
+UNKNOWN = -1  # the id of a value that no class has
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of a data set and the meaning of its label maps' values.
+
+    images, labels, instances: folders in the root; {split} stands for `train` or `val`.
+    endings: of the names of images, label maps and instance maps, before the suffix.
+    first: the value of class 0. void: values that say "unlabelled", where no class has them.
+    painted: label maps may be in the palette's colours.
+    any_resolution: maps have the proportions of their images, but not always the size.
+    """
+
+    images: str
+    labels: str
+    instances: str | None = None
+    endings: tuple[str, str, str] = ("", "", "")
+    train: str = "train"
+    val: str = "val"
+    first: int = 0
+    void: tuple[int, ...] = ()
+    painted: bool = False
+    any_resolution: bool = False
+    fit: Fit = "random_crop"
+
+    def id_table(self, palette: Palette) -> np.ndarray:
+        """(65536,) int64: the id of each value, UNKNOWN if no class has it."""
+        ids = np.arange(65536) - self.first
+        ids[(ids < 0) | (ids >= palette.num_classes)] = UNKNOWN
+        unlabelled = palette.num_classes if palette.unlabelled is None else palette.unlabelled
+        for value in self.void:
+            ids[value] = unlabelled if ids[value] == UNKNOWN else ids[value]
+        return ids
+
+    def listing(self, root: Path, split: Split, borders: bool) -> Listing:
+        """The files of a split; those of instances only if `borders` are wanted. ValueError as for `listed`."""
+        folders = {IMAGE: self.images, LABEL: self.labels}
+        if borders and self.instances is not None:
+            folders[INSTANCES] = self.instances
+        place = self.train if split == "train" else self.val
+        paths = [root / folder.format(split=place) for folder in folders.values()]
+        return listed(dict(zip(folders, zip(paths, self.endings, strict=False), strict=True)))
+
+
+LAYOUTS = {
+    "ade20k": Layout("images/{split}", "annotations/{split}", train="training", val="validation", first=1, void=(0,)),
+    "celebamask_hq": Layout("{split}/images", "{split}/labels", any_resolution=True),
+    "cityscapes": Layout(
+        images="leftImg8bit/{split}",
+        labels="gtFine/{split}",
+        instances="gtFine/{split}",
+        endings=("_leftImg8bit", "_gtFine_labelIds", "_gtFine_instanceIds"),
+        fit="stretch",
+    ),
+    "coco_stuff": Layout("{split}_img", "{split}_label", "{split}_inst", void=(255,)),
+}
+
+
+def folder_layout(root: Path, palette: Palette, split: Split) -> Layout:
+    """The layout of a `folder`, by what lies in it."""
+    layout = Layout("{split}/images", "{split}/labels", void=(*VOID, palette.num_classes), painted=True)
+    if not (root / split).is_dir() and (root / "images").is_dir():
+        layout = replace(layout, images="images", labels="labels")
+        if split == "val":
+            warnings.warn(f"{root} has no folder val: the training images serve for validation too", stacklevel=2)
+    instances = layout.labels.replace("labels", "instances")
+    return replace(layout, instances=instances) if (root / instances.format(split=split)).is_dir() else layout

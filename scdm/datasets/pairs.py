@@ -1,0 +1,143 @@
+"""Data sets in files: an image, a label map and perhaps an instance map for each example."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from ..palette import Palette
+from .config import DataConfig, Split
+from .examples import ENDLESS, Example, Validation
+from .framing import Frame, Size, center_crop, random_crop, stretch
+from .layouts import LAYOUTS, folder_layout
+from .parallel import mapped
+from .reader import Reader
+
+MOST_IN_A_ROW = 100  # files that cannot be read, before a run gives up
+ORDER, AUGMENTATION = 0, 1  # what randomness is for, beside seed and place
+
+
+class PairSet:
+    """One split of a data set that is read from files (`DataSet`). ValueError if its folders or names are not in order."""
+
+    def __init__(self, config: DataConfig, split: Split) -> None:
+        root = Path(config.root or ".")
+        if config.name == "folder":
+            self.palette = Palette.from_file(config.classes or "")
+            layout = folder_layout(root, self.palette, split)
+        else:
+            self.palette = Palette.named(config.name)
+            layout = LAYOUTS[config.name]
+        self.config, self.fit = config, config.fit or layout.fit
+        self.reader = Reader(layout, self.palette)
+        self.pairs, self.unpaired = layout.listing(root, split, self.palette.edge_channel)
+        self.reported = torch.zeros(len(self.pairs), dtype=torch.bool).share_memory_()  # by any worker
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def training(self, start: int = 0) -> Dataset[Example]:
+        self._require_pairs()
+        return _Training(self, start)
+
+    def validation(self) -> Validation:
+        self._require_pairs()
+        return _InOrder(self)
+
+    def layout(self, index: int) -> np.ndarray:
+        return self.reader.ids(np.asarray(self.reader.label(self.pairs[index])), self.pairs[index])
+
+    def instances(self, index: int) -> np.ndarray | None:
+        instances = self.reader.instances(self.pairs[index])
+        return None if instances is None else np.asarray(instances)
+
+    def check(self) -> Iterator[str]:
+        yield from self.unpaired
+        found = mapped(self._problems, range(len(self)), self.config.workers)
+        for problems in tqdm(found, total=len(self), unit="image", leave=False):
+            yield from problems
+
+    def first_readable(self, tries: Iterable[tuple[int, int]], frame: Callable[[Size, int], Frame]) -> Example:
+        """The example of the first pair that is in order, given (index, position) of those that may stand in.
+
+        frame: the window for an image of this size at this position. Every broken pair is reported once.
+        """
+        for index, position in tries:
+            try:
+                return self.reader.example(self.pairs[index], frame, position)
+            except ValueError as error:
+                problem = error
+                if not self.reported[index]:
+                    self.reported[index] = True
+                    warnings.warn(f"{error}; left out, the next image stands in", stacklevel=2)
+        raise ValueError(f"no image can be read any more: {problem}")
+
+    def _problems(self, index: int) -> list[str]:
+        return self.reader.problems(self.pairs[index])
+
+    def _require_pairs(self) -> None:
+        if self.unpaired:
+            more = f" (and {len(self.unpaired) - 3} more)" if len(self.unpaired) > 3 else ""
+            raise ValueError(
+                f"images and label maps do not match: {'; '.join(self.unpaired[:3])}{more}. Add what is missing, or take "
+                "these files away; training/check_data.py lists them all"
+            )
+
+
+class _Training(Dataset[Example]):
+    """Every epoch shows all pairs in a new order; a position's pair, window and mirroring follow from seed and position."""
+
+    def __init__(self, data: PairSet, start: int) -> None:
+        self.data, self.start = data, start
+
+    def __len__(self) -> int:
+        return ENDLESS - self.start
+
+    def __getitem__(self, index: int) -> Example:
+        position = self.start + index
+        seed, count = self.data.config.seed, len(self.data)
+        places = range(position, position + MOST_IN_A_ROW)
+        tries = ((int(_order(seed, place // count, count)[place % count]), position) for place in places)
+        return self.data.first_readable(tries, self._frame)
+
+    def _frame(self, source: Size, position: int) -> Frame:
+        rng = np.random.default_rng((self.data.config.seed, AUGMENTATION, position))
+        return augmented(source, self.data.config, self.data.fit, rng)
+
+
+class _InOrder(Validation):
+    def __init__(self, data: PairSet) -> None:
+        self.data = data
+        self.names = [pair.name for pair in data.pairs]
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of a data set of {len(self)}")
+        places = ((index + i) % len(self) for i in range(min(len(self), MOST_IN_A_ROW)))
+        return self.data.first_readable(((place, place) for place in places), self._frame)
+
+    def _frame(self, source: Size, position: int) -> Frame:
+        fitted = center_crop if self.data.config.fit == "center_crop" else stretch
+        return fitted(source, self.data.config.height_width)
+
+
+def augmented(source: Size, config: DataConfig, fit: str, rng: np.random.Generator) -> Frame:
+    """A training image's frame; what is drawn, and in which order, is as published."""
+    size = config.height_width
+    if fit == "random_crop":
+        frame = random_crop(source, size, rng)
+    else:
+        frame = (center_crop if fit == "center_crop" else stretch)(source, size)
+    return frame._replace(mirrored=config.flip and rng.random() < 0.5)
+
+
+@lru_cache(maxsize=2)  # the end of one epoch and the beginning of the next
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, ORDER, epoch)).permutation(count)

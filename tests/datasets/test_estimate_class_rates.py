@@ -1,0 +1,144 @@
+"""training/estimate_class_rates.py: measured once, continued where it stopped, written where it is needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from scdm import checkpoint
+from scdm.model import Model, ModelConfig
+from scdm.networks import UNetConfig
+from scdm.palette import Palette
+from tests.datasets import trees
+from tests.datasets.test_check_data import run_config
+from training import estimate_class_rates
+from training.estimate_class_rates import with_rates
+
+RATES = (0.5, 1234.5678, 0.0)
+AS_TEXT = [0.5, 1234.57, 0]
+NETWORK = UNetConfig(3, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=None, hidden=8)
+
+
+def run(root: Path, *more: str) -> int:
+    return estimate_class_rates.main(["--config", run_config(root), *more])
+
+
+def tree(root: Path) -> None:
+    """Four images: class 0 is everywhere, class 1 covers half of two of them, class 2 is nowhere."""
+    for index in range(4):
+        label = trees.random_label(0, 1)
+        label[: trees.SIZE[0] // 2] = index % 2
+        trees.write(root, "folder", label, name=str(index))
+
+
+def test_rates_go_into_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree(tmp_path)
+    assert run(tmp_path) == 0
+    rates = yaml.safe_load((tmp_path / "run.yaml").read_text())["label_diffusion"]["rates"]
+    assert rates == pytest.approx([0, 0.282 * 0.693147 / 0.25, 0.5], rel=1e-4)
+    header, sky, *_ = capsys.readouterr().out.splitlines()
+    assert header.split() == ["class", "of", "pixels", "of", "images", "rate"]
+    assert sky.split() == ["sky", "75.0000%", "100.00%", "0"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_interrupted_count_goes_on(workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(tmp_path)
+    monkeypatch.setattr(estimate_class_rates, "SAVE_EVERY", 2)
+    state = tmp_path / "run" / "class_statistics.json"
+    settings = ["--set", f"data.workers={workers}"]
+    assert run(tmp_path, *settings) == 0
+    whole = state.read_text()
+
+    state.unlink()
+    real, done = estimate_class_rates.save, []
+
+    def interrupted(*arguments) -> None:
+        real(*arguments)
+        done.append(json.loads(state.read_text())["read"])
+        if len(done) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(estimate_class_rates, "save", interrupted)
+    assert run(tmp_path, *settings) == 130
+    assert run(tmp_path, *settings) == 0
+    assert done == [2, 4] and state.read_text() == whole
+
+
+def test_a_broken_map_is_named_and_left_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tree(tmp_path)
+    (tmp_path / "train" / "labels" / "3.png").write_bytes(b"nothing")
+    assert run(tmp_path, "--dry-run") == 0
+    out, err = capfd.readouterr()
+    assert "left out" in err and "3.png" in err
+    assert "sky   83.3333%" in out
+    assert "label_diffusion" not in (tmp_path / "run.yaml").read_text()
+
+
+def test_counts_of_other_data_are_not_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree(tmp_path)
+    assert run(tmp_path) == 0
+    trees.write(tmp_path, "folder", trees.random_label(0), name="more")
+    assert run(tmp_path) == 2
+    assert "counts other data" in capsys.readouterr().err
+
+
+def test_rates_go_into_a_model_whose_weights_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree(tmp_path)
+    palette = Palette.from_file(trees.folder_config(tmp_path).classes or "")
+    config = ModelConfig(NETWORK, (16, 16), class_rates=(1.0, 1.0, 1.0))
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(file, Model.new(config, palette, steps=3), torch.float16)
+    before = checkpoint.load(file)
+    size = file.stat().st_size
+    assert run(tmp_path, "--model", str(file)) == 0
+    after = checkpoint.load(file)
+    assert after.config.class_rates == pytest.approx((0, 0.7819, 0.5), rel=1e-3)
+    assert after.provenance == {"steps": 3, "class_rates": "measured on 4 layouts of three"}
+    assert abs(file.stat().st_size - size) < 500  # still half precision
+    for name, weight in before.network.state_dict().items():
+        assert torch.equal(weight, after.network.state_dict()[name])
+
+    checkpoint.save(file, Model.new(ModelConfig(NETWORK, (16, 16), label_diffusion="uniform"), palette))
+    assert run(tmp_path, "--model", str(file)) == 2
+    assert "trained with uniform label diffusion" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run: a\n",
+        "run: a # one\n# two\nlabel_diffusion: {kind: classwise, rates: scenes} # three\nbatch: 4\n",
+        "run: a\nlabel_diffusion: {}\nbatch: 4\n",
+        "run: a\nlabel_diffusion: {kind: classwise} # one\n",
+        "label_diffusion:\n  kind: classwise # one\n# two\nrun: a\n",
+        "label_diffusion:\n    # one\n    rates: [1, 2,\n      3] # two\n    kind: classwise\nrun: a\n",
+        "label_diffusion:\n  kind: classwise\n  rates:\n  - 1\n  - 2\n# one\nrun: a\n",
+    ],
+)
+def test_the_rest_of_a_configuration_stays_as_it_is(text: str) -> None:
+    long = RATES * 30
+    for rates, numbers in ((RATES, AS_TEXT), (long, AS_TEXT * 30)):
+        changed = with_rates(text, rates)
+        data = yaml.safe_load(changed)
+        assert data.pop("label_diffusion") in ({"kind": "classwise", "rates": numbers}, {"rates": numbers})
+        expected = yaml.safe_load(text)
+        expected.pop("label_diffusion", None)
+        assert data == expected
+        assert all(f"# {word}" in changed for word in ("one", "two", "three") if f"# {word}" in text)
+        assert max(map(len, changed.splitlines())) <= 125
+
+
+def test_a_model_without_class_wise_diffusion_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="kind is uniform"):
+        with_rates("label_diffusion: {kind: uniform}\n", RATES)
+    path = tmp_path / "odd.yaml"
+    odd = "x: &x {kind: classwise}\nlabel_diffusion: *x\n"
+    path.write_text(odd)
+    with pytest.raises(ValueError, match=r"by hand, to \[0.5, 1234.57, 0\]"):
+        estimate_class_rates.write_config(path, RATES)
+    assert path.read_text() == odd

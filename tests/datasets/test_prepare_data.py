@@ -1,0 +1,135 @@
+"""training/prepare_data.py: from the official downloads to folders that training reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scdm.datasets import DataConfig, open_dataset
+from scdm.palette import Palette
+from tests.datasets import trees
+from tests.datasets.test_check_data import run_config
+from training import prepare_data
+
+SKIN, NOSE, HAIR, CLOTH = 1, 2, 13, 18
+
+
+def celebamask_hq(root: Path) -> Path:
+    """Three faces of 16 pixels: skin on the left half, a nose within, hair over all that is above; the last without."""
+    archive = root / "CelebAMask-HQ"
+    (archive / "CelebA-HQ-img").mkdir(parents=True)
+    for number in (0, 1999, 2000):
+        Image.fromarray(trees.random_image(number, (16, 16))).save(archive / "CelebA-HQ-img" / f"{number}.jpg")
+        masks = archive / "CelebAMask-HQ-mask-anno" / str(number // 2000)
+        masks.mkdir(parents=True, exist_ok=True)
+        parts = {"skin": np.s_[:, :4], "nose": np.s_[3:5, 1:3], "hair": np.s_[:2, :]}
+        for part, where in parts.items():
+            if part != "hair" or number != 2000:
+                mask = np.zeros((8, 8, 3), np.uint8)
+                mask[where] = 255
+                Image.fromarray(mask).save(masks / f"{number:05}_{part}.png")
+    return archive
+
+
+def test_part_masks_become_one_map(tmp_path: Path) -> None:
+    """In the order of the class table: hair lies over skin."""
+    archive, out = celebamask_hq(tmp_path), tmp_path / "faces"
+    arguments = ["celebamask_hq", str(archive), str(out), "--held-out", "1", "--workers", "1"]
+    assert prepare_data.main(arguments) == 0
+    config = DataConfig("celebamask_hq", root=str(out), size=16)
+    train, val = open_dataset(config), open_dataset(config, "val")
+    assert train.validation().names == ["0", "1999"] and val.validation().names == ["2000"]
+    assert list(train.check()) == list(val.check()) == []
+    expected = np.zeros((8, 8), int)
+    expected[:, :4] = SKIN
+    expected[3:5, 1:3] = NOSE
+    assert np.array_equal(val.layout(0), expected)
+    expected[:2] = HAIR
+    assert np.array_equal(train.layout(0), expected)
+    label = out / "train" / "labels" / "0.png"
+    stamp = label.stat().st_mtime_ns
+    assert prepare_data.main(arguments) == 0 and label.stat().st_mtime_ns == stamp
+
+
+def test_parts_are_those_of_the_class_table() -> None:
+    assert len(prepare_data.parts()) == Palette.named("celebamask_hq").num_classes
+    assert prepare_data.parts()[CLOTH] == "cloth"
+
+
+def test_a_face_without_masks_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = celebamask_hq(tmp_path)
+    Image.fromarray(trees.random_image(0)).save(archive / "CelebA-HQ-img" / "7.jpg")
+    arguments = ["celebamask_hq", str(archive), str(tmp_path / "faces"), "--workers", "1"]
+    assert prepare_data.main([*arguments, "--held-out", "1"]) == 1
+    assert "no mask 00007_*.png" in capsys.readouterr().out
+    assert prepare_data.main(arguments) == 2
+    assert "of the 4 faces" in capsys.readouterr().err
+    assert prepare_data.main(["celebamask_hq", str(tmp_path), str(tmp_path / "faces")]) == 2
+    assert "CelebA-HQ-img: is " in capsys.readouterr().err
+
+
+def coco(root: Path) -> list[str]:
+    """Two images of 12 x 10: two squares of one class that touch, and a crowd in the last column."""
+    values = np.full((10, 12), 150, np.uint8)
+    values[2:6, 2:10] = 5
+    values[:, 11] = 0
+    values[0] = 255
+    crowd = {"counts": [110, 10], "size": [10, 12]}
+    squares = [[[x, 2, x + 4, 2, x + 4, 6, x, 6]] for x in (2, 6)]
+    annotations = [{"image_id": 7, "segmentation": shape} for shape in (*squares, crowd)]
+    for folder in ("images", "maps"):
+        (root / folder / "val2017").mkdir(parents=True)
+    for name in ("000000000007", "000000000008"):
+        Image.fromarray(trees.random_image(7, (10, 12))).save(root / "images" / "val2017" / f"{name}.jpg")
+        Image.fromarray(values).save(root / "maps" / "val2017" / f"{name}.png")
+    (root / "instances_val2017.json").write_text(json.dumps({"annotations": annotations}))
+    folders = ["--images", str(root / "images"), "--maps", str(root / "maps"), "--instances", str(root)]
+    return ["coco_stuff", *folders, str(root / "out"), "--workers", "1"]
+
+
+def test_pixel_maps_and_instances_come_together(tmp_path: Path) -> None:
+    assert prepare_data.main(coco(tmp_path)) == 0
+    instances = np.asarray(Image.open(tmp_path / "out" / "val_inst" / "000000000007.png"))
+    expected = np.full((10, 12), 150)
+    expected[0], expected[:, 11] = 255, 258
+    expected[2:6, 2:6], expected[2:6, 6:10] = 256, 257
+    assert np.array_equal(instances, expected)
+    data = open_dataset(DataConfig("coco_stuff", root=str(tmp_path / "out"), size=(10, 12)), "val")
+    assert len(data) == 2 and list(data.check()) == []
+    with_instances, without = data.validation()
+    assert (with_instances.ids[0, :11] == 182).all() and with_instances.ids[3, 3] == 5
+    assert with_instances.edges is not None and with_instances.edges[0, 3, 5:7].all()  # where the squares touch
+    assert without.edges is not None and not without.edges[0, 3, 5:7].any()
+
+
+def test_what_is_no_download_of_coco_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = coco(tmp_path)
+    (tmp_path / "maps" / "val2017" / "000000000008.png").unlink()
+    assert prepare_data.main(arguments) == 1
+    assert "000000000008.png: there is no such file" in capsys.readouterr().out
+    (tmp_path / "instances_val2017.json").write_text("[]")
+    assert prepare_data.main(arguments) == 2
+    assert "not the instances of COCO" in capsys.readouterr().err
+
+
+def test_a_smaller_copy_is_a_data_set_of_the_same_names(tmp_path: Path) -> None:
+    for name, size in (("a", (60, 80)), ("b", (20, 90))):
+        label = trees.random_label(1, size=size).astype(np.uint16)
+        label[0] = 65535
+        trees.write(tmp_path, "folder", label, trees.random_image(1, size), name=name)
+    copy = tmp_path / "copy"
+    arguments = ["resize", "--config", run_config(tmp_path), "--side", "30", "--split", "train", "--workers", "1"]
+    assert prepare_data.main([*arguments, str(copy)]) == 0
+    config = trees.folder_config(tmp_path, size=(30, 40))
+    old, new = open_dataset(config), open_dataset(replace(config, root=str(copy)))
+    assert new.validation().names == ["a", "b"] and list(new.check()) == []
+    assert new.layout(0).shape == (30, 40) and new.layout(1).shape == (20, 90)
+    one, other = old.validation()[0], new.validation()[0]
+    assert torch.equal(one.ids, other.ids) and (one.image - other.image).abs().max() < 1e-6
+    assert prepare_data.main([*arguments, str(tmp_path)]) == 2

@@ -1,0 +1,62 @@
+"""Read a whole data set before a run does: python training/check_data.py --config CONFIG
+
+Names every file that has no counterpart, cannot be read, differs in size from its image, or holds ids that no class has.
+Ends with status 0 if all is well, 1 if something was found, 2 if the configuration or a folder is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tqdm.auto import tqdm
+
+from scdm.config import load
+from scdm.datasets import open_dataset
+from scdm.datasets.config import Split
+from scdm.model import ModelConfig
+from scdm.training.config import TrainConfig
+
+SPLITS: tuple[Split, ...] = ("train", "val")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="YAML file of the run, see training/configs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
+    parser.add_argument("--split", choices=SPLITS, help="only this one")
+    arguments = parser.parse_args(argv)
+    try:
+        config = load(TrainConfig, arguments.config, arguments.set)
+        found = sum(check(config, split) for split in SPLITS if arguments.split in (None, split))
+    except (ValueError, OSError) as error:
+        print(f"check_data: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("check_data: interrupted", file=sys.stderr)
+        return 130
+    return 1 if found else 0
+
+
+def check(config: TrainConfig, split: Split) -> int:
+    """Prints what is wrong with a split and returns the number of problems. ValueError if it cannot be opened."""
+    data = open_dataset(config.data, split)
+    require_network_for(config, data.palette.num_classes, data.palette.name)
+    found = 0
+    for problem in data.check():
+        tqdm.write(problem)  # beside the bar
+        found += 1
+    images = "endless" if config.data.name == "scenes" else f"{len(data)} images"
+    print(f"{split}: {images}, {found or 'no'} problem{'' if found == 1 else 's'}")
+    return found
+
+
+def require_network_for(config: TrainConfig, num_classes: int, palette: str) -> None:
+    """ValueError if the configured network has other classes than the data set, or cannot take its size."""
+    if config.network.num_classes != num_classes:
+        raise ValueError(f"{palette} has {num_classes} classes, network.num_classes is {config.network.num_classes}")
+    ModelConfig(config.network, config.data.height_width, label_diffusion="none")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Measure the class rates of a data set: python training/estimate_class_rates.py --config CONFIG [--model FILE]
+
+Reads every label map of the training split, works out each class's coverage and rarity (defined in
+scdm/datasets/statistics.py), and writes the rates that follow into the configuration, as label_diffusion.rates, and into a
+model file if one is given. A configuration's comments stay as they are.
+The counts are kept in the run's folder: the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+
+from scdm.checkpoint import HEADER, read_header
+from scdm.config import load, to_dict
+from scdm.datasets import ClassStatistics, DataSet, open_dataset
+from scdm.datasets.parallel import mapped
+from scdm.images import written_whole
+from scdm.palette import Palette
+from scdm.training.config import TrainConfig
+
+SAVE_EVERY = 1000  # images
+SCENES = 2000  # of an endless data set
+LINE = 95  # characters of a line of rates
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, type=Path, help="YAML file of the run; its rates are replaced")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
+    parser.add_argument("--model", type=Path, help="model file whose rates are replaced as well")
+    parser.add_argument("--dry-run", action="store_true", help="print the rates and change nothing")
+    arguments = parser.parse_args(argv)
+    try:
+        config = load(TrainConfig, arguments.config, arguments.set)
+        data = open_dataset(config.data)
+        statistics = measured(data, config)
+        rates = statistics.rates(data.palette.unlabelled)
+        print(table(statistics, rates, data.palette))
+        if not arguments.dry_run:
+            write_config(arguments.config, rates)
+            if arguments.model:
+                write_model(arguments.model, rates, data.palette, statistics.images)
+    except (ValueError, OSError) as error:
+        print(f"estimate_class_rates: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("estimate_class_rates: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+class Counted(NamedTuple):
+    """What has been read so far: images, of which broken ones are not in the statistics."""
+
+    read: int
+    statistics: ClassStatistics
+
+
+def measured(data: DataSet, config: TrainConfig) -> ClassStatistics:
+    """Statistics of all images, continued from what the run's folder holds of them."""
+    images = SCENES if config.data.name == "scenes" else len(data)
+    file = Path(config.run) / "class_statistics.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    of = {"data": {key: value for key, value in to_dict(config.data).items() if key != "workers"}, "images": images}
+    read, statistics = resumed(file, of, data.palette.num_classes)
+    counted = mapped(partial(count, data), range(read, images), config.data.workers)
+    for one in tqdm(counted, total=images, initial=read, unit="image"):
+        read, statistics = read + 1, statistics + one
+        if read % SAVE_EVERY == 0 or read == images:
+            save(file, of, Counted(read, statistics))
+    return statistics
+
+
+def count(data: DataSet, index: int) -> ClassStatistics:
+    try:
+        return ClassStatistics.of(data.layout(index), data.palette.num_classes)
+    except ValueError as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return ClassStatistics.none(data.palette.num_classes)
+
+
+def save(file: Path, of: dict[str, Any], counted: Counted) -> None:
+    read, statistics = counted
+    content = {
+        "of": of,
+        "read": read,
+        "images": statistics.images,
+        "coverage": statistics.coverage.tolist(),
+        "present": statistics.present.tolist(),
+    }
+    with written_whole(file) as beside:
+        beside.write_text(json.dumps(content), encoding="utf-8")
+
+
+def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
+    if not file.is_file():
+        return Counted(0, ClassStatistics.none(num_classes))
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        statistics = ClassStatistics(saved["images"], np.array(saved["coverage"]), np.array(saved["present"]))
+        read, counts = saved["read"], saved["of"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error}): remove it to count anew") from error
+    if counts != of:
+        raise ValueError(f"{file} counts other data, or with other settings: remove it to count anew")
+    return Counted(read, statistics)
+
+
+def table(statistics: ClassStatistics, rates: tuple[float, ...], palette: Palette) -> str:
+    """A line for each class, the one of most pixels first."""
+    lines = [f"{'class':>24} {'of pixels':>10} {'of images':>10} {'rate':>10}"]
+    for i in np.argsort(-statistics.coverage, kind="stable"):
+        pixels, images = statistics.coverage[i] / statistics.images, statistics.present[i] / statistics.images
+        lines.append(f"{palette.names[i]:>24} {pixels:>10.4%} {images:>10.2%} {rates[i]:>10.4g}")
+    return "\n".join(lines)
+
+
+def write_config(path: Path, rates: tuple[float, ...]) -> None:
+    """ValueError, and the file stays as it is, where its YAML is out of the ordinary."""
+    old = path.read_text(encoding="utf-8")
+    new = with_rates(old, rates)
+    wanted = yaml.safe_load(old)
+    wanted["label_diffusion"] = {**wanted.get("label_diffusion", {}), "rates": yaml.safe_load(_list(rates, 0))}
+    try:
+        as_wanted = yaml.safe_load(new) == wanted
+    except yaml.YAMLError:
+        as_wanted = False
+    if not as_wanted:
+        raise ValueError(f"{path} cannot be changed: set label_diffusion.rates by hand, to {_list(rates, 4)}")
+    with written_whole(path) as beside:
+        beside.write_text(new, encoding="utf-8")
+
+
+def with_rates(text: str, rates: tuple[float, ...]) -> str:
+    """A configuration in YAML with other class rates; nothing else changes, comments neither."""
+    _, section = _entry(yaml.compose(text), "label_diffusion")
+    if section is None:
+        return f"{text.rstrip()}\nlabel_diffusion:\n  rates: {_list(rates, 4)}\n"
+    _, kind = _entry(section, "kind")
+    if kind is not None and kind.value != "classwise":
+        raise ValueError(f"class rates are for class-wise label diffusion, but label_diffusion.kind is {kind.value}")
+    key, old = _entry(section, "rates")
+    if key is not None:
+        return f"{text[: key.end_mark.index]}: {_list(rates, key.start_mark.column + 2)}{text[_end(old) :]}"
+    first = section.value[0][0].start_mark if section.value else None
+    place = first.index if first else section.start_mark.index + 1  # behind the brace of {}
+    column = first.column if first else 0
+    between = "\n" + " " * column if not section.flow_style else ", " if first else ""
+    return f"{text[:place]}rates: {_list(rates, column + 2)}{between}{text[place:]}"
+
+
+def _entry(mapping: Any, name: str) -> tuple[Any, Any]:
+    """The nodes of a key and its value."""
+    return next(((key, value) for key, value in mapping.value if key.value == name), (None, None))
+
+
+def _end(node: Any) -> int:
+    """Where a value ends: a block of lines with its last item, not where the next key begins."""
+    while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        node = node.value[-1]
+    return node.end_mark.index
+
+
+def _list(rates: tuple[float, ...], column: int) -> str:
+    """The rates as a list in brackets, on lines indented by `column`."""
+    lines = [""]
+    for rate in rates:
+        number = f"{rate:.6g}"
+        if len(lines[-1]) + len(number) > LINE - column:
+            lines.append("")
+        lines[-1] += f"{number}, "
+    return "[" + ("\n" + " " * column).join(line.rstrip() for line in lines).rstrip(",") + "]"
+
+
+def write_model(path: Path, rates: tuple[float, ...], palette: Palette, images: int) -> None:
+    """Other class rates for a model; its weights stay as they are."""
+    header = read_header(path)
+    if header.palette.names != palette.names:
+        raise ValueError(f"{path} knows the classes of {header.palette.name}, the rates are those of {palette.name}")
+    if header.config.label_diffusion != "classwise":
+        raise ValueError(
+            f"{path} was trained with {header.config.label_diffusion} label diffusion: it has no class rates"
+        )
+    provenance = {**header.provenance, "class_rates": f"measured on {images} layouts of {palette.name}"}
+    header = replace(header, config=replace(header.config, class_rates=rates), provenance=provenance)
+    with written_whole(path) as beside:
+        save_file(load_file(path), beside, metadata={HEADER: header.to_json()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
