@@ -1,6 +1,6 @@
-"""Train the judge of layout following: python training/train_segmenter.py --out runs/segmenter/scenes64.safetensors
+"""Train the judge of layout following: python training/train_segmenter.py --data CONFIG --out segmenter.safetensors
 
-Scenes 0 .. steps * batch - 1 of the series `--seed` are for training, those after them are held out.
+It learns from the training split of any data set, and is measured on the validation split.
 """
 
 from __future__ import annotations
@@ -9,47 +9,53 @@ import argparse
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
-from scdm import datasets
+from scdm.config import load
+from scdm.datasets import DataConfig, DataSet, Example, loader, open_dataset
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter, save
 from scdm.palette import Palette
+from scdm.training.config import TrainConfig
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data", default="scenes", choices=datasets.NAMES, help="data set")
-    parser.add_argument("--size", type=int, default=64, help="side of the images in pixels")
+    parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.size=64")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="end, well annealed, after so long at the latest"
     )
     parser.add_argument("--batch", type=int, default=8, help="images a step; their mirror images come on top")
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--seed", type=int, default=0, help="of the scenes, the weights and the augmentation")
-    parser.add_argument("--held-out", type=int, default=500, metavar="N", help="images of the final measurement")
-    parser.add_argument("--workers", type=int, default=0, help="processes that render ahead")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and the augmentation")
+    parser.add_argument(
+        "--held-out", type=int, default=500, metavar="N", help="images of the final measurement, at most"
+    )
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the hardware is fast at it")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", required=True, type=Path, help="file to write")
-    arguments = parser.parse_args()
-    if min(arguments.steps, arguments.batch, arguments.held_out) < 1 or arguments.minutes <= 0:
+    arguments = parser.parse_args(argv)
+    if min(arguments.steps, arguments.batch, arguments.held_out) < 1 or not arguments.minutes > 0:
         parser.error("steps, batch and held-out must be at least 1, minutes more than 0")
     try:
+        config = load(TrainConfig, arguments.data, arguments.set).data
+        data, held_out = open_dataset(config), open_dataset(config, "val").validation()
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        segmenter, steps = train(arguments)
-        result = evaluate(segmenter, arguments)
-        segmenter.provenance = provenance(arguments, steps, result)
+        segmenter, steps = train(data, config, arguments)
+        result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
+        segmenter.provenance = provenance(config, arguments, steps, result)
         save(arguments.out, segmenter)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"train_segmenter: {error}", file=sys.stderr)
         return 2
     print_result(result, segmenter.palette)
@@ -57,17 +63,18 @@ def main() -> int:
     return 0
 
 
-def train(arguments: argparse.Namespace) -> tuple[Segmenter, int]:
+def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> tuple[Segmenter, int]:
     """The segmenter, and the steps that it took."""
     torch.manual_seed(arguments.seed)
-    segmenter = Segmenter(Palette.named(arguments.data)).to(arguments.device)
+    segmenter = Segmenter(data.palette).to(arguments.device)
     optimizer = torch.optim.AdamW(segmenter.parameters(), weight_decay=1e-2)
     generator = torch.Generator(arguments.device).manual_seed(arguments.seed)
     started = time.monotonic()
-    bar = tqdm(loader(arguments, 0, arguments.steps * arguments.batch), unit="step")
-    for step, (images, ids) in enumerate(bar, start=1):
-        images, ids = images.to(arguments.device), ids.to(arguments.device)
-        images, ids = torch.cat([images, images.flip(-1)]), torch.cat([ids, ids.flip(-1)])
+    bar = tqdm(loader(data.training(), arguments.batch, config.workers), total=arguments.steps, unit="step")
+    for step, batch in enumerate(bar, start=1):
+        images, ids = batch.images.to(arguments.device), labelled(batch.ids, data.palette).to(arguments.device)
+        if config.flip:
+            images, ids = torch.cat([images, images.flip(-1)]), torch.cat([ids, ids.flip(-1)])
         with torch.autocast(images.device.type, torch.bfloat16, enabled=arguments.bf16):
             logits = segmenter(augmented(images, generator))
         loss = cross_entropy_and_overlap(logits.float(), LabelMap(ids, segmenter.palette.num_classes))
@@ -81,6 +88,11 @@ def train(arguments: argparse.Namespace) -> tuple[Segmenter, int]:
         if progress >= 1:
             break
     return segmenter.eval(), step
+
+
+def labelled(ids: Tensor, palette: Palette) -> Tensor:
+    """Ids with MASK for "unlabelled", which cannot be seen in an image."""
+    return ids if palette.unlabelled is None else ids.masked_fill(ids == palette.unlabelled, palette.num_classes)
 
 
 def learning_rate_factor(progress: float) -> float:
@@ -112,29 +124,32 @@ def cross_entropy_and_overlap(logits: Tensor, truth: LabelMap) -> Tensor:
     hits = (predicted * true).sum(dim=(0, 2, 3))  # (num_classes,)
     union = (predicted + true).sum(dim=(0, 2, 3)) - hits
     present = true.sum(dim=(0, 2, 3)) > 0
+    if not present.any():  # nothing to learn from
+        return 0 * logits.sum()
     return cross_entropy + 1 - (hits / union)[present].mean()
 
 
-def evaluate(segmenter: Segmenter, arguments: argparse.Namespace) -> SegmentationResult:
-    """On held-out images as they are, without augmentation."""
+def evaluate(
+    segmenter: Segmenter, held_out: Dataset[Example], config: DataConfig, arguments: argparse.Namespace
+) -> SegmentationResult:
+    """On images as they are, without augmentation."""
     score = SegmentationScore(segmenter.palette.num_classes)
-    for images, ids in loader(arguments, arguments.steps * arguments.batch, arguments.held_out):
-        score.update(segmenter.ids(images.to(arguments.device)).cpu(), ids)
+    for batch in loader(held_out, arguments.batch, config.workers):
+        predicted = segmenter.ids(batch.images.to(arguments.device)).cpu()
+        score.update(predicted, labelled(batch.ids, segmenter.palette))
     return score.compute()
 
 
-def loader(arguments: argparse.Namespace, offset: int, length: int) -> DataLoader[tuple[Tensor, Tensor]]:
-    data = datasets.build(arguments.data, length, arguments.size, arguments.seed, offset)
-    return DataLoader(data, arguments.batch, num_workers=arguments.workers)
-
-
-def provenance(arguments: argparse.Namespace, steps: int, result: SegmentationResult) -> dict[str, object]:
+def provenance(
+    config: DataConfig, arguments: argparse.Namespace, steps: int, result: SegmentationResult
+) -> dict[str, object]:
+    height, width = config.height_width
     return {
-        "data": f"{arguments.data}, seed {arguments.seed}, {steps * arguments.batch} images of {arguments.size}",
-        "size": arguments.size,
-        "seed": arguments.seed,
+        "data": f"{config.name}, seed {config.seed}, {steps * arguments.batch} images of {height}x{width}",
+        "size": config.size,
+        "seed": config.seed,
         "steps": steps,
-        "held_out": {"images": arguments.held_out, "miou": round(result.miou, 4)},
+        "held_out": {"miou": round(result.miou, 4), "pixel_accuracy": round(result.pixel_accuracy, 4)},
     }
 
 

@@ -57,21 +57,39 @@ class Segmenter(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [-1, 1] of any size -> class logits (B, num_classes, H, W)."""
         height, width = images.shape[2:]
+        x, skips = self._encoded(images)
+        for up in self.up:
+            x = up(torch.cat([F.interpolate(x, scale_factor=2), skips.pop()], dim=1))
+        return F.pixel_shuffle(self.head(x), 2)[:, :, :height, :width]
+
+    def _encoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The coarsest level, and the finer ones on the way to it."""
+        height, width = images.shape[2:]
         images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
         x = self.stem(F.pixel_unshuffle(images, 2))
         skips = []
         for down in self.down:
             skips.append(x)
             x = down(x)
-        x = self.middle(x)
-        for up in self.up:
-            x = up(torch.cat([F.interpolate(x, scale_factor=2), skips.pop()], dim=1))
-        return F.pixel_shuffle(self.head(x), 2)[:, :, :height, :width]
+        return self.middle(x), skips
+
+    @property
+    def known(self) -> Tensor:
+        """(num_classes,) bool: the classes that it tells apart, which "unlabelled" is none of."""
+        return torch.arange(self.palette.num_classes) != (
+            -1 if self.palette.unlabelled is None else self.palette.unlabelled
+        )
 
     @torch.no_grad()
     def ids(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1] -> the likeliest class of every pixel, (B, H, W) int64."""
-        return self(images).argmax(dim=1)
+        """Images (B, 3, H, W) in [-1, 1] -> the likeliest known class of every pixel, (B, H, W) int64."""
+        unknown = ~self.known.to(images.device)
+        return self(images).masked_fill(unknown[:, None, None], -torch.inf).argmax(dim=1)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1] -> (B, channels[-1]): what it sees in them, for a Frechet distance."""
+        return self._encoded(images)[0].mean(dim=(2, 3))
 
 
 def save(path: str | Path, segmenter: Segmenter, dtype: torch.dtype = torch.float16) -> None:

@@ -1,0 +1,93 @@
+"""The layouts that are evaluated: those of a data set, clean or spoilt as the noisy benchmark does it.
+
+The benchmark spoils label maps as large as they are stored, and what reads them brings them to the model's size, in one
+step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
+from ..datasets import DataConfig, DataSet, Example, Validation
+from ..datasets.framing import center_crop, stretch
+from ..labels import LabelMap, instance_borders
+
+CLEAN = "clean"
+
+
+@dataclass(frozen=True)
+class Spoiling:
+    """What is done to layouts before a model sees them.
+
+    kind: "clean" for nothing, or one of `corruption.CORRUPTIONS`, at the benchmark's strength but for what `strength` says.
+    seed: of the first layout; layout i has `seed` + i.
+    removed: what becomes of the pixels that are removed: MASK, or, where the data set has such a class, "unlabelled", as in
+        the benchmark's files. A model without label diffusion knows only the latter from its training.
+    """
+
+    kind: str = CLEAN
+    seed: int = 0
+    removed: Literal["mask", "class"] = "mask"
+    strength: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind == CLEAN:
+            if self.strength:
+                raise ValueError(f"clean layouts have no setting {next(iter(self.strength))!r}: choose a corruption")
+        elif self.kind not in CORRUPTIONS:
+            raise ValueError(f"layouts are {CLEAN} or spoilt by {', '.join(CORRUPTIONS)}, not {self.kind!r}")
+        else:  # objects to a strength that is out of range
+            corrupt(LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), 1), self.kind, self.seed, **self.strength)
+
+    def __call__(self, labels: LabelMap, index: int) -> LabelMap:
+        """Layout number `index`, as large as it is stored: spoilt (small, if downsampled), MASK where pixels are removed."""
+        if self.kind == CLEAN:
+            return labels
+        if self.kind == "downsample":
+            size = {**CORRUPTIONS["downsample"].strength, **self.strength}["size"]
+            return LabelMap(resampled(labels.ids, size, size), labels.num_classes)
+        return corrupt(labels, self.kind, (self.seed + index) & MOST_SEED, **self.strength)
+
+
+def stored(data: DataSet, index: int) -> LabelMap:
+    """A layout as large as it is stored, with the borders of its instances if these are known."""
+    instances = data.instances(index)
+    borders = None if instances is None else instance_borders(torch.from_numpy(instances.astype(np.int64))[None])
+    return LabelMap(torch.from_numpy(data.layout(index))[None], data.palette.num_classes, borders)
+
+
+class Layouts(Validation):
+    """The validation images of a data set with spoilt layouts.
+
+    Borders of instances stay as they are; those between classes are drawn anew.
+    """
+
+    def __init__(self, data: DataSet, config: DataConfig, spoiling: Spoiling) -> None:
+        self.data, self.config, self.spoiling = data, config, spoiling
+        self.clean = data.validation()
+        self.names = self.clean.names
+
+    def __getitem__(self, index: int) -> Example:
+        clean = self.clean[index]
+        if self.spoiling.kind == CLEAN:
+            return clean
+        labels = stored(self.data, clean.position)  # not `index`: another stands in for a file that cannot be read
+        ids = self._framed(self.spoiling(labels, clean.position).ids[0], (labels.height, labels.width))
+        unlabelled = self.data.palette.unlabelled
+        if self.spoiling.removed == "class" and unlabelled is not None:
+            ids = ids.masked_fill(ids == labels.mask_id, unlabelled)
+        between_classes = clean.edges is not None and labels.edges is None
+        return clean._replace(ids=ids, edges=instance_borders(ids[None])[0] if between_classes else clean.edges)
+
+    def _framed(self, ids: torch.Tensor, stored_size: tuple[int, int]) -> torch.Tensor:
+        """Ids (h, w) at the model's size, cut as the image of a map of `stored_size` is."""
+        fitted = center_crop if self.config.fit == "center_crop" else stretch
+        frame = fitted(stored_size, self.config.height_width)
+        return torch.from_numpy(frame.values(Image.fromarray(ids.numpy().astype(np.int32))).astype(np.int64))

@@ -1,0 +1,139 @@
+"""What is measured on the images of an evaluation. Each process measures its share; the shares are added."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..datasets import Batch
+from ..images import written_whole
+from ..metrics import (
+    Diversity,
+    FeatureExtractor,
+    FrechetDistance,
+    Judge,
+    KernelDistance,
+    PerceptualNetwork,
+    SegmentationScore,
+)
+
+DISTANCES = {"inception": ("fid", "kid"), "inception_clean": ("fid_clean", "kid_clean")}  # as the world calls them
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Those that look at the images. What there is no network for is not measured.
+
+    extractors: by the name that their distances have in the result.
+    """
+
+    extractors: dict[str, FeatureExtractor] = field(default_factory=dict)
+    judge: Judge | None = None
+    perceptual: PerceptualNetwork | None = None
+
+
+@dataclass
+class Measured:
+    """Of a share of the images.
+
+    real, generated: parts (N, D) of the features of real images and of the first samples, by extractor.
+    real_score, score: how well the judge reads the clean layouts in these. diversity: of all samples of a layout.
+    """
+
+    real: dict[str, list[Tensor]] = field(default_factory=dict)
+    generated: dict[str, list[Tensor]] = field(default_factory=dict)
+    real_score: SegmentationScore | None = None
+    score: SegmentationScore | None = None
+    diversity: Diversity = field(default_factory=Diversity)
+
+    def update(self, networks: Networks, batch: Batch, samples: Sequence[Tensor], cached: Collection[str] = ()) -> None:
+        """Looks at real images with clean layouts, and at their samples, a (B, 3, H, W) for each sample's number.
+
+        cached: extractors whose features of the real images are known already.
+        """
+        for name, extractor in networks.extractors.items():
+            self.generated.setdefault(name, []).append(extractor(samples[0]))
+            if name not in cached:
+                self.real.setdefault(name, []).append(extractor(batch.images))
+        if judge := networks.judge:
+            num_classes = len(judge.known)
+            known = torch.cat([judge.known, torch.tensor([False])])  # MASK is not
+            truth = batch.ids.masked_fill(~known[batch.ids], num_classes)
+            self.score = self.score or SegmentationScore(num_classes)
+            self.real_score = self.real_score or SegmentationScore(num_classes)
+            self.score.update(judge.ids(samples[0]), truth)
+            self.real_score.update(judge.ids(batch.images), truth)
+        if networks.perceptual and len(samples) > 1:
+            for of_layout in torch.stack(list(samples), dim=1):
+                self.diversity.update(networks.perceptual.distances(of_layout))
+
+    def __add__(self, other: Measured) -> Measured:
+        return Measured(
+            _merged(self.real, other.real),
+            _merged(self.generated, other.generated),
+            _sum(self.real_score, other.real_score),
+            _sum(self.score, other.score),
+            self.diversity + other.diversity,
+        )
+
+    def metrics(self, real: Mapping[str, Tensor]) -> dict[str, float]:
+        """By name. real: features (N, D) of all real images, by extractor."""
+        found: dict[str, float] = {}
+        for name, parts in self.generated.items():
+            frechet, kernel = FrechetDistance(), KernelDistance()
+            for accumulator in (frechet, kernel):
+                accumulator.update(real[name], real=True)
+                accumulator.update(torch.cat(parts), real=False)
+            frechet_name, kernel_name = DISTANCES.get(name, (f"frechet_{name}", f"kernel_{name}"))
+            found[frechet_name] = frechet.compute()
+            found[kernel_name], found[f"{kernel_name}_spread"] = kernel.compute()
+        for end, score in (("", self.score), ("_of_real_images", self.real_score)):
+            if score is not None:
+                shares = score.compute()
+                found[f"miou{end}"], found[f"pixel_accuracy{end}"] = shares.miou, shares.pixel_accuracy
+        if self.diversity.layouts:
+            found["lpips"] = self.diversity.compute()
+        return found
+
+
+class FeatureCache:
+    """Features of real images on disk, for evaluations of other models on the same images.
+
+    data: all that decides about the images, their names and number included.
+    """
+
+    def __init__(self, folder: str | Path, data: Mapping[str, Any]) -> None:
+        self.folder, self.data = Path(folder), data
+
+    def load(self, extractor: FeatureExtractor) -> Tensor | None:
+        """(N, D), or None if they are not known, or damaged."""
+        try:
+            return load_file(self._path(extractor))["features"]
+        except (FileNotFoundError, SafetensorError, KeyError):
+            return None
+
+    def save(self, extractor: FeatureExtractor, features: Tensor) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(self._path(extractor)) as beside:
+            save_file({"features": features.contiguous()}, beside, metadata={"extractor": extractor.name})
+
+    def _path(self, extractor: FeatureExtractor) -> Path:
+        of = json.dumps([extractor.name, self.data], sort_keys=True)
+        return self.folder / f"{hashlib.sha256(of.encode()).hexdigest()[:24]}.safetensors"
+
+
+def _merged(one: Mapping[str, list[Tensor]], other: Mapping[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+    return {name: [*one.get(name, []), *other.get(name, [])] for name in {**one, **other}}
+
+
+def _sum(one: SegmentationScore | None, other: SegmentationScore | None) -> SegmentationScore | None:
+    return one + other if one and other else one or other

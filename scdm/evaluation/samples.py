@@ -1,0 +1,116 @@
+"""The images of an evaluation, in a folder that knows how they were made: what is there is not made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..datasets import Batch, Validation, collate
+from ..images import from_levels, read_image, to_levels, write_image, written_whole
+from ..model import Model
+from ..pipeline import GenerateOptions, generate
+
+SETTINGS = "settings.json"
+
+
+class Part(NamedTuple):
+    """Samples number `sample` of the layouts `start` to `stop` - 1, made at a time."""
+
+    sample: int
+    start: int
+    stop: int
+
+
+class Samples:
+    """FOLDER/SAMPLE/NAME.png. Sample k of layout i has the seed `options.seed` + k 2^32 + i, however the work is shared.
+
+    settings: all that decides about the images. ValueError if the folder holds images made with others.
+    """
+
+    def __init__(self, folder: str | Path, names: Sequence[str], settings: Mapping[str, Any]) -> None:
+        self.folder, self.names = Path(folder), names
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # as they will be read
+        require_same(self.folder, self.settings)
+
+    def claim(self) -> None:
+        """Writes the settings down. One process does it."""
+        claim(self.folder, self.settings)
+
+    def path(self, sample: int, index: int) -> Path:
+        return self.folder / str(sample) / f"{self.names[index]}.png"
+
+    def missing(self, samples: int, images: int, batch: int) -> list[Part]:
+        """What is left to do of `samples` samples of the first `images` layouts, at most `batch` at a time."""
+        parts: list[Part] = []
+        for sample in range(samples):
+            for index in range(images):
+                if self.path(sample, index).is_file():
+                    continue
+                last = parts[-1] if parts else None
+                if last and last.sample == sample and last.stop == index and last.stop - last.start < batch:
+                    parts[-1] = last._replace(stop=index + 1)
+                else:
+                    parts.append(Part(sample, index, index + 1))
+        return parts
+
+    def make(
+        self, model: Model, layouts: Validation, options: GenerateOptions, parts: Sequence[Part], workers: int = 0
+    ) -> Iterator[int]:
+        """Makes the images of `parts` and gives the number of each part when it is written."""
+        places = [list(range(part.start, part.stop)) for part in parts]
+        batches = DataLoader(layouts, batch_sampler=places, collate_fn=collate, num_workers=workers)
+        batch: Batch
+        for part, batch in zip(parts, batches, strict=True):
+            seed = (options.seed + (part.sample << 32) + part.start) % 2**64
+            images = generate(model, batch.labels(model.palette.num_classes), replace(options, seed=seed))
+            for index, levels in zip(range(part.start, part.stop), to_levels(images), strict=True):
+                path = self.path(part.sample, index)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_image(path, levels)
+            yield part.stop - part.start
+
+    def read(self, sample: int, indices: Sequence[int]) -> Tensor:
+        """(B, 3, H, W) in [-1, 1]."""
+        return from_levels(np.stack([np.array(read_image(self.path(sample, i)).convert("RGB")) for i in indices]))
+
+
+def claim(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Writes down how the files of a folder are made. ValueError if others are there already."""
+    require_same(folder, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(folder / SETTINGS) as beside:
+        beside.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
+    """ValueError if the files of a folder were made with other settings."""
+    path = folder / SETTINGS
+    if not path.is_file():
+        return
+    try:
+        before = _flat(json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
+    now = _flat(settings)
+    differ = [
+        f"{key} {before.get(key)} (now {now.get(key)})"
+        for key in (*now, *(before.keys() - now.keys()))
+        if before.get(key) != now.get(key)
+    ]
+    if differ:
+        raise ValueError(f"{folder} holds what was made with {', '.join(differ)}: choose another folder")
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}"""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update(_flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {before + key: value})
+    return flat

@@ -1,0 +1,47 @@
+"""What is there only on demand: packages of the extra `eval`, and published weights in files of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..outside import file_at
+
+
+def library(name: str, purpose: str) -> Any:
+    """The package `name`. ValueError says what to install if it is not there, or does not fit the others."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about each other's deprecations
+            return import_module(name)
+    except ImportError as error:
+        raise ValueError(f"{purpose} needs the package {error.name or name}: pip install 'scdm[eval]'") from error
+    except RuntimeError as error:  # torchvision, where it was built for another torch
+        raise ValueError(f"{purpose} needs the package {name}, which does not fit the others: {error}") from error
+
+
+def state_dict(path: str | Path, what: str) -> dict[str, Tensor]:
+    """The tensors in a file of torch.save, by name; code in the file is not run. ValueError if it is not `what`."""
+    try:
+        content = torch.load(file_at(path), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is damaged, or holds no {what}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no {what}, which would be tensors by name")
+    return content
+
+
+def digest(path: str | Path) -> str:
+    """What tells a file of weights from others, whatever its name."""
+    found = hashlib.sha256()
+    with file_at(path).open("rb") as file:
+        while part := file.read(2**20):
+            found.update(part)
+    return found.hexdigest()[:16]

@@ -1,0 +1,133 @@
+"""The evaluation script: images, a result and a sheet; goes on where it stopped; several processes do the same together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scdm.images import read_image
+from tests.evaluation.conftest import configuration
+from tests.parity import REPOSITORY
+
+pytest.importorskip("accelerate", reason="evaluation needs the extra 'train'")
+
+from training.compare_evaluations import main as compare
+from training.evaluate_model import main
+
+pytestmark = pytest.mark.usefixtures("one_process")
+MAKER = "tests.evaluation.test_measures:Brightness"
+
+
+def command(model: Path, scenes: Path, out: Path, *more: str) -> list[str]:
+    """Three layouts with two samples each, in two steps."""
+    few = ["--limit", "3", "--samples", "2", "--options", "steps=2", "--cache", str(out.parent / "cache")]
+    return ["--model", str(model), "--data", str(scenes), "--out", str(out), *few, *more]
+
+
+def images(out: Path) -> dict[str, np.ndarray]:
+    return {str(path.relative_to(out)): np.array(read_image(path)) for path in sorted(out.glob("*/*.png"))}
+
+
+def test_it_leaves_images_a_result_and_a_sheet(model: Path, judge: Path, scenes: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert main(command(model, scenes, out, "--segmenter", str(judge), "--corruption", "random")) == 0
+    assert len(images(out)) == 6 and "0/scene_00000.png" in images(out)
+    found = json.loads((out / "result.json").read_text())
+    assert found["layouts"] == "random" and found["data"] == "scenes"
+    assert {"miou", "miou_of_real_images", "pixel_accuracy", "frechet_segmenter"} <= found["metrics"].keys()
+    assert found["settings"]["options"]["steps"] == 2
+    assert (out / "result.md").read_text() in capsys.readouterr().out
+    assert read_image(out / "sheet.png").height == 3 * 136 + 8
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_it_goes_on_where_it_was_stopped(model: Path, judge: Path, scenes: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "out", ["--segmenter", str(judge)]
+    assert main(command(model, scenes, out, *more)) == 0
+    made, result = images(out), (out / "result.json").read_text()
+    for lost in ("0/scene_00001.png", "1/scene_00002.png"):
+        (out / lost).unlink()
+    kept = out / "0" / "scene_00000.png"
+    before = kept.stat().st_mtime_ns
+    assert main(command(model, scenes, out, *more, "--batch", "2")) == 0
+    assert kept.stat().st_mtime_ns == before
+    again = images(out)
+    assert made.keys() == again.keys() and all((made[name] == again[name]).all() for name in made)
+    assert json.loads(result)["metrics"] == pytest.approx(json.loads((out / "result.json").read_text())["metrics"])
+
+
+def test_other_settings_need_another_folder(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
+    assert main(command(model, scenes, tmp_path / "out", "--options", "steps=1")) == 0
+    assert main(command(model, scenes, tmp_path / "out", "--options", "steps=1", "guidance=3")) == 2
+    assert "holds what was made with options.guidance 1.5 (now 3)" in capsys.readouterr().err
+
+
+def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scenes: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    more = ["--features", MAKER, "--batch", "1"]
+    assert main(command(model, scenes, alone, *more)) == 0
+    shutil.rmtree(tmp_path / "cache")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    script = [str(REPOSITORY / "training" / "evaluate_model.py"), *command(model, scenes, together, *more)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run(launch + script, env=environment, check=True, capture_output=True, timeout=120)
+    assert len(images(alone)) == 6 and images(alone).keys() == images(together).keys()
+    assert all((images(alone)[name] == images(together)[name]).all() for name in images(alone))
+    first, second = (json.loads((out / "result.json").read_text())["metrics"] for out in (alone, together))
+    assert first == pytest.approx(second, rel=1e-6, abs=1e-12) and "frechet_features" in first
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--model", "absent"], "there is no model 'absent'"),
+        (["--data", "absent.yaml"], "absent.yaml: there is no such file"),
+        (["--set", "data.siez=8"], "did you mean 'size'"),
+        (["--options", "guidence=2"], "did you mean 'guidance'"),
+        (["--options", "guidance"], "a setting looks like key=value"),
+        (["--strength", "share=0.2"], "clean layouts have no setting 'share'"),
+        (["--corruption", "random", "--strength", "share=2"], "at least 0 and below 1"),
+        (["--segmenter", "absent"], "no segmenter file absent"),
+        (["--inception", "absent"], "absent: there is no such file"),
+        (["--lpips", "absent"], "absent: there is no such file"),
+        (["--features", "absent:f"], "gives none"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_made(
+    more: list[str], sentence: str, model: Path, scenes: Path, tmp_path: Path, capsys
+) -> None:
+    assert main(command(model, scenes, tmp_path / "out", *more)) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_other_classes_is_refused(model: Path, tmp_path: Path, capsys) -> None:
+    root = tmp_path / "val"
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+        shutil.copy(REPOSITORY / "docs" / "images" / "contact_sheet.png", root / folder / "a.png")
+    (tmp_path / "classes.json").write_text('{"classes": [{"name": "sky"}]}')
+    data = {"name": "folder", "root": str(tmp_path), "classes": str(tmp_path / "classes.json"), "size": 16}
+    assert main(command(model, configuration(tmp_path, data), tmp_path / "out")) == 2
+    assert "paints the classes of scenes, the layouts have those of classes" in capsys.readouterr().err
+
+
+def test_results_are_put_together(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    for guidance in ("1", "2"):
+        out = tmp_path / guidance
+        more = ["--options", "steps=1", f"guidance={guidance}", "--features", MAKER]
+        assert main(command(model, scenes, out, *more)) == 0
+    results = [str(tmp_path / guidance / "result.json") for guidance in ("1", "2")]
+    assert compare([*results, "--out", str(tmp_path / "comparison")]) == 0
+    text = (tmp_path / "comparison" / "comparison.md").read_text()
+    assert "guidance 1, 1 steps" in text and "guidance 2, 1 steps" in text
+    assert compare([*results, str(scenes), "--out", str(tmp_path)]) == 2
+    assert "run.yaml is not the result of an evaluation" in capsys.readouterr().err

@@ -1,0 +1,114 @@
+"""Spoilt layouts: what the published benchmark feeds to a model, through the files of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scdm.corruption import CORRUPTIONS, corrupt, edges_removed
+from scdm.datasets import DataConfig, open_dataset
+from scdm.evaluation import Layouts, Spoiling
+from scdm.labels import LabelMap, instance_borders
+from tests.evaluation.conftest import write_maps
+from tests.parity import arrays
+
+Make = Callable[[Sequence[np.ndarray]], Path]
+UNLABELLED = 150  # of ADE20K
+
+
+def layouts(config: DataConfig, kind: str = "clean", **settings: object) -> Layouts:
+    return Layouts(open_dataset(config, "val"), config, Spoiling(kind, **settings))
+
+
+def as_ids(raw: torch.Tensor) -> torch.Tensor:
+    """Values of ADE20K's files -> ids."""
+    ids = raw.to(torch.int64) - 1
+    return ids.masked_fill(ids < 0, UNLABELLED)
+
+
+def test_downsampled_layouts_are_the_published_ones_of_whatever_size(ade20k: Make) -> None:
+    golden = [arrays("data/label_corruptions", f"ds.{i}") for i in range(3)]
+    root = ade20k([case["label"].numpy() for case in golden])
+    spoilt = layouts(DataConfig("ade20k", str(root), size=256), "downsample")
+    for case, example in zip(golden, spoilt, strict=True):
+        assert torch.equal(example.ids, as_ids(case["loaded_256"]))
+
+
+def test_layouts_without_edges_are_the_published_ones(tmp_path: Path) -> None:
+    """Of a folder with instance maps, at the size in which they are stored."""
+    golden = arrays("data/label_corruptions", "edge")
+    names = "\n".join(f"- {{name: class {i}}}" for i in range(256))
+    (tmp_path / "classes.yaml").write_text(f"edge_channel: true\nunlabelled_channel: 0\nclasses:\n{names}")
+    labels = golden["label"].numpy()
+    write_maps(tmp_path / "val" / "labels", labels)
+    write_maps(tmp_path / "val" / "instances", golden["instance"].numpy())
+    write_maps(tmp_path / "val" / "images", np.stack([labels] * 3, axis=-1))
+    config = DataConfig("folder", str(tmp_path), str(tmp_path / "classes.yaml"), size=(48, 60))
+    for i, example in enumerate(layouts(config, "edges", removed="class")):
+        assert torch.equal(example.ids, golden["out"][i].to(torch.int64))
+        assert example.edges is not None
+        assert torch.equal(example.edges[0], golden["edges"][i].bool())  # the borders of instances stay
+
+
+def test_edges_lie_between_classes_where_there_are_no_instances(ade20k: Make) -> None:
+    labels = np.repeat(np.repeat(np.array([[1, 2], [0, 3]], np.uint8), 8, axis=0), 8, axis=1)
+    config = DataConfig("ade20k", str(ade20k([labels])), size=16)
+    expected = edges_removed(LabelMap(as_ids(torch.from_numpy(labels))[None], 151)).ids[0]
+    assert torch.equal(layouts(config, "edges")[0].ids, expected)
+    assert (expected == 151).sum() == 16 * 16 - 4 * 5 * 5  # two pixels at each side of a border
+
+
+def test_borders_between_classes_are_those_of_the_spoilt_layout() -> None:
+    """As of CelebAMask-HQ, whose models read borders and which has no instances."""
+    faces = layouts(DataConfig(size=32), "downsample", strength={"size": 4})
+    clean = faces.clean[0]
+    faces.clean = [clean._replace(edges=instance_borders(clean.ids[None])[0])]  # type: ignore[assignment]
+    spoilt = faces[0]
+    assert spoilt.edges is not None
+    assert torch.equal(spoilt.edges, instance_borders(spoilt.ids[None])[0])
+    assert not torch.equal(spoilt.edges, faces.clean[0].edges)
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_layout_i_has_the_seed_plus_i_whatever_is_asked_for_before(kind: str) -> None:
+    config = DataConfig(size=24)
+    spoilt, clean = layouts(config, kind, seed=7), layouts(config)
+    third = spoilt[3].ids
+    assert torch.equal(third, [example.ids for _, example in zip(range(4), spoilt, strict=False)][3])
+    if kind != "downsample":
+        assert torch.equal(third, corrupt(LabelMap(clean[3].ids[None], 14), kind, seed=10).ids[0])
+    assert torch.equal(spoilt[3].image, clean[3].image)
+
+
+def test_removed_pixels_are_mask_or_the_class_that_files_have_for_them(ade20k: Make) -> None:
+    root = ade20k([np.full((40, 40), 5, np.uint8)])
+    config = DataConfig("ade20k", str(root), size=40)
+    masked, unlabelled = (layouts(config, "random", removed=removed)[0].ids for removed in ("mask", "class"))
+    assert set(masked.unique().tolist()) == {4, 151}
+    assert torch.equal(unlabelled, masked.masked_fill(masked == 151, UNLABELLED))
+    scenes = DataConfig(size=16)  # which have no such class
+    assert (layouts(scenes, "random", removed="class")[0].ids == 14).any()
+
+
+def test_a_cropped_image_has_its_layout_cropped_alike(ade20k: Make) -> None:
+    labels = np.repeat(np.arange(1, 129, dtype=np.uint8)[None], 64, axis=0)  # a class for each column
+    config = DataConfig("ade20k", str(ade20k([labels])), size=64, fit="center_crop")
+    clean, spoilt = layouts(config)[0], layouts(config, "random", strength={"share": 0.5})[0]
+    assert clean.ids[0].tolist() == list(range(32, 96))
+    kept = spoilt.ids != 151
+    assert torch.equal(spoilt.ids[kept], clean.ids[kept]) and 0.4 < kept.float().mean() < 0.6
+
+
+def test_strength_is_checked_before_any_layout_is_read() -> None:
+    with pytest.raises(ValueError, match="must be at least 0 and below 1"):
+        Spoiling("random", strength={"share": 2})
+    with pytest.raises(ValueError, match="has no setting 'size'"):
+        Spoiling("edges", strength={"size": 2})
+    with pytest.raises(ValueError, match="clean layouts have no setting 'share'"):
+        Spoiling(strength={"share": 0.1})
+    with pytest.raises(ValueError, match="layouts are clean or spoilt by downsample, edges"):
+        Spoiling("blur")

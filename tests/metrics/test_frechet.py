@@ -1,0 +1,62 @@
+"""The Frechet distance: the published numbers, Gaussians whose distance is known, and parts that add up."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scdm.metrics import FrechetDistance
+from tests.parity import arrays, facts
+
+
+def distance(real: torch.Tensor, generated: torch.Tensor) -> FrechetDistance:
+    found = FrechetDistance()
+    found.update(real, real=True)
+    found.update(generated, real=False)
+    return found
+
+
+@pytest.mark.parametrize(("case", "tolerance"), [(0, 1e-6), (1, 1e-6), (2, 1e-2)])  # the last covariances are singular
+def test_distances_are_the_published_ones(case: int, tolerance: float) -> None:
+    golden = arrays("data/metrics", str(case))
+    found = distance(golden["feat1"], golden["feat2"]).compute()
+    assert found == pytest.approx(facts("data/metrics")["frechet"][case], rel=tolerance)
+
+
+def test_of_normal_features_along_the_axes_it_is_that_of_means_and_deviations() -> None:
+    """|m1 - m2|^2 + sum (s1 - s2)^2; the four points of each set have exactly these moments."""
+    corners = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]) * (3 / 4) ** 0.5  # unit variance with N - 1
+    real, generated = corners * torch.tensor([1.0, 3]), corners * torch.tensor([2.0, 5]) + torch.tensor([3.0, 4])
+    assert distance(real, generated).compute() == pytest.approx(25 + 1 + 4)
+    assert distance(real, real).compute() == pytest.approx(0, abs=1e-12)
+
+
+def test_parts_add_up_to_the_whole_even_far_from_zero() -> None:
+    generator = torch.Generator().manual_seed(0)
+    real, generated = torch.randn(2, 60, 5, generator=generator, dtype=torch.float64) + 1e6
+    generated += 0.1
+    parts = [distance(real[i : i + 20], generated[i : i + 20]) for i in (0, 20, 40)]
+    merged = sum(parts[1:], parts[0])
+    assert merged.compute() == pytest.approx(distance(real, generated).compute(), rel=1e-6)
+    assert merged.real is not None and merged.real.count == 60
+
+
+def test_a_process_without_images_of_one_kind_can_be_added() -> None:
+    real, generated = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(1))
+    only_real, only_generated = FrechetDistance(), FrechetDistance()
+    only_real.update(real, real=True)
+    only_generated.update(generated, real=False)
+    assert (only_real + only_generated + FrechetDistance()).compute() == distance(real, generated).compute()
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least two real and two generated"):
+        FrechetDistance().compute()
+    with pytest.raises(ValueError, match="at least two real"):
+        distance(torch.zeros(1, 3), torch.zeros(5, 3)).compute()
+    with pytest.raises(ValueError, match="are no numbers"):
+        distance(torch.full((2, 3), torch.nan), torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="of 3 and of 4 numbers"):
+        distance(torch.zeros(2, 3), torch.zeros(2, 3)).update(torch.zeros(2, 4), real=True)
+    with pytest.raises(ValueError, match=r"not \(3,\)"):
+        distance(torch.zeros(3), torch.zeros(3))

@@ -1,0 +1,39 @@
+"""Put evaluations together: python training/compare_evaluations.py runs/evaluation/*/result.json --out runs/comparison
+
+Writes comparison.md, a table of all results beside the published ones, and a plot (guidance.png, steps.png, layouts.png,
+label_noise.png) for each of these settings by which results differ that agree in all the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scdm.evaluation.plots import comparison, plots, read_result
+from scdm.images import written_whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "results", nargs="+", type=Path, metavar="RESULT", help="result.json of training/evaluate_model.py"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the table and the plots")
+    arguments = parser.parse_args(argv)
+    try:
+        results = [read_result(path) for path in arguments.results]
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        with written_whole(arguments.out / "comparison.md") as beside:
+            beside.write_text(comparison(results), encoding="utf-8")
+        for path in [arguments.out / "comparison.md", *plots(results, arguments.out)]:
+            print(path)
+    except (ValueError, OSError) as error:
+        print(f"compare_evaluations: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

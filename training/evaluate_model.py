@@ -1,0 +1,292 @@
+"""Evaluate a model: accelerate launch training/evaluate_model.py --model FILE --data CONFIG --out FOLDER ...
+
+Makes an image of every layout of the validation split, or several, and measures what there is a network for:
+
+  --inception FILE    FID and KID against the split's images, by the resize rule of the papers and by the "clean" one
+  --segmenter PATH    mIoU and pixel accuracy, as read by a file of training/train_segmenter.py, which also gives features
+                      for a Frechet and a kernel distance, or by a folder of the transformers library
+  --lpips FILE        diversity of the samples of a layout (with --samples 10, as published)
+  --features M:F      a Frechet and a kernel distance in features of your own, of what F(device) in the module M gives
+
+Real images are those of the split at the size of CONFIG. FOLDER, which all processes must see, gets the samples
+(NUMBER/NAME.png), result.json, result.md with the published numbers beside ours, and sheet.png. The same command goes on
+where it was stopped, and measures anew; other settings need another FOLDER.
+training/compare_evaluations.py puts several results together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
+from torch.utils.data import Subset
+from tqdm.auto import tqdm
+
+from scdm import config as configuration
+from scdm import conversion
+from scdm.checkpoint import model_file
+from scdm.corruption import CORRUPTIONS
+from scdm.datasets import DataConfig, collate, loader, open_dataset
+from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
+from scdm.evaluation.layouts import CLEAN
+from scdm.images import write_image, written_whole
+from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
+from scdm.metrics.optional import digest
+from scdm.model import Model
+from scdm.outside import parsed
+from scdm.palette import Palette
+from scdm.pipeline import GenerateOptions
+from scdm.training.config import TrainConfig
+
+ON_SHEET = 12  # layouts
+PATIENCE = timedelta(days=1)  # of processes for each other: one may have a batch of slow samples more to make
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parsed_arguments(argv)
+    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
+    try:
+        evaluate(arguments, accelerator)
+    except (torch.cuda.OutOfMemoryError, MemoryError):
+        print(
+            f"evaluate_model: {arguments.batch} images at a time need too much memory: lower --batch", file=sys.stderr
+        )
+        return 2
+    except (ValueError, OSError) as error:
+        print(f"evaluate_model: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("evaluate_model: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    finally:
+        accelerator.end_training()
+    return 0
+
+
+def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a model file, or the name of an embedded model")
+    parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the images and the result")
+
+    images = parser.add_argument_group("the images")
+    images.add_argument("--options", nargs="+", default=[], metavar="KEY=VALUE", help="guidance=2 steps=50 seed=1 ...")
+    images.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="of each layout; all but LPIPS take the first"
+    )
+    images.add_argument("--limit", type=int, metavar="N", help="take the first N layouts only")
+    images.add_argument("--batch", type=int, default=8, help="images at a time; changes speed, not results")
+
+    layouts = parser.add_argument_group("the layouts")
+    layouts.add_argument("--corruption", default=CLEAN, choices=(CLEAN, *CORRUPTIONS))
+    layouts.add_argument("--corruption-seed", type=int, default=0)
+    layouts.add_argument(
+        "--strength", nargs="+", default=[], metavar="KEY=VALUE", help="share=0.4, size=32, radius=4 ..."
+    )
+    layouts.add_argument(
+        "--removed", default="mask", choices=("mask", "class"), help='removed pixels: MASK, or the class "unlabelled"'
+    )
+
+    networks = parser.add_argument_group("the networks")
+    networks.add_argument("--inception", type=Path, metavar="FILE", help="weights-inception-2015-12-05-6726825d.pth")
+    networks.add_argument("--segmenter", type=Path, metavar="PATH")
+    networks.add_argument(
+        "--lpips", type=Path, metavar="FILE", help="torchvision's alexnet-owt-7be5be79.pth, or its VGG16"
+    )
+    networks.add_argument("--features", metavar="MODULE:FUNCTION")
+    networks.add_argument("--cache", type=Path, default=Path("runs/features"), help="for the real images' features")
+    arguments = parser.parse_args(argv)
+    if min(arguments.samples, arguments.batch, 1 if arguments.limit is None else arguments.limit) < 1:
+        parser.error("samples, limit and batch must be at least 1")
+    if arguments.lpips and arguments.samples < 2:
+        parser.error("the diversity of samples needs several of them: --samples 10")
+    return arguments
+
+
+class Task(NamedTuple):
+    """An evaluation that can begin: all that it needs has been found and fits."""
+
+    model: Model
+    layouts: Layouts
+    images: int
+    options: GenerateOptions
+    settings: dict[str, Any]
+    samples: Samples
+    networks: Networks
+
+
+def evaluate(arguments: argparse.Namespace, accelerator: Accelerator) -> None:
+    task = prepared(arguments, accelerator.device)
+    make(task, arguments, accelerator)
+    measured, real = measure(task, arguments, accelerator)
+    if accelerator.is_main_process:
+        report(task, measured, real, arguments)
+
+
+def prepared(arguments: argparse.Namespace, device: torch.device) -> Task:
+    config = configuration.load(TrainConfig, arguments.data, arguments.set).data
+    spoiling = Spoiling(
+        arguments.corruption, arguments.corruption_seed, arguments.removed, assignments(arguments.strength)
+    )
+    options = configuration.from_dict(GenerateOptions, assignments(arguments.options))
+    layouts = Layouts(open_dataset(config, "val"), config, spoiling)
+    palette = layouts.data.palette
+    model = conversion.load(arguments.model, device)
+    if model.palette.names != palette.names:
+        raise ValueError(
+            f"{arguments.model} paints the classes of {model.palette.name}, the layouts have those of {palette.name}: "
+            "choose the data that it was trained for"
+        )
+    options = options.for_model(model)
+    settings = settings_of(arguments.model, config, layouts, options)
+    samples = Samples(arguments.out, layouts.names, settings)
+    images = min(len(layouts), arguments.limit or len(layouts))
+    return Task(model, layouts, images, options, settings, samples, networks_of(arguments, palette, device))
+
+
+def assignments(settings: Sequence[str]) -> dict[str, Any]:
+    """["share=0.4"] -> {"share": 0.4}"""
+    found = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ValueError(f"a setting looks like key=value, not {setting!r}")
+        found[key] = parsed(text, "YAML")
+    return found
+
+
+def settings_of(model: str, config: DataConfig, layouts: Layouts, options: GenerateOptions) -> dict[str, Any]:
+    """All that decides about the images, and nothing else."""
+    with model_file(model) as file:
+        weights = digest(file)
+    return {
+        "model": weights,
+        "data": {
+            "name": config.name,
+            "size": config.height_width,
+            "fit": config.fit,
+            "images": sha256("\n".join(layouts.names).encode()).hexdigest()[:16],
+            **({"seed": config.seed} if config.name == "scenes" else {}),
+        },
+        "layouts": asdict(layouts.spoiling),
+        "options": asdict(options),
+    }
+
+
+def networks_of(arguments: argparse.Namespace, palette: Palette, device: torch.device) -> Networks:
+    extractors: dict[str, FeatureExtractor] = {}
+    if arguments.inception:
+        extractors["inception"] = Inception(arguments.inception, "bilinear", device)
+        extractors["inception_clean"] = Inception(arguments.inception, "clean", device)
+    judge = open_judge(arguments.segmenter, palette, device) if arguments.segmenter else None
+    if isinstance(judge, SmallSegmenter):
+        extractors["segmenter"] = judge
+    if arguments.features:
+        extractors["features"] = open_extractor(arguments.features, device)
+    return Networks(extractors, judge, PerceptualNetwork(arguments.lpips, device) if arguments.lpips else None)
+
+
+def make(task: Task, arguments: argparse.Namespace, accelerator: Accelerator) -> None:
+    """All images that are not there yet. When it returns, all processes are done."""
+    if accelerator.is_main_process:
+        task.samples.claim()
+    agreed = broadcast_object_list([task.samples.missing(arguments.samples, task.images, arguments.batch)])
+    own = agreed[0][accelerator.process_index :: accelerator.num_processes]
+    total = sum(part.stop - part.start for part in own)
+    made = task.samples.make(task.model, task.layouts, task.options, own, task.layouts.config.workers)
+    with tqdm(total=total, desc="samples", unit="image", disable=not accelerator.is_main_process) as bar:
+        for images in made:
+            bar.update(images)
+    accelerator.wait_for_everyone()
+
+
+def measure(
+    task: Task, arguments: argparse.Namespace, accelerator: Accelerator
+) -> tuple[Measured, dict[str, torch.Tensor]]:
+    """What all processes measure together, and the features of all real images by extractor, in the main process."""
+    extractors = task.networks.extractors
+    cache = FeatureCache(arguments.cache, {**task.settings["data"], "count": task.images})
+    real = {}
+    if accelerator.is_main_process:
+        found = {name: cache.load(extractor) for name, extractor in extractors.items()}
+        real = {name: features for name, features in found.items() if features is not None}
+    cached = broadcast_object_list([list(real)])[0]
+
+    measured = Measured()
+    share = Subset(task.layouts.clean, range(accelerator.process_index, task.images, accelerator.num_processes))
+    batches = loader(share, arguments.batch, task.layouts.config.workers)
+    for batch in tqdm(batches, desc="metrics", unit="batch", disable=not accelerator.is_main_process):
+        places = batch.positions.tolist()
+        samples = [task.samples.read(number, places) for number in range(arguments.samples)]
+        measured.update(task.networks, batch, samples, cached)
+    shares = gather_object([measured])
+    measured = sum(shares[1:], shares[0])
+
+    for name, parts in measured.real.items():
+        real[name] = torch.cat(parts)
+        if accelerator.is_main_process:
+            cache.save(extractors[name], real[name])
+    return measured, real
+
+
+def report(task: Task, measured: Measured, real: dict[str, torch.Tensor], arguments: argparse.Namespace) -> None:
+    palette = task.layouts.data.palette
+    found = result(
+        arguments.model,
+        task.settings,
+        palette,
+        conditions(task, arguments),
+        measured.metrics(real),
+        measured.score,
+    )
+    write_text(arguments.out / "result.json", json.dumps(found, indent=1, ensure_ascii=False))
+    write_text(arguments.out / "result.md", markdown(found))
+    write_image(arguments.out / "sheet.png", first_samples(task, arguments.samples))
+    print(markdown(found))
+
+
+def conditions(task: Task, arguments: argparse.Namespace) -> dict[str, str]:
+    """What someone needs to know to judge the numbers."""
+    height, width = task.layouts.config.height_width
+    options, spoiling = task.options, task.layouts.spoiling
+    strength = "".join(f", {key} {value}" for key, value in spoiling.strength.items())
+    networks = [arguments.inception, arguments.segmenter, arguments.lpips, arguments.features]
+    return {
+        "model": f"{arguments.model}, {task.model.provenance.get('steps', 'an unknown number of')} training steps",
+        "images": f"the first {task.images} of {len(task.layouts)} of the validation split, {height}x{width}, "
+        f"{arguments.samples} of each layout",
+        "layouts": f"{spoiling.kind}{strength}"
+        + ("" if spoiling.kind == CLEAN else f", seed {spoiling.seed}, removed pixels are {spoiling.removed}"),
+        "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seed {options.seed}, "
+        f"label noise {options.label_noise}, {options.precision}",
+        "measured by": ", ".join(str(network) for network in networks if network) or "nothing",
+    }
+
+
+def first_samples(task: Task, samples: int) -> np.ndarray:
+    places = range(min(task.images, ON_SHEET))
+    given, clean = (collate([layouts[i] for i in places]) for layouts in (task.layouts, task.layouts.clean))
+    palette = task.layouts.data.palette
+    true, seen = clean.labels(palette.num_classes), given.labels(palette.num_classes)
+    return sheet(palette, true, seen, [task.samples.read(number, places) for number in range(samples)], clean.images)
+
+
+def write_text(path: Path, text: str) -> None:
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Spoil the label maps of a data set: python training/make_noisy_labels.py --data CONFIG --out FOLDER
+
+Writes FOLDER/KIND/... for every kind of the noisy benchmark, with the files where the data set has them:
+
+  downsample    nearest neighbour to 64 x 64 and back to the old size. --small leaves them at 64 x 64, as the benchmark does,
+                whose reader enlarges them to the model's size in one step
+  edges         what is at most 2 pixels, across and down together, from an instance border is removed; the borders come
+                from the instance maps or, where there are none, lie between classes
+  random        a tenth of the pixels is removed; map number i of the split has the seed --seed + i
+
+Removed pixels get the value that the data set reads as unlabelled, or 0 if it reads none so. Values are those of the data
+set: with the images beside it, FOLDER/KIND is a data set. What is there is not made again.
+training/evaluate_model.py --corruption KIND spoils layouts on the way, in the same manner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from scdm.config import load
+from scdm.corruption import resampled
+from scdm.datasets.pairs import PairSet
+from scdm.datasets.parallel import mapped
+from scdm.evaluation import Spoiling
+from scdm.evaluation.layouts import stored
+from scdm.evaluation.samples import claim
+from scdm.images import write_image
+from scdm.training.config import TrainConfig
+
+KINDS = ("downsample", "edges", "random")
+
+
+class Job(NamedTuple):
+    """Spoiled maps of one kind. value_of: (num_classes + 1,) the value in a file of each id, the last being MASK."""
+
+    data: PairSet
+    spoiling: Spoiling
+    folder: Path
+    value_of: np.ndarray
+    small: bool
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
+    parser.add_argument("--split", default="val", choices=("train", "val"))
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER")
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--small", action="store_true", help="leave downsampled maps small")
+    parser.add_argument("--unlabelled", type=int, metavar="VALUE", help="of removed pixels, if not the data set's own")
+    arguments = parser.parse_args(argv)
+    try:
+        config = load(TrainConfig, arguments.data, arguments.set).data
+        if config.name == "scenes":
+            raise ValueError("scenes have no label files: evaluate_model.py --corruption spoils their layouts")
+        data = PairSet(config, "val" if arguments.split == "val" else "train")
+        table = value_table(data, arguments.unlabelled)
+        for kind in arguments.kinds:
+            job = Job(data, Spoiling(kind, arguments.seed), arguments.out / kind, table, arguments.small)
+            spoil(job, config.workers)
+    except (ValueError, OSError) as error:
+        print(f"make_noisy_labels: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("make_noisy_labels: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def value_table(data: PairSet, unlabelled: int | None) -> np.ndarray:
+    """`Job.value_of`: the smallest of the values that are read as each id; for MASK that of the class "unlabelled"."""
+    id_of, palette = data.reader.id_of, data.palette
+    ids, values = np.unique(id_of, return_index=True)
+    table = np.zeros(palette.num_classes + 1, dtype=np.int64)
+    table[ids[ids >= 0]] = values[ids >= 0]
+    if unlabelled is None:
+        void = [value for value in data.reader.layout.void if id_of[value] == palette.num_classes]
+        unlabelled = next(iter(void), 0) if palette.unlabelled is None else int(table[palette.unlabelled])
+    if not 0 <= unlabelled <= 65535:
+        raise ValueError(f"a pixel of a label map has a value from 0 to 65535, not {unlabelled}")
+    table[-1] = unlabelled
+    return table
+
+
+def spoil(job: Job, workers: int) -> None:
+    """Writes all maps of the job that are not there yet. ValueError if others are there, made with other settings."""
+    value = int(job.value_of[-1])
+    claim(
+        job.folder, {"data": job.data.config.name, "seed": job.spoiling.seed, "small": job.small, "unlabelled": value}
+    )
+    todo = [index for index in range(len(job.data)) if not path(job, index).is_file()]
+    made = mapped(partial(write_spoilt, job), todo, workers)
+    for _ in tqdm(made, total=len(job.data), initial=len(job.data) - len(todo), desc=job.spoiling.kind, unit="map"):
+        pass
+
+
+def path(job: Job, index: int) -> Path:
+    """Where the data set has it."""
+    label = Path(job.data.pairs[index].label)
+    return job.folder / label.relative_to(job.data.config.root or "").with_suffix(".png")
+
+
+def write_spoilt(job: Job, index: int) -> None:
+    labels = stored(job.data, index)
+    ids = job.spoiling(labels, index).ids[0]
+    if not job.small:
+        ids = resampled(ids, labels.height, labels.width)
+    values = job.value_of[ids.numpy()]
+    place = path(job, index)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_image(place, values.astype(np.uint8 if job.value_of.max() < 256 else np.uint16))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
