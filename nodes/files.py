@@ -8,6 +8,7 @@ from pathlib import Path
 import folder_paths
 
 from ..scdm import assets
+from ..scdm.outside import shown
 
 EXAMPLES = Path(str(assets.folder() / "examples"))
 EXAMPLE = "example: "  # entries so marked come with SCDM; no file can be called that on Windows, and few are elsewhere
@@ -22,6 +23,8 @@ def layout_names() -> list[str]:
 
 def layout_file(name: str) -> Path:
     """The file behind a name in the list, or behind any path in ComfyUI's folders. ValueError if there is none."""
+    if not isinstance(name, str):
+        raise ValueError(f"a layout has a name, and {shown(name)} is none: choose one from the list")
     if name.startswith(EXAMPLE):
         folder, name = EXAMPLES, name.removeprefix(EXAMPLE) + ".png"
     else:
@@ -30,9 +33,15 @@ def layout_file(name: str) -> Path:
     # "..", but no links, is followed to where it leads: links are the user's own.
     path, inside = (Path(os.path.abspath(place)) for place in (folder / name, folder))  # noqa: PTH100
     if not path.is_relative_to(inside):
-        raise ValueError(f"layout {name!r} is outside the folder {folder.name}: upload it, or choose one from the list")
-    if not path.is_file():
         raise ValueError(
-            f"there is no layout {name!r} in the folder {folder.name}: upload it, or choose one from the list"
+            f"layout {shown(name)} is outside the folder {folder.name}: upload it, or choose one from the list"
+        )
+    try:
+        there = path.is_file()
+    except OSError:  # no file system takes such a name
+        there = False
+    if not there:
+        raise ValueError(
+            f"there is no layout {shown(name)} in the folder {folder.name}: upload it, or choose one from the list"
         )
     return path

@@ -16,9 +16,12 @@ from torch import Tensor
 from ..scdm.images import to_levels
 from ..scdm.labels import LabelMap
 from ..scdm.noise import LABEL_NOISE
+from ..scdm.outside import is_out_of_memory
 from ..scdm.pipeline import GenerateOptions, generate
 from ..scdm.samplers import SAMPLERS, Step
+from .messages import MOST_IMAGES, check_batch
 from .native import check_classes, on_device, scdm_model
+from .pictures import flat
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
@@ -37,9 +40,7 @@ class Generate(io.ComfyNode):
             display_name="Generate from Layout (SCDM)",
             category="SCDM",
             description="Makes images that follow a layout. Unpainted parts are left to the model.",
-            **where_known(
-                search_aliases=["semantic image synthesis", "layout to image", "label to image", "paint"]
-            ),
+            **where_known(search_aliases=["semantic image synthesis", "layout to image", "label to image", "paint"]),
             inputs=[
                 io.Model.Input("model", tooltip="The model, from Load SCDM Model."),
                 LayoutSocket.Input("layout", tooltip="What to draw where, in the classes of the model."),
@@ -111,7 +112,7 @@ class Generate(io.ComfyNode):
                     "batch_size",
                     default=1,
                     min=1,
-                    max=64,
+                    max=MOST_IMAGES,
                     tooltip="Number of images, of each layout if there are several.",
                 ),
                 io.Int.Input(
@@ -172,6 +173,7 @@ class Generate(io.ComfyNode):
             repeats=repeats,
             feather=feather,
         )
+        check_batch(batch_size)
         check_classes(layout, scdm_model(model))
         job = Job.of(layout.labels, image, mask, batch_size)
         return io.NodeOutput(to_comfy(painted(model, job, options)))
@@ -188,11 +190,13 @@ class Job:
     @classmethod
     def of(cls, labels: LabelMap, image: Tensor | None, mask: Tensor | None, times: int) -> Job:
         """Single ones serve all of a batch, and the batch is made `times` times. ValueError for batches that do not fit."""
+        mask = None if mask is None else flat(mask)
         batch = max(labels.batch, *(given.shape[0] for given in (image, mask) if given is not None), 1)
         if image is not None:
-            image = _batched(image[..., :3].movedim(-1, 1) * 2 - 1, batch, "images").repeat(times, 1, 1, 1)
+            colours = image[..., :3].expand(-1, -1, -1, 3)  # of grey too
+            image = _batched(colours.movedim(-1, 1) * 2 - 1, batch, "images").repeat(times, 1, 1, 1)
         if mask is not None:
-            mask = _batched(mask.reshape(-1, 1, *mask.shape[-2:]), batch, "masks").repeat(times, 1, 1, 1)
+            mask = _batched(mask[:, None], batch, "masks").repeat(times, 1, 1, 1)
         labels = labels.expanded(batch)
         return cls(labels[torch.arange(batch).repeat(times)], image, mask)
 
@@ -212,7 +216,9 @@ def painted(model: ModelPatcher, job: Job, options: GenerateOptions) -> Tensor:
     try:
         ready = on_device(model, labels.batch, labels.height, labels.width)
         return generate(ready, labels, options, image=job.image, mask=job.mask, on_step=Progress())
-    except model_management.OOM_EXCEPTION:
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, model_management.OOM_EXCEPTION) and not is_out_of_memory(error):
+            raise
         if labels.batch == 1:
             raise ValueError(
                 f"the device has not enough memory for an image of {labels.width} x {labels.height}: load a smaller layout, "

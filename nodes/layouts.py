@@ -73,7 +73,13 @@ class LoadLayout(io.ComfyNode):
     ) -> io.NodeOutput:
         remarks: list[str] = []
         classes = chosen_palette(palette, model_palette)
-        labels = read_layout(layout_file(image), classes, tolerance, remarks.append)
+        path = layout_file(image)
+        try:
+            labels = read_layout(path, classes, tolerance, remarks.append)
+        except ValueError as error:
+            raise ValueError(
+                str(error).replace(str(path), image)
+            ) from error  # as in the list: not where the server has it
         return made(cls, Layout(fitted(labels, height, width, fit), classes), remarks)
 
 
@@ -130,7 +136,9 @@ class LayoutFromImage(io.ComfyNode):
         pictures = levels(image)
         if alpha is not None:
             pictures = with_opacity(pictures, flat(alpha if alpha_shows == "painted" else 1 - alpha))
-        labels = decoded(pictures, classes, tolerance, remarks.append)
+        # In Krita's layers the grey of paper or of a pencil is a colour, and no class.
+        drawn = alpha is not None and alpha_shows == "painted"
+        labels = decoded(pictures, classes, tolerance, remarks.append, may_be_ids=not drawn)
         return made(cls, Layout(fitted(labels, height, width, fit), classes), remarks)
 
 

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ..scdm import conversion
 from ..scdm.checkpoint import embedded_models
+from ..scdm.outside import shown
 from .messages import complaint
 from .native import managed, pixel_vae
 from .sockets import PaletteSocket
@@ -65,10 +66,10 @@ def model_file(name: str) -> Path | None:
     """The file of that name in the models folders; None for an embedded model. ValueError if there is neither."""
     if name in embedded_models():
         return None
-    path = folder_paths.get_full_path(FOLDER, name)  # which cannot leave the folders
+    path = folder_paths.get_full_path(FOLDER, name) if isinstance(name, str) else None  # which cannot leave the folders
     if path is None or Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(
-            f"there is no model {name!r} in models/{FOLDER}, nor does one come with SCDM: choose from the list"
+            f"there is no model {shown(name)} in models/{FOLDER}, nor does one come with SCDM: choose from the list"
         )
     return Path(path)
 

@@ -42,8 +42,17 @@ def managed(model: Model) -> ModelPatcher:
     """The model as ComfyUI's MODEL: on the device when it is needed, wholly or in part, away when others need the room."""
     native = NativeModel(model)
     patcher = ModelPatcher(native, model_management.get_torch_device(), model_management.unet_offload_device())
-    if model.config.distilled_steps is None:  # as `GenerateOptions.clip` has it
-        patcher.set_model_sampler_post_cfg_function(lambda step: step["denoised"].clamp(-1, 1))
+    clip = model.config.distilled_steps is None  # as `GenerateOptions.clip` has it
+
+    def checked(step: dict[str, Any]) -> Tensor:
+        x0 = step["denoised"]
+        if not x0.isfinite().all():
+            raise ValueError(
+                "the sampler's numbers are broken: check the image, the masks and the guidance that go into it"
+            )
+        return x0.clamp(-1, 1) if clip else x0
+
+    patcher.set_model_sampler_post_cfg_function(checked)
     return patcher
 
 
@@ -110,6 +119,13 @@ class NativeModel(comfy.model_base.BaseModel):
     def extra_conds(self, **given: Any) -> dict[str, Any]:
         """What `LayoutNetwork.forward` is handed beside x and t, for one conditioning and the whole image."""
         noise, device = given["noise"], given["device"]  # (B, 3, H, W)
+        if not isinstance(self.model_sampling, comfy.model_sampling.ModelSamplingDiscrete):
+            raise ValueError("SCDM's models keep to their own noise schedule: remove the ModelSampling node")
+        if noise.ndim != 4 or noise.shape[1] != 3 or not noise.numel():
+            raise ValueError(
+                "this latent is not of the model's kind, which is an image of three colours: take it from Encode "
+                "Layout (SCDM), or encode an image with the vae of Load SCDM Model"
+            )
         batch, _, height, width = noise.shape
         layout = given.get(LAYOUT)
         if layout is None:
@@ -131,7 +147,7 @@ class NativeModel(comfy.model_base.BaseModel):
         return conds
 
     def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
-        batch, _, height, width = input_shape
+        batch, *_, height, width = input_shape
         return working_memory(self.scdm, batch, height, width)
 
 
@@ -166,12 +182,14 @@ class LayoutNetwork(nn.Module):
 
         ids (N * b, 1, h, w): their layouts; places, alike: which pixels of the whole image (`shape`) they are.
         """
+        if not x.numel():
+            raise ValueError("the area of a conditioning is empty: make it larger (SCDM's latents are pixels)")
         chunks = len(transformer_options["cond_or_uncond"])
         labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
         canvas = Canvas(tuple(x.shape[-2:]), self.network.config.stride)
         t = t.long()
         if self.label_diffusion is not None:
-            seeds = [seed + i for i in range(shape[0])]
+            seeds = [(seed + i) % 2**64 for i in range(shape[0])]
             u = LABEL_NOISE[label_noise](seeds)(t[:1].expand(shape[0]), torch.Size(shape))
             diffusion = self.label_diffusion.respaced(self.visited(transformer_options.get("sample_sigmas")))
             labels = diffusion(labels, t, u.flatten()[places[:, 0]])
@@ -192,6 +210,8 @@ class LayoutNetwork(nn.Module):
         if sigmas is None:
             return list(range(self.steps))
         walked = sorted(set(self.timestep(sigmas[sigmas > 0].cpu()).tolist()))
+        if not walked:
+            raise ValueError("the scheduler gives no noise to start from: take more steps, or another scheduler")
         # Of a partial walk (denoise below 1) only the end is seen: what came before had the same stride.
         stride = walked[-1] / (len(walked) - 1) if len(walked) > 1 else walked[-1] + 1
         before = round((self.steps - 1 - walked[-1]) / stride)

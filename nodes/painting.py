@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -42,7 +43,8 @@ class PaintClass(io.ComfyNode):
     def execute(cls, layout: Layout, mask: Tensor, class_name: str) -> io.NodeOutput:
         class_id = class_called(layout.palette, class_name)
         labels = painted(layout.labels, flat(mask), class_id)
-        nothing = [] if (mask >= 0.5).any() else ["the mask is empty, so nothing was painted"]
+        same = torch.equal(labels.ids, layout.labels.ids.expand_as(labels.ids))
+        nothing = ["nothing was painted: the mask covers too little, or what has that class already"] if same else []
         tell(cls, summary(labels, layout.palette), nothing)
         return io.NodeOutput(Layout(labels, layout.palette))
 

@@ -14,6 +14,8 @@ SEEN = 512  # pixels: smaller pictures are enlarged to be seen, as browsers woul
 
 def levels(image: Tensor) -> np.ndarray:
     """IMAGE -> uint8 (B, H, W, C): the very levels of the file that it came from."""
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or not image.numel() or not image.isfinite().all():
+        raise ValueError("this is no image of 1, 3 or 4 channels, or a broken one: check the node that it comes from")
     return to_levels(2 * image.float().movedim(-1, 1) - 1)
 
 
@@ -24,6 +26,8 @@ def comfy_image(pictures: np.ndarray) -> Tensor:
 
 def flat(mask: Tensor) -> Tensor:
     """MASK from wherever, (H, W) or (B, 1, H, W) among them -> (B, H, W)."""
+    if mask.ndim < 2 or not mask.numel() or not mask.isfinite().all():
+        raise ValueError("this is no mask, or a broken one: check the node that it comes from")
     return mask.reshape(-1, *mask.shape[-2:])
 
 

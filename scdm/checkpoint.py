@@ -117,7 +117,8 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
                 f"{path} holds weights of kind {', '.join(sorted(kinds))}: only floating-point ones will do"
             )
         try:
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            # Copied, so that the model does not hang on the file, which may be written again.
+            weights = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged: {brief(str(error))}") from error
     if broken := not_finite(weights):

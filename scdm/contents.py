@@ -8,6 +8,7 @@ from .labels import LabelMap
 from .palette import Palette
 
 UNPAINTED = "unpainted"
+MOST_NAMED = 5  # in a line
 
 
 class Part(NamedTuple):
@@ -25,10 +26,13 @@ def contents(labels: LabelMap, palette: Palette) -> list[Part]:
 
 
 def summary(labels: LabelMap, palette: Palette) -> str:
-    """One line: the size and what is painted."""
+    """One line: the size and most of what is painted."""
     number = f"{labels.batch} layouts of " if labels.batch > 1 else ""
-    painted = ", ".join(f"{part.name} {percent(part.share)}" for part in contents(labels, palette))
-    return f"{number}{labels.width} x {labels.height}: {painted}"
+    parts = contents(labels, palette)
+    named = len(parts) if len(parts) <= MOST_NAMED + 1 else MOST_NAMED
+    painted = ", ".join(f"{part.name} {percent(part.share)}" for part in parts[:named])
+    more = f" and {len(parts) - named} more" if named < len(parts) else ""
+    return f"{number}{labels.width} x {labels.height}: {painted}{more}"
 
 
 def report(labels: LabelMap, palette: Palette) -> str:

@@ -195,11 +195,14 @@ def _read(path: Path) -> _Source:
             start = file.read(32)
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
-    if start.lstrip().startswith(TEXT):
+    if start[8:9] == b"{":  # safetensors begin with the length of their header, which may look like anything
+        content = _read_safetensors(path)
+    elif start.lstrip().startswith(TEXT):
         raise ValueError("this is a text (a web page or a Git LFS pointer), not a checkpoint: download the file itself")
-    if start.startswith(PICKLE):
+    elif start.startswith(PICKLE):
         raise ValueError("this has the form of PyTorch before 1.6: load and save it once with a current PyTorch")
-    content = _read_torch(path) if start.startswith(ZIP) else _read_safetensors(path)
+    else:
+        content = _read_torch(path) if start.startswith(ZIP) else _read_safetensors(path)
     time_scale = None
     if "G" in content:
         time_scale = _checked_time_scale(content.get("n_timesteps"), content.get("time_scale"))
@@ -248,6 +251,8 @@ def _checked_weights(content: Any, file_size: int) -> dict[str, Tensor]:
     """Plain tensors by name, without the prefix of DataParallel."""
     if not isinstance(content, Mapping) or not content:
         raise ValueError("it holds no table of named tensors")
+    if any(str(name).startswith("model.diffusion_model.") for name in content):
+        raise ValueError("this is a model of Stable Diffusion's kind, or one that ComfyUI saved: SCDM reads neither")
     for name, value in content.items():
         plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested
         if not isinstance(name, str) or not plain or value.device.type != "cpu" or value.dtype not in WEIGHTS:

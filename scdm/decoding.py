@@ -15,12 +15,18 @@ from .palette import TOLERANCE, Palette
 
 
 def decoded(
-    pictures: np.ndarray, palette: Palette, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
+    pictures: np.ndarray,
+    palette: Palette,
+    tolerance: float = TOLERANCE,
+    remark: Callable[[str], None] = warnings.warn,
+    *,
+    may_be_ids: bool = True,
 ) -> LabelMap:
     """Pictures, uint8 (B, H, W, C), as a batch of layouts; see `Palette.to_labels` for what becomes of colours.
 
     C: 1 for ids, 3 for colours, 4 for colours with an alpha. Ids are often handed on as colours, with three levels alike: a
-    picture that is grey wherever it is opaque is read as ids, unless the palette paints in its greys.
+    picture that is grey wherever it is opaque is read as ids, unless the palette paints in its greys, or `may_be_ids` is
+    false, because somebody painted it.
     """
     if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3, 4) or not pictures.size:
         raise ValueError(
@@ -30,7 +36,7 @@ def decoded(
     remarks: list[str] = []
     for levels in pictures:
         try:
-            ids.append(palette.to_labels(_picture(levels), tolerance, remarks.append).ids)
+            ids.append(palette.to_labels(_picture(levels, may_be_ids), tolerance, remarks.append).ids)
         except ValueError as error:
             which = f"picture {len(ids) + 1} of {len(pictures)}: " if len(pictures) > 1 else ""
             raise ValueError(f"{which}{error}") from error
@@ -54,8 +60,10 @@ def with_opacity(pictures: np.ndarray, opacity: torch.Tensor) -> np.ndarray:
     )
 
 
-def _picture(levels: np.ndarray) -> Image.Image:
+def _picture(levels: np.ndarray, may_be_ids: bool) -> Image.Image:
     """uint8 (H, W, C) as a picture whose mode tells `Palette.to_labels` what it may hold: ids, colours, or either."""
+    if not may_be_ids:
+        return Image.fromarray(levels if levels.shape[-1] > 1 else levels.repeat(3, axis=-1))
     if levels.shape[-1] == 1:
         return Image.fromarray(levels[..., 0])
     opaque = levels[..., 3] >= 128 if levels.shape[-1] == 4 else np.ones(levels.shape[:2], dtype=bool)

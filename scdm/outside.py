@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "insufficient memory")
 MOST_BYTES = 10 * 2**20  # of a class table or a configuration
 LONGEST = 400  # characters of a stranger's words in a message
 
@@ -45,6 +46,11 @@ def meant(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word[:LONGEST].lower(), by_lower, n=1)
     return f"did you mean {by_lower[found[0]]!r}?" if found else ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is want of memory, for which torch and OpenCV have no kind of error in common."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
 
 
 def file_at(path: str | Path) -> Path:

@@ -186,7 +186,7 @@ class Palette:
         if not 0 <= tolerance <= 1000:
             raise ValueError(f"the colour tolerance is a distance from 0 to 442, so not {tolerance}")
         opaque = _opaque(image)
-        ids = self._ids_of_values(image, opaque)
+        ids = self._ids_of_values(image, opaque, remark)
         if ids is None:
             ids = self._ids_of_colors(image, opaque, tolerance, remark)
         return LabelMap(torch.from_numpy(ids)[None], self.num_classes)
@@ -203,7 +203,9 @@ class Palette:
         table = [color or blank for color in (*painted, None)]
         return np.array(table, dtype=np.uint8)[labels.ids.cpu().numpy()]
 
-    def _ids_of_values(self, image: Image.Image, opaque: np.ndarray) -> np.ndarray | None:
+    def _ids_of_values(
+        self, image: Image.Image, opaque: np.ndarray, remark: Callable[[str], None]
+    ) -> np.ndarray | None:
         """(H, W) int64 ids of an image whose pixel values are ids; None for an image of colours."""
         if image.mode not in (*GREY_MODES, "P"):
             return None
@@ -217,6 +219,8 @@ class Palette:
             differ = opaque & (by_color != ids)
             if wrong.any() or (differ.any() and (by_color < self.num_classes)[differ].mean() >= 0.5):
                 return None
+            if opaque.any() and not (by_color[opaque] < self.num_classes).any():
+                remark(f"no pixel has a colour of palette {self.name}, so the values are read as class ids")
         if wrong.any():
             raise ValueError(
                 f"grey images hold class ids, and this one holds {ids[wrong][0]}, but palette {self.name} has ids "

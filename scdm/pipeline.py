@@ -227,13 +227,15 @@ def _checked_source(
         if given is None:
             continue
         shape = tuple(given.shape)
-        fits = len(shape) == 4 and shape[0] in (1, batch) and shape[1] == channels and shape[2:] == size
-        _require(bool(given.isfinite().all()), f"the {name} holds values that are no numbers")
         _require(
-            fits,
-            f"the {name} is {shape[-1]}x{shape[-2]} ({shape}), the layout {size[1]}x{size[0]}: they must have the same "
-            f"size, and the {name} the shape (1 or {batch}, {channels}, height, width)",
+            len(shape) == 4 and shape[0] in (1, batch) and shape[1] == channels,
+            f"the {name} must have the shape (1 or {batch}, {channels}, height, width), not {shape}",
         )
+        _require(
+            shape[2:] == size,
+            f"the {name} is {shape[3]}x{shape[2]}, the layout {size[1]}x{size[0]}: they must have the same size",
+        )
+        _require(bool(given.isfinite().all()), f"the {name} holds values that are no numbers")
         least, most = float(given.min()), float(given.max())
         _require(
             low <= least and most <= high,

@@ -17,13 +17,18 @@ def translated(labels: LabelMap, source: Palette, target: Palette, also: Mapping
     also: further classes of `source` and what they become ("sea": "water"), by name or id; "unpainted" drops one.
     ValueError for a name that is no class.
     """
-    names = [name.casefold() for name in target.names]
-    table = [names.index(name) if (name := own.casefold()) in names else target.num_classes for own in source.names]
+    ids = {name: i for i, name in enumerate(_told_apart(target))}
+    table = [ids.get(name, target.num_classes) for name in _told_apart(source)]
     table.append(target.num_classes)  # MASK
     for old, new in (also or {}).items():
         table[class_called(source, old)] = class_called(target, new)
-    ids = torch.tensor(table, device=labels.ids.device)[labels.ids]
-    return LabelMap(ids, target.num_classes, labels.edges)
+    return LabelMap(torch.tensor(table, device=labels.ids.device)[labels.ids], target.num_classes, labels.edges)
+
+
+def _told_apart(palette: Palette) -> list[tuple[str, int]]:
+    """Names whatever their case, each with the number of its namesakes before it: ADE20K has two screens."""
+    names = [name.casefold() for name in palette.names]
+    return [(name, names[:i].count(name)) for i, name in enumerate(names)]
 
 
 def pairs(text: str) -> dict[str, str]:

@@ -277,3 +277,12 @@ def test_missing_and_foreign_tensors_are_named(path: Path, model: Model) -> None
     with pytest.raises(ValueError, match=r"x\\u001bx") as caught:
         checkpoint.load(path)
     assert len(str(caught.value)) < 1000
+
+
+def test_a_model_does_not_hang_on_its_file(path: Path, model: Model) -> None:
+    """Copying another file over it would else change the weights, or end the process."""
+    loaded = checkpoint.load(path)
+    with path.open("r+b") as file:
+        file.truncate(100)
+    for own, read in zip(model.network.parameters(), loaded.network.parameters(), strict=True):
+        assert torch.equal(own, read)

@@ -340,7 +340,7 @@ def test_zip_archives_are_not_unpacked(tmp_path: Path, compression: int) -> None
         ({"out.2.weight": torch.zeros(1).expand(10**9, 10**6)}, "claim to be larger than the file"),
         (
             {"model.diffusion_model.out.2.weight": torch.zeros(4, 320, 3, 3)},
-            "not the weights of a network of SDM's kind",
+            "a model of Stable Diffusion's kind",
         ),
     ],
 )
@@ -388,3 +388,13 @@ def test_our_own_files_are_loaded_not_converted(tmp_path: Path) -> None:
     assert load(path).config == config
     with pytest.raises(ValueError, match="there is no model 'nowhere'"):
         load("nowhere")
+
+
+@pytest.mark.parametrize("length", [0x3C20, 0x80, 0x180])
+def test_headers_of_any_length_are_those_of_safetensors(tmp_path, length):
+    """The first bytes of such a file are a number, which may look like a web page (" <") or a pickle."""
+    path = tmp_path / "weights.safetensors"
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + bytes(4))
+    with pytest.raises(ValueError, match="not the weights of a network of SDM's kind"):
+        convert(path)

@@ -209,7 +209,7 @@ class TestRepainting:
             (image, torch.ones(1, 1, 16, 16), "covers the whole image"),
             (image[..., :8], mask, "the image is 8x16"),
             (image, mask[..., :8], "the mask is 8x16"),
-            (image[0], None, "the image is"),
+            (image[0], None, "the image must have the shape"),
             (image * float("nan"), None, "no numbers"),
             (image * 127.5 + 127.5, None, r"the image holds values from .*: scale it"),
             (image, mask * 255, "the mask holds values from 0 to 255"),

@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from ..outside import is_out_of_memory
 from .arguments import parser
 from .terminal import Ended, prepare, say, stoppable
 
 WRONG, STOPPED = 2, 128  # exit statuses; to the latter the number of the signal is added, as in shells
-NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "insufficient memory")  # of torch and OpenCV
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _complain(str(error))
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(text in str(error).lower() for text in NO_MEMORY):
+        if not is_out_of_memory(error):
             raise
         return _complain("there is not enough memory for this (images of a smaller --size need less)")
     return 0

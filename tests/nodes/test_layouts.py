@@ -212,7 +212,7 @@ def test_an_empty_mask_paints_nothing_and_says_so(pack: Any, said: list[str]) ->
     layout = layout_of(pack, [0, 1, 2])
     same = pack("nodes.painting").PaintClass.execute(layout, torch.zeros(1, 64, 64), "tree").result[0]
     assert torch.equal(same.labels.ids, layout.labels.ids)
-    assert said[0] == "the mask is empty, so nothing was painted"
+    assert said[0].startswith("nothing was painted")
 
 
 def test_masks_show_every_class_in_order(pack: Any) -> None:
@@ -247,7 +247,7 @@ def test_info_is_text_for_the_painter_and_the_graph(pack: Any, said: list[str]) 
     assert output.result == (
         "4 x 1 pixels, palette scenes with 14 classes\n2 classes, 25% unpainted\nsky (0): 50%\ngrass (6): 25%",
     )
-    assert output.ui.as_dict() == {"text": output.result} and said == [*output.result]
+    assert said == [*output.result]
 
 
 def test_names_from_strangers_are_text_and_nothing_else(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:

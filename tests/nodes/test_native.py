@@ -72,6 +72,7 @@ def sampled(
     sampler: str = "euler",
     *,
     seed: int = 3,
+    noise_seeds: list[int] | None = None,
     guidance: float = 1.5,
     steps: int = STEPS,
     skipped: int = 0,
@@ -89,7 +90,7 @@ def sampled(
     if change:
         positive, negative = change(positive, negative)
     latent = empty["samples"] if latent is None else latent
-    noise = pack("scdm.noise").image_noise([seed + i for i in range(len(latent))])(latent)
+    noise = pack("scdm.noise").image_noise(noise_seeds or [seed + i for i in range(len(latent))])(latent)
     return comfy.sample.sample_custom(
         model,
         noise,
@@ -238,3 +239,34 @@ def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: A
 
     with pytest.raises(ValueError, match="not made for painted layouts"):
         encoded(pack, Other(), layout)
+
+
+def test_broken_or_foreign_latents_are_refused_in_words(pack: Any, model: Any, layout: Any) -> None:
+    from comfy_extras import nodes_model_advanced
+
+    import nodes
+
+    patcher = model()
+    positive, negative, latent = encoded(pack, patcher, layout)
+
+    def run(samples: Tensor, patched: Any = patcher, scheduler: str = "normal", steps: int = 2) -> Any:
+        return nodes.common_ksampler(
+            patched, 1, steps, 1.5, "euler", scheduler, positive, negative, {"samples": samples}
+        )
+
+    for shape in ((1, 4, 8, 8), (1, 16, 8, 8), (1, 3, 1, 8, 8), (0, 3, 8, 8)):
+        with pytest.raises(ValueError, match="this latent is not of the model's kind"):
+            run(torch.rand(shape))
+    with pytest.raises(ValueError, match="numbers are broken"):
+        run(torch.full((1, 3, *SIZE), torch.nan))
+    with pytest.raises(ValueError, match="remove the ModelSampling node"):
+        run(latent["samples"], nodes_model_advanced.ModelSamplingSD3().patch(patcher, 3.0, 1000)[0])
+    with pytest.raises(ValueError, match="gives no noise to start from"):
+        run(latent["samples"], scheduler="kl_optimal", steps=1)
+
+
+def test_seeds_wrap_as_those_of_generate_do(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model()
+    both = sampled(pack, patcher, layout, seed=2**64 - 1, latent=torch.zeros(2, 3, *SIZE), noise_seeds=[5, 6])
+    second = sampled(pack, patcher, layout, seed=0, noise_seeds=[6])
+    assert torch.allclose(both[1], second[0], atol=1e-4)
