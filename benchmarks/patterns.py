@@ -17,7 +17,7 @@ import torch
 
 from scdm.datasets.scenes import render
 from scdm.labels import LabelMap
-from scdm.patterns import sparse
+from scdm.layouts.patterns import sparse
 
 PATCHES = 16  # on either side of a patchwork
 CLASSES = 182

@@ -20,9 +20,9 @@ from PIL import Image, ImageDraw
 from scdm.conversion import load
 from scdm.images import contact_sheet, from_levels, to_levels, write_image
 from scdm.labels import LabelMap
+from scdm.layouts.preview import preview
 from scdm.palette import Palette, palette_names
 from scdm.pipeline import GenerateOptions, generate
-from scdm.preview import preview
 from scdm.swatches import export
 
 ROOT = Path(__file__).resolve().parents[1]

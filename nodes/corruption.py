@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..scdm.contents import summary
-from ..scdm.corruption import CORRUPTIONS, MOST_RADIUS, MOST_SEED, MOST_SIZE, corrupt
 from ..scdm.label_diffusion import CLASSWISE_STEPS, shipped_rates
+from ..scdm.layouts.contents import summary
+from ..scdm.layouts.corruption import CORRUPTIONS, MOST_RADIUS, MOST_SEED, MOST_SIZE, corrupt
 from ..scdm.palette import Palette
 from .messages import tell
 from .palettes import GOLDEN_ANGLE

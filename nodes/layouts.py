@@ -8,12 +8,12 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..scdm.contents import summary
-from ..scdm.decoding import decoded, with_opacity
-from ..scdm.fitting import FITS, fitted
 from ..scdm.labels import LabelMap
+from ..scdm.layouts.contents import summary
+from ..scdm.layouts.decoding import decoded, with_opacity
+from ..scdm.layouts.fitting import FITS, fitted
+from ..scdm.layouts.preview import preview
 from ..scdm.palette import TOLERANCE, Palette, read_layout
-from ..scdm.preview import preview
 from .files import layout_file, layout_names
 from .messages import complaint, tell
 from .palettes import chosen_palette, model_palette_input, palette_input

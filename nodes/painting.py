@@ -6,8 +6,8 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..scdm.contents import UNPAINTED, summary
-from ..scdm.painting import class_called, class_masks, painted
+from ..scdm.layouts.contents import UNPAINTED, summary
+from ..scdm.layouts.painting import class_called, class_masks, painted
 from .messages import tell
 from .pictures import flat
 from .sockets import Layout, LayoutSocket

@@ -5,8 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..scdm.contents import report
-from ..scdm.preview import preview
+from ..scdm.layouts.contents import report
+from ..scdm.layouts.preview import preview
 from .messages import tell
 from .pictures import comfy_image, levels, shown
 from .sockets import Layout, LayoutSocket

@@ -36,11 +36,11 @@ from tqdm.auto import tqdm
 from scdm import config as configuration
 from scdm import conversion
 from scdm.checkpoint import model_file
-from scdm.corruption import CORRUPTIONS
 from scdm.datasets import DataConfig, collate, loader, open_dataset
 from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
 from scdm.evaluation.layouts import CLEAN
 from scdm.images import write_image, written_whole
+from scdm.layouts.corruption import CORRUPTIONS
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.optional import digest
 from scdm.model import Model

@@ -26,13 +26,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scdm.config import load
-from scdm.corruption import resampled
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.evaluation import Spoiling
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
 from scdm.images import write_image
+from scdm.layouts.corruption import resampled
 from scdm.training.config import TrainConfig
 
 KINDS = ("downsample", "edges", "random")

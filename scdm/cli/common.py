@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import checkpoint
-from ..contents import contents
 from ..labels import LabelMap
+from ..layouts.contents import contents
 from ..palette import Palette
 from .terminal import say
 

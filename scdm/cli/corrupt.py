@@ -6,10 +6,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from ..corruption import CORRUPTIONS, corrupt
 from ..images import picture_format, write_image
 from ..label_diffusion import shipped_rates
 from ..labels import LabelMap
+from ..layouts.corruption import CORRUPTIONS, corrupt
 from ..palette import Palette, read_layout
 from .common import check_output, chosen_palette, note, writing
 

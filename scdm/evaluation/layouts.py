@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
 from ..datasets import DataConfig, DataSet, Example, Validation
 from ..datasets.framing import center_crop, stretch
 from ..labels import LabelMap, instance_borders
+from ..layouts.corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
 
 CLEAN = "clean"
 

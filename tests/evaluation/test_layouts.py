@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.corruption import CORRUPTIONS, corrupt, edges_removed
 from scdm.datasets import DataConfig, open_dataset
 from scdm.evaluation import Layouts, Spoiling
 from scdm.labels import LabelMap, instance_borders
+from scdm.layouts.corruption import CORRUPTIONS, corrupt, edges_removed
 from tests.evaluation.conftest import write_maps
 from tests.parity import arrays
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .images import MAX_PIXELS
-from .labels import LabelMap
+from ..images import MAX_PIXELS
+from ..labels import LabelMap
 
 FITS = ("resize", "crop", "pad")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from scdm.decoding import decoded, with_opacity
+from scdm.layouts.decoding import decoded, with_opacity
 from scdm.palette import Color, Palette
 
 SKY, WALL = (6, 230, 230), (120, 120, 120)

@@ -11,13 +11,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from scdm.corruption import CORRUPTIONS, corrupt, diffused, downsampled, edges_removed, random_removed, resampled
 from scdm.label_diffusion import LabelDiffusion
 from scdm.labels import LabelMap, instance_borders
+from scdm.layouts.corruption import (
+    CORRUPTIONS,
+    corrupt,
+    diffused,
+    downsampled,
+    edges_removed,
+    random_removed,
+    resampled,
+)
+from scdm.layouts.patterns import sparse
 from scdm.noise import fresh_label_noise
-from scdm.patterns import sparse
 
-GOLDEN = load_file(Path(__file__).parent / "golden" / "data" / "label_corruptions.safetensors")
+GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "data" / "label_corruptions.safetensors")
 ADE20K = 150  # raw annotations: 0 = unlabelled, 1..150 = classes
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from scdm.contents import Part, contents, percent, report, summary
 from scdm.labels import LabelMap
+from scdm.layouts.contents import Part, contents, percent, report, summary
 from scdm.palette import Palette
 
 THREE = Palette("three", ("sky", "tree", "road"), (None, None, None))

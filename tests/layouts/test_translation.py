@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from scdm.labels import LabelMap
+from scdm.layouts.translation import pairs, translated
 from scdm.palette import Palette, palette_names
-from scdm.translation import pairs, translated
 
 PHOTO = Palette("photo", ("Wall", "sea", "GRASS", "tree"), (None,) * 4)
 SCENE = Palette("scene", ("tree", "water", "grass"), (None,) * 3)

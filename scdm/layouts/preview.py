@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ..labels import LabelMap
+from ..outside import brief
+from ..palette import Palette
+from ..swatches import FAINT, INK, OUTLINE, PAPER
 from .contents import Part, contents, percent
-from .labels import LabelMap
-from .outside import brief
-from .palette import Palette
-from .swatches import FAINT, INK, OUTLINE, PAPER
 
 LEGIBLE = 512  # pixels of the longer side: a picture with a legend has at least so many
 UNPAINTED = (232, 232, 230), (212, 212, 210)  # the two greys of a chequered ground

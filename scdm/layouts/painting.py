@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..labels import LabelMap
+from ..outside import meant, shown
+from ..palette import Palette
 from .contents import UNPAINTED
 from .fitting import covered
-from .labels import LabelMap
-from .outside import meant, shown
-from .palette import Palette
 
 MAX_VALUES = 2**30  # of masks: 4 GB
 

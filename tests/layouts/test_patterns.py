@@ -5,10 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdm.corruption import corrupt
 from scdm.datasets.scenes import render
 from scdm.labels import LabelMap, instance_borders
-from scdm.patterns import sparse
+from scdm.layouts.corruption import corrupt
+from scdm.layouts.patterns import sparse
 
 SCENES = LabelMap(torch.stack([torch.from_numpy(render(i, seed=1)[1]).long() for i in range(16)]), 14)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from scdm.labels import LabelMap
+from scdm.layouts.preview import COLOURLESS, LEGIBLE, UNPAINTED, preview
 from scdm.palette import Color, Palette
-from scdm.preview import COLOURLESS, LEGIBLE, UNPAINTED, preview
 from scdm.swatches import PAPER
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)

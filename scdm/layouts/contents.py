@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .labels import LabelMap
-from .palette import Palette
+from ..labels import LabelMap
+from ..palette import Palette
 
 UNPAINTED = "unpainted"
 MOST_NAMED = 5  # in a line

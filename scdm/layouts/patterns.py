@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .labels import LabelMap
+from ..labels import LabelMap
 
 WHOLE = 0.35  # of the regions are kept as a whole or not at all, unless they are too large for that
 STROKES, DABS, POLYGONS = 0.4, 0.2, 0.2  # shares of the patterns; the rest is hatched

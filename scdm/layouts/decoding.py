@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..labels import LabelMap
+from ..palette import TOLERANCE, Palette
 from .fitting import covered
-from .labels import LabelMap
-from .palette import TOLERANCE, Palette
 
 
 def decoded(

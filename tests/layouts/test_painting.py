@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scdm.labels import LabelMap, instance_borders
-from scdm.painting import class_called, class_masks, painted
+from scdm.layouts.painting import class_called, class_masks, painted
 from scdm.palette import Palette
 
 THREE = Palette("three", ("Sky", "traffic light", "sky-other"), (None, None, None))
