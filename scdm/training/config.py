@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from ..datasets import DataConfig
 from ..networks import UNetConfig
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """`name` is a data set of `scdm.datasets`; `size` in pixels, one side or [height, width]; `workers` render ahead."""
-
-    name: str = "scenes"
-    size: int | tuple[int, int] = 64
-    seed: int = 0
-    workers: int = 1
-
-
-@dataclass(frozen=True)
 class LabelDiffusionConfig:
-    """`kind` none is plain SDM. `rates`: a shipped set's name or one number a class, for class-wise only."""
+    """`kind` none is plain SDM, the others SCDM.
+
+    rates: of "classwise", which alone reads them: one number a class, or the name of a shipped set. None is the shipped
+        set of the data set's name; for other data, `training/estimate_class_rates.py` measures them.
+    """
 
     kind: Literal["none", "uniform", "classwise"] = "classwise"
     rates: str | tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
+class LossConfig:
+    """What is minimised, and at which steps of the process.
+
+    objective: "hybrid" is L_simple + vb_weight * L_vb, as published; "kl" the variational bound alone (`Denoiser.loss`).
+    timesteps: "uniform", as published, or "importance", by the size of the loss (`timesteps.ImportantSteps`).
+    """
+
+    objective: Literal["hybrid", "kl"] = "hybrid"
+    vb_weight: float = 1.0
+    timesteps: Literal["uniform", "importance"] = "uniform"
+
+    def __post_init__(self) -> None:
+        require_within("loss.", self, {"vb_weight": (0, 1e3)})
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with a linear warm-up over `warmup` steps and a linear decay to 0 over the last `decay` steps."""
+    """AdamW with a linear warm-up over `warmup` steps and a linear decay to 0 over the last `decay` steps.
+
+    decay: as many as there are steps is the published annealing.
+    clip_norm: the most that the gradient's norm may be, or None: as published, it is left alone.
+    """
 
     lr: float = 1e-4
     weight_decay: float = 0.0
     warmup: int = 0
     decay: int = 0
-    clip_norm: float = 1.0
+    clip_norm: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "lr": (0, 10),
+            "weight_decay": (0, 10),
+            "warmup": (0, 1e9),
+            "decay": (0, 1e9),
+            "clip_norm": (1e-6, 1e9),
+        }
+        require_within("optimizer.", self, bounds)
 
 
 @dataclass(frozen=True)
@@ -43,11 +69,21 @@ class TrainConfig:
 
     run: the folder of everything that it writes, and from which it resumes.
     batch: images a step, over all processes.
+    micro_batches: parts that each process takes its share of a batch in, one after the other, to save memory.
+    micro_batch_sum: add their gradients up, as published, instead of taking the mean, which does not depend on their number.
     steps, hours: when to stop, whichever comes first.
     null_rate: share of layouts that are blanked, so that the model learns the null condition of guidance.
-    ema, ema_warmup: decay of the averaged weights, which are the ones released (`ema.EMA`).
+    ema, ema_warmup: decay of the averaged weights, which are the ones released (`ema.EMA`). Of several, the first is
+        released as model.safetensors, the others as model-ema-DECAY.safetensors.
+    seed: of the initial weights, and of all draws, which are functions of it and an item's position in the data.
+    save_every: steps between saves. Of the states to resume from, the newest `keep` stay, and every one whose step is a
+        multiple of `keep_every`.
     samples: images in the sheet that is drawn at every save, 0 for none.
-    init: model file to start from.
+    tracker: what accelerate logs to, every `log_every` steps: tensorboard, wandb, ..., or none.
+    patience: steps in a row without a finite gradient, which are left out, before the run stops.
+    checkpointing: compute activations again on the way back instead of keeping them: less memory, a third more work.
+    compile: by torch.compile: minutes at the start, and then faster steps.
+    init: a model to start from, anything that `scdm.load` reads.
     note: goes into the released file's provenance.
     """
 
@@ -55,30 +91,74 @@ class TrainConfig:
     network: UNetConfig
     data: DataConfig = field(default_factory=DataConfig)
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     noise_schedule: Literal["linear", "cosine"] = "linear"
     prediction: Literal["eps", "v", "x0"] = "eps"
     batch: int = 32
+    micro_batches: int = 1
+    micro_batch_sum: bool = False
     steps: int = 100_000
     hours: float | None = None
     null_rate: float = 0.1
-    ema: float = 0.999
+    ema: float | tuple[float, ...] = 0.999
     ema_warmup: bool = True
     seed: int = 0
     save_every: int = 1000
+    keep: int = 1
+    keep_every: int | None = None
     samples: int = 8
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    tracker: str = "tensorboard"
+    log_every: int = 50
+    patience: int = 25
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    checkpointing: bool = False
+    compile: bool = False
     init: str | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
         if not self.run.strip():
             raise ValueError("run must name the folder for everything that the run writes")
-        if self.seed < 0 or self.data.seed < 0 or self.samples < 0:
-            raise ValueError("seeds and the number of samples are not negative")
-        if self.batch < 1 or self.steps < 1 or self.save_every < 1:
-            raise ValueError("batch, steps and save_every must be at least 1")
-        if not 0 <= self.null_rate <= 1 or not 0 <= self.ema < 1:
-            raise ValueError("null_rate is a share in [0, 1], ema a decay in [0, 1)")
-        if self.hours is not None and self.hours <= 0:
-            raise ValueError(f"a run takes more than {self.hours} hours")
+        require_within("", self, BOUNDS)
+        if not self.decays or not all(0 <= decay < 1 for decay in self.decays):
+            raise ValueError(f"ema is a decay, or several, from 0 to below 1, not {self.ema}")
+        if len(set(self.decays)) < len(self.decays):
+            raise ValueError(f"the decays of ema must differ, they are {self.ema}")
+        if self.batch % self.micro_batches:
+            raise ValueError(f"a batch of {self.batch} cannot be divided into {self.micro_batches} equal micro_batches")
+        if self.keep_every is not None and self.keep_every % self.save_every:
+            raise ValueError(
+                f"keep_every must be a multiple of save_every, which is {self.save_every}, not {self.keep_every}"
+            )
+        if self.loss.objective == "kl" and not self.network.learn_sigma:
+            raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
+
+    @property
+    def decays(self) -> tuple[float, ...]:
+        return self.ema if isinstance(self.ema, tuple) else (self.ema,)
+
+
+# Beyond these a setting is a slip of the pen.
+BOUNDS: dict[str, tuple[float, float]] = {
+    "batch": (1, 2**16),
+    "micro_batches": (1, 2**16),
+    "steps": (1, 10**9),
+    "hours": (1e-6, 1e5),
+    "null_rate": (0, 1),
+    "seed": (0, 2**63 - 1),
+    "save_every": (1, 10**9),
+    "keep": (1, 10**6),
+    "keep_every": (1, 10**9),
+    "samples": (0, 256),
+    "log_every": (1, 10**9),
+    "patience": (1, 10**6),
+}
+
+
+def require_within(section: str, config: Any, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """ValueError for a setting out of its bounds, nan among them. None stands for "not set"."""
+    for name, (least, most) in bounds.items():
+        value = getattr(config, name)
+        if value is not None and not least <= value <= most:
+            raise ValueError(f"{section}{name} must be from {least:g} to {most:g}, not {value}")

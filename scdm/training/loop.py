@@ -1,191 +1,169 @@
-"""The training loop, from the configuration to the released file, to be read from top to bottom."""
+"""The training loop, to be read from top to bottom."""
 
 from __future__ import annotations
 
-import shutil
+import signal
 import time
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration
-from safetensors import SafetensorError
-from torch import Tensor
-from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, ProjectConfiguration
 
-from .. import checkpoint, datasets
-from ..images import contact_sheet, to_levels, write_image
-from ..label_diffusion import shipped_rates
-from ..labels import LabelMap
-from ..model import Model, ModelConfig
-from ..networks import UNet
-from ..palette import Palette
-from ..pipeline import GenerateOptions, generate
+from ..images import write_image
+from ..pipeline import GenerateOptions
 from .config import TrainConfig
-from .ema import EMA
+from .interruption import Interrupted, Interruption
+from .learning_rate import learning_rate
+from .memory import explained, peak_gigabytes
+from .progress import Progress, chosen_tracker
+from .release import MODEL, sample_sheet, with_weights, write_models
+from .run import Run, prepared
+from .stream import DrawnBatch, steps_from
 
 
 def train(config: TrainConfig) -> Path:
-    """Runs to `config.steps`, resuming what the run's folder already holds. Returns the released model's file."""
-    folder = Path(config.run)
+    """Runs to `config.steps`, resuming what the run's folder already holds. Returns the released model's file.
+
+    Interrupted, after a save, if SIGINT or SIGTERM asked for it. FloatingPointError after `config.patience` steps in a row
+    without a finite gradient. ValueError, MemoryError and OSError (no room for the last save) say what to change.
+    """
+    accelerator = new_accelerator(config)
+    with explained(config, accelerator), Interruption() as interruption:
+        run = prepared(config, accelerator)
+        if accelerator.is_main_process:
+            run.states.folder.mkdir(parents=True, exist_ok=True)
+            run.states.tidy()
+        stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
+        saved = run.step  # after which step there was a save
+        with Progress(accelerator, config, run.step, run.model.config.steps) as progress:
+            while run.step < config.steps:
+                drawn = upcoming(stream, interruption)
+                late = config.hours is not None and run.hours >= config.hours
+                if for_any(accelerator, not drawn or late or interruption.signum is not None):
+                    break
+                lr = learning_rate(run.step, config)
+                outcome = run.learner.step(drawn, run.step, lr)
+                run.step += 1
+                progress.report(run.step, outcome, lr)
+                if progress.missed == config.patience:
+                    raise FloatingPointError(divergence(run, saved))
+                if run.step % config.save_every == 0 and save(run, accelerator, progress):
+                    saved = run.step
+            if run.step != saved and not save(run, accelerator, progress):
+                raise OSError(
+                    f"step {run.step} could not be saved: make room, and the same command goes on from {saved}"
+                )
+        if interruption.signum is not None and run.step < config.steps:
+            name = signal.Signals(interruption.signum).name
+            raise Interrupted(
+                interruption.signum, f"{name} after step {run.step}, all is saved; the same command goes on from there"
+            )
+    return run.states.folder / MODEL
+
+
+def rehearse(config: TrainConfig) -> str:
+    """Builds all of a run and takes its next step, but writes nothing. Returns what that takes, in words."""
+    accelerator = new_accelerator(config)
+    with explained(config, accelerator):
+        run = prepared(config, accelerator)
+        stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
+        drawn = next(stream)
+        started = time.perf_counter()
+        outcome = run.learner.step(drawn, run.step, learning_rate(run.step, config))
+        seconds = time.perf_counter() - started
+    parameters = sum(parameter.numel() for parameter in run.learner.plain.parameters())
+    hours = (config.steps - run.step) * seconds / 3600
+    return (
+        f"{parameters / 1e6:.1f} million parameters on {accelerator.num_processes} x {accelerator.device.type}, "
+        f"{config.precision}\n"
+        f"step {run.step + 1} of {config.steps}, {config.batch} images: {seconds:.2f} s (the first is slower than others; "
+        f"at this pace {hours:.1f} hours), loss {outcome.losses.total.mean():.4f}, gradient {outcome.norm:.3g}\n"
+        f"peak memory {peak_gigabytes(accelerator.device):.2f} GB for each process; nothing was written"
+    )
+
+
+def new_accelerator(config: TrainConfig) -> Accelerator:
+    """ValueError if the configuration asks for a tracker or a precision that cannot be had."""
     accelerator = Accelerator(
-        mixed_precision=config.precision, project_config=ProjectConfiguration(project_dir=str(folder))
+        mixed_precision="no" if config.precision == "float32" else config.precision,
+        log_with=chosen_tracker(config.tracker),
+        project_config=ProjectConfiguration(config.run, logging_dir=str(Path(config.run) / "logs")),
+        # Not left to a user's accelerate configuration, which would divide the loss once more.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
-    torch.manual_seed(config.seed)
-    model = new_model(config).to(accelerator.device)
-    if config.init:
-        start = checkpoint.load(config.init)
-        if start.config.network != config.network:
-            raise ValueError(f"{config.init} holds another network than the configuration describes")
-        model.network.load_state_dict(start.network.state_dict())
-    ema = EMA(model.network, config.ema, config.ema_warmup)
-    optimizer = torch.optim.AdamW(
-        model.network.parameters(), lr=config.optimizer.lr, weight_decay=config.optimizer.weight_decay, fused=True
-    )
-    network, optimizer = accelerator.prepare(model.network, optimizer)
-    clock = Clock()
-    accelerator.register_for_checkpointing(ema, clock)
-    denoiser = model.config.denoiser(network)
-    step = resume(accelerator, folder)
-
-    # The data set never ends and its items are independent, so a run simply takes the next ones in order.
-    data = datasets.build(
-        config.data.name, (config.steps - step) * config.batch, config.data.size, config.data.seed, step * config.batch
-    )
-    loader = accelerator.prepare(
-        DataLoader(data, config.batch // accelerator.num_processes, num_workers=config.data.workers, drop_last=True)
-    )
-    generator = torch.Generator(accelerator.device)
-    average = None
-    bar = tqdm(total=config.steps, initial=step, unit="step", disable=not accelerator.is_main_process)
-    for image, ids in loader:
-        generator.manual_seed((config.seed * 1_000_003 + step) * 1_009 + accelerator.process_index)
-        image = image.contiguous(memory_format=torch.channels_last)
-        labels = LabelMap(ids, model.config.network.num_classes)
-        labels = labels.blank(uniform(len(image), generator) < config.null_rate)
-        t = torch.randint(model.config.steps, (len(image),), generator=generator, device=image.device)
-        noise = torch.randn(image.shape, generator=generator, device=image.device)
-        u = uniform(ids.shape, generator)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
-        loss = denoiser.loss(image, labels, t, noise, u).total.mean()
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(network.parameters(), config.optimizer.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.update(accelerator.unwrap_model(network))
-        step += 1
-        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
-        bar.update()
-        bar.set_postfix(loss=f"{average:.4f}")
-        last = step == config.steps or (config.hours is not None and clock.hours >= config.hours)
-        if last or step % config.save_every == 0:
-            save(accelerator, folder, step, clock.hours, config, model, ema)
-        if last:
-            break
-    return folder / "model.safetensors"
+    if config.precision == "fp16" and accelerator.device.type == "cpu":  # which accelerate would take for float32
+        raise ValueError("precision fp16 needs a GPU: set it to bf16 or float32")
+    return accelerator
 
 
-class Clock:
-    """Hours that a run has taken, over all its resumptions."""
-
-    def __init__(self) -> None:
-        self._before, self._started = 0.0, time.monotonic()
-
-    @property
-    def hours(self) -> float:
-        return self._before + (time.monotonic() - self._started) / 3600
-
-    def state_dict(self) -> dict[str, float]:
-        return {"hours": self.hours}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        self._before, self._started = state["hours"], time.monotonic()
-
-
-def uniform(shape: int | torch.Size, generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device)
-
-
-def new_model(config: TrainConfig) -> Model:
-    palette = Palette.named(config.data.name)
-    size = config.data.size
-    rates = config.label_diffusion.rates
-    model_config = ModelConfig(
-        network=config.network,
-        size=(size, size) if isinstance(size, int) else size,
-        noise_schedule=config.noise_schedule,
-        prediction=config.prediction,
-        label_diffusion=config.label_diffusion.kind,
-        class_rates=shipped_rates(rates) if isinstance(rates, str) else rates,
-    )
-    return Model.new(model_config, palette)
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """A function of the step alone, so that there is no state to save."""
-    warm = min(1.0, (step + 1) / max(1, config.optimizer.warmup))
-    left = min(1.0, (config.steps - step) / max(1, config.optimizer.decay))
-    return config.optimizer.lr * warm * max(0.0, left)
-
-
-def save(
-    accelerator: Accelerator, folder: Path, step: int, hours: float, config: TrainConfig, model: Model, ema: EMA[UNet]
-) -> None:
-    """The state to resume from and the averaged model, each written beside and then renamed."""
-    fresh = folder / f"state-{step}.part"
-    accelerator.save_state(str(fresh))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        older = list(states(folder).values())
-        fresh.rename(folder / f"state-{step}")
-        for state in older:
-            shutil.rmtree(state)
-        provenance = {
-            "data": f"{config.data.name}, seed {config.data.seed}, {step * config.batch} images of {config.data.size}",
-            "steps": step,
-            "hours": round(hours, 2),
-            "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
-            "precision": config.precision,
-            "init": checkpoint.read_header(config.init).provenance if config.init else None,
-            "note": config.note,
-        }
-        released = replace(model, network=ema.network, provenance=provenance)
-        checkpoint.save(folder / "model.safetensors", released)
-        if config.samples:
-            write_image(folder / f"samples-{step}.png", sample_sheet(released, config))
-    accelerator.wait_for_everyone()
-
-
-def sample_sheet(model: Model, config: TrainConfig) -> np.ndarray:
-    """Layouts of another series than the training data's, a sample of each, and the images that they came from."""
-    unseen = datasets.build(config.data.name, config.samples, config.data.size, config.data.seed + 1)
-    images, ids = (torch.stack(part) for part in zip(*(unseen[i] for i in range(config.samples)), strict=True))
-    labels = LabelMap(ids, model.config.network.num_classes)
-    samples = generate(model, labels, GenerateOptions(seed=config.seed))
-    rows = [model.palette.to_image(labels, (0, 0, 0)), to_levels(samples), to_levels(images)]
-    return contact_sheet([list(row) for row in rows], least_side=128)
-
-
-def resume(accelerator: Accelerator, folder: Path) -> int:
-    """Loads the newest whole state in the run's folder. Returns the step that it stopped at, 0 for a fresh run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = states(folder)
-    if not found:
-        return 0
-    step = max(found)
+def upcoming(stream: Iterator[list[DrawnBatch]], interruption: Interruption) -> list[DrawnBatch]:
+    """What the next step takes; nothing, if a signal to all processes has ended the workers that should have read it."""
     try:
-        accelerator.load_state(str(found[step]))
-    except (RuntimeError, SafetensorError) as error:
-        raise ValueError(
-            f"{found[step]} is damaged, or of another network: choose another run folder ({error})"
-        ) from error
-    return step
+        return next(stream)
+    except RuntimeError:
+        if interruption.signum is None:
+            raise
+        return []
 
 
-def states(folder: Path) -> dict[int, Path]:
-    """The whole states in a run's folder, by step."""
-    return {int(state.name[6:]): state for state in folder.glob("state-*") if state.name[6:].isdecimal()}
+def for_any(accelerator: Accelerator, holds: bool) -> bool:
+    """Whether it holds for any process, so that all do the same."""
+    if accelerator.num_processes == 1:
+        return holds
+    return bool(accelerator.reduce(torch.tensor(float(holds), device=accelerator.device)) > 0)
+
+
+def save(run: Run, accelerator: Accelerator, progress: Progress) -> bool:
+    """The state to resume from, the released models, and a sheet of samples. False if there was no room.
+
+    Every file is written beside and renamed, so what was there before is lost only to what is whole.
+    """
+    state, problem = run.state_dict(), None
+    if accelerator.is_main_process:
+        try:
+            run.states.save(run.step, state)
+            averages = {
+                decay: with_weights(run.model, ema["weights"], provenance(run, accelerator))
+                for decay, ema in state["learner"]["ema"].items()
+            }
+            write_models(run.states.folder, averages)
+            if run.unseen is not None:
+                released = averages[run.config.decays[0]].to(accelerator.device)
+                sheet = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))
+                write_image(run.states.folder / f"samples-{run.step}.png", sheet)
+                progress.show(run.step, sheet)
+        except OSError as error:
+            problem = error
+            progress.say(f"step {run.step} could not be saved, earlier saves are kept: {error}")
+    return not for_any(accelerator, problem is not None)
+
+
+def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
+    config = run.config
+    return {
+        "data": f"{run.model.palette.name}, seed {config.data.seed}, {run.step * config.batch} images of {config.data.size}",
+        "steps": run.step,
+        "hours": round(run.hours, 2),
+        "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
+        "precision": config.precision,
+        "null_rate": config.null_rate,
+        "init": run.origin,
+        "note": config.note,
+    }
+
+
+def sampling(config: TrainConfig) -> GenerateOptions:
+    """As by default, but without guidance by a null condition that is never shown."""
+    return GenerateOptions(seed=config.seed) if config.null_rate else GenerateOptions(seed=config.seed, guidance=1.0)
+
+
+def divergence(run: Run, saved: int) -> str:
+    kept = f"the state of step {saved} is kept" if saved else "nothing had been saved"
+    return (
+        f"{run.config.patience} steps in a row, up to step {run.step}, gave no finite gradient; {kept}. Look for broken "
+        "images (training/check_data.py), or start from the saved model (init) in a new run folder, with a lower "
+        "optimizer.lr or clip_norm or with more precision"
+    )

@@ -49,6 +49,7 @@ TABLES = [
     "unet/small_d",
     "unet/checkpoint_keys_published",
     "unet/checkpoint_keys_other",
+    "diffusion/second_moment_sampler",
 ]
 LAYERS = [
     "attention_head_major",

@@ -1,7 +1,10 @@
-"""A run does what its configuration says, leaves whole files, and goes on where it stopped."""
+"""A run does what its configuration says, leaves whole files, goes on where it stopped, and says why it cannot."""
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,64 +12,202 @@ import pytest
 import torch
 
 from scdm import checkpoint
-from scdm.networks import UNetConfig
-from scdm.training.config import DataConfig, LabelDiffusionConfig, OptimizerConfig, TrainConfig
+from scdm.config import load
+from scdm.denoiser import Denoiser, LossTerms
+from scdm.pipeline import GenerateOptions
+from scdm.training.config import LossConfig, OptimizerConfig, TrainConfig
+from scdm.training.interruption import Interrupted
+from scdm.training.learner import Learner, Outcome
+from scdm.training.loop import rehearse, sampling, train
+from tests.training.test_states import full_disk
+from tests.training.tiny import NETWORK, assert_same, config, learned
 
-pytest.importorskip("accelerate", reason="training needs the extra 'train'")
-
-from scdm.training.loop import learning_rate, train
-
-NETWORK = UNetConfig(14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=None, hidden=8)
-
-
-def config(run: Path, **changes) -> TrainConfig:
-    base = TrainConfig(
-        run=str(run),
-        network=NETWORK,
-        data=DataConfig(size=16, workers=0),
-        label_diffusion=LabelDiffusionConfig("classwise", "scenes"),
-        optimizer=OptimizerConfig(lr=1e-3),
-        batch=2,
-        steps=4,
-        save_every=2,
-        samples=0,
-    )
-    return replace(base, **changes)
-
-
-def weights(file: Path) -> dict[str, torch.Tensor]:
-    return checkpoint.load(file).network.state_dict()
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_a_run_leaves_a_model_that_explains_itself_and_a_sheet(tmp_path):
-    file = train(config(tmp_path / "run", samples=2))
+    file = train(config(tmp_path / "run", samples=2, ema=(0.999, 0.9), save_every=4))
     model = checkpoint.load(file)
     assert model.palette.name == "scenes" and model.config.size == (16, 16)
     assert model.config.class_rates is not None and len(model.config.class_rates) == 14
-    assert model.provenance["steps"] == 4 and "8 images" in model.provenance["data"]
+    assert model.provenance["steps"] == 4 and "16 images" in model.provenance["data"]
     assert any(parameter.abs().max() > 0 for parameter in model.network.out[2].parameters())  # zero before training
-    assert (tmp_path / "run" / "samples-4.png").is_file()
-    assert [state.name for state in (tmp_path / "run").glob("state-*")] == ["state-4"]
+    names = {"model.safetensors", "model-ema-0.9.safetensors", "samples-4.png", "state-4.pt"}
+    assert {path.name for path in file.parent.iterdir()} == names
+    weights = learned(file.parent, 4)
+    assert torch.equal(weights["0.999 out.2.weight"], model.network.out[2].weight)
+    fast = checkpoint.load(file.parent / "model-ema-0.9.safetensors")
+    assert torch.equal(weights["0.9 out.2.weight"], fast.network.out[2].weight)
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
-    whole = train(config(tmp_path / "whole"))
-    train(config(tmp_path / "parts", steps=2))
-    parts = train(config(tmp_path / "parts"))
-    for name, tensor in weights(whole).items():
-        assert torch.equal(tensor, weights(parts)[name]), name
+    """Also with what is not a function of the step: importance sampling's memory; and with what is: dropout."""
+    changes = {"network": replace(NETWORK, dropout=0.1), "loss": LossConfig(timesteps="importance")}
+    train(config(tmp_path / "whole", **changes))
+    train(config(tmp_path / "parts", steps=3, **changes))
+    train(config(tmp_path / "parts", save_every=1, **changes))
+    assert_same(learned(tmp_path / "parts", 4), learned(tmp_path / "whole", 4))
+
+
+def test_a_run_that_is_over_stays_as_it_is(tmp_path):
+    file = train(config(tmp_path))
+    before = file.stat().st_mtime_ns
+    assert train(config(tmp_path, steps=2)) == file and file.stat().st_mtime_ns == before
 
 
 def test_a_run_starts_from_another_models_weights_and_says_so(tmp_path):
     first = train(config(tmp_path / "first"))
-    second = train(config(tmp_path / "second", init=str(first), optimizer=OptimizerConfig(lr=0.0)))
-    for name, tensor in weights(first).items():
-        torch.testing.assert_close(weights(second)[name], tensor)
+    still = config(tmp_path / "second", init=str(first), null_rate=0.5, optimizer=OptimizerConfig(lr=0.0), steps=2)
+    train(still)
+    first.unlink()  # it is not needed to resume
+    second = train(replace(still, steps=4))
+    start = learned(tmp_path / "first", 4)
+    for name, tensor in checkpoint.load(second).network.state_dict().items():
+        torch.testing.assert_close(tensor, start[f"0.999 {name}"])
     assert checkpoint.read_header(second).provenance["init"]["steps"] == 4
 
 
-def test_the_learning_rate_warms_up_and_decays_and_is_never_negative():
-    shape = TrainConfig(run="-", network=NETWORK, steps=100, optimizer=OptimizerConfig(lr=1.0, warmup=10, decay=20))
-    rates = [learning_rate(step, shape) for step in range(130)]
-    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[50] == 1
-    assert rates[90] == pytest.approx(0.5) and set(rates[100:]) == {0}
+def test_another_network_to_start_from_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"scenes64 holds another network .*channel_mult \[1.*instead of \[1"):
+        train(config(tmp_path, init="scenes64"))
+
+
+def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path):
+    train(config(tmp_path, steps=2))
+    with pytest.raises(ValueError, match=r"other settings: prediction .eps. instead of .v."):
+        train(config(tmp_path, prediction="v"))
+    assert [path.name for path in tmp_path.glob("state-*")] == ["state-2.pt"]
+
+
+def test_a_model_without_a_state_is_not_overwritten(tmp_path):
+    file = train(config(tmp_path))
+    (tmp_path / "state-4.pt").unlink()
+    with pytest.raises(ValueError, match=r"holds a model.safetensors, but no state"):
+        train(config(tmp_path))
+    checkpoint.load(file)
+
+
+def test_sheets_are_not_guided_by_a_null_condition_that_was_never_shown():
+    assert sampling(config(null_rate=0.0)).guidance == 1.0
+    assert sampling(config(null_rate=0.1)) == GenerateOptions()
+
+
+def test_too_few_images_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("scdm.datasets.SceneSet.__len__", lambda self: 3)
+    with pytest.raises(ValueError, match="3 images, too few for a batch of 4"):
+        train(config(tmp_path))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_step_finish_and_saves(tmp_path, monkeypatch, signum):
+    after_steps(monkeypatch, 3, lambda: os.kill(os.getpid(), signum))
+    before = signal.getsignal(signum)
+    with pytest.raises(Interrupted, match=f"{signum.name} after step 3, all is saved") as interrupted:
+        train(config(tmp_path / "stopped", save_every=100))
+    assert interrupted.value.signum == signum and signal.getsignal(signum) == before
+    monkeypatch.undo()
+    train(config(tmp_path / "stopped", save_every=100))
+    train(config(tmp_path / "whole"))
+    assert_same(learned(tmp_path / "stopped", 4), learned(tmp_path / "whole", 4))
+
+
+def after_steps(monkeypatch: pytest.MonkeyPatch, steps: int, act) -> None:
+    """Has `act` called within step number `steps`."""
+    step = Learner.step
+
+    def watched(self: Learner, drawn, number: int, lr: float) -> Outcome:
+        if number == steps - 1:
+            act()
+        return step(self, drawn, number, lr)
+
+    monkeypatch.setattr(Learner, "step", watched)
+
+
+def test_hours_end_a_run_with_a_save(tmp_path):
+    train(config(tmp_path, steps=10**6, hours=1e-4, save_every=10**6))
+    assert len(list(tmp_path.glob("state-*.pt"))) == 1
+
+
+def test_losses_that_are_not_finite_stop_the_run_and_keep_the_last_state(tmp_path, monkeypatch):
+    break_losses(monkeypatch, from_call=3)
+    words = "5 steps in a row, up to step 8, gave no finite gradient; the state of step 6 is kept"
+    with pytest.raises(FloatingPointError, match=words):
+        train(config(tmp_path, steps=50, save_every=2, patience=5, keep=9))
+    # What was saved in between has the weights of the last good step.
+    assert_same(learned(tmp_path, 6), learned(tmp_path, 4))
+    assert all(weight.isfinite().all() for weight in learned(tmp_path, 6).values())
+
+
+def test_a_single_loss_that_is_not_finite_is_left_out(tmp_path, monkeypatch):
+    break_losses(monkeypatch, from_call=2, to_call=3)
+    assert checkpoint.load(train(config(tmp_path, patience=2))).provenance["steps"] == 4
+
+
+def break_losses(monkeypatch: pytest.MonkeyPatch, from_call: int, to_call: int = 10**9) -> None:
+    """Makes the losses of these calls (counted from 0) nan."""
+    calls, loss = itertools.count(), Denoiser.loss
+
+    def broken(self: Denoiser, *arguments, **options) -> LossTerms:
+        terms = loss(self, *arguments, **options)
+        return terms._replace(total=terms.total * torch.nan) if from_call <= next(calls) < to_call else terms
+
+    monkeypatch.setattr(Denoiser, "loss", broken)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_a_save_and_no_more(tmp_path, monkeypatch, capsys):
+    train(config(tmp_path / "whole", steps=6))
+    filled = full_disk()
+    after_steps(monkeypatch, 3, filled.__enter__)
+    with pytest.raises(OSError, match="step 6 could not be saved: make room, and the same command goes on from 2"):
+        train(config(tmp_path / "full", steps=6))
+    filled.__exit__(None, None, None)
+    assert "step 4 could not be saved, earlier saves are kept" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["model.safetensors", "state-2.pt"]
+    checkpoint.load(tmp_path / "full" / "model.safetensors")
+    monkeypatch.undo()
+    train(config(tmp_path / "full", steps=6))
+    assert_same(learned(tmp_path / "full", 6), learned(tmp_path / "whole", 6))
+
+
+def test_running_out_of_memory_names_what_to_change(tmp_path, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    after_steps(monkeypatch, 1, fail)
+    words = r"4 images of 16 pixels.*micro_batches to 2, checkpointing to true, or batch to less"
+    with pytest.raises(MemoryError, match=words):
+        train(config(tmp_path))
+
+
+def test_a_rehearsal_takes_a_step_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = rehearse(config("run", samples=2, tracker="tensorboard"))
+    assert "0.4 million parameters" in report and "step 1 of 4, 4 images" in report and "peak memory" in report
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_embedded_models_configuration_still_runs(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    run = load(TrainConfig, "training/configs/scenes64.yaml", ["batch=2", "run=/nowhere", "tracker=none"])
+    assert "7.2 million parameters" in rehearse(run)
+
+
+def test_precisions_and_trackers_that_cannot_be_had_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="fp16 needs a GPU"):
+        train(config(tmp_path, precision="fp16"))
+    with pytest.raises(ValueError, match=r"no tracker is called 'tensorbord'; there are .*wandb.*and none"):
+        train(config(tmp_path, tracker="tensorbord"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_losses_of_all_quarters_rates_and_samples_are_tracked(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = config(tmp_path, tracker="tensorboard", log_every=2, batch=16, samples=1)
+    train(replace(run, steps=2))
+    train(run)
+    log = events.EventAccumulator(str(tmp_path / "logs" / "scdm")).Reload()
+    quarters = {"loss/t 0-249", "loss/t 250-499", "loss/t 500-749", "loss/t 750-999"}
+    assert quarters | {"loss/total", "loss/mse", "loss/vb", "lr", "gradient_norm"} <= set(log.Tags()["scalars"])
+    assert (
+        [event.step for event in log.Scalars("loss/total")] == [event.step for event in log.Images("samples")] == [2, 4]
+    )

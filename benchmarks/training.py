@@ -1,0 +1,155 @@
+"""Cost of a training step, compared with a bare forward, backward and update of the same network.
+
+    python benchmarks/training.py                                                   # the embedded model's configuration
+    python benchmarks/training.py --config training/configs/ade20k.yaml --set batch=8 --checkpointing false true --peak 990
+
+The two take turns in one run, on the same batch, which lies ready: reading is measured by benchmarks/loader.py. Quote the
+ratio, the seconds are one machine's. The bare step has the same autocast and optimizer, and no label diffusion, variational
+bound, gradient norm or averages. TFLOP are counted by torch (a multiply-add is two), with those that checkpointing computes
+twice; `--peak` is the machine's TFLOP/s, of which the share is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from accelerate.state import AcceleratorState
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from scdm.config import load
+from scdm.datasets import Batch
+from scdm.labels import LabelMap, instance_borders
+from scdm.model import Model
+from scdm.palette import Palette
+from scdm.training.config import TrainConfig
+from scdm.training.learner import Learner, recompute_activations
+from scdm.training.loop import new_accelerator
+from scdm.training.run import new_model
+from scdm.training.stream import DrawnBatch, Draws, draws_at
+
+HEADER = (
+    "| precision | checkpointing | bare step, s | library step, s | ratio | images/s | TFLOP/s | of peak | memory, GB |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+BLOCK = 16  # pixels of a side of the layouts' blocks
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="training/configs/scenes64.yaml", help="YAML file of a run")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="batch=8")
+    parser.add_argument("--checkpointing", nargs="+", choices=["false", "true"], default=["false"])
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--peak", type=float, help="TFLOP/s of the machine in this precision")
+    arguments = parser.parse_args()
+    try:
+        config = replace(load(TrainConfig, arguments.config, arguments.set), tracker="none", compile=False)
+        print(f"{arguments.config}: {config.batch} images of {config.data.size} pixels")
+        print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n\n{HEADER}", flush=True)
+        for choice in arguments.checkpointing:
+            row = measured(replace(config, checkpointing=choice == "true"), arguments.repeats, arguments.peak)
+            print(row, flush=True)
+    except ValueError as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def measured(config: TrainConfig, repeats: int, peak: float | None) -> str:
+    """A line of the table: medians of the seconds, and of the ratios of neighbours in time."""
+    AcceleratorState._reset_state(True)
+    accelerator = new_accelerator(config)
+    palette = Palette.named(config.data.name)
+    model = new_model(config, palette)
+    drawn = made(config, model)
+    learner = Learner(config, model, accelerator)
+    bare = bare_step(config, palette, drawn, accelerator.device)
+
+    def library() -> object:
+        return learner.step([drawn], 0, config.optimizer.lr)
+
+    with FlopCounterMode(display=False) as counter:
+        library()
+    bare()
+    pairs = [(seconds(bare, accelerator.device), seconds(library, accelerator.device)) for _ in range(repeats)]
+    alone, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(second / first for first, second in pairs)
+    speed = counter.get_total_flops() / ours / 1e12
+    del bare  # its memory is not the library's
+    cells = [
+        config.precision,
+        "yes" if config.checkpointing else "no",
+        f"{alone:.3f}",
+        f"{ours:.3f}",
+        f"{ratio:.3f}",
+        f"{config.batch / ours:.1f}",
+        f"{speed:.2f}",
+        f"{speed / peak:.1%}" if peak else "",
+        memory(library, accelerator.device),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def bare_step(config: TrainConfig, palette: Palette, drawn: DrawnBatch, device: torch.device) -> Callable[[], Tensor]:
+    network = new_model(config, palette).to(device).network.train()
+    if config.checkpointing:
+        recompute_activations(network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.optimizer.lr, fused=True)
+    x = drawn.batch.images.to(device, memory_format=torch.channels_last)
+    t = (drawn.draws.step * 1000).long().to(device)
+    labels = drawn.batch.labels(config.network.num_classes).to(device)
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision, torch.bfloat16)
+
+    def step() -> Tensor:
+        with torch.autocast(device.type, half, enabled=config.precision != "float32"):
+            output = network(x, t, labels)
+        loss = output.float().square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    return step
+
+
+def made(config: TrainConfig, model: Model) -> DrawnBatch:
+    """A batch of noise and of layouts in blocks: the work does not depend on what they show."""
+    (height, width), classes = model.config.size, config.network.num_classes
+    generator = torch.Generator().manual_seed(0)
+    blocks = (config.batch, -(-height // BLOCK), -(-width // BLOCK))
+    labels = LabelMap(torch.randint(0, classes, blocks, generator=generator), classes).resized(height, width)
+    images = torch.randn(config.batch, 3, height, width, generator=generator).clamp(-1, 1)
+    edges = instance_borders(labels.ids) if config.network.edges else None
+    draws = [draws_at(0, position, (height, width)) for position in range(config.batch)]
+    return DrawnBatch(
+        Batch(images, labels.ids, edges, torch.arange(config.batch)),
+        Draws(*(torch.stack(part) for part in zip(*draws, strict=True))),
+    )
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def memory(work: Callable[[], object], device: torch.device) -> str:
+    """The most that a step holds on a GPU; on a CPU nobody counts it apart from what was held before."""
+    if device.type != "cuda":
+        return ""
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

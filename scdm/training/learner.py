@@ -1,0 +1,142 @@
+"""The network with all that training changes, and the step that changes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.utils.checkpoint import checkpoint
+
+from ..model import Model
+from ..networks import UNet
+from .config import TrainConfig
+from .ema import EMA
+from .objective import Losses, Objective
+from .stream import DrawnBatch
+from .timesteps import TIMESTEPS, Timesteps
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # on the main process, whatever the processes share
+
+
+class Outcome(NamedTuple):
+    """Of a step: the losses of this process's examples (on the CPU), and the gradient's norm over all processes.
+
+    taken: False if the gradient was not finite, and the weights were left as they were.
+    """
+
+    losses: Losses
+    norm: float
+    taken: bool
+
+
+class Learner:
+    """Takes over the model's network, which lies on the accelerator's device from then on."""
+
+    def __init__(self, config: TrainConfig, model: Model, accelerator: Accelerator):
+        _require_supported(accelerator)
+        self.config, self.accelerator = config, accelerator
+        self.plain = model.network  # the network itself; `network` may wrap it
+        model.to(accelerator.device)
+        if accelerator.distributed_type == DistributedType.FSDP:  # shards want plain rows
+            model.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        if config.checkpointing:
+            recompute_activations(model.network)
+        if config.compile:
+            model.network.compile()
+        optimizer = torch.optim.AdamW(
+            model.network.parameters(),
+            lr=config.optimizer.lr,
+            weight_decay=config.optimizer.weight_decay,
+            fused=accelerator.device.type in ("cpu", "cuda"),
+        )
+        self.network, self.optimizer = accelerator.prepare(model.network.train(), optimizer)
+        self.ema = {decay: EMA(self.plain, decay, config.ema_warmup) for decay in config.decays}
+        self.timesteps: Timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps)
+        denoiser = model.config.denoiser(self.network)
+        self.objective = Objective(model, denoiser, self.timesteps, config.loss, config.null_rate)
+
+    def step(self, drawn: Sequence[DrawnBatch], number: int, lr: float) -> Outcome:
+        """One update of the weights from this process's micro-batches, at step `number` of the run."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        if self.config.network.dropout:
+            torch.manual_seed(self._dropout_seed(number))  # dropout draws from no generator but the global one
+        share = 1.0 if self.config.micro_batch_sum else 1 / len(drawn)
+        parts = []
+        for part in drawn:
+            together = nullcontext() if part is drawn[-1] else self.accelerator.no_sync(self.network)
+            with together:
+                losses = self.objective(part, self.accelerator.device)
+                self.accelerator.backward((losses.total * losses.weight.to(losses.total)).mean() * share)
+            parts.append(Losses(*(term.detach() for term in losses)))
+        limit = self.config.optimizer.clip_norm or math.inf
+        norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
+        taken = math.isfinite(norm)
+        if taken or self.accelerator.scaler is not None:  # the scaler leaves the step out itself, and learns from it
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        losses = Losses(*(torch.cat(term).cpu() for term in zip(*parts, strict=True)))
+        if taken:
+            self._remember(losses)
+        return Outcome(losses, norm, taken)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whole on the main process. Every process must call it."""
+        network, optimizer = get_state_dict(self.plain, self.optimizer.optimizer, options=WHOLE)
+        scaler = self.accelerator.scaler
+        return {
+            "network": network,
+            "optimizer": optimizer,
+            "ema": {decay: ema.state_dict(self.accelerator.is_main_process) for decay, ema in self.ema.items()},
+            "timesteps": self.timesteps.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        set_state_dict(
+            self.plain,
+            self.optimizer.optimizer,
+            model_state_dict=state["network"],
+            optim_state_dict=state["optimizer"],
+            options=WHOLE,
+        )
+        for decay, ema in self.ema.items():
+            ema.load_state_dict(state["ema"][decay])
+        self.timesteps.load_state_dict(state["timesteps"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+    def _remember(self, losses: Losses) -> None:
+        for ema in self.ema.values():
+            ema.update(self.plain)
+        if self.config.loss.timesteps == "importance":
+            t, loss = (self.accelerator.gather(v.to(self.accelerator.device)) for v in (losses.t, losses.total))
+            self.timesteps.update(t.cpu(), loss.cpu())
+
+    def _dropout_seed(self, step: int) -> int:
+        key = self.config.seed, step, self.accelerator.process_index
+        return int(np.random.SeedSequence(key).generate_state(1)[0])
+
+
+def recompute_activations(network: UNet) -> None:
+    """Each stage keeps only its inputs, and is computed again on the way back."""
+    for stage in (*network.input_blocks, network.middle_block, *network.output_blocks):
+        stage.forward = partial(checkpoint, stage.forward, use_reentrant=False)
+
+
+def _require_supported(accelerator: Accelerator) -> None:
+    kind = accelerator.distributed_type
+    sharded_the_old_way = kind == DistributedType.FSDP and not accelerator.is_fsdp2
+    if sharded_the_old_way or kind in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ValueError(
+            f"accelerate is set up for {kind.value}{' version 1' if sharded_the_old_way else ''}, which training does not "
+            "support: launch with one of the files in training/configs/accelerate (--config_file)"
+        )

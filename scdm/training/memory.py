@@ -1,0 +1,42 @@
+"""Memory: how much a run takes, and what to do when there is too little."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils.memory import should_reduce_batch_size
+
+from .config import TrainConfig
+
+
+@contextmanager
+def explained(config: TrainConfig, accelerator: Accelerator) -> Iterator[None]:
+    """Running out of memory becomes a MemoryError that names the settings to change."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not should_reduce_batch_size(error):
+            raise
+        part = config.batch // accelerator.num_processes // config.micro_batches
+        raise MemoryError(
+            f"out of memory on {accelerator.device.type} with {part} images of {config.data.size} pixels at a time "
+            f"(batch {config.batch}, {accelerator.num_processes} processes, micro_batches {config.micro_batches}): "
+            f"set micro_batches to {2 * config.micro_batches}, "
+            f"{'' if config.checkpointing else 'checkpointing to true, '}or batch to less"
+        ) from error
+
+
+def peak_gigabytes(device: torch.device) -> float:
+    """The most that this process has held at once, on the device or, on a CPU, in all. nan where nobody counts."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return float("nan")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -1,0 +1,125 @@
+"""How a run is doing: a bar for whoever watches, a tracker for whoever looks later."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import LoggerType
+from tqdm.auto import tqdm
+
+from ..config import to_dict
+from .config import TrainConfig
+from .learner import Outcome
+from .states import flat
+
+NAME = "scdm"  # of the project, where a tracker has projects
+QUARTERS = 4  # of the process: their losses differ by orders of magnitude
+
+
+class Progress:
+    """Shows and logs the steps of a run from `step` on, as a context. Every process must report each of its steps.
+
+    process_steps: the length of the diffusion process, for the losses of its quarters.
+    missed: steps in a row that were left out.
+    """
+
+    def __init__(self, accelerator: Accelerator, config: TrainConfig, step: int, process_steps: int):
+        self.accelerator, self.config, self.process_steps = accelerator, config, process_steps
+        self.missed = self.left_out = 0
+        self.bar = tqdm(total=config.steps, initial=step, unit="step", disable=not accelerator.is_main_process)
+        self.window = _Window(step, process_steps)
+        hyperparameters = {key: str(value) for key, value in flat(to_dict(config)).items()}
+        if config.tracker != "none" and not accelerator.log_with:
+            self.say(
+                f"note: {config.tracker} is not installed, so losses are shown but not logged: pip install tensorboard"
+            )
+        accelerator.init_trackers(NAME, hyperparameters, {"tensorboard": {"purge_step": step + 1}})
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    def report(self, step: int, outcome: Outcome, lr: float) -> None:
+        """Tells of the step after which `step` have been made."""
+        self.missed = 0 if outcome.taken else self.missed + 1
+        self.left_out += not outcome.taken
+        if outcome.taken:
+            self.window.add(outcome)
+        speed = self.window.steps_per_second(step) * self.config.batch
+        left_out = f", {self.left_out} steps left out" if self.left_out else ""
+        self.bar.set_postfix_str(f"loss {self.window.loss:.4f}, {speed:.3g} images/s{left_out}", refresh=False)
+        self.bar.update()
+        if step % self.config.log_every == 0:
+            values = self.window.means(self.accelerator)
+            values |= {"lr": lr, "gradient_norm": outcome.norm, "images_per_second": speed, "left_out": self.left_out}
+            self.accelerator.log(values, step=step)
+            self.window = _Window(step, self.process_steps)
+
+    def show(self, step: int, sheet: np.ndarray) -> None:
+        """A picture, uint8 (H, W, 3), for the trackers that take pictures."""
+        for tracker in self.accelerator.trackers:
+            if hasattr(tracker, "log_images"):
+                layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+                tracker.log_images({"samples": sheet[None]}, step=step, **layout)
+
+    def say(self, sentence: str) -> None:
+        """A line beside the bar."""
+        if self.accelerator.is_main_process:
+            tqdm.write(sentence)
+
+
+class _Window:
+    """Sums of losses since `start` steps had been made."""
+
+    def __init__(self, start: int, process_steps: int):
+        self.start, self.since, self.process_steps = start, time.monotonic(), process_steps
+        self.sums = torch.zeros(4, dtype=torch.float32)  # of examples, and of their total, mse and vb
+        self.quarters = torch.zeros(2, QUARTERS, dtype=torch.float32)  # the same for each: examples, and their total
+
+    @property
+    def loss(self) -> float:
+        return float(self.sums[1] / self.sums[0])
+
+    def steps_per_second(self, step: int) -> float:
+        return (step - self.start) / max(1e-9, time.monotonic() - self.since)
+
+    def add(self, outcome: Outcome) -> None:
+        t, _, *terms = outcome.losses
+        one = torch.ones(len(t))
+        self.sums += torch.stack([one, *terms]).sum(1)
+        self.quarters.index_add_(1, t * QUARTERS // self.process_steps, torch.stack([one, terms[0]]))
+
+    def means(self, accelerator: Accelerator) -> dict[str, float]:
+        """Over the examples of all processes. Terms that there were none of are left out."""
+        sums, quarters = (accelerator.reduce(v.to(accelerator.device)).cpu() for v in (self.sums, self.quarters))
+        names = ["total", "mse", "vb"] + [
+            f"t {i * self.process_steps // QUARTERS}-{(i + 1) * self.process_steps // QUARTERS - 1}"
+            for i in range(QUARTERS)
+        ]
+        means = torch.cat([sums[1:] / sums[0], quarters[1] / quarters[0]])
+        return {f"loss/{name}": mean for name, mean in zip(names, means.tolist(), strict=True) if mean == mean}
+
+
+def chosen_tracker(name: str) -> str | None:
+    """The tracker that accelerate is to log to, None for none. ValueError if it is unknown or not installed.
+
+    The default, tensorboard, may be missing.
+    """
+    known = [str(kind) for kind in LoggerType if kind != LoggerType.ALL]
+    if name == "none":
+        return None
+    if name not in known:
+        raise ValueError(f"no tracker is called {name!r}; there are {', '.join(known)}, and none")
+    if name in map(str, get_available_trackers()):
+        return name
+    if name != "tensorboard":
+        raise ValueError(f"tracker {name} is not installed: install it, or set tracker to none")
+    return None

@@ -1,0 +1,49 @@
+"""What a run gives away: its averaged weights as model files, and a sheet of what they paint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from .. import checkpoint
+from ..datasets import Validation, collate
+from ..images import contact_sheet, to_levels
+from ..model import Model
+from ..networks import UNet
+from ..pipeline import GenerateOptions, generate
+
+MODEL = "model.safetensors"
+
+
+def write_models(folder: Path, averages: Mapping[float, Model]) -> None:
+    """A file for each decay of the average, the first as model.safetensors. OSError if there is no room for them."""
+    for place, (decay, model) in enumerate(averages.items()):
+        path = folder / (MODEL if place == 0 else f"model-ema-{decay}.safetensors")
+        try:
+            checkpoint.save(path, model)
+        except SafetensorError as error:
+            raise OSError(f"{path} could not be written: {error}") from error
+
+
+def with_weights(model: Model, weights: Mapping[str, Tensor], provenance: dict[str, Any]) -> Model:
+    """The same model with a network of its own that has these weights."""
+    with torch.device("meta"):  # no memory is taken for weights that are replaced
+        network = UNet(model.config.network)
+    network.load_state_dict(weights, assign=True)
+    return replace(model, network=network.eval().requires_grad_(False), provenance=provenance)
+
+
+def sample_sheet(model: Model, unseen: Validation, count: int, options: GenerateOptions) -> np.ndarray:
+    """Layouts that the model has not seen, a sample of each, and the images that they came from: uint8 (H, W, 3)."""
+    batch = collate([unseen[i] for i in range(min(count, len(unseen)))])
+    labels = batch.labels(model.config.network.num_classes)
+    samples = generate(model, labels, options)
+    rows = [model.palette.to_image(labels, (0, 0, 0)), to_levels(samples), to_levels(batch.images)]
+    return contact_sheet([list(row) for row in rows], least_side=128)

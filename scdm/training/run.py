@@ -1,0 +1,128 @@
+"""A run as it stands: everything that its configuration asks for, built and, if it had begun before, resumed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from ..config import to_dict
+from ..conversion import load
+from ..datasets import DataSet, Validation, open_dataset
+from ..label_diffusion import shipped_rates
+from ..model import Model, ModelConfig
+from ..palette import Palette
+from .config import TrainConfig
+from .learner import Learner
+from .release import MODEL
+from .states import States, differences, require_same, settings
+
+
+@dataclass
+class Run:
+    """step: how many have been made. hours: that they took before, over all resumptions.
+
+    origin: provenance of the model that it started from. unseen: layouts for the sheet of samples, None if there is none.
+    """
+
+    config: TrainConfig
+    states: States
+    data: DataSet
+    unseen: Validation | None
+    model: Model
+    learner: Learner
+    origin: dict[str, Any] | None
+    step: int = 0
+    hours_before: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def hours(self) -> float:
+        return self.hours_before + (time.monotonic() - self.started) / 3600
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `prepared` needs to go on from here. Whole on the main process; every process must call it."""
+        return {
+            "settings": settings(self.config, len(self.data)),
+            "hours": self.hours,
+            "origin": self.origin,
+            "learner": self.learner.state_dict(),
+        }
+
+
+def prepared(config: TrainConfig, accelerator: Accelerator) -> Run:
+    """The run of a configuration, where its newest state left it. Writes nothing.
+
+    ValueError if data, network and settings do not fit each other, or are not those of the run in the folder.
+    """
+    states = States(Path(config.run), config.keep, config.keep_every)
+    data = open_dataset(config.data)
+    if len(data) < config.batch:
+        raise ValueError(
+            f"the data set has {len(data)} images, too few for a batch of {config.batch}: set batch to less"
+        )
+    unseen = open_dataset(config.data, "val").validation() if config.samples else None
+    saved = states.newest()
+    if saved:
+        require_same(saved["settings"], settings(config, len(data)), states.folder)
+    elif (states.folder / MODEL).exists():
+        raise ValueError(f"{states.folder} holds a {MODEL}, but no state to resume from: choose another run folder")
+    model = new_model(config, data.palette)
+    origin = start_from(config.init, model) if config.init and not saved else None
+    run = Run(config, states, data, unseen, model, Learner(config, model, accelerator), origin)
+    if saved:
+        run.learner.load_state_dict(saved["learner"])
+        run.step, run.hours_before, run.origin = saved["step"], saved["hours"], saved["origin"]
+    _require_common_folder(run, accelerator)
+    return run
+
+
+def new_model(config: TrainConfig, palette: Palette) -> Model:
+    """Untrained, with the initial weights of the configuration's seed."""
+    if config.network.edges and not palette.edge_channel:
+        raise ValueError(f"the network reads instance borders, but {palette.name} has none: set network.edges to false")
+    kind, rates = config.label_diffusion.kind, config.label_diffusion.rates
+    model_config = ModelConfig(
+        network=config.network,
+        size=config.data.height_width,
+        noise_schedule=config.noise_schedule,
+        prediction=config.prediction,
+        label_diffusion=kind,
+        class_rates=class_rates(rates, config.data.name) if kind == "classwise" else None,
+    )
+    torch.manual_seed(config.seed)
+    return Model.new(model_config, palette)
+
+
+def class_rates(rates: str | tuple[float, ...] | None, data: str) -> tuple[float, ...]:
+    """Those given, or the shipped ones of that name, or of the data set's. ValueError if there are none."""
+    if isinstance(rates, tuple):
+        return rates
+    try:
+        return shipped_rates(rates or data)
+    except ValueError as error:
+        raise ValueError(
+            f"class-wise label diffusion needs label_diffusion.rates: {error}. training/estimate_class_rates.py measures "
+            "those of a data set; label_diffusion.kind uniform does without"
+        ) from error
+
+
+def start_from(init: str, model: Model) -> dict[str, Any]:
+    """Gives `model` the weights of another and returns that one's provenance. ValueError if they do not fit."""
+    start = load(init)
+    if told := differences(to_dict(start.config.network), to_dict(model.config.network)):
+        raise ValueError(f"{init} holds another network than the configuration describes: {told} there")
+    model.network.load_state_dict(start.network.state_dict())
+    return start.provenance
+
+
+def _require_common_folder(run: Run, accelerator: Accelerator) -> None:
+    seen = accelerator.gather(torch.tensor([run.step], device=accelerator.device))
+    if seen.min() != seen.max():
+        raise ValueError(
+            f"the processes find different states in {run.states.folder}: it must be one folder that all machines see"
+        )

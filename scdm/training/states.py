@@ -1,0 +1,108 @@
+"""States of a run to resume from: whole files, and only for the run that wrote them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import to_dict
+from ..images import written_whole
+from ..outside import shown
+from .config import TrainConfig
+
+VERSION = 1
+
+# What may change when a run is resumed: how long it goes and how it ends, where things lie, what is kept and shown, and
+# how the work is done where that does not change the result.
+FREE = {
+    *("run", "steps", "hours", "optimizer.decay", "data.root", "data.classes", "data.workers"),
+    *("save_every", "keep", "keep_every", "samples", "tracker", "log_every", "note", "patience"),
+    *("micro_batches", "checkpointing", "compile"),
+}
+
+
+@dataclass(frozen=True)
+class States:
+    """The files state-STEP.pt in a run's folder, each there whole or not at all.
+
+    The newest `keep` stay, and those whose step is a multiple of `keep_every`.
+    """
+
+    folder: Path
+    keep: int
+    keep_every: int | None
+
+    def paths(self) -> dict[int, Path]:
+        """By step, ascending."""
+        found = {path.stem[6:]: path for path in self.folder.glob("state-*.pt")}
+        return {int(step): found[step] for step in sorted(filter(str.isdecimal, found), key=int)}
+
+    def newest(self) -> dict[str, Any] | None:
+        """The state to resume from, None for a fresh run. ValueError if it cannot be read."""
+        paths = self.paths()
+        if not paths:
+            return None
+        path = paths[max(paths)]
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            if state["version"] != VERSION:
+                raise ValueError(f"{path} was written by another version of scdm: choose another run folder")
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{path} is damaged: remove it to resume from the state before, if one is left") from error
+        return state
+
+    def save(self, step: int, content: Mapping[str, Any]) -> None:
+        """Writes a state, then removes those that are not to be kept. OSError if there is no room for it."""
+        with written_whole(self.folder / f"state-{step}.pt") as beside, beside.open("wb") as file:
+            try:
+                torch.save({"version": VERSION, "step": step, **content}, file)
+            except RuntimeError as error:  # how torch's own writer fails
+                raise OSError(f"the state of step {step} could not be written to {self.folder}: {error}") from error
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the new name without its content
+        *older, _ = self.paths().items()
+        for old, path in older[: max(0, len(older) + 1 - self.keep)]:
+            if self.keep_every is None or old % self.keep_every:
+                path.unlink()
+
+    def tidy(self) -> None:
+        """Removes what a killed run was writing."""
+        for begun in self.folder.glob(".scdm-*"):  # the names that `written_whole` gives
+            begun.unlink()
+
+
+def settings(config: TrainConfig, images: int) -> dict[str, Any]:
+    """What must stay the same while a run lasts, by dotted names. images: in the data set."""
+    fixed = {key: value for key, value in flat(to_dict(config)).items() if key not in FREE}
+    if config.micro_batch_sum:
+        fixed["micro_batches"] = config.micro_batches
+    return {**fixed, "images in the data set": images}
+
+
+def require_same(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """ValueError names the settings in which a run differs from the one that it would resume."""
+    if told := differences(saved, now):
+        raise ValueError(
+            f"{folder} holds a run with other settings: {told}. Set them so to resume it, or choose another run folder"
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 5) -> str:
+    """The first few entries that are not the same, in words; "" if all are. One that is new, or no longer there, is none."""
+    changed = [key for key in before.keys() & now.keys() if before[key] != now[key]]
+    told = [f"{key} {shown(before[key])} instead of {shown(now[key])}" for key in sorted(changed)[:most]]
+    return ", ".join(told) + (f", and {len(changed) - most} more" if len(changed) > most else "")
+
+
+def flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    pairs: dict[str, Any] = {}
+    for key, value in tree.items():
+        pairs |= flat(value, f"{where}{key}.") if isinstance(value, Mapping) else {where + key: value}
+    return pairs

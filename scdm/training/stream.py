@@ -1,0 +1,97 @@
+"""What a run is fed with: examples in the order of the data set, each with draws of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..datasets import Batch, DataSet, Example, collate, loader
+from .config import TrainConfig
+
+DRAWS = 2  # what randomness is for, beside a data set's order (0) and augmentation (1)
+
+
+class Draws(NamedTuple):
+    """What chance decides for the examples of a batch. Uniform in [0, 1), but for the noise, which is standard normal.
+
+    step: (B,) float64, chooses t. null: (B,) float64, chooses the layouts to blank.
+    noise: (B, 3, H, W) float32. label: (B, H, W) float32, for label diffusion.
+    """
+
+    step: Tensor
+    null: Tensor
+    noise: Tensor
+    label: Tensor
+
+
+class DrawnBatch(NamedTuple):
+    batch: Batch
+    draws: Draws
+
+
+def steps_from(
+    step: int, data: DataSet, config: TrainConfig, rank: int = 0, ranks: int = 1
+) -> Iterator[list[DrawnBatch]]:
+    """The micro-batches that process `rank` of `ranks` takes in each step, from `step` on, without end.
+
+    Together the processes take the data set's stream in order, `config.batch` examples a step, each a part in a row.
+    ValueError if a batch cannot be divided among them, or an image cannot be had.
+    """
+    part, rest = divmod(config.batch, ranks * config.micro_batches)
+    if rest:
+        raise ValueError(
+            f"a batch of {config.batch} cannot be divided among {ranks} processes with {config.micro_batches} micro_batches "
+            f"each: set batch to a multiple of {ranks * config.micro_batches}"
+        )
+    share = Share(data.training(step * config.batch), config.batch, rank, ranks)
+    batches = iter(loader(share, part, config.data.workers, Drawing(config.seed)))
+    while True:
+        try:
+            yield list(islice(batches, config.micro_batches))
+        except ValueError as error:  # a worker's comes with its whole history
+            raise ValueError(str(error).rsplit("\nValueError: ", 1)[-1].strip()) from error
+
+
+@dataclass(frozen=True)
+class Share(Dataset[Example]):
+    """Of every `batch` examples of a stream, the `rank`-th of `ranks` equal parts."""
+
+    stream: Dataset[Example]
+    batch: int
+    rank: int
+    ranks: int
+
+    def __len__(self) -> int:
+        return len(self.stream) // self.ranks  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> Example:
+        part = self.batch // self.ranks
+        step, place = divmod(index, part)
+        return self.stream[step * self.batch + self.rank * part + place]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Stacks examples together with their draws: in the workers that read ahead, so that nobody waits for it."""
+
+    seed: int
+
+    def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
+        batch = collate(examples)
+        draws = [draws_at(self.seed, position, batch.ids.shape[1:]) for position in batch.positions.tolist()]
+        return DrawnBatch(batch, Draws(*(torch.stack(part) for part in zip(*draws, strict=True))))
+
+
+def draws_at(seed: int, position: int, size: Sequence[int]) -> Draws:
+    """The draws of one example (no batch dimension): a function of the run's seed and the example's position alone."""
+    rng = np.random.default_rng((seed, DRAWS, position))
+    step, null = torch.from_numpy(rng.random(2))
+    noise = torch.from_numpy(rng.standard_normal((3, *size), dtype=np.float32))
+    return Draws(step, null, noise, torch.from_numpy(rng.random(tuple(size), dtype=np.float32)))

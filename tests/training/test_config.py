@@ -1,0 +1,104 @@
+"""What cannot work is refused before anything is built, in words that say what to change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+
+from scdm.config import load, to_dict
+from scdm.palette import Palette
+from scdm.training.config import TrainConfig
+from scdm.training.run import new_model
+from tests.training.tiny import NETWORK, config
+
+CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("run", " ", "run must name the folder"),
+        ("batch", 0, "batch must be from 1 to 65536, not 0"),
+        ("batch", 10**7, "batch must be from 1 to 65536"),
+        ("steps", 10**12, "steps must be from 1 to"),
+        ("hours", float("nan"), "hours must be .*not nan"),
+        ("hours", float("inf"), "hours must be .*not inf"),
+        ("hours", 0, "hours must be"),
+        ("null_rate", 1.5, "null_rate must be from 0 to 1"),
+        ("seed", -1, "seed must be"),
+        ("ema", 1.0, "from 0 to below 1"),
+        ("ema", [], "from 0 to below 1"),
+        ("ema", [0.9, 0.9], "must differ"),
+        ("micro_batches", 3, "cannot be divided into 3 equal micro_batches"),
+        ("keep_every", 3, "multiple of save_every, which is 2"),
+        ("patience", 0, "patience must be"),
+        ("precision", False, "one of float32, bf16, fp16, not False"),  # what YAML makes of a bare `no`
+        ("optimizer", {"lr": float("inf")}, r"optimizer\.lr must be from 0 to 10, not inf"),
+        ("optimizer", {"lr": float("nan")}, r"optimizer\.lr must be"),
+        ("optimizer", {"clip_norm": -1}, r"optimizer\.clip_norm must be"),
+        ("optimizer", {"warmup": -1}, r"optimizer\.warmup must be"),
+        ("optimizer", {"decay": -1}, r"optimizer\.decay must be"),
+        ("optimizer", {"weight_decay": -1}, r"optimizer\.weight_decay must be"),
+        ("loss", {"vb_weight": float("nan")}, r"loss\.vb_weight must be"),
+        ("loss", {"objektive": "kl"}, "did you mean 'objective'"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(tmp_path, setting, value, words):
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump({**to_dict(config()), setting: value}))
+    with pytest.raises(ValueError, match=words):
+        load(TrainConfig, file)
+
+
+def test_a_bound_needs_a_network_that_learns_the_variance():
+    with pytest.raises(ValueError, match=r"set network\.learn_sigma"):
+        config(network=replace(NETWORK, learn_sigma=False), loss=replace(config().loss, objective="kl"))
+
+
+def test_class_rates_come_from_the_settings_or_from_the_data_sets_name():
+    """One word changes the kind, whatever rates stand beside it."""
+    rates = lambda **settings: new_model(diffused(**settings), Palette.named("scenes")).config.class_rates  # noqa: E731
+    own = tuple(float(i) for i in range(14))
+    assert rates(kind="classwise", rates=None) == rates(kind="classwise", rates="scenes") != own
+    assert rates(kind="classwise", rates=own) == own
+    assert rates(kind="uniform", rates="scenes") is rates(kind="none", rates=own) is None
+    with pytest.raises(ValueError, match=r"no class rates are called 'mine'.*estimate_class_rates.py"):
+        rates(kind="classwise", rates="mine")
+
+
+def diffused(**settings) -> TrainConfig:
+    return config(label_diffusion=replace(config().label_diffusion, **settings))
+
+
+def test_data_and_network_must_fit_each_other():
+    with pytest.raises(ValueError, match="14 classes, the network 15"):
+        new_model(replace(diffused(kind="none"), network=replace(NETWORK, num_classes=15)), Palette.named("scenes"))
+    with pytest.raises(ValueError, match="multiples of 2"):
+        new_model(config(data=replace(config().data, size=17)), Palette.named("scenes"))
+    with pytest.raises(ValueError, match=r"set network\.edges to false"):
+        new_model(config(network=replace(NETWORK, edges=True)), Palette.named("scenes"))
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_configurations_describe_models(file, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parents[1])  # where their commands are given
+    run = load(TrainConfig, file)
+    palette = Palette.from_file(run.data.classes) if run.data.classes else Palette.named(run.data.name)
+    if run.data.name == "folder":  # its rates are still to be measured
+        run = replace(run, label_diffusion=replace(run.label_diffusion, kind="uniform"))
+    with torch.device("meta"):
+        model = new_model(run, palette)
+    assert model.config.network.edges == palette.edge_channel
+    assert f"--config training/configs/{file.name}" in file.read_text()
+
+
+@pytest.mark.parametrize("file", sorted((CONFIGS / "accelerate").glob("*.yaml")), ids=lambda file: file.stem)
+def test_accelerate_reads_the_files_made_for_it(file):
+    settings = load_config_from_file(str(file))
+    assert settings.mixed_precision is None, "precision is a setting of the run"
+    assert (settings.num_processes > 1) == (file.stem != "one_process")

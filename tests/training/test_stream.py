@@ -1,0 +1,60 @@
+"""What feeds a run depends on seed and position alone: not on processes, micro-batches, workers or where it began."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+import torch
+
+from scdm.datasets import DataConfig, open_dataset
+from scdm.training.stream import DrawnBatch, draws_at, steps_from
+from tests.training.tiny import config
+
+
+def taken(start: int, steps: int, rank: int = 0, ranks: int = 1, **changes) -> list[list[DrawnBatch]]:
+    run = config(batch=8, **changes)
+    return list(islice(steps_from(start, open_dataset(run.data), run, rank, ranks), steps))
+
+
+def positions(steps: list[list[DrawnBatch]]) -> list[list[list[int]]]:
+    return [[part.batch.positions.tolist() for part in parts] for parts in steps]
+
+
+def test_processes_and_micro_batches_divide_every_batch_in_order():
+    assert positions(taken(0, 2)) == [[list(range(8))], [list(range(8, 16))]]
+    assert positions(taken(3, 1, rank=1, ranks=2, micro_batches=2)) == [[[28, 29], [30, 31]]]
+
+
+@pytest.mark.parametrize("changes", [{"data": DataConfig(size=16, workers=2)}, {"micro_batches": 4}])
+def test_an_example_is_the_same_whoever_takes_it(changes):
+    whole = taken(0, 2)[1][0]
+    parts = [part for rank in range(2) for part in taken(1, 1, rank, 2, **changes)[0]]
+    for name, values in zip(whole.draws._fields, whole.draws, strict=True):
+        assert torch.equal(torch.cat([getattr(part.draws, name) for part in parts]), values), name
+    assert torch.equal(torch.cat([part.batch.images for part in parts]), whole.batch.images)
+
+
+def test_draws_are_what_they_say():
+    step, null, noise, label = draws_at(0, 5, (64, 64))
+    assert 0 <= step < 1 and 0 <= null < 1 and step != null
+    assert noise.shape == (3, 64, 64) and abs(noise.mean()) < 0.05 and abs(noise.std() - 1) < 0.05
+    assert label.shape == (64, 64) and abs(label.mean() - 0.5) < 0.05 and label.min() >= 0 and label.max() < 1
+    assert not torch.equal(noise, draws_at(0, 6, (64, 64)).noise) and not torch.equal(
+        noise, draws_at(1, 5, (64, 64)).noise
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_had_is_told_in_its_own_words(monkeypatch, workers):
+    def fail(self, index):
+        raise ValueError("no image can be read any more: a.jpg is damaged")
+
+    monkeypatch.setattr("scdm.datasets.scene_set._Examples.__getitem__", fail)
+    with pytest.raises(ValueError, match=r"^no image can be read any more: a\.jpg is damaged$"):
+        taken(0, 1, data=DataConfig(size=16, workers=workers))
+
+
+def test_a_batch_that_cannot_be_divided_is_refused():
+    with pytest.raises(ValueError, match="set batch to a multiple of 6"):
+        taken(0, 1, ranks=3, micro_batches=2)

@@ -1,0 +1,56 @@
+"""Steps of the process: evenly, or by the size of the loss without changing its mean."""
+
+import pytest
+import torch
+
+from scdm.training.timesteps import HISTORY, ImportantSteps, UniformSteps
+from tests.parity import facts
+
+EVENLY = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+
+
+def test_importance_follows_the_published_rule():
+    golden = facts("diffusion/second_moment_sampler")
+    sampler = ImportantSteps(golden["num_timesteps"])
+    assert golden["history_per_term"] == HISTORY
+    for t, losses, weights in zip(
+        golden["updates_t"], golden["updates_loss"], golden["weights_after_update"], strict=True
+    ):
+        sampler.update(torch.tensor(t), torch.tensor(losses, dtype=torch.float64))
+        assert sampler.weights.tolist() == pytest.approx(weights, abs=1e-12)
+
+
+def test_importance_weighs_so_that_the_mean_loss_stays():
+    sampler = trained()
+    t, weight = sampler.pick(EVENLY)
+    losses = torch.arange(1.0, 6.0) ** 2
+    assert float((weight * losses[t]).mean()) == pytest.approx(float(losses.mean()), rel=1e-3)
+    share = torch.bincount(t, minlength=5) / len(t)
+    torch.testing.assert_close(share.double(), sampler.weights, atol=1e-4, rtol=0)
+    assert share[4] > 3 * share[0]
+
+
+def test_importance_begins_uniformly_and_stays_in_range():
+    sampler = ImportantSteps(5)
+    t, weight = sampler.pick(torch.tensor([0.0, 0.2, 0.99, 1 - 1e-16], dtype=torch.float64))
+    assert t.tolist() == [0, 1, 4, 4] and weight.tolist() == pytest.approx([1, 1, 1, 1])
+
+
+def test_importance_goes_on_from_its_state():
+    before, after = trained(), ImportantSteps(5)
+    after.load_state_dict(before.state_dict())
+    before.update(torch.tensor([2, 2]), torch.tensor([9.0, 9.0]))
+    after.update(torch.tensor([2, 2]), torch.tensor([9.0, 9.0]))
+    assert torch.equal(before.weights, after.weights)
+
+
+def test_uniform_steps_are_all_alike():
+    t, weight = UniformSteps(5).pick(EVENLY)
+    assert torch.bincount(t).tolist() == [20_000] * 5 and set(weight.tolist()) == {1.0}
+
+
+def trained() -> ImportantSteps:
+    sampler = ImportantSteps(5)
+    for _ in range(HISTORY):
+        sampler.update(torch.arange(5), torch.arange(1.0, 6.0))
+    return sampler
