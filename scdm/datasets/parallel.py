@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import cv2
+import torch
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -37,6 +38,7 @@ _function: Callable[[Any], Any]  # of a worker: it may hold a large data set and
 def _adopt(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
+    torch.set_num_threads(1)  # or the first large operation waits for threads that were left behind in the fork
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
 
 
