@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from scdm.config import to_dict
@@ -46,7 +47,8 @@ def test_stopped_at_any_moment_a_run_ends_with_the_same_weights(tmp_path, signum
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(to_dict(run)))
     command = [sys.executable, str(REPOSITORY / "training" / "train.py"), "--config", str(file)]
-    with subprocess.Popen(command, env=HERE, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+    same_threads = {**HERE, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums depend on their number
+    with subprocess.Popen(command, env=same_threads, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         begun = time.monotonic()
         while not saved(tmp_path / "stopped"):
             assert process.poll() is None and time.monotonic() < begun + 120
