@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..scdm.palette import Palette, palette_names
+from ..scdm.palette import GOLDEN_ANGLE, Palette, palette_names
 from .sockets import PaletteSocket
-
-GOLDEN_ANGLE = "_golden_angle"  # the end of the names that `Palette.golden_angle` gives
 
 
 def palette_input() -> io.Combo.Input:
@@ -31,8 +29,4 @@ def model_palette_input() -> PaletteSocket.Input:
 
 def chosen_palette(name: str, model_palette: Palette | None) -> Palette:
     """What the two inputs say. ValueError for a name that is not in the list: ComfyUI does not check it."""
-    if model_palette is not None:
-        return model_palette
-    if name.endswith(GOLDEN_ANGLE):
-        return Palette.named(name.removesuffix(GOLDEN_ANGLE)).golden_angle()
-    return Palette.named(name)
+    return Palette.named(name) if model_palette is None else model_palette

@@ -23,6 +23,7 @@ from .outside import meant, read_table, shown
 
 Color = tuple[int, int, int]
 
+GOLDEN_ANGLE = "_golden_angle"  # the end of the names that `Palette.golden_angle` gives
 TOLERANCE = 16.0  # above the noise of a mild JPEG, below the half-way blends of an anti-aliased edge
 MAX_CLASSES = 65535  # ids fit into 16-bit images, with one to spare for "ignore"
 LONGEST_NAME = 255  # characters, as of a file; so that names fit into messages and pictures
@@ -72,7 +73,9 @@ class Palette:
 
     @classmethod
     def named(cls, name: str) -> Palette:
-        """One of the palettes that come with the package (`palette_names`)."""
+        """One of the palettes that come with the package (`palette_names`); NAME_golden_angle in those colours."""
+        if name.endswith(GOLDEN_ANGLE):
+            return cls.named(name.removesuffix(GOLDEN_ANGLE)).golden_angle()
         if name not in palette_names():
             hint = meant(name, palette_names()) or f"choose one of {', '.join(palette_names())}, or give a file"
             raise ValueError(f"there is no palette {shown(name)}: {hint}")
@@ -168,7 +171,7 @@ class Palette:
         The ids are those of the preprocessor's model: ADE20K's are ours, COCO's (133 panoptic classes) are not.
         """
         colors = tuple((0, 0, 0) if i == 0 else _golden_angle_color(i) for i in range(self.num_classes))
-        return replace(self, name=f"{self.name}_golden_angle", colors=colors)
+        return replace(self, name=self.name + GOLDEN_ANGLE, colors=colors)
 
     def to_labels(
         self, image: Image.Image, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn

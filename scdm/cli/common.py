@@ -16,8 +16,6 @@ from ..layouts.contents import contents
 from ..palette import Palette
 from .terminal import say
 
-GOLDEN_ANGLE = "_golden_angle"  # the end of the names that `Palette.golden_angle` gives
-
 
 def note(sentence: str) -> None:
     """Something that the user should know and that does not stop the work."""
@@ -36,8 +34,6 @@ def chosen_palette(choice: str) -> Palette:
             return checkpoint.read_header(path).palette
     if Path(choice).is_file():
         return Palette.from_file(choice)
-    if choice.endswith(GOLDEN_ANGLE):
-        return Palette.named(choice.removesuffix(GOLDEN_ANGLE)).golden_angle()
     return Palette.named(choice)
 
 
