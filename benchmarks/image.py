@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 
 from scdm.conversion import load
-from scdm.datasets import build
+from scdm.datasets.scenes import Scenes
 from scdm.labels import LabelMap
 from scdm.pipeline import GenerateOptions, generate
 
@@ -40,7 +40,7 @@ def main() -> None:
 def image_row(name: str, repeats: int) -> str:
     model = load(name)
     size = model.config.size
-    _, ids = build("scenes", 1, size, seed=1)[0]
+    _, ids = Scenes(1, 1, size)[0]
     labels = LabelMap(ids[None], model.palette.num_classes)
     x, t = torch.randn(1, 3, *size), torch.tensor([500])
 

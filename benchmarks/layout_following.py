@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from scdm import datasets
 from scdm.conversion import load
+from scdm.datasets.scenes import Scenes
 from scdm.images import contact_sheet, to_levels, write_image
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationResult, SegmentationScore
@@ -54,7 +54,7 @@ def main() -> int:
         segmenter = load_segmenter(arguments.segmenter, arguments.device)
         require_unseen_and_alike(model, segmenter, arguments.seed)
         height, width = model.config.size if arguments.size is None else (arguments.size, arguments.size)
-        scenes = datasets.build("scenes", arguments.layouts, (height, width), arguments.seed)
+        scenes = Scenes(arguments.layouts, arguments.seed, (height, width))
         options = GenerateOptions(
             steps=arguments.steps,
             sampler=arguments.sampler,
