@@ -93,11 +93,12 @@ class Server:
         return self.wait_until(lambda: self.get(f"/history/{prompt_id}").get(prompt_id), "end of a prompt")
 
     def run(self, prompt: Json) -> list[np.ndarray]:
-        """The images (H, W, 3), uint8, that the prompt saves."""
+        """The images (H, W, 3), uint8, that the prompt saves, in the order of its nodes."""
         outcome = self.outcome(self.queue(prompt))
         assert outcome["status"]["status_str"] == "success", outcome["status"]
+        outputs = outcome["outputs"]
         saved = [
-            image for output in outcome["outputs"].values() for image in output["images"] if image["type"] == "output"
+            image for node in sorted(outputs, key=int) for image in outputs[node]["images"] if image["type"] == "output"
         ]
         files = [self.request("/view?" + urllib.parse.urlencode(image)) for image in saved]
         return [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
