@@ -9,7 +9,8 @@ from comfy_api.latest import io
 
 from ..scdm.noise import LABEL_NOISE
 from .native import check_classes, conditioning, scdm_model
-from .sockets import Layout, LayoutSocket
+from .sampling import batch_size_input, check_batch, label_noise_input, subject_inputs
+from .sockets import Layout
 from .versions import where_known
 
 
@@ -24,16 +25,9 @@ class EncodeLayout(io.ComfyNode):
             "empty latent of the layout's size.",
             **where_known(search_aliases=["layout conditioning", "segmentation conditioning", "empty pixel latent"]),
             inputs=[
-                io.Model.Input("model", tooltip="The model, from Load SCDM Model."),
-                LayoutSocket.Input("layout", tooltip="What to draw where, in the classes of the model."),
-                io.Combo.Input(
-                    "label_noise",
-                    options=list(LABEL_NOISE),
-                    default="fresh",
-                    tooltip="How the layout is blurred on the way: fresh at every step (the paper's), coupled, one pattern "
-                    "that only clears up, or none. Without effect on models without label diffusion.",
-                ),
-                io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="Number of images in the latent."),
+                *subject_inputs(),
+                label_noise_input(),
+                batch_size_input("Number of images in the latent, at least one for each layout."),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="The layout."),
@@ -48,6 +42,7 @@ class EncodeLayout(io.ComfyNode):
     def execute(cls, model: ModelPatcher, layout: Layout, label_noise: str, batch_size: int) -> io.NodeOutput:
         if label_noise not in LABEL_NOISE:
             raise ValueError(f"label noise is {' or '.join(LABEL_NOISE)}, not {label_noise!r}")
+        check_batch(batch_size)
         check_classes(layout, scdm_model(model))
         labels = layout.labels
         empty = torch.zeros(

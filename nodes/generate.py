@@ -15,19 +15,17 @@ from torch import Tensor
 
 from ..scdm.images import to_levels
 from ..scdm.labels import LabelMap
-from ..scdm.noise import LABEL_NOISE
 from ..scdm.outside import is_out_of_memory
 from ..scdm.pipeline import GenerateOptions, generate
 from ..scdm.samplers import SAMPLERS, Step
-from .messages import MOST_IMAGES, check_batch
 from .native import check_classes, on_device, scdm_model
-from .pictures import flat
-from .sockets import Layout, LayoutSocket
+from .pictures import flat, rgb
+from .sampling import DEFAULT, batch_size_input, check_batch, label_noise_input, subject_inputs
+from .sockets import Layout
 from .versions import where_known
 
 log = logging.getLogger(__name__)
 
-DEFAULT = GenerateOptions()
 AUTO = "auto"
 PREVIEW_SIDE = 512  # pixels
 
@@ -42,8 +40,7 @@ class Generate(io.ComfyNode):
             description="Makes images that follow a layout. Unpainted parts are left to the model.",
             **where_known(search_aliases=["semantic image synthesis", "layout to image", "label to image", "paint"]),
             inputs=[
-                io.Model.Input("model", tooltip="The model, from Load SCDM Model."),
-                LayoutSocket.Input("layout", tooltip="What to draw where, in the classes of the model."),
+                *subject_inputs(),
                 io.Int.Input(
                     "seed",
                     default=DEFAULT.seed,
@@ -75,13 +72,7 @@ class Generate(io.ComfyNode):
                     step=0.1,
                     tooltip="How strictly the image follows the layout. 1 is no guidance, in less time.",
                 ),
-                io.Combo.Input(
-                    "label_noise",
-                    options=list(LABEL_NOISE),
-                    default=DEFAULT.label_noise,
-                    tooltip="How the layout is blurred on the way: fresh at every step (the paper's), coupled, one pattern "
-                    "that only clears up, or none. Without effect on models without label diffusion.",
-                ),
+                label_noise_input(),
                 io.Float.Input(
                     "dynamic_threshold",
                     default=0,
@@ -108,13 +99,7 @@ class Generate(io.ComfyNode):
                     tooltip="With an image: how much of the way from noise is walked. 1 keeps nothing but what a mask "
                     "protects, 0.3 changes little.",
                 ),
-                io.Int.Input(
-                    "batch_size",
-                    default=1,
-                    min=1,
-                    max=MOST_IMAGES,
-                    tooltip="Number of images, of each layout if there are several.",
-                ),
+                batch_size_input("Number of images, of each layout if there are several."),
                 io.Int.Input(
                     "repeats",
                     default=DEFAULT.repeats,
@@ -193,8 +178,7 @@ class Job:
         mask = None if mask is None else flat(mask)
         batch = max(labels.batch, *(given.shape[0] for given in (image, mask) if given is not None), 1)
         if image is not None:
-            colours = image[..., :3].expand(-1, -1, -1, 3)  # of grey too
-            image = _batched(colours.movedim(-1, 1) * 2 - 1, batch, "images").repeat(times, 1, 1, 1)
+            image = _batched(rgb(image).movedim(-1, 1) * 2 - 1, batch, "images").repeat(times, 1, 1, 1)
         if mask is not None:
             mask = _batched(mask[:, None], batch, "masks").repeat(times, 1, 1, 1)
         labels = labels.expanded(batch)

@@ -133,12 +133,11 @@ class LayoutFromImage(io.ComfyNode):
             )
         remarks: list[str] = []
         classes = chosen_palette(palette, model_palette)
-        pictures = levels(image)
+        pictures, painted = levels(image), alpha_shows == "painted"
         if alpha is not None:
-            pictures = with_opacity(pictures, flat(alpha if alpha_shows == "painted" else 1 - alpha))
+            pictures = with_opacity(pictures, flat(alpha if painted else 1 - alpha))
         # In Krita's layers the grey of paper or of a pencil is a colour, and no class.
-        drawn = alpha is not None and alpha_shows == "painted"
-        labels = decoded(pictures, classes, tolerance, remarks.append, may_be_ids=not drawn)
+        labels = decoded(pictures, classes, tolerance, remarks.append, may_be_ids=alpha is None or not painted)
         return made(cls, Layout(fitted(labels, height, width, fit), classes), remarks)
 
 

@@ -11,8 +11,6 @@ from comfy_api.latest import io
 
 log = logging.getLogger(__name__)
 
-MOST_IMAGES = 64  # in a batch
-
 
 def complaint(check: Callable[[Any], object], value: Any) -> str | bool:
     """For `validate_inputs`: the sentence with which `check(value)` refuses, or True.
@@ -26,12 +24,6 @@ def complaint(check: Callable[[Any], object], value: Any) -> str | bool:
     except ValueError as error:
         return str(error)
     return True
-
-
-def check_batch(batch_size: int) -> None:
-    """ValueError for what a link, which ComfyUI does not check, may bring."""
-    if not 1 <= batch_size <= MOST_IMAGES:
-        raise ValueError(f"a batch has 1 to {MOST_IMAGES} images, not {batch_size}")
 
 
 def tell(node: type[io.ComfyNode], text: str, remarks: Sequence[str] = ()) -> None:

@@ -196,8 +196,8 @@ class LayoutNetwork(nn.Module):
         x, labels = padded(x, canvas), canvas.padded_labels(labels)
         outputs = []
         before = features = None
-        for part in torch.arange(len(x)).chunk(chunks):
-            here = slice(int(part[0]), int(part[-1]) + 1)
+        for start in range(0, len(x), len(x) // chunks):
+            here = slice(start, start + len(x) // chunks)
             # The branches of guidance see the same x, and the encoder sees no layout: once will do for both.
             if before is None or not torch.equal(x[here], before):
                 before = x[here]

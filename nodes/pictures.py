@@ -19,6 +19,11 @@ def levels(image: Tensor) -> np.ndarray:
     return to_levels(2 * image.float().movedim(-1, 1) - 1)
 
 
+def rgb(image: Tensor) -> Tensor:
+    """IMAGE of any channels, grey or with an alpha among them -> (B, H, W, 3)."""
+    return image[..., :3].expand(-1, -1, -1, 3)
+
+
 def comfy_image(pictures: np.ndarray) -> Tensor:
     """uint8 (B, H, W, C) -> IMAGE."""
     return torch.from_numpy(pictures).float() / 255

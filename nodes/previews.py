@@ -8,7 +8,7 @@ from torch import Tensor
 from ..scdm.layouts.contents import report
 from ..scdm.layouts.preview import preview
 from .messages import tell
-from .pictures import comfy_image, levels, shown
+from .pictures import comfy_image, levels, rgb, shown
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
@@ -49,7 +49,7 @@ class PreviewLayout(io.ComfyNode):
 
     @classmethod
     def execute(cls, layout: Layout, legend: bool, opacity: float, image: Tensor | None = None) -> io.NodeOutput:
-        under = None if image is None else levels(image[..., :3].expand(-1, -1, -1, 3))
+        under = None if image is None else levels(rgb(image))
         pictures = preview(layout.labels, layout.palette, under, opacity, legend)
         return io.NodeOutput(comfy_image(pictures), ui=shown(cls, pictures))
 

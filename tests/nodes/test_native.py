@@ -270,3 +270,9 @@ def test_seeds_wrap_as_those_of_generate_do(pack: Any, model: Any, layout: Any) 
     both = sampled(pack, patcher, layout, seed=2**64 - 1, latent=torch.zeros(2, 3, *SIZE), noise_seeds=[5, 6])
     second = sampled(pack, patcher, layout, seed=0, noise_seeds=[6])
     assert torch.allclose(both[1], second[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [-1, 0, 65, 10**9])
+def test_batches_that_only_a_link_can_bring_are_refused(pack: Any, model: Any, layout: Any, batch: int) -> None:
+    with pytest.raises(ValueError, match=f"1 to 64 images, not {batch}"):
+        encoded(pack, model(), layout, batch=batch)
