@@ -91,6 +91,12 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """A text in UTF-8, whole or not at all."""
+    with written_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 def to_levels(images: Tensor) -> np.ndarray:
     """(B, 3, H, W) in [-1, 1] -> uint8 (B, H, W, 3)."""
     return ((images.movedim(1, -1).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

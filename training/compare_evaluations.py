@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scdm.evaluation.plots import comparison, plots, read_result
-from scdm.images import written_whole
+from scdm.images import write_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         results = [read_result(path) for path in arguments.results]
         arguments.out.mkdir(parents=True, exist_ok=True)
-        with written_whole(arguments.out / "comparison.md") as beside:
-            beside.write_text(comparison(results), encoding="utf-8")
+        write_text(arguments.out / "comparison.md", comparison(results))
         for path in [arguments.out / "comparison.md", *plots(results, arguments.out)]:
             print(path)
     except (ValueError, OSError) as error:

@@ -25,7 +25,7 @@ from scdm.checkpoint import HEADER, read_header
 from scdm.config import load, to_dict
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.parallel import mapped
-from scdm.images import written_whole
+from scdm.images import write_text, written_whole
 from scdm.palette import Palette
 from scdm.training.config import TrainConfig
 
@@ -99,8 +99,7 @@ def save(file: Path, of: dict[str, Any], counted: Counted) -> None:
         "coverage": statistics.coverage.tolist(),
         "present": statistics.present.tolist(),
     }
-    with written_whole(file) as beside:
-        beside.write_text(json.dumps(content), encoding="utf-8")
+    write_text(file, json.dumps(content))
 
 
 def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
@@ -138,8 +137,7 @@ def write_config(path: Path, rates: tuple[float, ...]) -> None:
         as_wanted = False
     if not as_wanted:
         raise ValueError(f"{path} cannot be changed: set label_diffusion.rates by hand, to {_list(rates, 4)}")
-    with written_whole(path) as beside:
-        beside.write_text(new, encoding="utf-8")
+    write_text(path, new)
 
 
 def with_rates(text: str, rates: tuple[float, ...]) -> str:

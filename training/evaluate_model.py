@@ -39,7 +39,7 @@ from scdm.checkpoint import model_file
 from scdm.datasets import DataConfig, collate, loader, open_dataset
 from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
 from scdm.evaluation.layouts import CLEAN
-from scdm.images import write_image, written_whole
+from scdm.images import write_image, write_text
 from scdm.layouts.corruption import CORRUPTIONS
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.optional import digest
@@ -281,11 +281,6 @@ def first_samples(task: Task, samples: int) -> np.ndarray:
     palette = task.layouts.data.palette
     true, seen = clean.labels(palette.num_classes), given.labels(palette.num_classes)
     return sheet(palette, true, seen, [task.samples.read(number, places) for number in range(samples)], clean.images)
-
-
-def write_text(path: Path, text: str) -> None:
-    with written_whole(path) as beside:
-        beside.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

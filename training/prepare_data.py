@@ -24,7 +24,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,6 +156,7 @@ def face_ids(folder: Path, number: int) -> np.ndarray:
     return ids
 
 
+@cache
 def parts() -> list[str]:
     """The names of the classes in the archive's file names, in the order of their ids."""
     table = json.loads((assets.folder() / "classes" / "celebamask_hq.json").read_text(encoding="utf-8"))

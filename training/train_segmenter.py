@@ -84,7 +84,7 @@ def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> t
         progress = max(step / arguments.steps, (time.monotonic() - started) / (60 * arguments.minutes))
         optimizer.param_groups[0]["lr"] = arguments.lr * learning_rate_factor(progress)
         optimizer.step()
-        bar.set_postfix(loss=f"{loss.item():.3f}")
+        bar.set_postfix(refresh=False, loss=f"{loss.item():.3f}")
         if progress >= 1:
             break
     return segmenter.eval(), step

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..datasets import Batch, Validation, collate
-from ..images import from_levels, read_image, to_levels, write_image, written_whole
+from ..images import from_levels, read_image, to_levels, write_image, write_text
 from ..model import Model
 from ..pipeline import GenerateOptions, generate
 
@@ -85,8 +85,7 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes down how the files of a folder are made. ValueError if others are there already."""
     require_same(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(folder / SETTINGS) as beside:
-        beside.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    write_text(folder / SETTINGS, json.dumps(settings, indent=1))
 
 
 def require_same(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -61,7 +61,8 @@ class ImportantSteps:
         return size / size.sum() * (1 - UNIFORM_SHARE) + UNIFORM_SHARE / len(size)
 
     def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
-        p = self.weights / self.weights.sum()  # (T,)
+        weights = self.weights
+        p = weights / weights.sum()  # (T,)
         t = torch.searchsorted(p.cumsum(0), chance.double(), right=True).clamp(max=len(p) - 1)
         return t, (1 / (len(p) * p[t])).float()
 
