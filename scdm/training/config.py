@@ -72,6 +72,8 @@ class TrainConfig:
     micro_batches: parts that each process takes its share of a batch in, one after the other, to save memory.
     micro_batch_sum: add their gradients up, as published, instead of taking the mean, which does not depend on their number.
     steps, hours: when to stop, whichever comes first.
+    sparse_share: share of layouts that are thinned out to what a person in a hurry would have painted, 40 to 90 % of them
+        MASK (`layouts.patterns.sparse`). 0 is SCDM's training, 1 that of sparse layouts.
     null_rate: share of layouts that are blanked, so that the model learns the null condition of guidance.
     ema, ema_warmup: decay of the averaged weights, which are the ones released (`ema.EMA`). Of several, the first is
         released as model.safetensors, the others as model-ema-DECAY.safetensors.
@@ -100,6 +102,7 @@ class TrainConfig:
     micro_batch_sum: bool = False
     steps: int = 100_000
     hours: float | None = None
+    sparse_share: float = 0.0
     null_rate: float = 0.1
     ema: float | tuple[float, ...] = 0.999
     ema_warmup: bool = True
@@ -145,6 +148,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "micro_batches": (1, 2**16),
     "steps": (1, 10**9),
     "hours": (1e-6, 1e5),
+    "sparse_share": (0, 1),
     "null_rate": (0, 1),
     "seed": (0, 2**63 - 1),
     "save_every": (1, 10**9),

@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..datasets import Batch, DataSet, Example, collate, loader
+from ..labels import LabelMap
+from ..layouts.patterns import sparse
 from .config import TrainConfig
 
-DRAWS = 2  # what randomness is for, beside a data set's order (0) and augmentation (1)
+DRAWS, PATTERNS = 2, 3  # what randomness is for, beside a data set's order (0) and augmentation (1)
 
 
 class Draws(NamedTuple):
@@ -51,7 +53,8 @@ def steps_from(
             f"each: set batch to a multiple of {ranks * config.micro_batches}"
         )
     share = Share(data.training(step * config.batch), config.batch, rank, ranks)
-    batches = iter(loader(share, part, config.data.workers, Drawing(config.seed)))
+    drawing = Drawing(config.seed, config.sparse_share, data.palette.num_classes)
+    batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
         try:
             yield list(islice(batches, config.micro_batches))
@@ -79,14 +82,27 @@ class Share(Dataset[Example]):
 
 @dataclass(frozen=True)
 class Drawing:
-    """Stacks examples together with their draws: in the workers that read ahead, so that nobody waits for it."""
+    """Stacks examples together with their draws, and thins `sparse_share` of the layouts out: in the workers that read
+    ahead, so that nobody waits for it."""
 
     seed: int
+    sparse_share: float
+    num_classes: int
 
     def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
-        batch = collate(examples)
+        batch = self._thinned(collate(examples))
         draws = [draws_at(self.seed, position, batch.ids.shape[1:]) for position in batch.positions.tolist()]
         return DrawnBatch(batch, Draws(*(torch.stack(part) for part in zip(*draws, strict=True))))
+
+    def _thinned(self, batch: Batch) -> Batch:
+        seeds = [pattern_seed(self.seed, position, self.sparse_share) for position in batch.positions.tolist()]
+        chosen = [place for place, seed in enumerate(seeds) if seed is not None]
+        if not chosen:
+            return batch
+        whole = LabelMap(batch.ids[chosen], self.num_classes)
+        ids = batch.ids.clone()
+        ids[chosen] = sparse(whole, [seed for seed in seeds if seed is not None]).ids
+        return batch._replace(ids=ids)
 
 
 def draws_at(seed: int, position: int, size: Sequence[int]) -> Draws:
@@ -95,3 +111,9 @@ def draws_at(seed: int, position: int, size: Sequence[int]) -> Draws:
     step, null = torch.from_numpy(rng.random(2))
     noise = torch.from_numpy(rng.standard_normal((3, *size), dtype=np.float32))
     return Draws(step, null, noise, torch.from_numpy(rng.random(tuple(size), dtype=np.float32)))
+
+
+def pattern_seed(seed: int, position: int, share: float) -> int | None:
+    """Of the pattern that thins an example's layout out; None for the layouts that stay whole, all but `share` of them."""
+    rng = np.random.default_rng((seed, PATTERNS, position))
+    return int(rng.integers(2**63)) if rng.random() < share else None

@@ -45,6 +45,19 @@ def test_draws_are_what_they_say():
     )
 
 
+def test_a_share_of_the_layouts_is_sparse_and_the_same_ones_whoever_takes_them():
+    whole, some = (torch.cat([step[0].batch.ids for step in taken(0, 8, sparse_share=share)]) for share in (0, 0.5))
+    unpainted = (some == 14).float().mean((1, 2))
+    assert ((some == whole) | (some == 14)).all()
+    sparse = unpainted > 0
+    assert torch.equal(some[~sparse], whole[~sparse]) and 0.3 < sparse.float().mean() < 0.7
+    assert unpainted[sparse].min() > 0.3 and 0.6 < unpainted[sparse].mean() < 0.85
+    halves = [taken(1, 1, rank, 2, sparse_share=0.5, micro_batches=2)[0] for rank in range(2)]
+    assert torch.equal(torch.cat([part.batch.ids for half in halves for part in half]), some[8:16])
+    every = taken(0, 1, sparse_share=1.0)[0][0].batch.ids
+    assert ((every == 14).float().mean((1, 2)) > 0.3).all()
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_cannot_be_had_is_told_in_its_own_words(monkeypatch, workers):
     def fail(self, index):
