@@ -108,17 +108,18 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
                 network = UNet(header.config.network, operations)
         except ValueError as error:
             raise ValueError(f"{path} cannot be used: {error}") from error
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        found = {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
         if differences := shape_differences(network, found):
             raise ValueError(f"{path} does not hold the network that its header describes: {differences}")
-        kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+        kinds = {tensor.get_dtype() for tensor in stored.values()}
         if not kinds <= {"F16", "BF16", "F32", "F64"}:
             raise ValueError(
                 f"{path} holds weights of kind {', '.join(sorted(kinds))}: only floating-point ones will do"
             )
         try:
             # Copied, so that the model does not hang on the file, which may be written again.
-            weights = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in file.keys()}  # noqa: SIM118
+            weights = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in stored}
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged: {brief(str(error))}") from error
     if broken := not_finite(weights):

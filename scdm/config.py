@@ -56,6 +56,25 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
 
 
+def flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys: {"a": {"b": 1}} -> {"a.b": 1}."""
+    pairs: dict[str, Any] = {}
+    for key, value in tree.items():
+        pairs |= flat(value, f"{where}{key}.") if isinstance(value, Mapping) else {where + key: value}
+    return pairs
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """A setting as it is typed: "share=0.4" -> ("share", 0.4). The value is YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"a setting looks like key=value, not {shown(text)}")
+    try:
+        return key.strip(), parsed(value, "YAML")
+    except ValueError as error:
+        raise ValueError(f"{shown(text)}: the value is {error}") from error
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return to_dict(value)
@@ -67,18 +86,13 @@ def _plain(value: Any) -> Any:
 
 
 def _override(data: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path.strip():
-        raise ValueError(f"an override looks like section.key=value, not {shown(override)}")
-    *sections, key = path.strip().split(".")
+    path, value = assignment(override)
+    *sections, key = path.split(".")
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
             raise ValueError(f"{shown(override)}: {brief(section)} is a value, not a section")
-    try:
-        data[key] = parsed(text, "YAML")
-    except ValueError as error:
-        raise ValueError(f"{shown(override)}: the value is {error}") from error
+    data[key] = value
 
 
 def _coerced(value: Any, hint: Any, where: str) -> Any:

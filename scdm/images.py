@@ -107,7 +107,8 @@ def from_levels(levels: np.ndarray) -> Tensor:
     return torch.from_numpy(levels).movedim(-1, 1).float() / 127.5 - 1
 
 
-PAPER, GAP = (250, 250, 248), 8  # colour and pixels between the pictures of a contact sheet
+PAPER, UNPAINTED = (250, 250, 248), (190, 190, 190)  # of sheets: their ground, and what a layout on them leaves open
+GAP = 8  # pixels between the pictures of a contact sheet
 
 
 def contact_sheet(rows: Sequence[Sequence[np.ndarray]], least_side: int = 1) -> np.ndarray:

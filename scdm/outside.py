@@ -6,6 +6,7 @@ Needs no other room, so that every room may use it.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 import reprlib
@@ -67,6 +68,15 @@ def file_at(path: str | Path) -> Path:
     if not stat.S_ISREG(mode):
         raise ValueError(f"{path} is a pipe or a device: write what it gives to a file, and give that")
     return path
+
+
+def sha256_of(path: str | Path) -> str:
+    """The digest of a file, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with file_at(path).open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_table(path: str | Path) -> Any:

@@ -217,18 +217,20 @@ class Palette:
             if void >= self.num_classes:
                 ids[ids == void] = self.num_classes
         wrong = opaque & ((ids < 0) | (ids > self.num_classes))
-        if image.mode == "P":
-            by_color = self._nearest(image, tolerance=0)
-            differ = opaque & (by_color != ids)
-            if wrong.any() or (differ.any() and (by_color < self.num_classes)[differ].mean() >= 0.5):
-                return None
-            if opaque.any() and not (by_color[opaque] < self.num_classes).any():
-                remark(f"no pixel has a colour of palette {self.name}, so the values are read as class ids")
         if wrong.any():
+            if image.mode == "P":
+                return None
             raise ValueError(
                 f"grey images hold class ids, and this one holds {ids[wrong][0]}, but palette {self.name} has ids "
                 f"0..{self.num_classes - 1}: choose the palette that made this layout, or paint with its colours"
             )
+        if image.mode == "P":
+            by_color = self._nearest(image, tolerance=0)
+            differ = opaque & (by_color != ids)
+            if differ.any() and (by_color < self.num_classes)[differ].mean() >= 0.5:
+                return None
+            if opaque.any() and not (by_color[opaque] < self.num_classes).any():
+                remark(f"no pixel has a colour of palette {self.name}, so the values are read as class ids")
         ids[~opaque] = self.num_classes
         return ids
 

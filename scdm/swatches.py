@@ -9,8 +9,7 @@ from xml.etree import ElementTree as xml
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .images import write_image, written_whole
-from .labels import LabelMap
+from .images import PAPER, write_image, written_whole
 from .outside import CONTROL
 from .palette import Color, Palette
 
@@ -61,11 +60,10 @@ def krita_palette(palette: Palette) -> bytes:
     return content.getvalue()
 
 
-def swatches(palette: Palette, labels: LabelMap | None = None, columns: int | None = None) -> Image.Image:
-    """An RGB picture of the colours with their names: all that can be painted or, as a legend, those in `labels`."""
-    present = set(range(palette.num_classes) if labels is None else labels.ids.unique().tolist())
-    shown = [(i, color) for i, color in enumerate(palette.colors) if color is not None and i in present]
-    columns = columns or min(5, 1 + len(shown) // 8)
+def swatches(palette: Palette) -> Image.Image:
+    """An RGB picture of all colours that can be painted, with their names."""
+    shown = [(i, color) for i, color in enumerate(palette.colors) if color is not None]
+    columns = min(5, 1 + len(shown) // 8)
     rows = -(-len(shown) // columns)
 
     heading, names = _line(palette.name), {i: _line(palette.names[i]) for i, _ in shown}
@@ -88,7 +86,7 @@ def swatches(palette: Palette, labels: LabelMap | None = None, columns: int | No
     return picture
 
 
-PAPER, INK, FAINT, OUTLINE = (250, 250, 248), (34, 34, 38), (128, 128, 134), (210, 210, 206)
+INK, FAINT, OUTLINE = (34, 34, 38), (128, 128, 134), (210, 210, 206)
 MARGIN, TITLE, CELL, GAP, BLOCK = 24, 40, 44, 10, 52  # pixels
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from scdm.config import from_dict, load, to_dict
+from scdm.config import assignment, flat, from_dict, load, to_dict
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,17 @@ def test_a_file_and_its_overrides(tmp_path: Path) -> None:
     assert changed == Run("b", Optimizer(3e-5, 5), size=(1, 2), weights={"sky": 0.5})
 
 
+def test_a_setting_is_typed_as_key_and_value() -> None:
+    assert assignment("share=0.4") == ("share", 0.4)
+    assert assignment(" steps = [10, 15]") == ("steps", [10, 15])
+    assert assignment("features=module:f(a=1)") == ("features", "module:f(a=1)")
+
+
+def test_sections_become_dotted_keys() -> None:
+    assert flat({"a": 1, "b": {"c": {"d": [2]}, "e": {}}}) == {"a": 1, "b.c.d": [2]}
+    assert flat(to_dict(Run("a", Optimizer(2e-5))))["optimizer.lr"] == 2e-5
+
+
 @pytest.mark.parametrize(
     ("text", "overrides", "complaint"),
     [
@@ -121,8 +132,8 @@ def test_a_file_and_its_overrides(tmp_path: Path) -> None:
         ("name: !!python/object/apply:os.mkdir [x]\n", [], "not valid YAML"),
         ("name: !!timestamp foo\n", [], "not valid YAML"),
         ("name: a\n", ["name=!!timestamp foo"], "the value is not valid YAML"),
-        ("name: a\n", ["size"], "an override looks like section.key=value, not 'size'"),
-        ("name: a\n", ["=5"], "an override looks like"),
+        ("name: a\n", ["size"], "a setting looks like key=value, not 'size'"),
+        ("name: a\n", ["=5"], "a setting looks like key=value"),
         ("name: a\n", ["size=[1"], r"'size=\[1': the value is not valid YAML"),
         ("name: a\n", ["name.first=b"], "name is a value, not a section"),
         ("name: a\n", ["optimizer.warm=1"], "did you mean 'warmup'"),

@@ -1,6 +1,7 @@
 """What comes from outside: no value makes a long message, no file is taken for another, no text steers a terminal."""
 
 import datetime
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdm.outside import LONGEST, MOST_BYTES, brief, file_at, harmless, meant, parsed, read_table, shown
+from scdm.outside import LONGEST, MOST_BYTES, brief, file_at, harmless, meant, parsed, read_table, sha256_of, shown
 
 
 def laughs(depth: int = 6) -> list[Any]:
@@ -66,6 +67,15 @@ def test_only_ordinary_files_are_files(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=complaint) as caught:
             file_at(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
+
+
+def test_the_digest_is_that_of_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    for content in (b"", b"abc" * 10**6):  # read in more than one block
+        path.write_bytes(content)
+        assert sha256_of(path) == hashlib.sha256(content).hexdigest()
+    with pytest.raises(ValueError, match="there is no such file"):
+        sha256_of(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])

@@ -13,11 +13,9 @@ from tqdm.auto import tqdm
 
 from scdm.config import load
 from scdm.datasets import open_dataset
-from scdm.datasets.config import Split
+from scdm.datasets.config import SPLITS, Split
 from scdm.model import ModelConfig
 from scdm.training.config import TrainConfig
-
-SPLITS: tuple[Split, ...] = ("train", "val")
 
 
 def main(argv: list[str] | None = None) -> int:

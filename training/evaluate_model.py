@@ -33,9 +33,9 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gath
 from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
-from scdm import config as configuration
 from scdm import conversion
 from scdm.checkpoint import model_file
+from scdm.config import assignment, from_dict, load
 from scdm.datasets import DataConfig, collate, loader, open_dataset
 from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
 from scdm.evaluation.layouts import CLEAN
@@ -44,7 +44,7 @@ from scdm.layouts.corruption import CORRUPTIONS
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.optional import digest
 from scdm.model import Model
-from scdm.outside import parsed
+from scdm.outside import is_out_of_memory
 from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions
 from scdm.training.config import TrainConfig
@@ -58,13 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
     try:
         evaluate(arguments, accelerator)
-    except (torch.cuda.OutOfMemoryError, MemoryError):
+    except (ValueError, OSError) as error:
+        print(f"evaluate_model: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         print(
             f"evaluate_model: {arguments.batch} images at a time need too much memory: lower --batch", file=sys.stderr
         )
-        return 2
-    except (ValueError, OSError) as error:
-        print(f"evaluate_model: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("evaluate_model: interrupted; the same command goes on", file=sys.stderr)
@@ -136,11 +138,10 @@ def evaluate(arguments: argparse.Namespace, accelerator: Accelerator) -> None:
 
 
 def prepared(arguments: argparse.Namespace, device: torch.device) -> Task:
-    config = configuration.load(TrainConfig, arguments.data, arguments.set).data
-    spoiling = Spoiling(
-        arguments.corruption, arguments.corruption_seed, arguments.removed, assignments(arguments.strength)
-    )
-    options = configuration.from_dict(GenerateOptions, assignments(arguments.options))
+    config = load(TrainConfig, arguments.data, arguments.set).data
+    strength = dict(map(assignment, arguments.strength))
+    spoiling = Spoiling(arguments.corruption, arguments.corruption_seed, arguments.removed, strength)
+    options = from_dict(GenerateOptions, dict(map(assignment, arguments.options)))
     layouts = Layouts(open_dataset(config, "val"), config, spoiling)
     palette = layouts.data.palette
     model = conversion.load(arguments.model, device)
@@ -154,17 +155,6 @@ def prepared(arguments: argparse.Namespace, device: torch.device) -> Task:
     samples = Samples(arguments.out, layouts.names, settings)
     images = min(len(layouts), arguments.limit or len(layouts))
     return Task(model, layouts, images, options, settings, samples, networks_of(arguments, palette, device))
-
-
-def assignments(settings: Sequence[str]) -> dict[str, Any]:
-    """["share=0.4"] -> {"share": 0.4}"""
-    found = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise ValueError(f"a setting looks like key=value, not {setting!r}")
-        found[key] = parsed(text, "YAML")
-    return found
 
 
 def settings_of(model: str, config: DataConfig, layouts: Layouts, options: GenerateOptions) -> dict[str, Any]:

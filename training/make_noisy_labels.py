@@ -26,6 +26,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scdm.config import load
+from scdm.datasets.config import SPLITS
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.evaluation import Spoiling
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
-    parser.add_argument("--split", default="val", choices=("train", "val"))
+    parser.add_argument("--split", default="val", choices=SPLITS)
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER")
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--seed", type=int, default=0)
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load(TrainConfig, arguments.data, arguments.set).data
         if config.name == "scenes":
             raise ValueError("scenes have no label files: evaluate_model.py --corruption spoils their layouts")
-        data = PairSet(config, "val" if arguments.split == "val" else "train")
+        data = PairSet(config, arguments.split)
         table = value_table(data, arguments.unlabelled)
         for kind in arguments.kinds:
             job = Job(data, Spoiling(kind, arguments.seed), arguments.out / kind, table, arguments.small)

@@ -34,7 +34,7 @@ from tqdm.auto import tqdm
 
 from scdm import assets
 from scdm.config import load
-from scdm.datasets.config import Split
+from scdm.datasets.config import SPLITS
 from scdm.datasets.framing import keep_aspect
 from scdm.datasets.listing import Pair
 from scdm.datasets.pairs import PairSet
@@ -43,7 +43,6 @@ from scdm.datasets.reader import Reader
 from scdm.images import read_image, write_image, written_whole
 from scdm.training.config import TrainConfig
 
-SPLITS: tuple[Split, ...] = ("train", "val")
 FACES_TO_A_FOLDER = 2000  # of masks
 HELD_OUT = 2000  # faces
 FIRST_INSTANCE = 256  # values below are those of the pixel map
@@ -127,7 +126,7 @@ def prepare_faces(arguments: argparse.Namespace) -> int:
     if not 0 < arguments.held_out < len(numbers):
         raise ValueError(f"of the {len(numbers)} faces in {images}, {arguments.held_out} cannot be held out")
     first_held_out = numbers[-arguments.held_out]
-    for split in ("train", "val"):
+    for split in SPLITS:
         for kind in ("images", "labels"):
             (arguments.out / split / kind).mkdir(parents=True, exist_ok=True)
     make = partial(prepare_face, images, masks, arguments.out, first_held_out)
@@ -174,7 +173,7 @@ class Picture(NamedTuple):
 
 
 def prepare_coco(arguments: argparse.Namespace) -> int:
-    splits = [split for split in ("train", "val") if (arguments.images / f"{split}2017").is_dir()]
+    splits = [split for split in SPLITS if (arguments.images / f"{split}2017").is_dir()]
     if not splits:
         raise ValueError(f"{arguments.images} has neither train2017 nor val2017: give the folder that holds them")
     complaints = 0
@@ -205,10 +204,9 @@ def instance_shapes(annotations: Path) -> dict[int, list[Any]]:
 
 def prepare_picture(maps: Path, out: Path, split: str, picture: Picture) -> None:
     name = f"{picture.image.stem}.png"
-    label = read_image(maps / name)
     instances = out / f"{split}_inst" / name
     if not instances.exists():
-        write_image(instances, instance_map(np.asarray(label), picture))
+        write_image(instances, instance_map(np.asarray(read_image(maps / name)), picture))
     placed(maps / name, out / f"{split}_label" / name)
     placed(picture.image, out / f"{split}_img" / picture.image.name)
 
@@ -259,6 +257,9 @@ def prepare_smaller(arguments: argparse.Namespace) -> int:
 
 
 def prepare_pair(reader: Reader, root: Path, out: Path, side: int, pair: Pair) -> None:
+    copy = out / Path(pair.image).relative_to(root)
+    if copy.exists():
+        return
     image, *maps = reader.read(pair)
     frame = keep_aspect((image.height, image.width), side)
     small = min(image.size) <= side
@@ -269,11 +270,10 @@ def prepare_pair(reader: Reader, root: Path, out: Path, side: int, pair: Pair) -
                 placed(Path(file), target)
             elif not target.with_suffix(".png").exists():  # whatever the map was, its copy must not lose a bit
                 write_image(target.with_suffix(".png"), compact(frame.values(map_)))
-    target = made(out / Path(pair.image).relative_to(root))  # last: who finds the image finds its maps
-    if small:
-        placed(Path(pair.image), target)
-    elif not target.exists():
-        write_image(target, frame.image(image))
+    if small:  # last: who finds the image finds its maps
+        placed(Path(pair.image), made(copy))
+    else:
+        write_image(made(copy), frame.image(image))
 
 
 def made(file: Path) -> Path:

@@ -18,7 +18,7 @@ FLAGS = {"size": "--to", "radius": "--radius", "share": "--share", "step": "--st
 
 def run(arguments: Namespace) -> None:
     strength = _strength(arguments)
-    check_output(arguments.output, [arguments.layout, *([Path(arguments.palette)] if arguments.palette else [])])
+    check_output(arguments.output, [arguments.layout, Path(arguments.palette)])
     picture_format(arguments.output)
     palette = chosen_palette(arguments.palette)
     labels = read_layout(arguments.layout, palette, arguments.tolerance, note)

@@ -15,7 +15,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import conversion
-from ..images import MAX_PIXELS, contact_sheet, picture_format, read_image, to_levels, write_image
+from ..images import (
+    MAX_PIXELS,
+    UNPAINTED,
+    contact_sheet,
+    from_levels,
+    picture_format,
+    read_image,
+    to_levels,
+    write_image,
+)
 from ..labels import LabelMap
 from ..model import Model
 from ..palette import Palette, read_layout
@@ -73,9 +82,6 @@ def run(arguments: Namespace) -> None:
     if arguments.json:
         report = _report(arguments, options, model, palette, layouts, pictures)
         print_json({**report, "notes": notes, "seconds": round(time.monotonic() - started, 2)})
-
-
-UNPAINTED = (190, 190, 190)  # grey, on a sheet
 
 
 def _options(arguments: Namespace) -> GenerateOptions:
@@ -181,9 +187,9 @@ def _source(arguments: Namespace, layouts: Sequence[LabelMap]) -> tuple[Tensor |
     """The image (1, 3, H, W) in [-1, 1] and the mask (1, 1, H, W) in [0, 1] that were given, of the layouts' size."""
     image = mask = None
     if arguments.image is not None:
-        image = _pixels(arguments.image)[:, :3] / 127.5 - 1
+        image = from_levels(_levels(arguments.image)[..., :3])
     if arguments.mask is not None:
-        red, green, blue, alpha = (_pixels(arguments.mask) / 255).unbind(1)
+        red, green, blue, alpha = (torch.from_numpy(_levels(arguments.mask)) / 255).unbind(-1)
         mask = ((red + green + blue) / 3 * alpha)[:, None]
     for name, path, pixels in (("image", arguments.image, image), ("mask", arguments.mask, mask)):
         for layout, labels in zip(arguments.layouts, layouts, strict=True):
@@ -195,12 +201,12 @@ def _source(arguments: Namespace, layouts: Sequence[LabelMap]) -> tuple[Tensor |
     return image, mask
 
 
-def _pixels(path: Path) -> Tensor:
-    """(1, 4, H, W) float levels of 255: red, green, blue, alpha."""
+def _levels(path: Path) -> np.ndarray:
+    """uint8 (1, H, W, 4): red, green, blue, alpha."""
     image = read_image(path)
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"{path} has levels of more than 8 bits: save it as an image of 8 bits")
-    return torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)[None].float()
+    return np.array(image.convert("RGBA"))[None]
 
 
 def _advance(bar: tqdm, pictures: int) -> Callable[[Step, int], None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Fit = Literal["random_crop", "center_crop", "stretch"]
 Split = Literal["train", "val"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 MOST_PIXELS = 8192  # along a side
 

@@ -60,6 +60,11 @@ def center_crop(source: Size, size: Size) -> Frame:
     return Frame(halved, (height, width), (height - size[0]) // 2, (width - size[1]) // 2, size)
 
 
+def fitted(source: Size, size: Size, fit: str | None) -> Frame:
+    """Without chance: the middle of the image if the fit is "center_crop", else all of it, stretched."""
+    return (center_crop if fit == "center_crop" else stretch)(source, size)
+
+
 def random_crop(source: Size, size: Size, rng: np.random.Generator) -> Frame:
     """A window anywhere in the image, scaled so that its smaller side would be up to 1 / LEAST_KEPT of the window's."""
     side = min(size)

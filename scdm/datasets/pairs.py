@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from ..palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
-from .framing import Frame, Size, center_crop, random_crop, stretch
+from .framing import Frame, Size, fitted, random_crop
 from .layouts import LAYOUTS, folder_layout
 from .parallel import mapped
 from .reader import Reader
@@ -124,17 +124,13 @@ class _InOrder(Validation):
         return self.data.first_readable(((place, place) for place in places), self._frame)
 
     def _frame(self, source: Size, position: int) -> Frame:
-        fitted = center_crop if self.data.config.fit == "center_crop" else stretch
-        return fitted(source, self.data.config.height_width)
+        return fitted(source, self.data.config.height_width, self.data.config.fit)
 
 
 def augmented(source: Size, config: DataConfig, fit: str, rng: np.random.Generator) -> Frame:
     """A training image's frame; what is drawn, and in which order, is as published."""
     size = config.height_width
-    if fit == "random_crop":
-        frame = random_crop(source, size, rng)
-    else:
-        frame = (center_crop if fit == "center_crop" else stretch)(source, size)
+    frame = random_crop(source, size, rng) if fit == "random_crop" else fitted(source, size, fit)
     return frame._replace(mirrored=config.flip and rng.random() < 0.5)
 
 

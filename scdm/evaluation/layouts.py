@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from ..datasets import DataConfig, DataSet, Example, Validation
-from ..datasets.framing import center_crop, stretch
+from ..datasets.framing import fitted
 from ..labels import LabelMap, instance_borders
 from ..layouts.corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
 
@@ -88,6 +88,5 @@ class Layouts(Validation):
 
     def _framed(self, ids: torch.Tensor, stored_size: tuple[int, int]) -> torch.Tensor:
         """Ids (h, w) at the model's size, cut as the image of a map of `stored_size` is."""
-        fitted = center_crop if self.config.fit == "center_crop" else stretch
-        frame = fitted(stored_size, self.config.height_width)
+        frame = fitted(stored_size, self.config.height_width, self.config.fit)
         return torch.from_numpy(frame.values(Image.fromarray(ids.numpy().astype(np.int32))).astype(np.int64))

@@ -11,12 +11,11 @@ import numpy as np
 from torch import Tensor
 
 from .. import assets
-from ..images import contact_sheet, to_levels
+from ..images import UNPAINTED, contact_sheet, to_levels
 from ..labels import LabelMap
 from ..metrics import SegmentationScore
 from ..palette import Palette
 
-UNPAINTED = (190, 190, 190)  # grey, on a sheet
 LEAST_SIDE = 128  # pixels of a picture on a sheet
 REAL = "_of_real_images"
 

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..config import flat
 from ..datasets import Batch, Validation, collate
 from ..images import from_levels, read_image, to_levels, write_image, write_text
 from ..model import Model
@@ -94,10 +95,10 @@ def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
     if not path.is_file():
         return
     try:
-        before = _flat(json.loads(path.read_text(encoding="utf-8")))
+        before = flat(json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
-    now = _flat(settings)
+    now = flat(settings)
     differ = [
         f"{key} {before.get(key)} (now {now.get(key)})"
         for key in (*now, *(before.keys() - now.keys()))
@@ -105,11 +106,3 @@ def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
     ]
     if differ:
         raise ValueError(f"{folder} holds what was made with {', '.join(differ)}: choose another folder")
-
-
-def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}"""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat.update(_flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {before + key: value})
-    return flat

@@ -60,18 +60,15 @@ def downsampled(labels: LabelMap, height: int = 64, width: int = 64) -> LabelMap
     return replace(labels, ids=resampled(small, labels.height, labels.width))
 
 
-def edges_removed(labels: LabelMap, radius: int = 2, borders: Tensor | None = None) -> LabelMap:
+def edges_removed(labels: LabelMap, radius: int = 2) -> LabelMap:
     """MASK within L1 distance `radius` (inclusive, in pixels) of an instance border.
 
-    borders: (B, 1, H, W) bool; by default those of the layout, or else the borders between classes.
+    Of a layout that does not know its borders, those between classes are taken.
     """
     if not 0 <= radius <= MOST_RADIUS:
         raise ValueError(f"edges are removed within 0 to {MOST_RADIUS} pixels, not {radius}")
-    if borders is None:
-        borders = instance_borders(labels.ids) if labels.edges is None else labels.edges
-    if borders.shape != (labels.batch, 1, labels.height, labels.width):
-        raise ValueError(f"borders are {tuple(borders.shape)}, not {(labels.batch, 1, labels.height, labels.width)}")
-    near = borders[:, 0] > 0  # (B, H, W)
+    borders = instance_borders(labels.ids) if labels.edges is None else labels.edges
+    near = borders[:, 0]  # (B, H, W)
     for _ in range(radius):  # an L1 ball is a cross, dilated by crosses
         grown = near.clone()
         grown[:, 1:] |= near[:, :-1]

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ..images import PAPER
 from ..labels import LabelMap
 from ..outside import brief
 from ..palette import Palette
-from ..swatches import FAINT, INK, OUTLINE, PAPER
+from ..swatches import FAINT, INK, OUTLINE
 from .contents import Part, contents, percent
 
 LEGIBLE = 512  # pixels of the longer side: a picture with a legend has at least so many

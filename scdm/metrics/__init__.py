@@ -1,4 +1,4 @@
-"""Metrics: accumulators with `update` and `compute`, mergeable over processes, and the networks that they need."""
+"""Metrics: accumulators with `update` and `compute`, and the networks that they need."""
 
 from .frechet import FrechetDistance
 from .inception import Inception

@@ -52,8 +52,9 @@ class FrechetDistance:
     Distances of N images to one set are comparable for equal N only: the fewer images, the larger.
     """
 
-    def __init__(self, real: Moments | None = None, generated: Moments | None = None) -> None:
-        self.real, self.generated = real, generated
+    def __init__(self) -> None:
+        self.real: Moments | None = None
+        self.generated: Moments | None = None
 
     def update(self, features: Tensor, real: bool) -> None:
         """Features (N, D) of real images, or of generated ones."""
@@ -69,9 +70,6 @@ class FrechetDistance:
         first, second = self.real.covariance, self.generated.covariance
         apart = (self.real.mean - self.generated.mean).square().sum()
         return float(apart + first.trace() + second.trace() - 2 * _trace_of_root(first, second))
-
-    def __add__(self, other: FrechetDistance) -> FrechetDistance:
-        return FrechetDistance(_sum(self.real, other.real), _sum(self.generated, other.generated))
 
 
 def _sum(first: Moments | None, second: Moments | None) -> Moments | None:

@@ -41,11 +41,6 @@ class KernelDistance:
         distances = [_discrepancy(_some(real, size, rng), _some(generated, size, rng)) for _ in range(self.subsets)]
         return KernelResult(float(np.mean(distances)), float(np.std(distances)))
 
-    def __add__(self, other: KernelDistance) -> KernelDistance:
-        merged = KernelDistance(self.subsets, self.size, self.seed)
-        merged.features = {kind: self.features[kind] + other.features[kind] for kind in (True, False)}
-        return merged
-
 
 def _some(features: Tensor, size: int, rng: np.random.Generator) -> Tensor:
     return features[torch.from_numpy(rng.choice(len(features), size, replace=False))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import warnings
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..outside import file_at
+from ..outside import file_at, sha256_of
 
 
 def library(name: str, purpose: str) -> Any:
@@ -40,8 +39,4 @@ def state_dict(path: str | Path, what: str) -> dict[str, Tensor]:
 
 def digest(path: str | Path) -> str:
     """What tells a file of weights from others, whatever its name."""
-    found = hashlib.sha256()
-    with file_at(path).open("rb") as file:
-        while part := file.read(2**20):
-            found.update(part)
-    return found.hexdigest()[:16]
+    return sha256_of(path)[:16]

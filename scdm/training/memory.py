@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils.memory import should_reduce_batch_size
 
-from .config import TrainConfig
+from ..outside import is_out_of_memory
+from .config import RunConfig
 
 
 @contextmanager
-def explained(config: TrainConfig, accelerator: Accelerator) -> Iterator[None]:
+def explained(config: RunConfig, accelerator: Accelerator) -> Iterator[None]:
     """Running out of memory becomes a MemoryError that names the settings to change."""
     try:
         yield
-    except RuntimeError as error:
-        if not should_reduce_batch_size(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         part = config.batch // accelerator.num_processes // config.micro_batches
         raise MemoryError(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from scdm.datasets.framing import Frame, center_crop, keep_aspect, random_crop, stretch
+from scdm.datasets.framing import Frame, center_crop, fitted, keep_aspect, random_crop, stretch
 from tests.parity import arrays, facts
 
 NAME = "data/resize_crop"
@@ -84,6 +84,12 @@ def test_every_frame_is_full(source: tuple[int, int], size: tuple[int, int], see
 def test_a_random_crop_keeps_four_fifths_of_the_smaller_side(source: tuple[int, int], seed: int) -> None:
     frame = random_crop(source, (20, 20), np.random.default_rng(seed))
     assert 20 <= min(frame.resized) <= math.ceil(20 / 0.8)
+
+
+def test_only_a_centred_fit_keeps_proportions_without_chance() -> None:
+    source, size = (30, 40), (16, 16)
+    assert fitted(source, size, "center_crop") == center_crop(source, size) != stretch(source, size)
+    assert {fitted(source, size, fit) for fit in (None, "stretch", "random_crop")} == {stretch(source, size)}
 
 
 def test_mirroring_mirrors_image_and_map_alike() -> None:

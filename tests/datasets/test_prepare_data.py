@@ -108,6 +108,22 @@ def test_pixel_maps_and_instances_come_together(tmp_path: Path) -> None:
     assert without.edges is not None and not without.edges[0, 3, 5:7].any()
 
 
+def replaced(file: Path, content: bytes) -> None:
+    """Another file of this name: the old one may have a second name, in a copy."""
+    file.unlink()
+    file.write_bytes(content)
+
+
+def test_what_is_done_is_not_read_again(tmp_path: Path) -> None:
+    arguments = coco(tmp_path)
+    assert prepare_data.main(arguments) == 0
+    for file in (tmp_path / "maps" / "val2017").iterdir():
+        replaced(file, b"no longer an image")
+    assert prepare_data.main(arguments) == 0
+    (tmp_path / "out" / "val_inst" / "000000000007.png").unlink()
+    assert prepare_data.main(arguments) == 1
+
+
 def test_what_is_no_download_of_coco_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = coco(tmp_path)
     (tmp_path / "maps" / "val2017" / "000000000008.png").unlink()
@@ -132,4 +148,9 @@ def test_a_smaller_copy_is_a_data_set_of_the_same_names(tmp_path: Path) -> None:
     assert new.layout(0).shape == (30, 40) and new.layout(1).shape == (20, 90)
     one, other = old.validation()[0], new.validation()[0]
     assert torch.equal(one.ids, other.ids) and (one.image - other.image).abs().max() < 1e-6
+    for file in (tmp_path / "train" / "labels").iterdir():  # what is done is not read again
+        replaced(file, b"no longer an image")
+    assert prepare_data.main([*arguments, str(copy)]) == 0
+    (copy / "train" / "images" / "b.png").unlink()
+    assert prepare_data.main([*arguments, str(copy)]) == 1
     assert prepare_data.main([*arguments, str(tmp_path)]) == 2

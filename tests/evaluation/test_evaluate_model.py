@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from scdm.images import read_image
 from tests.evaluation.conftest import configuration
@@ -61,6 +62,29 @@ def test_it_goes_on_where_it_was_stopped(model: Path, judge: Path, scenes: Path,
     again = images(out)
     assert made.keys() == again.keys() and all((made[name] == again[name]).all() for name in made)
     assert json.loads(result)["metrics"] == pytest.approx(json.loads((out / "result.json").read_text())["metrics"])
+
+
+class Immense:
+    """Asks for more memory than a process can address."""
+
+    name = "immense"
+
+    def __init__(self, device: torch.device) -> None:
+        pass
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.empty(2**50)
+
+
+def test_a_lack_of_memory_is_a_sentence(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
+    assert main(command(model, scenes, tmp_path / "out", "--features", f"{__name__}:Immense", "--batch", "3")) == 2
+    assert "3 images at a time need too much memory: lower --batch" in capsys.readouterr().err
+
+
+def test_a_bug_is_not_taken_for_a_lack_of_memory(model: Path, scenes: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Immense, "__call__", lambda self, images: images.view(-1, 7))
+    with pytest.raises(RuntimeError, match="is invalid for input"):
+        main(command(model, scenes, tmp_path / "out", "--features", f"{__name__}:Immense"))
 
 
 def test_other_settings_need_another_folder(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:

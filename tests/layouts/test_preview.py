@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from scdm.images import PAPER
 from scdm.labels import LabelMap
 from scdm.layouts.preview import COLOURLESS, LEGIBLE, UNPAINTED, preview
 from scdm.palette import Color, Palette
-from scdm.swatches import PAPER
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 THREE = Palette("three", ("red", "blue", "nameless colour"), (RED, BLUE, None))

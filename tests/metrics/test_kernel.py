@@ -43,9 +43,10 @@ def test_it_is_around_zero_for_images_of_one_kind_however_few() -> None:
 
 def test_parts_add_up_to_the_whole_and_a_seed_means_one_result() -> None:
     real, generated = features(30, 0), features(20, 1)
-    first, second = distance(real[:15], generated[:10], size=8), distance(real[15:], generated[10:], size=8)
-    whole = distance(real, generated, size=8)
-    assert (first + second).compute() == whole.compute() == whole.compute()
+    parts, whole = distance(real[:15], generated[:10], size=8), distance(real, generated, size=8)
+    parts.update(generated[10:], real=False)
+    parts.update(real[15:], real=True)
+    assert parts.compute() == whole.compute() == whole.compute()
     assert distance(real, generated, size=8, seed=1).compute() != whole.compute()
 
 
