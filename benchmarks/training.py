@@ -31,6 +31,7 @@ from scdm.palette import Palette
 from scdm.training.config import TrainConfig
 from scdm.training.learner import Learner, recompute_activations
 from scdm.training.loop import new_accelerator
+from scdm.training.objective import learning
 from scdm.training.run import new_model
 from scdm.training.stream import DrawnBatch, Draws, draws_at
 
@@ -69,7 +70,7 @@ def measured(config: TrainConfig, repeats: int, peak: float | None) -> str:
     palette = Palette.named(config.data.name)
     model = new_model(config, palette)
     drawn = made(config, model)
-    learner = Learner(config, model, accelerator)
+    learner = Learner(config, learning(config, model), accelerator)
     bare = bare_step(config, palette, drawn, accelerator.device)
 
     def library() -> object:

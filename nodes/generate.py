@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..scdm.images import to_levels
 from ..scdm.labels import LabelMap
+from ..scdm.model import MOST_GUIDANCE
 from ..scdm.outside import is_out_of_memory
 from ..scdm.pipeline import GenerateOptions, generate
 from ..scdm.samplers import SAMPLERS, Step
@@ -51,11 +52,11 @@ class Generate(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "steps",
-                    default=25,
+                    default=0,
                     min=0,
                     max=1000,
                     tooltip="Steps from noise to image: more take longer and show finer detail. 0: as many as the model was "
-                    "made for.",
+                    "made for, 25 for most.",
                 ),
                 io.Combo.Input(
                     "sampler",
@@ -66,11 +67,12 @@ class Generate(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "guidance",
-                    default=DEFAULT.guidance,
-                    min=1,
-                    max=100,
+                    default=0,
+                    min=0,
+                    max=MOST_GUIDANCE,
                     step=0.1,
-                    tooltip="How strictly the image follows the layout. 1 is no guidance, in less time.",
+                    tooltip="How strictly the image follows the layout. 1 is no guidance, in less time. 0: as the model was "
+                    "made for, 1.5 for most.",
                 ),
                 label_noise_input(),
                 io.Float.Input(
@@ -149,7 +151,7 @@ class Generate(io.ComfyNode):
         options = GenerateOptions(
             steps=steps or None,
             sampler=None if sampler == AUTO else sampler,
-            guidance=guidance,
+            guidance=guidance or None,
             seed=seed,
             label_noise=label_noise,
             dynamic_threshold=dynamic_threshold or None,

@@ -6,7 +6,6 @@ by the number of label channels, and what leaves no trace is assumed (`Assumptio
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import zipfile
@@ -24,7 +23,7 @@ from .label_diffusion import shipped_rates
 from .model import Model, ModelConfig
 from .networks import UNet, UNetConfig
 from .networks.published import PUBLISHED, from_shapes
-from .outside import brief, file_at, shown
+from .outside import brief, file_at, sha256_of, shown
 from .palette import Palette
 
 SCDM = ("ade20k", "coco_stuff", "celebamask_hq")  # what it was released for; the others are SDM's or sparse layouts'
@@ -74,7 +73,7 @@ def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any 
         network = _network(config.network, source.weights, operations)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    provenance = {"source": path.name, "sha256": _sha256(path), **_provenance(config, palette, told)}
+    provenance = {"source": path.name, "sha256": sha256_of(path), **_provenance(config, palette, told)}
     return Model(config, palette, network, provenance)
 
 
@@ -135,7 +134,7 @@ def _meaning(source: _Source, told: Assumptions) -> tuple[ModelConfig, Palette]:
         noise_schedule="cosine",
         steps=SPARSE_STEPS,
         prediction="v",
-        distilled_steps=None if time_scale == 1 else SPARSE_STEPS // time_scale,
+        distilled_steps=None if time_scale == 1 else f"ddim{SPARSE_STEPS // time_scale}",
     ), palette
 
 
@@ -281,11 +280,3 @@ def _time_scale_in(name: str) -> int:
     """The time scale at the end of a file's name, 1 if there is none."""
     found = re.search(r"_(\d{1,9})$", name)
     return _checked_time_scale(SPARSE_STEPS, int(found[1])) if found else 1
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

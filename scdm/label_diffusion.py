@@ -24,10 +24,14 @@ class LabelDiffusion:
         first; at or below 1 it fades linearly. None is the uniform schedule, which fades all classes alike.
     timesteps: the steps that the process visits (ascending, original scale). The uniform schedule counts positions in
         this list; the class-wise one reads only the original step.
+    arriving: show at each step what is known where it arrives, at the visited step below, and at the last one the whole
+        layout. That is how distilled models see it (`training.distillation`): one of their steps stands for many, the last
+        of which see more than the first.
     """
 
     rates: tuple[float, ...] | None = None
     timesteps: tuple[int, ...] = tuple(range(1000))
+    arriving: bool = False
 
     def __post_init__(self) -> None:
         if self.rates is not None and not all(np.isfinite(rate) and rate >= 0 for rate in self.rates):
@@ -39,10 +43,13 @@ class LabelDiffusion:
 
     def mask_probability(self, t: Tensor, num_classes: int) -> Tensor:
         """(B,) original steps -> (B, num_classes) float64, the chance that a pixel of a class is MASK at t."""
+        if self.arriving:
+            below = torch.tensor((0, *self.timesteps), device=t.device)[self._index(t)]
+            chance = replace(self, arriving=False).mask_probability(below, num_classes)
+            return chance.masked_fill((self._index(t) == 0)[:, None], 0)
         if self.rates is None:
-            visited = torch.tensor(self.timesteps, device=t.device)
-            index = torch.searchsorted(visited, t.contiguous()).double()
-            return ((index + 1) / len(visited))[:, None].expand(-1, num_classes)
+            share = (self._index(t).double() + 1) / len(self.timesteps)
+            return share[:, None].expand(-1, num_classes)
         if len(self.rates) != num_classes:
             raise ValueError(f"there are class rates for {len(self.rates)} classes, the layout has {num_classes}")
         # tau is single precision and the rest double: the published rounding, to the digit.
@@ -50,6 +57,10 @@ class LabelDiffusion:
         rate = torch.tensor(self.rates, dtype=torch.float64, device=t.device)[None]
         # The published formula has a pole just below 1, where its limit is tau; under 1 tau is the smaller of the two.
         return torch.where(rate > 1 + 1e-6, torch.minimum((rate**tau - 1) / (rate - 1 + 1e-7), tau), tau)
+
+    def _index(self, t: Tensor) -> Tensor:
+        """Positions of the original steps t (B,) among those visited."""
+        return torch.searchsorted(torch.tensor(self.timesteps, device=t.device), t.contiguous())
 
     def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
         """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1), one for each pixel."""

@@ -13,9 +13,10 @@ from .label_diffusion import LabelDiffusion
 from .labels import LabelMap, instance_borders
 from .networks import UNet, UNetConfig
 from .palette import Palette
-from .schedules import NoiseSchedule
+from .schedules import NoiseSchedule, visited_steps
 
 MOST_PIXELS = 8192  # along a side
+MOST_GUIDANCE = 100
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,10 @@ class ModelConfig:
     size: (height, width) in pixels that it was trained at.
     noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
     label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
-    distilled_steps: None, or the number of steps N that the model was distilled to. It is then visited at
-        0, s, 2s, ..., steps - s with s = steps / N (respacing "ddimN"), and its x0 is not clipped.
+    distilled_steps: None, or the visits that the model was distilled to, as `visited_steps` reads them: "trailing4", or
+        "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout as it is
+        known at the next (`LabelDiffusion.arriving`).
+    distilled_guidance: the scale of guidance that was distilled in, None for a model that is still to be guided.
     """
 
     network: UNetConfig
@@ -36,7 +39,8 @@ class ModelConfig:
     prediction: Literal["eps", "v", "x0"] = "eps"
     label_diffusion: Literal["none", "uniform", "classwise"] = "classwise"
     class_rates: tuple[float, ...] | None = None
-    distilled_steps: int | None = None
+    distilled_steps: str | None = None
+    distilled_guidance: float | None = None
 
     def __post_init__(self) -> None:
         if (self.label_diffusion == "classwise") != (self.class_rates is not None):
@@ -47,9 +51,13 @@ class ModelConfig:
             )
         if not 1 <= self.steps <= 100_000:
             raise ValueError(f"a process has 1 to 100000 steps, not {self.steps}")
-        if self.distilled_steps is not None and (self.distilled_steps < 1 or self.steps % self.distilled_steps):
+        try:
+            visited_steps(self.steps, self.distilled_steps or "")
+        except ValueError as error:
+            raise ValueError(f"a model cannot be distilled to the steps {self.distilled_steps}: {error}") from error
+        if self.distilled_guidance is not None and not 1 <= self.distilled_guidance <= MOST_GUIDANCE:
             raise ValueError(
-                f"a process of {self.steps} steps cannot be distilled to {self.distilled_steps} equal strides"
+                f"guidance that was distilled in is a scale from 1 to {MOST_GUIDANCE}, not {self.distilled_guidance}"
             )
         if not all(0 < side <= MOST_PIXELS and side % self.network.stride == 0 for side in self.size):
             raise ValueError(
@@ -64,7 +72,9 @@ class ModelConfig:
         schedule = NoiseSchedule.named(self.noise_schedule, self.steps)
         diffusion = None
         if self.label_diffusion != "none":
-            diffusion = LabelDiffusion(self.class_rates, tuple(range(self.steps)))
+            visits = visited_steps(self.steps, self.distilled_steps or "")
+            arriving = self.distilled_steps is not None
+            diffusion = LabelDiffusion(self.class_rates, tuple(visits.tolist()), arriving)
         return Denoiser(network, schedule, diffusion, self.prediction)
 
 

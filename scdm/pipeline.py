@@ -17,10 +17,10 @@ from .denoiser import Denoise, Denoiser
 from .guidance import clipped, colour_matched, extrapolated, guided, thresholded
 from .inpainting import feathered, inpainting, paste
 from .labels import LabelMap
-from .model import Model
+from .model import MOST_GUIDANCE, Model, ModelConfig
 from .noise import LABEL_NOISE, LabelNoise, Noise, image_noise
 from .samplers import SAMPLERS, Step
-from .schedules import NoiseSchedule
+from .schedules import NoiseSchedule, visited_steps
 
 SINGLE_STEP = ("ddpm", "ddim")  # samplers that can take a step again
 MOST_FEATHER = 1024  # pixels; a mask that never gets to fade in repaints nothing
@@ -32,7 +32,7 @@ class GenerateOptions:
 
     None is what the model was made for (`for_model`).
 
-    steps: a count (25), "ddim25", or counts for equal sections of the process ("10,15").
+    steps: a count (25), "ddim25", "trailing25", or counts for equal sections of the process ("10,15").
     sampler: a key of `samplers.SAMPLERS`.
     guidance: scale of classifier-free guidance; 1 is none.
     seed: image i of a batch has the seed `seed` + i, and is the same in any batch.
@@ -52,7 +52,7 @@ class GenerateOptions:
 
     steps: str | int | None = None
     sampler: str | None = None
-    guidance: float = 1.5
+    guidance: float | None = None
     seed: int = 0
     label_noise: str | LabelNoise = "fresh"
     variance: Literal["learned", "fixed_large", "fixed_small"] = "learned"
@@ -81,7 +81,10 @@ class GenerateOptions:
         _require(bool(counted), f"steps must be at least 1, not {self.steps!r}: a whole number, or a text like ddim25")
         _require(_is_whole(self.seed, 0, 2**64 - 1), f"a seed is a whole number from 0 to 2^64 - 1, not {self.seed!r}")
         _require(_is_whole(self.repeats, 1, 100), f"repeats is a whole number from 1 to 100, not {self.repeats!r}")
-        _require(_is_number(self.guidance, 0, 100), f"guidance is a scale from 0 to 100, not {self.guidance!r}")
+        _require(
+            self.guidance is None or _is_number(self.guidance, 0, MOST_GUIDANCE),
+            f"guidance is a scale from 0 to {MOST_GUIDANCE}, not {self.guidance!r}",
+        )
         _require(self.clip in (None, True, False), f"clip is true, false or None, not {self.clip!r}")
         quantile = self.dynamic_threshold
         _require(
@@ -112,14 +115,40 @@ class GenerateOptions:
         _require(self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, not {self.precision!r}")
 
     def for_model(self, model: Model) -> GenerateOptions:
-        """These options with nothing left open: 25 clipped steps of "ddpm", or a distilled model's own steps."""
+        """These options with nothing left open: 25 clipped steps of "ddpm" at guidance 1.5, or what a distilled model was
+        distilled to. ValueError for steps or guidance that such a model does not know.
+        """
         distilled = model.config.distilled_steps
         return replace(
             self,
-            steps=self.steps if self.steps is not None else (25 if distilled is None else f"ddim{distilled}"),
+            steps=self._steps_for(model.config),
             sampler=self.sampler or ("ddpm" if distilled is None else "ddim"),
+            guidance=self._guidance_for(model.config),
             clip=self.clip if self.clip is not None else distilled is None,
         )
+
+    def _steps_for(self, config: ModelConfig) -> str | int:
+        own = config.distilled_steps
+        if own is None:
+            return 25 if self.steps is None else self.steps
+        count = len(visited_steps(config.steps, own))
+        _require(
+            self.steps in (None, own, count),
+            f"this model was distilled to {count} steps and knows no others: leave steps out, or take the model that it was "
+            f"distilled from, instead of asking for {self.steps}",
+        )
+        return own
+
+    def _guidance_for(self, config: ModelConfig) -> float:
+        own = config.distilled_guidance
+        if own is None:
+            return 1.5 if self.guidance is None else self.guidance
+        _require(
+            self.guidance in (None, 1, own),
+            f"this model has a guidance of {own:g} built in: leave guidance out, or take the model that it was distilled "
+            f"from, instead of asking for {self.guidance}",
+        )
+        return 1.0
 
 
 def generate(
@@ -191,6 +220,7 @@ def _denoise(
 ) -> Denoise:
     label_noise = options.label_noise
     draws = LABEL_NOISE[label_noise](seeds) if isinstance(label_noise, str) else label_noise
+    assert options.guidance is not None
     denoise = guided(denoiser, labels, options.guidance, draws)
     if options.extrapolation:
         denoise = extrapolated(denoise, options.extrapolation)

@@ -69,14 +69,22 @@ def ddim(
     sigmas = eta * np.sqrt((1 - a_prev) / (1 - a)) * np.sqrt(1 - a / a_prev)
 
     def advance(prediction: Prediction, x: Tensor, index: Tensor) -> Tensor:
-        eps = schedule.eps_from_x0(x, index, prediction.x0)
-        direction = schedule.at(np.sqrt(np.maximum(1 - a_prev - sigmas**2, 0)), index, x)
-        mean = schedule.at(np.sqrt(a_prev), index, x) * prediction.x0 + direction * eps
+        mean = ddim_mean(schedule, prediction.x0, x, index, sigmas)
         if eta == 0 or index[0] == 0:
             return mean
         return mean + schedule.at(sigmas, index, x) * noise(x)
 
     return _walk(denoise, x, schedule, noise, advance, repeats)
+
+
+def ddim_mean(
+    schedule: NoiseSchedule, x0: Tensor, x: Tensor, index: Tensor, sigmas: float | np.ndarray = 0.0
+) -> Tensor:
+    """Where a step from the positions `index` (B,) leads, but for fresh noise of standard deviation `sigmas` (there)."""
+    a_prev = schedule.alphas_cumprod_prev
+    eps = schedule.eps_from_x0(x, index, x0)
+    direction = schedule.at(np.sqrt(np.maximum(1 - a_prev - sigmas**2, 0)), index, x)
+    return schedule.at(np.sqrt(a_prev), index, x) * x0 + direction * eps
 
 
 def dpmpp_2m(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise) -> Iterator[Step]:

@@ -143,7 +143,8 @@ def visited_steps(steps: int, spec: str | int | Sequence[int]) -> np.ndarray:
     """Which of the steps 0..steps-1 a shortened process visits, ascending int64.
 
     A count or a list of counts ("25", "10,15,25", [10, 15, 25]) spreads each count evenly over its equal section, ends
-    included. "ddim25" takes the smallest whole stride that gives exactly 25 steps from 0. "" keeps all.
+    included. "ddim25" takes the smallest whole stride that gives exactly 25 steps from 0. "trailing4" takes 4 equal strides
+    that begin at the last step (Lin et al. 2024, table 2): what starts from pure noise must be told so. "" keeps all.
     ValueError where the request cannot be met.
     """
     if isinstance(spec, str):
@@ -152,6 +153,8 @@ def visited_steps(steps: int, spec: str | int | Sequence[int]) -> np.ndarray:
             return np.arange(steps)
         if spec.startswith("ddim"):
             return _strided_steps(steps, _count(spec[4:], spec))
+        if spec.startswith("trailing"):
+            return _trailing_steps(steps, _count(spec[8:], spec))
         counts = [_count(part, spec) for part in spec.split(",")]
     else:
         counts = [spec] if isinstance(spec, int) else list(spec)
@@ -172,7 +175,7 @@ def _count(text: str, spec: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"steps must look like 25, ddim25 or 10,15,25, not {spec!r}") from None
+        raise ValueError(f"steps must look like 25, ddim25, trailing4 or 10,15,25, not {spec!r}") from None
 
 
 def _strided_steps(steps: int, count: int) -> np.ndarray:
@@ -180,6 +183,12 @@ def _strided_steps(steps: int, count: int) -> np.ndarray:
         if len(range(0, steps, stride)) == count:
             return np.arange(0, steps, stride)
     raise ValueError(f"no whole stride through {steps} steps visits exactly {count} of them")
+
+
+def _trailing_steps(steps: int, count: int) -> np.ndarray:
+    if not 1 <= count <= steps:
+        raise ValueError(f"cannot take {count} steps of {steps}")
+    return np.round(steps - steps / count * np.arange(count)).astype(np.int64)[::-1] - 1
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -198,9 +198,10 @@ def test_wrong_assumptions_are_contradicted(tmp_path: Path, told: Assumptions, c
 
 
 @pytest.mark.parametrize(
-    ("n_timesteps", "time_scale", "distilled"), [(1024, 1, None), (32, 32, 32), (1024, 32, 32), (256, 4, 256)]
+    ("n_timesteps", "time_scale", "distilled"),
+    [(1024, 1, None), (32, 32, "ddim32"), (1024, 32, "ddim32"), (256, 4, "ddim256")],
 )
-def test_sparse_layouts_from_torch(tmp_path: Path, n_timesteps: int, time_scale: int, distilled: int | None) -> None:
+def test_sparse_layouts_from_torch(tmp_path: Path, n_timesteps: int, time_scale: int, distilled: str | None) -> None:
     content = {"G": weights(SPARSE), "n_timesteps": n_timesteps, "time_scale": time_scale}
     model = convert(published(tmp_path / "model.pt", content), HEADS)
     assert model.config == ModelConfig(
@@ -210,8 +211,8 @@ def test_sparse_layouts_from_torch(tmp_path: Path, n_timesteps: int, time_scale:
     assert (model.provenance["form"], model.provenance["guidance"]) == ("sparse layouts", 1.5)
 
 
-@pytest.mark.parametrize(("name", "distilled"), [("flickr_32", 32), ("flickr_1", None), ("flickr", None)])
-def test_sparse_layouts_from_safetensors(tmp_path: Path, name: str, distilled: int | None) -> None:
+@pytest.mark.parametrize(("name", "distilled"), [("flickr_32", "ddim32"), ("flickr_1", None), ("flickr", None)])
+def test_sparse_layouts_from_safetensors(tmp_path: Path, name: str, distilled: str | None) -> None:
     path = tmp_path / f"{name}.safetensors"
     save_file(weights(SPARSE), path)
     model = convert(path, HEADS)

@@ -10,7 +10,6 @@ from scdm import config as configuration
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.palette import Palette
-from scdm.schedules import visited_steps
 
 NETWORK = UNetConfig(
     num_classes=2, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=4
@@ -34,8 +33,9 @@ PALETTE = Palette("paints", ("sky", "sea"), ((0, 0, 255), (0, 255, 255)))
         ({"size": (0, 8)}, "multiples of 2, at most 8192, not 0x8"),
         ({"size": (8, 9)}, "multiples of 2"),
         ({"size": (2**40, 8)}, "at most 8192"),
-        ({"distilled_steps": 0}, "cannot be distilled to 0"),
-        ({"distilled_steps": 3}, "1000 steps cannot be distilled to 3"),
+        ({"distilled_steps": "ddim999"}, "cannot be distilled to the steps ddim999: no whole stride"),
+        ({"distilled_steps": "4 steps"}, "steps must look like 25"),
+        ({"distilled_guidance": float("nan")}, "a scale from 1 to 100, not nan"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(changes: dict[str, Any], complaint: str) -> None:
@@ -69,10 +69,12 @@ def test_other_configurations_mean_other_denoisers() -> None:
     assert Model.new(still, PALETTE).denoiser.label_diffusion is None
 
 
-@pytest.mark.parametrize("steps", [2, 32, 512, 1024])
-def test_a_distilled_model_is_visited_at_the_strides_it_knows(steps: int) -> None:
-    config = ModelConfig(NETWORK, (8, 8), steps=1024, label_diffusion="none", distilled_steps=steps)
-    assert visited_steps(config.steps, f"ddim{steps}").tolist() == list(range(0, 1024, 1024 // steps))
+def test_a_distilled_model_sees_the_layout_as_it_is_known_where_its_step_arrives() -> None:
+    config = replace(CONFIG, label_diffusion="uniform", class_rates=None, distilled_steps="trailing4")
+    diffusion = Model.new(config, PALETTE).denoiser.label_diffusion
+    assert diffusion is not None
+    chance = diffusion.mask_probability(torch.tensor([249, 499, 749, 999]), 2)
+    assert chance[:, 0].tolist() == [0, 0.25, 0.5, 0.75]
 
 
 def test_a_palette_of_other_classes_is_refused() -> None:

@@ -151,13 +151,24 @@ def test_plain_sdm_draws_no_label_noise():
 
 
 def test_what_is_left_open_is_what_the_model_was_made_for():
-    undistilled, distilled = build(), build(distilled_steps=20)
-    assert GenerateOptions().for_model(undistilled) == GenerateOptions(steps=25, sampler="ddpm", clip=True)
-    assert GenerateOptions().for_model(distilled) == GenerateOptions(steps="ddim20", sampler="ddim", clip=False)
-    assert GenerateOptions(steps=5, clip=True).for_model(distilled).steps == 5
+    undistilled, distilled = build(), build(distilled_steps="trailing4", distilled_guidance=2.0)
+    assert GenerateOptions().for_model(undistilled) == GenerateOptions(25, "ddpm", guidance=1.5, clip=True)
+    assert GenerateOptions().for_model(distilled) == GenerateOptions("trailing4", "ddim", guidance=1.0, clip=False)
     seen = []
-    generate(distilled, layout(), GenerateOptions(), on_step=lambda step, total: seen.append(step.t))
-    assert seen == list(range(950, -1, -50))
+    generate(distilled, layout(), on_step=lambda step, total: seen.append(step.t))
+    assert seen == [999, 749, 499, 249]
+
+
+def test_a_distilled_model_refuses_steps_and_guidance_that_it_does_not_know():
+    model = build(distilled_steps="trailing4", distilled_guidance=2.0)
+    asked = GenerateOptions(steps=4, guidance=2.0)  # what it has anyway
+    assert asked.for_model(model) == GenerateOptions().for_model(model)
+    with pytest.raises(ValueError, match=r"distilled to 4 steps and knows no others: leave steps out.* 8$"):
+        generate(model, layout(), GenerateOptions(steps=8))
+    with pytest.raises(ValueError, match="has a guidance of 2 built in: leave guidance out"):
+        generate(model, layout(), GenerateOptions(guidance=1.5))
+    to_guide = build(distilled_steps="ddim20")  # as published: distilled, but not its guidance
+    assert GenerateOptions().for_model(to_guide).guidance == 1.5
 
 
 def test_a_model_with_borders_takes_them_from_the_layout_or_between_its_classes():

@@ -113,10 +113,16 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     way.add_argument(
         "--steps",
         type=_steps,
-        help="a count, ddimN, or counts for equal sections: 10,15 (default: 25, or what the model was distilled to)",
+        help="a count, ddimN, trailingN, or counts for equal sections: 10,15 (default: 25, or what the model was distilled "
+        "to)",
     )
     way.add_argument("--sampler", help="ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc (default: ddpm; distilled: ddim)")
-    way.add_argument("--guidance", metavar="SCALE", type=float, help="how strictly the layout counts (default 1.5)")
+    way.add_argument(
+        "--guidance",
+        metavar="SCALE",
+        type=float,
+        help="how strictly the layout counts (default: 1.5, or what is built in)",
+    )
     way.add_argument("--seed", type=int, help="of the first image; the next have the next (default 0)")
     way.add_argument("--eta", metavar="SHARE", type=float, help="of fresh noise in ddim, 0 to 1 (default 0.0)")
     way.add_argument(

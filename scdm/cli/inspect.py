@@ -90,6 +90,8 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
 def _process(config: ModelConfig) -> str:
     learned = ", variance learned" if config.network.learn_sigma else ""
     distilled = "" if config.distilled_steps is None else f", distilled to {config.distilled_steps}"
+    if config.distilled_guidance is not None:
+        distilled += f" with guidance {config.distilled_guidance:g}"
     return f"{config.steps} {config.noise_schedule} steps{distilled}, predicts {config.prediction}{learned}"
 
 

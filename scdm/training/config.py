@@ -1,13 +1,17 @@
-"""What a training run is: one YAML file, one dataclass."""
+"""What a run is: one YAML file, one dataclass."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any, Literal
 
 from ..datasets import DataConfig
+from ..model import MOST_GUIDANCE
 from ..networks import UNetConfig
+
+MODEL = "model.safetensors"  # what a run gives away, in its folder
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,9 @@ class OptimizerConfig:
         require_within("optimizer.", self, bounds)
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """A run of `scdm.training.loop.train`.
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every run of `scdm.training.loop.train` is told, whatever it teaches.
 
     run: the folder of everything that it writes, and from which it resumes.
     batch: images a step, over all processes.
@@ -85,18 +89,12 @@ class TrainConfig:
     patience: steps in a row without a finite gradient, which are left out, before the run stops.
     checkpointing: compute activations again on the way back instead of keeping them: less memory, a third more work.
     compile: by torch.compile: minutes at the start, and then faster steps.
-    init: a model to start from, anything that `scdm.load` reads.
     note: goes into the released file's provenance.
     """
 
     run: str
-    network: UNetConfig
     data: DataConfig = field(default_factory=DataConfig)
-    label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    noise_schedule: Literal["linear", "cosine"] = "linear"
-    prediction: Literal["eps", "v", "x0"] = "eps"
     batch: int = 32
     micro_batches: int = 1
     micro_batch_sum: bool = False
@@ -117,7 +115,6 @@ class TrainConfig:
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     checkpointing: bool = False
     compile: bool = False
-    init: str | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -134,12 +131,79 @@ class TrainConfig:
             raise ValueError(
                 f"keep_every must be a multiple of save_every, which is {self.save_every}, not {self.keep_every}"
             )
-        if self.loss.objective == "kl" and not self.network.learn_sigma:
-            raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
 
     @property
     def decays(self) -> tuple[float, ...]:
         return self.ema if isinstance(self.ema, tuple) else (self.ema,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """A run that teaches a model what a data set shows (training/train.py).
+
+    init: a model to start from, anything that `scdm.load` reads.
+    """
+
+    network: UNetConfig
+    label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    noise_schedule: Literal["linear", "cosine"] = "linear"
+    prediction: Literal["eps", "v", "x0"] = "eps"
+    init: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss.objective == "kl" and not self.network.learn_sigma:
+            raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentConfig(RunConfig):
+    """A run that teaches a model to do in `student` steps what its teacher does in twice as many (`distillation`).
+
+    teacher: anything that `scdm.load` reads.
+    guidance: of the teacher, to be built in. Without effect if the teacher has one built in.
+    """
+
+    teacher: str
+    student: int
+    guidance: float = 1.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_within("", self, {"student": (1, 1000), "guidance": (1, MOST_GUIDANCE)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig(RunConfig):
+    """Runs one after the other (training/distill.py), each for `steps`, in folders of their own in `run`.
+
+    teacher, guidance: see `StudentConfig`. students: the steps of the students, each half of those of the one before, which
+    is its teacher.
+    """
+
+    teacher: str
+    students: tuple[int, ...] = (8, 4, 2, 1)
+    guidance: float = 1.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        halving = all(later * 2 == earlier for earlier, later in pairwise(self.students))
+        if not self.students or not halving:
+            raise ValueError(
+                f"students is a list of step counts, each half of the one before, not {list(self.students)}"
+            )
+        self.runs()  # objects to settings that no run can have
+
+    def runs(self) -> list[StudentConfig]:
+        shared = {item.name: getattr(self, item.name) for item in fields(RunConfig)}
+        runs, teacher = [], self.teacher
+        for student in self.students:
+            folder = f"{self.run}/{student}"
+            own = {**shared, "run": folder, "teacher": teacher, "student": student, "guidance": self.guidance}
+            runs.append(StudentConfig(**own))
+            teacher = f"{folder}/{MODEL}"
+        return runs
 
 
 # Beyond these a setting is a slip of the pen.

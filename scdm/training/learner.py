@@ -15,13 +15,12 @@ from accelerate.utils import DistributedType
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.utils.checkpoint import checkpoint
 
-from ..model import Model
 from ..networks import UNet
-from .config import TrainConfig
+from .config import RunConfig
 from .ema import EMA
-from .objective import Losses, Objective
+from .objective import Losses, Task
 from .stream import DrawnBatch
-from .timesteps import TIMESTEPS, Timesteps
+from .timesteps import ImportantSteps
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # on the main process, whatever the processes share
 
@@ -38,11 +37,11 @@ class Outcome(NamedTuple):
 
 
 class Learner:
-    """Takes over the model's network, which lies on the accelerator's device from then on."""
+    """Takes over the network of the task's model, which lies on the accelerator's device from then on."""
 
-    def __init__(self, config: TrainConfig, model: Model, accelerator: Accelerator):
+    def __init__(self, config: RunConfig, task: Task, accelerator: Accelerator):
         _require_supported(accelerator)
-        self.config, self.accelerator = config, accelerator
+        self.config, self.accelerator, model = config, accelerator, task.model
         self.plain = model.network  # the network itself; `network` may wrap it
         model.to(accelerator.device)
         if accelerator.distributed_type == DistributedType.FSDP:  # shards want plain rows
@@ -59,15 +58,14 @@ class Learner:
         )
         self.network, self.optimizer = accelerator.prepare(model.network.train(), optimizer)
         self.ema = {decay: EMA(self.plain, decay, config.ema_warmup) for decay in config.decays}
-        self.timesteps: Timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps)
-        denoiser = model.config.denoiser(self.network)
-        self.objective = Objective(model, denoiser, self.timesteps, config.loss, config.null_rate)
+        self.objective = task.objective(self.network)
+        self.timesteps = self.objective.timesteps
 
     def step(self, drawn: Sequence[DrawnBatch], number: int, lr: float) -> Outcome:
         """One update of the weights from this process's micro-batches, at step `number` of the run."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        if self.config.network.dropout:
+        if self.plain.config.dropout:
             torch.manual_seed(self._dropout_seed(number))  # dropout draws from no generator but the global one
         share = 1.0 if self.config.micro_batch_sum else 1 / len(drawn)
         parts = []
@@ -117,7 +115,7 @@ class Learner:
     def _remember(self, losses: Losses) -> None:
         for ema in self.ema.values():
             ema.update(self.plain)
-        if self.config.loss.timesteps == "importance":
+        if isinstance(self.timesteps, ImportantSteps):
             t, loss = (self.accelerator.gather(v.to(self.accelerator.device)) for v in (losses.t, losses.total))
             self.timesteps.update(t.cpu(), loss.cpu())
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .config import TrainConfig
+from .config import RunConfig
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
+def learning_rate(step: int, config: RunConfig) -> float:
     """Rises over the first `optimizer.warmup` steps, falls over the last `optimizer.decay`; never 0 before `config.steps`.
 
     With a decay over all N steps it is the published annealing: lr at step 0, then lr (1 - (step - 1) / N).

@@ -13,17 +13,17 @@ from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulation
 
 from ..images import write_image
 from ..pipeline import GenerateOptions
-from .config import TrainConfig
+from .config import MODEL, RunConfig
 from .interruption import Interrupted, Interruption
 from .learning_rate import learning_rate
 from .memory import explained, peak_gigabytes
 from .progress import Progress, chosen_tracker
-from .release import MODEL, sample_sheet, with_weights, write_models
+from .release import sample_sheet, with_weights, write_models
 from .run import Run, prepared
 from .stream import DrawnBatch, steps_from
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: RunConfig) -> Path:
     """Runs to `config.steps`, resuming what the run's folder already holds. Returns the released model's file.
 
     Interrupted, after a save, if SIGINT or SIGTERM asked for it. FloatingPointError after `config.patience` steps in a row
@@ -63,7 +63,7 @@ def train(config: TrainConfig) -> Path:
     return run.states.folder / MODEL
 
 
-def rehearse(config: TrainConfig) -> str:
+def rehearse(config: RunConfig) -> str:
     """Builds all of a run and takes its next step, but writes nothing. Returns what that takes, in words."""
     accelerator = new_accelerator(config)
     with explained(config, accelerator):
@@ -84,7 +84,7 @@ def rehearse(config: TrainConfig) -> str:
     )
 
 
-def new_accelerator(config: TrainConfig) -> Accelerator:
+def new_accelerator(config: RunConfig) -> Accelerator:
     """ValueError if the configuration asks for a tracker or a precision that cannot be had."""
     accelerator = Accelerator(
         mixed_precision="no" if config.precision == "float32" else config.precision,
@@ -150,12 +150,12 @@ def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
         "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
         "precision": config.precision,
         "null_rate": config.null_rate,
-        "init": run.origin,
+        **run.origin,
         "note": config.note,
     }
 
 
-def sampling(config: TrainConfig) -> GenerateOptions:
+def sampling(config: RunConfig) -> GenerateOptions:
     """As by default, but without guidance by a null condition that is never shown."""
     return GenerateOptions(seed=config.seed) if config.null_rate else GenerateOptions(seed=config.seed, guidance=1.0)
 

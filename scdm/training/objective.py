@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..denoiser import Denoiser
 from ..model import Model
-from .config import LossConfig
+from .config import LossConfig, TrainConfig
 from .stream import DrawnBatch
-from .timesteps import Timesteps
+from .timesteps import TIMESTEPS, Timesteps
 
 
 class Losses(NamedTuple):
@@ -28,9 +29,41 @@ class Losses(NamedTuple):
     vb: Tensor
 
 
+class Objective(Protocol):
+    """The loss as a function of a batch."""
+
+    @property
+    def timesteps(self) -> Timesteps: ...
+
+    def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses: ...
+
+
+class Task(NamedTuple):
+    """What a run is to do.
+
+    model: the one to train, with its first weights.
+    objective: of its network, as that was prepared for training.
+    origin: provenance of what it is made from, as an entry of its own provenance.
+    """
+
+    model: Model
+    objective: Callable[[nn.Module], Objective]
+    origin: dict[str, Any]
+
+
+def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = None) -> Task:
+    """To teach `model` what a data set shows. origin: the provenance of the model whose weights it begins with."""
+
+    def objective(network: nn.Module) -> DataObjective:
+        timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps)
+        return DataObjective(model, model.config.denoiser(network), timesteps, config.loss, config.null_rate)
+
+    return Task(model, objective, {"init": origin})
+
+
 @dataclass(frozen=True)
-class Objective:
-    """The loss as a function of a batch.
+class DataObjective:
+    """To see what was painted where in the images of a data set.
 
     model: says how layouts are read. denoiser: the model's, around the network as it was prepared for training.
     """

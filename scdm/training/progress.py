@@ -11,10 +11,9 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 from tqdm.auto import tqdm
 
-from ..config import to_dict
-from .config import TrainConfig
+from ..config import flat, to_dict
+from .config import RunConfig
 from .learner import Outcome
-from .states import flat
 
 NAME = "scdm"  # of the project, where a tracker has projects
 QUARTERS = 4  # of the process: their losses differ by orders of magnitude
@@ -27,7 +26,7 @@ class Progress:
     missed: steps in a row that were left out.
     """
 
-    def __init__(self, accelerator: Accelerator, config: TrainConfig, step: int, process_steps: int):
+    def __init__(self, accelerator: Accelerator, config: RunConfig, step: int, process_steps: int):
         self.accelerator, self.config, self.process_steps = accelerator, config, process_steps
         self.missed = self.left_out = 0
         self.bar = tqdm(total=config.steps, initial=step, unit="step", disable=not accelerator.is_main_process)

@@ -18,8 +18,7 @@ from ..images import contact_sheet, to_levels
 from ..model import Model
 from ..networks import UNet
 from ..pipeline import GenerateOptions, generate
-
-MODEL = "model.safetensors"
+from .config import MODEL
 
 
 def write_models(folder: Path, averages: Mapping[float, Model]) -> None:

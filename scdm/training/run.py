@@ -16,9 +16,10 @@ from ..datasets import DataSet, Validation, open_dataset
 from ..label_diffusion import shipped_rates
 from ..model import Model, ModelConfig
 from ..palette import Palette
-from .config import TrainConfig
+from .config import MODEL, RunConfig, StudentConfig, TrainConfig
+from .distillation import distillation
 from .learner import Learner
-from .release import MODEL
+from .objective import Task, learning
 from .states import States, differences, require_same, settings
 
 
@@ -26,16 +27,17 @@ from .states import States, differences, require_same, settings
 class Run:
     """step: how many have been made. hours: that they took before, over all resumptions.
 
-    origin: provenance of the model that it started from. unseen: layouts for the sheet of samples, None if there is none.
+    origin: what its model's provenance says of the model that it is made from.
+    unseen: layouts for the sheet of samples, None if there is none.
     """
 
-    config: TrainConfig
+    config: RunConfig
     states: States
     data: DataSet
     unseen: Validation | None
     model: Model
     learner: Learner
-    origin: dict[str, Any] | None
+    origin: dict[str, Any]
     step: int = 0
     hours_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -54,7 +56,7 @@ class Run:
         }
 
 
-def prepared(config: TrainConfig, accelerator: Accelerator) -> Run:
+def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     """The run of a configuration, where its newest state left it. Writes nothing.
 
     ValueError if data, network and settings do not fit each other, or are not those of the run in the folder.
@@ -71,14 +73,22 @@ def prepared(config: TrainConfig, accelerator: Accelerator) -> Run:
         require_same(saved["settings"], settings(config, len(data)), states.folder)
     elif (states.folder / MODEL).exists():
         raise ValueError(f"{states.folder} holds a {MODEL}, but no state to resume from: choose another run folder")
-    model = new_model(config, data.palette)
-    origin = start_from(config.init, model) if config.init and not saved else None
-    run = Run(config, states, data, unseen, model, Learner(config, model, accelerator), origin)
+    task = task_of(config, data.palette, saved is None, accelerator)
+    run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:
         run.learner.load_state_dict(saved["learner"])
         run.step, run.hours_before, run.origin = saved["step"], saved["hours"], saved["origin"]
     _require_common_folder(run, accelerator)
     return run
+
+
+def task_of(config: RunConfig, palette: Palette, fresh: bool, accelerator: Accelerator) -> Task:
+    """What the configuration asks for. Of a run that is not `fresh` the first weights do not matter."""
+    if isinstance(config, StudentConfig):
+        return distillation(config, palette, accelerator)
+    assert isinstance(config, TrainConfig)
+    model = new_model(config, palette)
+    return learning(config, model, start_from(config.init, model) if config.init and fresh else None)
 
 
 def new_model(config: TrainConfig, palette: Palette) -> Model:

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from ..config import to_dict
+from ..config import flat, to_dict
 from ..images import written_whole
 from ..outside import shown
-from .config import TrainConfig
+from .config import RunConfig
 
 VERSION = 1
 
@@ -77,7 +77,7 @@ class States:
             begun.unlink()
 
 
-def settings(config: TrainConfig, images: int) -> dict[str, Any]:
+def settings(config: RunConfig, images: int) -> dict[str, Any]:
     """What must stay the same while a run lasts, by dotted names. images: in the data set."""
     fixed = {key: value for key, value in flat(to_dict(config)).items() if key not in FREE}
     if config.micro_batch_sum:
@@ -98,11 +98,3 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 5
     changed = [key for key in before.keys() & now.keys() if before[key] != now[key]]
     told = [f"{key} {shown(before[key])} instead of {shown(now[key])}" for key in sorted(changed)[:most]]
     return ", ".join(told) + (f", and {len(changed) - most} more" if len(changed) > most else "")
-
-
-def flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
-    pairs: dict[str, Any] = {}
-    for key, value in tree.items():
-        pairs |= flat(value, f"{where}{key}.") if isinstance(value, Mapping) else {where + key: value}
-    return pairs

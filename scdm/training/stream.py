@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from ..datasets import Batch, DataSet, Example, collate, loader
 from ..labels import LabelMap
 from ..layouts.patterns import sparse
-from .config import TrainConfig
+from .config import RunConfig
 
 DRAWS, PATTERNS = 2, 3  # what randomness is for, beside a data set's order (0) and augmentation (1)
 
@@ -39,7 +39,7 @@ class DrawnBatch(NamedTuple):
 
 
 def steps_from(
-    step: int, data: DataSet, config: TrainConfig, rank: int = 0, ranks: int = 1
+    step: int, data: DataSet, config: RunConfig, rank: int = 0, ranks: int = 1
 ) -> Iterator[list[DrawnBatch]]:
     """The micro-batches that process `rank` of `ranks` takes in each step, from `step` on, without end.
 

@@ -13,8 +13,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.optim import AdamW, Optimizer
 
 from scdm.training import loop
+from scdm.training.command import part_from_other_processes
 from tests.training.tiny import config
-from training.train import part_from_other_processes
 
 
 class Sharding(Accelerator):

@@ -12,13 +12,14 @@ from scdm.datasets import open_dataset
 from scdm.palette import Palette
 from scdm.training.config import LossConfig, OptimizerConfig, TrainConfig
 from scdm.training.learner import Learner, Outcome
+from scdm.training.objective import learning
 from scdm.training.run import new_model
 from scdm.training.stream import DrawnBatch, steps_from
 from tests.training.tiny import NETWORK, assert_close, assert_same, config
 
 
 def learner_of(run: TrainConfig) -> Learner:
-    return Learner(run, new_model(run, Palette.named("scenes")), Accelerator(cpu=True))
+    return Learner(run, learning(run, new_model(run, Palette.named("scenes"))), Accelerator(cpu=True))
 
 
 def drawn(run: TrainConfig, step: int = 0) -> list[DrawnBatch]:

@@ -19,6 +19,7 @@ from scdm.palette import Palette
 from scdm.training.config import OptimizerConfig, TrainConfig
 from scdm.training.learner import Learner
 from scdm.training.learning_rate import learning_rate
+from scdm.training.objective import learning
 from scdm.training.stream import DrawnBatch, Draws
 from tests.parity import RATES, arrays, facts, unet
 
@@ -29,7 +30,7 @@ def test_training_is_the_published_one(name: str) -> None:
     case, golden = facts(f"diffusion/{name}"), arrays(f"diffusion/{name}")
     record, config = case["record"], configuration(case)
     model = published_model(case, copy.deepcopy(unet(f"diffusion/{name}")))
-    learner = Learner(config, model, Accelerator(cpu=True))
+    learner = Learner(config, learning(config, model), Accelerator(cpu=True))
     labels = Batch(*batch(golden, 0, slice(None))).labels(19).blank(dropped(golden, 0) < case["drop_rate"])
     if "0.y" in golden:
         assert torch.equal(labels.one_hot(torch.uint8), golden["0.y"])

@@ -1,0 +1,76 @@
+"""What the scripts that train have in common: their arguments, how they end, and what they say then."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from ..config import load
+from .config import RunConfig
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def run(
+    name: str,
+    description: str,
+    kind: type[Config],
+    runs: Callable[[Config], Sequence[RunConfig]],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Makes the `runs` of the configuration of that `kind` that the arguments name, in order. Returns the exit status."""
+    arguments = _parsed(description, argv)
+    try:
+        from .interruption import Interrupted
+        from .loop import rehearse, train
+    except ModuleNotFoundError as error:
+        print(f"{name}: {error.name} is not installed: pip install -e '.[train]'", file=sys.stderr)
+        return 2
+    try:
+        todo = runs(load(kind, arguments.config, arguments.set))
+        if arguments.dry_run:
+            _say(rehearse(todo[0]))
+        else:
+            for config in todo:
+                _say(str(train(config)))
+        status = 0
+    except Interrupted as interrupted:
+        _say(f"{name}: {interrupted}")
+        status = 128 + interrupted.signum
+    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
+        print(f"{name}: {error or 'out of memory: a smaller batch needs less'}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted before there was anything to save", file=sys.stderr)
+        return 130
+    part_from_other_processes()
+    return status
+
+
+def _parsed(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="YAML file, see training/configs")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting: data.size=128"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="build everything, take one step, write nothing")
+    return parser.parse_args(argv)
+
+
+def _say(sentence: str) -> None:
+    """What is true of all processes, one of them says."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(sentence)
+
+
+def part_from_other_processes() -> None:
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        # gloo's threads need the interpreter to let go of their last messages, or they would be waited for
+        time.sleep(0.1)
+        distributed.destroy_process_group()

@@ -1,0 +1,149 @@
+"""Progressive distillation: a student does in one step what its teacher does in two (Salimans & Ho 2022, algorithm 2).
+
+A student of N steps visits the process at N equal strides that begin at its very end ("trailing"), where there is nothing
+but noise. At each of them it sees the layout as diffused to where the step arrives: at t = 999 of two steps as at t = 499,
+and at the last step whole. With the layout of t itself, as the first teacher sees it, a student of one step would see
+nothing but MASK. What its teacher does meanwhile depends on the layouts at all steps between, of which the last says most,
+and tells of all the others: teacher and student share the pixels' draws, so that labels come back and stay.
+
+Guidance is built in by the first student, whose teacher is guided. From then on one network call is a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..conversion import load
+from ..denoiser import Denoiser
+from ..guidance import clipped, guided
+from ..labels import LabelMap
+from ..model import Model
+from ..palette import Palette
+from ..samplers import ddim_mean
+from .config import StudentConfig
+from .objective import Losses, Task
+from .stream import DrawnBatch
+from .timesteps import UniformSteps
+
+
+def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerator) -> Task:
+    """The student, which begins with its teacher's weights. ValueError if there is no such teacher for it."""
+    teacher = load(config.teacher, accelerator.device)
+    _require_fit(teacher, config, palette)
+    guidance = teacher.config.distilled_guidance or config.guidance
+    student = Model.new(
+        replace(
+            teacher.config,
+            size=config.data.height_width,
+            distilled_steps=f"trailing{config.student}",
+            distilled_guidance=guidance,
+        ),
+        palette,
+    )
+    student.network.load_state_dict(teacher.network.state_dict())
+    if config.compile:
+        teacher.network.encode = torch.compile(teacher.network.encode)  # type: ignore[method-assign]
+        teacher.network.decode = torch.compile(teacher.network.decode)  # type: ignore[method-assign]
+    lesson = Lesson(
+        teacher,
+        teacher.denoiser.respaced(f"trailing{2 * config.student}"),
+        1.0 if teacher.config.distilled_guidance else guidance,
+        accelerator.autocast,
+    )
+
+    def objective(network: nn.Module) -> Distillation:
+        denoiser = student.config.denoiser(network).respaced(f"trailing{config.student}")
+        return Distillation(student, denoiser, lesson, UniformSteps(config.student), config.null_rate)
+
+    return Task(student, objective, {"teacher": teacher.provenance})
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher shows: two of its steps at a time.
+
+    denoiser: the model's, visiting twice as many steps as the student.
+    """
+
+    model: Model
+    denoiser: Denoiser
+    guidance: float
+    autocast: Callable[[], AbstractContextManager[None]]  # to the precision to compute in
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, index: Tensor, labels: LabelMap, u: Tensor) -> Tensor:
+        """Where two steps lead from x (B, 3, H, W), at the student's positions `index` (B,)."""
+        denoise = guided(self.denoiser, labels, self.guidance, lambda t, shape: u)
+        if self.model.config.distilled_steps is None:
+            denoise = clipped(denoise)
+        schedule = self.denoiser.schedule
+        visits = torch.from_numpy(schedule.timesteps).to(x.device)
+        for place in (2 * index + 1, 2 * index):
+            with self.autocast():
+                x0 = denoise(x, visits[place]).x0
+            x = ddim_mean(schedule, x0, x, place)
+        return x
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The squared error of the student's x0, weighted by the signal-to-noise ratio, but by 1 at least ("truncated SNR").
+
+    model, denoiser: the student's, the latter around the network as it was prepared for training.
+    """
+
+    model: Model
+    denoiser: Denoiser
+    lesson: Lesson
+    timesteps: UniformSteps
+    null_rate: float
+
+    def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
+        batch, draws = drawn
+        schedule = self.denoiser.schedule
+        place, weight = self.timesteps.pick(draws.step)
+        t = torch.from_numpy(schedule.timesteps)[place]
+        labels = self.model.prepared(batch.labels(self.model.config.network.num_classes))
+        labels = labels.blank(draws.null < self.null_rate).to(device)
+        images, noise, u = (v.to(device, non_blocking=True) for v in (batch.images, draws.noise, draws.label))
+        index = place.to(device)
+        x = schedule.add_noise(images.to(memory_format=torch.channels_last), index, noise)
+        target = self._x0_between(x, self.lesson(x, index, labels, u), index)
+        x0 = self.denoiser(x, t.to(device), labels, u).x0.to(x)
+        mse = ((x0 - target) ** 2).flatten(1).mean(1)
+        a = schedule.alphas_cumprod
+        total = mse * schedule.at(np.maximum(a / (1 - a), 1), index, mse)
+        return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))
+
+    def _x0_between(self, x: Tensor, reached: Tensor, index: Tensor) -> Tensor:
+        """The x0 that takes x to `reached` in one step from the positions `index`."""
+        schedule = self.denoiser.schedule
+        at = partial(schedule.at, index=index, like=x)
+        a, a_prev = schedule.alphas_cumprod, schedule.alphas_cumprod_prev
+        noise_left = np.sqrt((1 - a_prev) / (1 - a))
+        return (reached - at(noise_left) * x) / at(np.sqrt(a_prev) - noise_left * np.sqrt(a))
+
+
+def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> None:
+    if teacher.palette.names != palette.names:
+        raise ValueError(
+            f"{config.teacher} paints the classes of {teacher.palette.name}, the data have those of {palette.name}: choose "
+            "the data that the teacher knows"
+        )
+    if teacher.config.distilled_steps not in (None, f"trailing{2 * config.student}"):
+        raise ValueError(
+            f"{config.teacher} was distilled to the steps {teacher.config.distilled_steps}, but a student of "
+            f"{config.student} steps learns from one of {2 * config.student}, or from a model that was not distilled"
+        )
+    if 2 * config.student > teacher.config.steps:
+        raise ValueError(
+            f"the process of {config.teacher} has {teacher.config.steps} steps, too few for two in each of {config.student}"
+        )

@@ -1,0 +1,153 @@
+"""A student's step leads where two of its teacher's do, and what comes out carries its steps and its guidance."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from scdm import checkpoint
+from scdm.datasets import open_dataset
+from scdm.guidance import clipped, guided
+from scdm.model import Model
+from scdm.noise import coupled_label_noise, image_noise
+from scdm.palette import Palette
+from scdm.pipeline import generate
+from scdm.samplers import SAMPLERS
+from scdm.training.config import DistillConfig, RunConfig, StudentConfig
+from scdm.training.distillation import Distillation, distillation
+from scdm.training.loop import train
+from scdm.training.run import new_model
+from scdm.training.stream import steps_from
+from tests.training.tiny import config
+
+SCENES = Palette.named("scenes")
+CPU = torch.device("cpu")
+
+
+def student_config(teacher: Path, **changes: Any) -> StudentConfig:
+    shared = {field.name: getattr(config(), field.name) for field in fields(RunConfig)}
+    return replace(StudentConfig(**shared, teacher=str(teacher), student=4), **changes)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not trained, but not indifferent to its input either."""
+    model = new_model(replace(config(), prediction="v"), SCENES)
+    for parameter in model.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(0))
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    checkpoint.save(path, model)
+    return path
+
+
+def lesson_of(run: StudentConfig) -> tuple[Model, Distillation]:
+    task = distillation(run, SCENES, Accelerator(cpu=True))
+    objective = task.objective(task.model.network)
+    assert isinstance(objective, Distillation)
+    return task.model, objective
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_lesson_is_two_guided_steps_of_the_teacher(teacher: Path, place: int) -> None:
+    _, objective = lesson_of(student_config(teacher, guidance=3.0))
+    model = checkpoint.load(teacher)
+    labels = model.prepared(next(steps_from(0, open_dataset(config().data), config()))[0].batch.labels(14))
+    seeds = range(4)
+    draws = coupled_label_noise(seeds)
+    eight = model.denoiser.respaced("trailing8")
+    x = image_noise(seeds)(torch.empty(4, 3, 16, 16))
+    schedule = eight.schedule.first(2 * place + 2)
+    walk = SAMPLERS["ddim"](clipped(guided(eight, labels, 3.0, draws)), x, schedule, image_noise(seeds))
+    with torch.no_grad():
+        next(walk)
+        expected = next(walk).x
+    index = torch.full((4,), place)
+    u = draws(index, labels.ids.shape)
+    torch.testing.assert_close(objective.lesson(x, index, labels, u), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_target_takes_the_student_there_in_one_step(teacher: Path) -> None:
+    """At several positions in one batch, the last of which ends at the clean image."""
+    _, objective = lesson_of(student_config(teacher))
+    generator = torch.Generator().manual_seed(0)
+    x, reached = torch.randn(2, 4, 3, 8, 8, generator=generator, dtype=torch.float64)
+    target = objective._x0_between(x, reached, torch.arange(4))
+    for place in range(4):
+        schedule = objective.denoiser.schedule.first(place + 1)
+        walk = SAMPLERS["ddim"](
+            lambda x, t, x0=target[place, None]: type("P", (), {"x0": x0, "variance": None}),
+            x[place, None],
+            schedule,
+            image_noise([0]),
+        )
+        torch.testing.assert_close(next(walk).x, reached[place, None])
+    assert torch.allclose(target[0], reached[0])
+
+
+def test_the_error_is_weighted_by_the_signal_but_by_one_at_least(teacher: Path) -> None:
+    _, objective = lesson_of(student_config(teacher, null_rate=0.0))
+    drawn = next(steps_from(0, open_dataset(config().data), config()))[0]
+    losses = objective(drawn, CPU)
+    a = objective.denoiser.schedule.alphas_cumprod[losses.t // 250]
+    ratio = torch.from_numpy(a / (1 - a)).clamp(min=1).float()
+    assert set(losses.t.tolist()) <= {249, 499, 749, 999} and len(set(losses.t.tolist())) > 1
+    torch.testing.assert_close(losses.total.detach(), (losses.mse * ratio).detach())
+    assert losses.mse.requires_grad and not any(p.grad_fn for p in objective.lesson.model.network.parameters())
+
+
+def test_students_learn_one_from_the_other_and_carry_what_they_are(teacher: Path, tmp_path: Path) -> None:
+    shared = {field.name: getattr(config(tmp_path), field.name) for field in fields(RunConfig)}
+    runs = DistillConfig(**shared, teacher=str(teacher), students=(2, 1), guidance=2.0).runs()
+    assert [run.teacher for run in runs] == [str(teacher), f"{tmp_path}/2/model.safetensors"]
+    for run, steps in zip(runs, ("trailing2", "trailing1"), strict=True):
+        student = checkpoint.load(train(run))
+        assert (student.config.distilled_steps, student.config.distilled_guidance) == (steps, 2.0)
+        assert student.config.size == (16, 16) and student.config.prediction == "v"
+    assert student.provenance["teacher"]["teacher"] == {} and student.provenance["teacher"]["steps"] == 4
+    seen: list[int] = []
+    labels = next(steps_from(0, open_dataset(config().data), config()))[0].batch.labels(14)
+    image = generate(student, labels, on_step=lambda step, total: seen.append(step.t))
+    assert seen == [999] and image.shape == (4, 3, 16, 16)
+    before = Path(runs[1].run, "model.safetensors").read_bytes()
+    train(runs[1])  # complete: nothing is left to do
+    assert Path(runs[1].run, "model.safetensors").read_bytes() == before
+
+
+def test_a_student_learns(teacher: Path, tmp_path: Path) -> None:
+    """Always the same batch: what it is far from at first, it comes near to."""
+    from scdm.training.learner import Learner
+
+    run = student_config(teacher, student=1, null_rate=0.0)
+    accelerator = Accelerator(cpu=True)
+    learner = Learner(run, distillation(run, SCENES, accelerator), accelerator)
+    drawn = next(steps_from(0, open_dataset(run.data), run))
+    losses = [learner.step(drawn, step, 2e-3).losses.total.mean() for step in range(30)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -> None:
+    model = checkpoint.load(teacher)
+    two = replace(model, config=replace(model.config, distilled_steps="trailing2", distilled_guidance=1.5))
+    checkpoint.save(tmp_path / "two.safetensors", two)
+    with pytest.raises(
+        ValueError, match="distilled to the steps trailing2, but a student of 2 steps learns from one of 4"
+    ):
+        distillation(student_config(tmp_path / "two.safetensors", student=2), SCENES, Accelerator(cpu=True))
+    with pytest.raises(ValueError, match="paints the classes of scenes, the data have those of celebamask_hq"):
+        distillation(student_config(teacher), Palette.named("celebamask_hq"), Accelerator(cpu=True))
+
+
+def test_no_student_has_more_than_half_of_the_steps(teacher: Path) -> None:
+    with pytest.raises(ValueError, match="has 1000 steps, too few for two in each of 501"):
+        distillation(student_config(teacher, student=501), SCENES, Accelerator(cpu=True))
+
+
+@pytest.mark.parametrize("students", [(8, 3), (), (4, 4)])
+def test_students_are_halved(students: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="each half of the one before"):
+        DistillConfig(run="x", teacher="scenes64", students=students)
