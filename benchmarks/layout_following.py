@@ -86,7 +86,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="series of the scenes, and seed of the first sample")
     parser.add_argument("--steps", help="25, ddim25 or 10,15; without it what the model was made for")
     parser.add_argument("--sampler", choices=sorted(SAMPLERS), help="without it what the model was made for")
-    parser.add_argument("--guidance", type=float, default=1.5)
+    parser.add_argument("--guidance", type=float, help="without it what the model was made for")
     parser.add_argument("--label-noise", default="fresh", choices=("fresh", "coupled"))
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--batch", type=int, default=8, help="samples at a time; changes speed, not results")

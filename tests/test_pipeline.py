@@ -273,7 +273,6 @@ def test_a_layout_of_other_classes_is_refused(model):
         ({"seed": None}, "a seed is a whole number"),
         ({"seed": 10**400}, "a seed is a whole number"),
         ({"guidance": "1.5"}, "guidance is a scale from 0 to 100, not '1.5'"),
-        ({"guidance": None}, "guidance is a scale"),
         ({"label_noise": ["fresh"]}, "label noise"),
         ({"clip": "no"}, "clip is true, false or None, not 'no'"),
         ({"dynamic_threshold": "0.9"}, "quantile"),

@@ -43,6 +43,17 @@ def test_steps_and_tables_are_the_published_ones(entry: int) -> None:
             np.testing.assert_allclose(ours, tables[name].numpy(), rtol=1e-10, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize(("steps", "count"), [(1000, 1), (1000, 4), (1000, 7), (1024, 32), (10, 10)])
+def test_trailing_steps_end_where_the_process_does_and_half_as_many_are_among_them(steps: int, count: int) -> None:
+    visited = visited_steps(steps, f"trailing{count}")
+    assert len(visited) == count and visited[-1] == steps - 1
+    assert np.abs(np.diff(visited) - steps / count).max(initial=0) <= 1
+    if 2 * count <= steps:
+        assert visited_steps(steps, f"trailing{2 * count}")[1::2].tolist() == visited.tolist()
+    with pytest.raises(ValueError, match=f"cannot take {steps + 1} steps of {steps}"):
+        visited_steps(steps, f"trailing{steps + 1}")
+
+
 def published_tables(schedule: NoiseSchedule) -> dict[str, np.ndarray]:
     a = schedule.alphas_cumprod
     return {

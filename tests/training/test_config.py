@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from scdm.config import load, to_dict
 from scdm.palette import Palette
-from scdm.training.config import TrainConfig
+from scdm.training.config import DistillConfig, TrainConfig
 from scdm.training.run import new_model
 from tests.training.tiny import NETWORK, config
 
@@ -84,7 +85,18 @@ def test_data_and_network_must_fit_each_other():
         new_model(config(network=replace(NETWORK, edges=True)), Palette.named("scenes"))
 
 
-@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_shipped_configurations_of_students_describe_runs_one_after_the_other():
+    file = CONFIGS / "distill_scenes64.yaml"
+    runs = load(DistillConfig, file).runs()
+    assert [(run.student, run.teacher) for run in runs[1:]] == [
+        (later.student, f"{earlier.run}/model.safetensors") for earlier, later in pairwise(runs)
+    ]
+    assert f"--config training/configs/{file.name}" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "file", sorted(set(CONFIGS.glob("*.yaml")) - set(CONFIGS.glob("distill_*"))), ids=lambda file: file.stem
+)
 def test_shipped_configurations_describe_models(file, monkeypatch):
     monkeypatch.chdir(CONFIGS.parents[1])  # where their commands are given
     run = load(TrainConfig, file)
