@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .corruption import CorruptLayout
+from .editing import EditImage
 from .encode import EncodeLayout
 from .generate import Generate
 from .layouts import BlankLayout, LayoutFromImage, LoadLayout
@@ -27,4 +28,5 @@ class ScdmExtension(ComfyExtension):
             TranslateLayout,
             EncodeLayout,
             Generate,
+            EditImage,
         ]

@@ -15,19 +15,17 @@ from torch import Tensor
 
 from ..scdm.images import to_levels
 from ..scdm.labels import LabelMap
-from ..scdm.model import MOST_GUIDANCE
 from ..scdm.outside import is_out_of_memory
 from ..scdm.pipeline import GenerateOptions, generate
-from ..scdm.samplers import SAMPLERS, Step
+from ..scdm.samplers import Step
 from .native import check_classes, on_device, scdm_model
 from .pictures import flat, rgb
-from .sampling import DEFAULT, batch_size_input, check_batch, label_noise_input, subject_inputs
+from .sampling import AUTO, DEFAULT, batch_size_input, check_batch, subject_inputs, way_inputs
 from .sockets import Layout
 from .versions import where_known
 
 log = logging.getLogger(__name__)
 
-AUTO = "auto"
 PREVIEW_SIDE = 512  # pixels
 
 
@@ -50,31 +48,7 @@ class Generate(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="The same seed gives the same image. Further images of a batch have the seeds that follow.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Steps from noise to image: more take longer and show finer detail. 0: as many as the model was "
-                    "made for, 25 for most.",
-                ),
-                io.Combo.Input(
-                    "sampler",
-                    options=[AUTO, *SAMPLERS],
-                    default=AUTO,
-                    tooltip="How a step is taken. ddpm is the paper's; the others need fewer steps. auto: ddpm, or what the "
-                    "model was distilled for.",
-                ),
-                io.Float.Input(
-                    "guidance",
-                    default=0,
-                    min=0,
-                    max=MOST_GUIDANCE,
-                    step=0.1,
-                    tooltip="How strictly the image follows the layout. 1 is no guidance, in less time. 0: as the model was "
-                    "made for, 1.5 for most.",
-                ),
-                label_noise_input(),
+                *way_inputs(),
                 io.Float.Input(
                     "dynamic_threshold",
                     default=0,
@@ -203,18 +177,27 @@ def painted(model: ModelPatcher, job: Job, options: GenerateOptions) -> Tensor:
         ready = on_device(model, labels.batch, labels.height, labels.width)
         return generate(ready, labels, options, image=job.image, mask=job.mask, on_step=Progress())
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, model_management.OOM_EXCEPTION) and not is_out_of_memory(error):
+        if not is_want_of_memory(error):
             raise
         if labels.batch == 1:
-            raise ValueError(
-                f"the device has not enough memory for an image of {labels.width} x {labels.height}: load a smaller layout, "
-                "or free memory by unloading other models"
-            ) from None
+            raise too_large(labels) from None
     model_management.soft_empty_cache()
     log.warning("Not enough memory for %d images at once: making them in two parts.", labels.batch)
     first, second = job.halves()
     following = replace(options, seed=(options.seed + first.labels.batch) % 2**64)
     return torch.cat([painted(model, first, options), painted(model, second, following)])
+
+
+def is_want_of_memory(error: Exception) -> bool:
+    return isinstance(error, model_management.OOM_EXCEPTION) or is_out_of_memory(error)
+
+
+def too_large(labels: LabelMap) -> ValueError:
+    """What to say where there is not the memory for a single image."""
+    return ValueError(
+        f"the device has not enough memory for an image of {labels.width} x {labels.height}: load a smaller layout, "
+        "or free memory by unloading other models"
+    )
 
 
 class Progress:

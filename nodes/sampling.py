@@ -1,14 +1,17 @@
-"""What both ways to sample ask for: Generate from Layout, and Encode Layout for ComfyUI's own samplers."""
+"""What the ways to sample ask for: Generate from Layout and Edit Image, and Encode Layout for ComfyUI's own samplers."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..scdm.model import MOST_GUIDANCE
 from ..scdm.noise import LABEL_NOISE
 from ..scdm.pipeline import GenerateOptions
+from ..scdm.samplers import SAMPLERS
 from .sockets import LayoutSocket
 
 DEFAULT = GenerateOptions()
+AUTO = "auto"
 MOST_IMAGES = 64  # in a batch
 
 
@@ -16,6 +19,37 @@ def subject_inputs() -> list[io.Input]:
     return [
         io.Model.Input("model", tooltip="The model, from Load SCDM Model."),
         LayoutSocket.Input("layout", tooltip="What to draw where, in the classes of the model."),
+    ]
+
+
+def way_inputs() -> list[io.Input]:
+    """From noise to image by the paper's samplers. 0 and "auto" are what the model was made for."""
+    return [
+        io.Int.Input(
+            "steps",
+            default=0,
+            min=0,
+            max=1000,
+            tooltip="Steps from noise to image: more show finer detail, fewer answer sooner. 0: as many as the model was "
+            "made for, 25 for most.",
+        ),
+        io.Combo.Input(
+            "sampler",
+            options=[AUTO, *SAMPLERS],
+            default=AUTO,
+            tooltip="How a step is taken. ddpm is the paper's; the others need fewer steps, ddim is cleanest with few. "
+            "auto: ddpm, or what the model was distilled for.",
+        ),
+        io.Float.Input(
+            "guidance",
+            default=0,
+            min=0,
+            max=MOST_GUIDANCE,
+            step=0.1,
+            tooltip="How strictly the image follows the layout. 1 is no guidance, in less time. 0: as the model was made "
+            "for, 1.5 for most.",
+        ),
+        label_noise_input(),
     ]
 
 

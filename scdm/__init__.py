@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoint import save as save
     from .conversion import load as load
+    from .editing import EditSession as EditSession
     from .labels import LabelMap as LabelMap
     from .model import Model as Model
     from .model import ModelConfig as ModelConfig
@@ -32,6 +33,7 @@ _HOMES = {
     "save": "checkpoint",
     "GenerateOptions": "pipeline",
     "generate": "pipeline",
+    "EditSession": "editing",
 }
 __all__ = list(_HOMES)
 

@@ -29,6 +29,11 @@ def feathered(mask: Tensor, radius: float) -> Tensor:
     return mask * _depth(mask > 0, radius + 1) / (radius + 1) if radius > 0 else mask
 
 
+def grown(where: Tensor, pixels: float) -> Tensor:
+    """What the bool tensor `where` (H, W) covers, and what is no more than `pixels` away from it."""
+    return _depth(~where[None, None], pixels + 1)[0, 0] <= pixels
+
+
 def _depth(inside: Tensor, most: float) -> Tensor:
     """Pixels from each that is `inside` (B, 1, H, W) to the nearest that is not, `most` at the most."""
     squared = torch.where(inside, most**2, 0.0)

@@ -1,0 +1,300 @@
+"""Editing: an image that follows its layout while the layout is being painted."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import config as configuration
+from . import history
+from .history import History, Moment, Plan
+from .images import MAX_PIXELS, from_levels, to_levels
+from .inpainting import grown
+from .labels import LabelMap
+from .layouts.painting import class_called
+from .model import Model
+from .outside import shown
+from .pipeline import GenerateOptions, generate
+from .samplers import Step
+from .window import windowed
+
+MARGIN = 1 / 16  # of the canvas's longer side
+MOST_MARGIN = 1024  # pixels
+
+
+class Update(NamedTuple):
+    """What an update made: the image (1, 3, H, W) in [-1, 1], the region (H, W) bool that was painted anew (elsewhere it is
+    the image of before, to the bit), and how long that took."""
+
+    image: Tensor
+    region: Tensor
+    seconds: float
+
+
+class Cancelled(Exception):
+    """The update was stopped by `EditSession.cancel`."""
+
+
+class EditSession:
+    """A layout that is painted on, and the image that goes with it.
+
+    Edits are cheap: they change the layout. `update` then paints anew what differs from the layout that the image was made
+    for, with a margin, and nothing else; what nobody painted is the model's to decide, once, and stays. Noise belongs to
+    the canvas: every update sees the same at the same place, until it is asked for `again`. One thread may edit or `cancel`
+    while another updates.
+
+    canvas: a layout (of batch 1), or the (height, width) of one on which nothing is painted yet.
+    options: how images are made, the seed among them. `feather` 0 is as far as the margin goes.
+    margin: pixels around a change that are painted anew as well, so that it can settle; None is in proportion to the canvas.
+    image: (1, 3, H, W) in [-1, 1], one that was made for the layout already.
+    ValueError for classes that are not the model's, and for what does not fit the canvas.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        canvas: LabelMap | tuple[int, int],
+        options: GenerateOptions | None = None,
+        *,
+        margin: int | None = None,
+        image: Tensor | None = None,
+    ):
+        labels = canvas if isinstance(canvas, LabelMap) else _blank(canvas, model.palette.num_classes)
+        ids = _ids(model, labels)
+        self.model = model
+        self.options = options or GenerateOptions()
+        self.margin = min(round(MARGIN * max(ids.shape)), MOST_MARGIN) if margin is None else margin
+        if not isinstance(self.margin, int) or not 0 <= self.margin <= MOST_MARGIN:
+            raise ValueError(f"a margin is a whole number of pixels from 0 to {MOST_MARGIN}, not {shown(margin)}")
+        plan = Plan(ids, torch.zeros_like(ids))
+        moment = Moment(plan) if image is None else Moment(plan, _levels(image, ids.shape), plan)
+        self._history, self._draws = History((moment,)), 0
+        self._editing, self._updating = threading.Lock(), threading.Lock()
+        self._cancelled = threading.Event()
+
+    @property
+    def labels(self) -> LabelMap:
+        """The layout as it is now painted."""
+        return LabelMap(self._history.now.plan.ids[None].clone(), self.model.palette.num_classes)
+
+    @property
+    def image(self) -> Tensor | None:
+        """(1, 3, H, W) in [-1, 1], in the 256 levels of image files, so that none loses any; None at first."""
+        image = self._history.now.image
+        return None if image is None else from_levels(image[None])
+
+    @property
+    def region(self) -> Tensor:
+        """(H, W) bool: what `update` would paint anew."""
+        return self._region(self._history.now)
+
+    def paint(self, mask: Tensor | np.ndarray, painted: str | int) -> None:
+        """The class of that name or id, where the mask (H, W) bool is true."""
+        self._paint(mask, class_called(self.model.palette, str(painted)))
+
+    def erase(self, mask: Tensor | np.ndarray) -> None:
+        """Nothing, where the mask (H, W) bool is true: there the model decides."""
+        self._paint(mask, self.model.palette.num_classes)
+
+    def change(self, labels: LabelMap) -> None:
+        """Another layout of the same size in place of this one: where the two are the same, the image will stay."""
+        ids = _ids(self.model, labels)
+        here = self._history.now.plan.ids.shape
+        if ids.shape != here:
+            raise ValueError(
+                f"the layout is {ids.shape[1]}x{ids.shape[0]}, the canvas {here[1]}x{here[0]}: resize it, or begin anew"
+            )
+        self._edit(lambda plan: plan._replace(ids=ids))
+
+    def again(self, mask: Tensor | np.ndarray | None = None) -> None:
+        """Asks for what the mask (H, W) bool covers, or for all, in another way than any before."""
+        where = torch.ones_like(self.region) if mask is None else self._mask(mask)
+        self._draws = (self._draws + 1) % history.MOST_DRAWS
+        self._edit(lambda plan: plan._replace(draws=torch.where(where, self._draws, plan.draws)))
+
+    def update(self, on_step: Callable[[Step, int], None] | None = None) -> Update:
+        """Paints anew what the edits since the last update need; the whole image at first, nothing if there were none.
+
+        on_step: as in `generate`. An exception from it, or `cancel`, stops the work and leaves the session as it was.
+        """
+        with self._updating:
+            start = time.perf_counter()
+            self._cancelled.clear()
+            moment = self._history.now
+            region, image = self._region(moment), moment.image
+            if region.any():
+                with _stopping(self.model.network, self._cancelled):
+                    image = to_levels(self._made(moment, region, on_step))[0]
+                with self._editing:
+                    self._history = self._history.painted(moment, image)
+            assert image is not None  # without one, all is to be painted
+            return Update(from_levels(image[None]), region, time.perf_counter() - start)
+
+    def cancel(self) -> None:
+        """Stops the update that is under way, before the next layer of the network: it raises `Cancelled`."""
+        self._cancelled.set()
+
+    def undo(self) -> bool:
+        """Back to the layout and the image before the last edit; False if there was none."""
+        return self._move(-1)
+
+    def redo(self) -> bool:
+        """The opposite of `undo`."""
+        return self._move(1)
+
+    def save(self, path: str | Path) -> None:
+        """Writes all of it but the model into one file. `open` goes on exactly where this session is."""
+        if not isinstance(self.options.label_noise, str):
+            raise ValueError(f"{path} is not written: label noise that is a function cannot be; choose one by its name")
+        with self._editing:
+            now, draws = self._history, self._draws
+        about = {
+            "classes": list(self.model.palette.names),
+            "weights": _digest(self.model),
+            "options": configuration.to_dict(self.options),
+            "margin": self.margin,
+            "draws": draws,
+        }
+        history.write(path, now, self.model.palette.num_classes, about)
+
+    @classmethod
+    def open(cls, path: str | Path, model: Model) -> EditSession:
+        """The session in a file, with the model that it was saved with; another model of the same classes gets a warning.
+
+        ValueError names the file and says what is wrong: not a history, damaged, or of other classes than the model's.
+        """
+        moments, num_classes, about = history.read(path)
+        if about.get("classes") != list(model.palette.names) or num_classes != model.palette.num_classes:
+            raise ValueError(
+                f"{path} was painted in other classes ({num_classes}) than those of the model, {model.palette.name} "
+                f"({model.palette.num_classes}): open it with the model that it was made with"
+            )
+        try:
+            options, draws = _options(about.get("options")), about.get("draws")
+            if not isinstance(draws, int) or not 0 <= draws < history.MOST_DRAWS:
+                raise ValueError(f"it counts {shown(draws)} draws")
+            session = cls(model, LabelMap(moments.now.plan.ids[None], num_classes), options, margin=about.get("margin"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no history that can be reopened: {error}") from error
+        if about.get("weights") != _digest(model):
+            warnings.warn(f"{path} was made with another model: what it paints anew may not fit the rest", stacklevel=2)
+        session._history, session._draws = moments, draws
+        return session
+
+    def _paint(self, mask: Tensor | np.ndarray, class_id: int) -> None:
+        where = self._mask(mask)
+        self._edit(lambda plan: plan._replace(ids=torch.where(where, class_id, plan.ids)))
+
+    def _edit(self, change: Callable[[Plan], Plan]) -> None:
+        """What changes nothing is no edit."""
+        with self._editing:
+            before = self._history.now.plan
+            after = change(before)
+            if after.differs(before).any():
+                self._history = self._history.planned(after)
+
+    def _move(self, by: int) -> bool:
+        with self._editing:
+            before = self._history
+            self._history = before.moved(by)
+            return self._history.at != before.at
+
+    def _mask(self, mask: Tensor | np.ndarray) -> Tensor:
+        mask, canvas = torch.as_tensor(mask).cpu(), self._history.now.plan.ids.shape
+        if mask.dtype != torch.bool or mask.shape != canvas:
+            raise ValueError(
+                f"an edit is a bool mask of the canvas's size, (height, width) = {tuple(canvas)}, true where it changes; "
+                f"this one is {mask.dtype} {tuple(mask.shape)}, and part of it would lie elsewhere"
+            )
+        return mask
+
+    def _region(self, moment: Moment) -> Tensor:
+        if moment.made_for is None:
+            return torch.ones_like(moment.plan.ids, dtype=torch.bool)
+        return grown(moment.plan.differs(moment.made_for), self.margin)
+
+    def _made(self, moment: Moment, region: Tensor, on_step: Callable[[Step, int], None] | None) -> Tensor:
+        plan = moment.plan
+        labels = LabelMap(plan.ids[None], self.model.palette.num_classes)
+        draw = int(plan.draws[region].max())  # the newest here
+        options = replace(self.options, seed=(self.options.seed + draw) % 2**64)
+        if moment.image is None or region.all():
+            return generate(self.model, labels, options, on_step=on_step)
+        options = replace(options, feather=options.feather or self.margin)
+        # Some things are said of the whole prediction, and no window may decide them.
+        whole = options.dynamic_threshold is not None or options.mean is not None
+        return generate(
+            self.model if whole else windowed(self.model, region),
+            labels,
+            options,
+            image=from_levels(moment.image[None]),
+            mask=region[None, None].float(),
+            on_step=on_step,
+        )
+
+
+@contextmanager
+def _stopping(network: nn.Module, cancelled: threading.Event) -> Iterator[None]:
+    """Raises `Cancelled` at the next layer that this thread comes to, once the event is set."""
+    thread = threading.get_ident()  # others may use the network at the same time
+
+    def check(*_: Any) -> None:
+        if cancelled.is_set() and threading.get_ident() == thread:
+            raise Cancelled
+
+    hooks = [layer.register_forward_pre_hook(check) for layer in network.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _blank(size: tuple[int, int], num_classes: int) -> LabelMap:
+    height, width = size
+    if not all(isinstance(side, int) and side > 0 for side in size) or height * width > MAX_PIXELS:
+        raise ValueError(
+            f"a canvas has a height and a width in pixels, up to {MAX_PIXELS // 2**20} megapixels, not {shown(size)}"
+        )
+    return LabelMap(torch.full((1, height, width), num_classes), num_classes)
+
+
+def _ids(model: Model, labels: LabelMap) -> Tensor:
+    """(H, W) of the one layout, which the model can read."""
+    if labels.batch != 1:
+        raise ValueError(f"a session has one layout, not {labels.batch}: begin one for each")
+    return model.prepared(labels).ids[0].cpu().clone()  # others may go on painting in theirs
+
+
+def _levels(image: Tensor, size: torch.Size) -> np.ndarray:
+    if image.shape != (1, 3, *size) or not image.isfinite().all():
+        raise ValueError(
+            f"the image must be one of the canvas's size, in numbers of the shape {(1, 3, *size)}, not {tuple(image.shape)}"
+        )
+    return to_levels(image)[0]
+
+
+def _options(record: Any) -> GenerateOptions:
+    if not isinstance(record, dict) or not isinstance(record.get("label_noise", ""), str):
+        raise ValueError("its options are missing, or no options")
+    return configuration.from_dict(GenerateOptions, record, "options.")
+
+
+def _digest(model: Model) -> str:
+    """Of the weights."""
+    digest = hashlib.sha256()
+    for name, weight in model.network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weight.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,67 @@
+"""A window: the part of a canvas that the network computes where only a part is to be painted anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .canvas import Canvas
+from .labels import LabelMap
+from .model import Model
+from .networks import Features, UNet
+
+CONTEXT = 1 / 4  # of the model's own size: what the network sees around the region, at least
+
+
+def windowed(model: Model, region: Tensor) -> Model:
+    """The model with a network that computes only around `region` (H, W) bool, and predicts nothing elsewhere.
+
+    The window has the region in it with its surroundings, is never smaller than the images that the model was trained on,
+    and lies where the network's strides meet. Noise and layout are still the whole canvas's, so that a pixel sees the same
+    of them whatever the window. The model itself where the window would be the whole canvas.
+    """
+    stride = model.config.network.stride
+    canvas = Canvas((region.shape[0], region.shape[1]), stride)
+    window = tuple(
+        _span(region.any(dim=1 - axis), length, own, stride)
+        for axis, (length, own) in enumerate(zip(canvas.padded_size, model.config.size, strict=True))
+    )
+    if all(len(span) == length for span, length in zip(window, canvas.padded_size, strict=True)):
+        return model
+    return replace(model, network=cast(UNet, _Windowed(model.network, *window)))
+
+
+def _span(holds: Tensor, length: int, own: int, stride: int) -> range:
+    """Along an axis of `length` pixels: around those that `holds` (bool) is true for, `own` pixels at least."""
+    places = holds.nonzero()
+    first, last = (int(places.min()), int(places.max())) if len(places) else (0, 0)
+    spare = max(own - (last + 1 - first), 2 * round(CONTEXT * own))
+    start = max(0, first - spare // 2) // stride * stride
+    stop = min(length, -(-max(last + 1 + spare // 2, start + own) // stride) * stride)
+    return range(max(0, min(start, stop - own)), stop)
+
+
+class _Windowed(nn.Module):
+    """A network that is shown the rows and columns of a window. Around it, its output is 0."""
+
+    def __init__(self, network: UNet, rows: range, columns: range):
+        super().__init__()
+        self.network = network
+        self.rows, self.columns = rows, columns
+
+    def encode(self, x: Tensor, t: Tensor) -> tuple[Features, torch.Size]:
+        inside = x[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
+        return self.network.encode(inside.contiguous(), t), x.shape
+
+    def decode(self, seen: tuple[Features, torch.Size], labels: LabelMap | None) -> Tensor:
+        features, shape = seen
+        if labels is not None:
+            rows, columns = (torch.tensor(span, device=labels.ids.device) for span in (self.rows, self.columns))
+            labels = labels.picked(rows, columns)
+        output = self.network.decode(features, labels)
+        whole = output.new_zeros(*output.shape[:2], *shape[2:])
+        whole[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop] = output
+        return whole

@@ -1,0 +1,224 @@
+"""Edit Image: what it keeps, what it paints anew, what it remembers and refuses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.nodes.server import Server, inputs, serving, template
+
+MARGIN = 2
+
+
+@pytest.fixture
+def model(pack: Any) -> Any:
+    """A tiny model of palette "scenes" with random weights, managed by ComfyUI."""
+    models, networks = pack("scdm.model"), pack("scdm.networks")
+    network = networks.UNetConfig(
+        14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
+    )
+    config = models.ModelConfig(network, (16, 16), label_diffusion="uniform", prediction="x0")
+    made = models.Model.new(config, pack("scdm.palette").Palette.named("scenes"))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in made.network.parameters():
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    return pack("nodes.native").managed(made)
+
+
+@pytest.fixture
+def layout(pack: Any) -> Callable[..., Any]:
+    """Layouts (16, 24) of class 0, with another class in a box (top, left, bottom, right)."""
+
+    def make(box: tuple[int, int, int, int] = (0, 0, 0, 0), painted: int = 7, size: tuple[int, int] = (16, 24)) -> Any:
+        ids = torch.zeros(1, *size, dtype=torch.long)
+        ids[:, box[0] : box[2], box[1] : box[3]] = painted
+        labels = pack("scdm.labels").LabelMap(ids, 14)
+        return pack("nodes.sockets").Layout(labels, pack("scdm.palette").Palette.named("scenes"))
+
+    return make
+
+
+@pytest.fixture
+def edit(pack: Any, model: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., torch.Tensor]:
+    """Runs the node as the node of that number in a graph, and gives its image (H, W, 3)."""
+    module = pack("nodes.editing")
+    monkeypatch.setattr(module, "tell", lambda node, text: None)
+    module._made.clear()
+
+    def run(layout: Any, node: str | None = "7", **changed: Any) -> torch.Tensor:
+        given = {spec.id: spec.default for spec in module.EditImage.define_schema().inputs[2:] if not spec.optional}
+        given |= {"model": model, "steps": 3, "sampler": "ddim", "margin": MARGIN, **changed}
+        monkeypatch.setattr(module.EditImage, "hidden", SimpleNamespace(unique_id=node))
+        (image,) = module.EditImage.execute(layout=layout, **given).result[0]
+        return image
+
+    return run
+
+
+BOX = (4, 6, 8, 10)
+
+
+def far() -> torch.Tensor:
+    """(H, W) bool: what is surely further from BOX than the margin."""
+    where = torch.ones(16, 24, dtype=torch.bool)
+    where[BOX[0] - MARGIN : BOX[2] + MARGIN, BOX[1] - MARGIN : BOX[3] + MARGIN] = False
+    return where
+
+
+def test_the_first_image_is_that_of_generate(pack: Any, model: Any, edit: Any, layout: Any) -> None:
+    node = pack("nodes.generate").Generate
+    given = {spec.id: spec.default for spec in node.define_schema().inputs[2:] if not spec.optional}
+    given |= {"steps": 3, "sampler": "ddim", "seed": 3}
+    expected = node.execute(model, layout(BOX), **given).result[0][0]
+    assert (edit(layout(BOX), seed=3) - expected).abs().max() <= 0.5001 / 255, "in the levels of files"
+
+
+def test_a_node_remembers_what_it_made_last(edit: Any, layout: Any) -> None:
+    before = edit(layout())
+    after = edit(layout(BOX))
+    assert torch.equal(after[far()], before[far()])
+    assert (after != before)[4:8, 6:10].float().mean() > 0.5
+    again = edit(layout(BOX))
+    assert torch.equal(again, after), "nothing has changed"
+    back = edit(layout())
+    assert torch.equal(back[far()], before[far()])
+
+
+def test_other_nodes_and_other_means_begin_afresh(pack: Any, edit: Any, layout: Any) -> None:
+    before, whole = edit(layout()), edit(layout(BOX), node=None)
+    assert not torch.equal(whole[far()], before[far()])
+    assert torch.equal(edit(layout(BOX), node="8"), whole), "another node's memory"
+    edited = edit(layout(BOX), margin=1, feather=1)
+    assert torch.equal(edited[far()], before[far()]), "how it is edited is no matter"
+    for changed in ({"seed": 1}, {"steps": 4}, {"guidance": 3.0}, {"sampler": "dpmpp_2m"}, {"label_noise": "none"}):
+        edit(layout())
+        assert torch.equal(edit(layout(BOX), **changed), edit(layout(BOX), node=None, **changed))
+    assert edit(layout(size=(24, 16))).shape == (24, 16, 3)
+
+
+def test_another_model_begins_afresh(pack: Any, model: Any, edit: Any, layout: Any) -> None:
+    other = pack("nodes.native").managed(pack("nodes.native").scdm_model(model))
+    before = edit(layout())
+    assert torch.equal(edit(layout(BOX), model=other)[far()], before[far()]), "the same network"
+    source = pack("nodes.native").scdm_model(model)
+    retrained = pack("scdm.model").Model.new(source.config, source.palette)
+    retrained.network.load_state_dict({name: 0.9 * weight for name, weight in source.network.state_dict().items()})
+    other = pack("nodes.native").managed(retrained)
+    assert torch.equal(edit(layout(BOX), model=other), edit(layout(BOX), model=other, node=None))
+
+
+def test_few_nodes_are_remembered(pack: Any, edit: Any, layout: Any) -> None:
+    module = pack("nodes.editing")
+    for node in range(module.MOST_REMEMBERED + 3):
+        edit(layout(), node=str(node), steps=1)
+    assert list(module._made) == [str(node) for node in range(3, module.MOST_REMEMBERED + 3)]
+
+
+def test_a_connected_image_is_edited_whatever_is_remembered(edit: Any, layout: Any) -> None:
+    edit(layout())
+    image = torch.rand(1, 16, 24, 3, generator=torch.Generator().manual_seed(0))  # finer than levels
+    after = edit(layout(BOX), previous_image=image, previous_layout=layout())
+    assert (after - image[0])[far()].abs().max() < 1e-6
+    assert (after - image[0])[4:8, 6:10].abs().mean() > 0.05
+    assert (edit(layout(), previous_image=image, previous_layout=layout()) - image[0]).abs().max() < 1e-6
+
+
+def test_an_interrupted_edit_is_still_to_be_made(
+    pack: Any, edit: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import comfy.utils
+
+    class Interrupted(Exception):
+        pass
+
+    seen: list[Any] = []
+
+    def hook(value: int, total: int, preview: Any, node_id: Any = None) -> None:
+        seen.append((value, total, preview))
+        if value == 2:
+            raise Interrupted
+
+    before = edit(layout())
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    with pytest.raises(Interrupted):
+        edit(layout(BOX))
+    assert [(value, total) for value, total, _ in seen] == [(1, 3), (2, 3)]
+    kind, picture, _ = seen[0][2]
+    assert kind == "JPEG" and picture.size == (24, 16)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", None)
+    after = edit(layout(BOX))
+    assert torch.equal(after[far()], before[far()]) and not torch.equal(after, before)
+
+
+def test_what_does_not_fit_is_refused_in_a_sentence(pack: Any, edit: Any, layout: Any) -> None:
+    image, small = torch.zeros(1, 16, 24, 3), torch.zeros(1, 8, 8, 3)
+    for given in ({"previous_image": image}, {"previous_layout": layout()}):
+        with pytest.raises(ValueError, match="connect both previous_image and previous_layout, or neither"):
+            edit(layout(), **given)
+    with pytest.raises(ValueError, match="the previous image is 8 x 8 pixels, the layout 24 x 16"):
+        edit(layout(), previous_image=small, previous_layout=layout())
+    with pytest.raises(ValueError, match="the previous layout is 8 x 8 pixels, the layout 24 x 16"):
+        edit(layout(), previous_image=image, previous_layout=layout(size=(8, 8)))
+    with pytest.raises(ValueError, match="one image is edited at a time, not 2"):
+        edit(layout(), previous_image=image.repeat(2, 1, 1, 1), previous_layout=layout())
+    sockets, ade20k = pack("nodes.sockets"), pack("scdm.palette").Palette.named("ade20k")
+    foreign = sockets.Layout(pack("scdm.labels").LabelMap(torch.zeros(1, 16, 24, dtype=torch.long), 151), ade20k)
+    for given in ({"layout": foreign}, {"layout": layout(), "previous_image": image, "previous_layout": foreign}):
+        with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+            edit(**given)
+    two = sockets.Layout(layout().labels.expanded(2), layout().palette)
+    with pytest.raises(ValueError, match="one layout, not 2"):
+        edit(two)
+
+
+@pytest.mark.parametrize(
+    "failure", [torch.OutOfMemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_want_of_memory_is_said(
+    pack: Any, edit: Any, layout: Any, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cramped(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(pack("nodes.editing").EditSession, "update", cramped)
+    with pytest.raises(ValueError, match="not enough memory for an image of 24 x 16"):
+        edit(layout())
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    yield from serving(tmp_path)
+
+
+def test_a_server_can_be_interrupted_and_goes_on_from_the_image_before(server: Server) -> None:
+    layout = np.full((64, 64), 6, np.uint8)
+    Image.fromarray(layout).save(server.base / "input" / "before.png")
+    layout[40:50, 20:30] = 8
+    Image.fromarray(layout).save(server.base / "input" / "after.png")
+    prompt = template("layout_to_image", server.get("/object_info"))
+    (node,) = [node for node in prompt.values() if node["class_type"] == "SCDM_Generate"]
+    node["class_type"] = "SCDM_EditImage"
+    node["inputs"] |= {"steps": 2, "margin": MARGIN, "feather": 0.0}
+    inputs(prompt, "SCDM_LoadLayout").update(image="before.png")
+    (before,) = server.run(prompt)
+    inputs(prompt, "SCDM_LoadLayout").update(image="after.png")
+    node["inputs"]["steps"] = 1000  # another setting, so all of it: there is time to interrupt
+    running = server.queue(prompt)
+    server.wait_until(lambda: server.get("/queue")["queue_running"], "start of a prompt")
+    time.sleep(3)
+    server.request("/interrupt", {"prompt_id": running})
+    assert "execution_interrupted" in dict(server.outcome(running)["status"]["messages"])
+    node["inputs"]["steps"] = 2
+    (after,) = server.run(prompt)
+    edited = np.zeros((64, 64), dtype=bool)
+    edited[40 - MARGIN : 50 + MARGIN, 20 - MARGIN : 30 + MARGIN] = True
+    assert np.array_equal(after[~edited], before[~edited])
+    assert (after != before)[40:50, 20:30].mean() > 0.5

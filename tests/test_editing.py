@@ -1,0 +1,495 @@
+"""EditSession: what a painter can rely on from edit to edit, shown on a small network with random weights."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import scdm
+from scdm.editing import Cancelled, EditSession
+from scdm.images import from_levels, to_levels
+from scdm.labels import LabelMap
+from scdm.model import Model, ModelConfig
+from scdm.networks import UNet, UNetConfig
+from scdm.palette import Palette
+from scdm.pipeline import GenerateOptions, generate
+
+CLASSES = 4
+PALETTE = Palette("test", ("sky", "sea", "sand", "tree"), ((9, 0, 0), (0, 9, 0), (0, 0, 9), (9, 9, 9)))
+FAST = GenerateOptions(steps=3, sampler="ddim", seed=5)
+
+
+def build(seed: int = 0, palette: Palette = PALETTE) -> Model:
+    network = UNetConfig(
+        palette.num_classes, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=None, hidden=8
+    )
+    model = Model.new(ModelConfig(network, size=(16, 16), label_diffusion="uniform", prediction="x0"), palette)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.network.parameters():
+        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    model.network.eval()
+    return model.to("cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return build()
+
+
+def box(top: int, left: int, bottom: int, right: int, size: tuple[int, int] = (16, 16)) -> torch.Tensor:
+    mask = torch.zeros(size, dtype=torch.bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def begun(
+    model: Model, size: tuple[int, int] = (16, 16), options: GenerateOptions = FAST, margin: int = 2
+) -> EditSession:
+    """A session with some sky, and its first image."""
+    session = EditSession(model, size, options, margin=margin)
+    session.paint(box(0, 0, size[0] // 2, size[1], size), "sky")
+    session.update()
+    return session
+
+
+def state(session: EditSession) -> tuple[torch.Tensor, torch.Tensor | None]:
+    return session.labels.ids, session.image
+
+
+def same(one: tuple[torch.Tensor, ...], other: tuple[torch.Tensor, ...]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_it_is_public() -> None:
+    assert scdm.EditSession is EditSession and "EditSession" in scdm.__all__
+
+
+def test_the_first_image_is_the_librarys_own_in_the_levels_of_files(model: Model) -> None:
+    ids = torch.randint(0, CLASSES + 1, (1, 15, 18), generator=torch.Generator().manual_seed(1))
+    labels = LabelMap(ids, CLASSES)
+    session = EditSession(model, labels, FAST)
+    assert session.image is None
+    update = session.update()
+    assert torch.equal(update.image, from_levels(to_levels(generate(model, labels, FAST))))
+    assert update.region.all() and update.seconds > 0
+    assert torch.equal(session.image, update.image)
+
+
+def test_nothing_painted_is_an_unconditional_image(model: Model) -> None:
+    session = EditSession(model, (16, 16), FAST)
+    assert session.labels.unpainted.all()
+    assert torch.equal(session.update().image, from_levels(to_levels(generate(model, session.labels, FAST))))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (40, 56)])
+def test_only_the_change_and_its_margin_are_painted_anew(model: Model, size: tuple[int, int]) -> None:
+    session = begun(model, size)
+    before = session.image
+    session.paint(box(9, 4, 12, 8, size), "tree")
+    session.erase(box(0, 0, 1, 1, size).numpy())
+    update = session.update()
+    expected = torch.zeros(size, dtype=torch.bool)
+    rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    for row, column in (*torch.cartesian_prod(torch.arange(9, 12), torch.arange(4, 8)).tolist(), (0, 0)):
+        expected |= (rows - row) ** 2 + (columns - column) ** 2 <= 2**2
+    assert torch.equal(update.region, expected)
+    assert torch.equal(update.image[..., ~expected], before[..., ~expected])
+    assert (update.image != before)[..., box(9, 4, 12, 8, size)].float().mean() > 0.9
+    assert session.labels.ids[0, 10, 5] == PALETTE.names.index("tree") and session.labels.ids[0, 0, 0] == CLASSES
+
+
+def test_what_changes_nothing_costs_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = begun(model)
+    before = session.image
+    monkeypatch.setattr(UNet, "encode", lambda *_: pytest.fail("the network was asked"))
+    session.paint(box(0, 0, 0, 0), "tree")
+    session.paint(box(0, 0, 4, 4), "sky")  # as it is
+    update = session.update()
+    assert torch.equal(update.image, before) and not update.region.any()
+    session.paint(box(0, 0, 4, 4), "tree")
+    session.paint(box(0, 0, 4, 4), "sky")  # and back
+    assert not session.update().region.any()
+
+
+def test_noise_belongs_to_the_canvas_and_not_to_the_edit(model: Model) -> None:
+    """The same edit gives the same pixels, whatever was done elsewhere before, and though only a window is computed."""
+    options = replace(FAST, label_noise="coupled")
+    session = begun(model, (64, 64), options)
+    other = begun(model, (64, 64), options)
+    other.paint(box(60, 60, 64, 64, (64, 64)), "sea")
+    other.update()
+    for each in (session, other):
+        each.paint(box(10, 10, 14, 14, (64, 64)), "tree")
+    one, two = session.update(), other.update()
+    assert torch.equal(one.region, two.region)
+    assert torch.equal(one.image[..., one.region], two.image[..., one.region])
+
+
+def test_a_small_edit_on_a_large_canvas_computes_a_window_only(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, encode = [], UNet.encode
+
+    def counted(self: UNet, x: torch.Tensor, t: torch.Tensor) -> object:
+        pixels.append(x.shape[-2] * x.shape[-1])
+        return encode(self, x, t)
+
+    monkeypatch.setattr(UNet, "encode", counted)
+    size = (62, 90)  # no multiples of the network's stride
+    session = begun(model, size)
+    assert pixels == [62 * 90] * 3
+    pixels.clear()
+    for edit in (box(30, 40, 33, 43, size), box(61, 89, 62, 90, size), box(0, 50, 62, 51, size)):
+        before = session.image
+        session.paint(edit, "tree")
+        update = session.update()
+        assert torch.equal(update.image[..., ~update.region], before[..., ~update.region])
+    assert max(pixels[:6]) <= 20 * 20 and max(pixels[6:]) <= 62 * 20
+    pixels.clear()
+    session.options = replace(FAST, dynamic_threshold=0.9)  # which the whole prediction decides
+    session.erase(box(30, 40, 33, 43, size))
+    session.update()
+    assert pixels == [62 * 90] * 3
+
+
+def test_again_is_another_draw_there_and_only_there(model: Model) -> None:
+    session = begun(model)
+    seen = [session.image]
+    where = box(4, 4, 8, 8)
+    for _ in range(3):
+        session.again(where)
+        update = session.update()
+        assert torch.equal(update.image[..., ~update.region], seen[0][..., ~update.region])
+        assert not any(torch.equal(update.image, image) for image in seen)
+        seen.append(update.image)
+        session.undo()
+        assert torch.equal(session.image, seen[0])
+    session.again()
+    update = session.update()
+    assert update.region.all()
+    other = replace(FAST, seed=FAST.seed + 4)
+    assert torch.equal(update.image, from_levels(to_levels(generate(model, session.labels, other))))
+
+
+def test_undo_and_redo_bring_layout_and_image_back_without_the_network(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = begun(model)
+    states = [state(session)]
+    for step in range(3):
+        session.paint(box(8 + 2 * step, 2, 10 + 2 * step, 6), "sand")
+        session.update()
+        states.append(state(session))
+    monkeypatch.setattr(UNet, "encode", lambda *_: pytest.fail("the network was asked"))
+    for back in (2, 1, 0):
+        assert session.undo() and same(state(session), states[back])
+        assert not session.update().region.any()
+    for forth in (1, 2, 3):
+        assert session.redo() and same(state(session), states[forth])
+    assert not session.redo()
+    session.undo()
+    monkeypatch.undo()
+    session.erase(box(0, 0, 2, 2))
+    assert not session.redo(), "another edit took its place"
+    assert session.undo() and same(state(session), states[2])
+
+
+def test_there_is_nothing_to_undo_at_first(model: Model) -> None:
+    session = EditSession(model, (16, 16), FAST)
+    assert not session.undo() and not session.redo()
+
+
+def test_an_image_of_ones_own_is_gone_on_from(model: Model) -> None:
+    mine = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    labels = LabelMap(torch.zeros(1, 16, 16, dtype=torch.long), CLASSES)
+    session = EditSession(model, labels, FAST, margin=1, image=from_levels(to_levels(mine)))
+    assert not session.update().region.any()
+    changed = labels.ids.clone()
+    changed[0, 12:, 12:] = 1
+    session.change(LabelMap(changed, CLASSES))
+    update = session.update()
+    assert 16 < update.region.sum() < 16 + 16
+    assert torch.equal(update.image[..., ~update.region], from_levels(to_levels(mine))[..., ~update.region])
+
+
+def test_who_paints_on_in_a_tensor_of_their_own_makes_edits_only_by_asking(model: Model) -> None:
+    ids = torch.zeros(1, 16, 16, dtype=torch.long)
+    session = EditSession(model, LabelMap(ids, CLASSES), FAST)
+    session.update()
+    ids[0, 4:8, 4:8] = 1
+    session.labels.ids.fill_(2)
+    assert not session.region.any()
+    session.change(LabelMap(ids, CLASSES))
+    assert session.region[4:8, 4:8].all()
+
+
+class Stop(Exception):
+    pass
+
+
+def test_an_update_that_is_stopped_leaves_all_as_it_was(model: Model) -> None:
+    session = begun(model)
+    session.paint(box(9, 4, 12, 8), "tree")
+    before, region = state(session), session.region
+
+    def stop(step: object, steps: int) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        session.update(stop)
+    assert same(state(session), before) and torch.equal(session.region, region)
+    with pytest.raises(Cancelled):
+        session.update(lambda step, steps: session.cancel())
+    assert same(state(session), before)
+    update = session.update()
+    assert torch.equal(update.region, region) and not torch.equal(update.image, before[1])
+    assert not any(layer._forward_pre_hooks for layer in model.network.modules()), "nothing stays in the network"
+
+
+def test_cancelling_from_another_thread_ends_it_within_a_step(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = EditSession(model, (16, 16), replace(FAST, steps=1000))
+    reached, decode, calls = threading.Event(), UNet.decode, []
+
+    def slow(self: UNet, *arguments: object) -> torch.Tensor:
+        calls.append(1)
+        reached.set()
+        assert cancelled.wait(10)
+        return decode(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(UNet, "decode", slow)
+    cancelled = threading.Event()
+    failures: list[BaseException] = []
+
+    def update() -> None:
+        try:
+            session.update()
+        except BaseException as error:
+            failures.append(error)
+
+    worker = threading.Thread(target=update)
+    worker.start()
+    assert reached.wait(30)
+    session.cancel()
+    cancelled.set()
+    worker.join(30)
+    assert [type(failure) for failure in failures] == [Cancelled] and session.image is None
+    assert len(calls) == 1, "in the middle of the first step, of which the unguided half was still to come"
+
+
+def test_cancelling_when_nothing_runs_is_no_matter(model: Model) -> None:
+    session = EditSession(model, (16, 16), FAST)
+    session.cancel()
+    assert session.update().region.all()
+
+
+def test_edits_made_during_an_update_wait_for_the_next(model: Model) -> None:
+    session, apart = begun(model), begun(model)
+    session.paint(box(9, 4, 12, 8), "tree")
+    apart.paint(box(9, 4, 12, 8), "tree")
+    first = session.update(lambda step, steps: session.paint(box(0, 12, 2, 14), "sea"))
+    assert torch.equal(first.image, apart.update().image)
+    apart.paint(box(0, 12, 2, 14), "sea")
+    second = session.update()
+    assert torch.equal(second.region, apart.region)
+    assert torch.equal(second.image, apart.update().image)
+    session.undo()
+    assert torch.equal(session.image, first.image)
+
+
+def test_a_reopened_session_goes_on_exactly_like_the_one_that_was_saved(model: Model, tmp_path: Path) -> None:
+    session = begun(model, (20, 16), replace(FAST, label_noise="coupled", eta=0.5))
+    size = (20, 16)
+    session.again(box(0, 0, 3, 3, size))
+    session.update()
+    session.paint(box(9, 4, 12, 8, size), "tree")
+    session.update()
+    session.paint(box(2, 2, 5, 5, size), 1)  # not updated yet
+    session.undo()
+    session.save(tmp_path / "a.scdm")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.scdm"]
+    reopened = EditSession.open(tmp_path / "a.scdm", model)
+    assert same(state(reopened), state(session))
+
+    def go_on(each: EditSession) -> list[torch.Tensor]:
+        seen = [each.image]
+        each.redo()
+        seen += [*state(each), *each.update()[:2]]
+        each.again(box(0, 0, 3, 3, size))
+        seen += each.update()[:2]
+        while each.undo():
+            seen += [tensor for tensor in state(each) if tensor is not None]
+        return seen  # type: ignore[return-value]
+
+    one, other = go_on(session), go_on(reopened)
+    assert len(one) > 12 and same(tuple(one), tuple(other))
+
+
+def test_a_saved_session_shows_its_images_to_any_program(model: Model, tmp_path: Path) -> None:
+    session = begun(model)
+    session.save(tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        picture = Image.open(io.BytesIO(archive.read("images/0.png")))
+    assert np.array_equal(np.asarray(picture), to_levels(session.image)[0])
+
+
+def test_a_session_is_of_its_models_classes(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the layout has 7 classes, the model expects 4"):
+        EditSession(model, LabelMap(torch.zeros(1, 16, 16, dtype=torch.long), 7))
+    begun(model).save(tmp_path / "a")
+    faces = replace(PALETTE, name="faces", names=("hair", "eye", "nose", "lip"))
+    with pytest.raises(ValueError, match=r"a was painted in other classes \(4\) than those of the model, faces \(4\)"):
+        EditSession.open(tmp_path / "a", build(palette=faces))
+    with pytest.warns(UserWarning, match="made with another model"):
+        EditSession.open(tmp_path / "a", build(seed=1))
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (lambda s: s.paint(box(0, 0, 1, 1, (32, 32)), "tree"), r"canvas's size, \(height, width\) = \(16, 16\)"),
+        (lambda s: s.erase(torch.zeros(16, 16)), "a bool mask"),
+        (lambda s: s.again(np.zeros((1, 16, 16), bool)), "a bool mask"),
+        (lambda s: s.paint(box(0, 0, 1, 1), "tre"), "did you mean 'tree'"),
+        (lambda s: s.paint(box(0, 0, 1, 1), 5), "has no class '5'"),
+        (lambda s: s.paint(box(0, 0, 1, 1), -1), "has no class '-1'"),
+        (
+            lambda s: s.change(LabelMap(torch.zeros(1, 8, 8, dtype=torch.long), 4)),
+            "the layout is 8x8, the canvas 16x16",
+        ),
+        (lambda s: s.change(LabelMap(torch.zeros(2, 16, 16, dtype=torch.long), 4)), "one layout, not 2"),
+    ],
+)
+def test_impossible_edits_are_refused_and_leave_no_trace(
+    model: Model, edit: Callable[[EditSession], None], sentence: str
+) -> None:
+    session = EditSession(model, (16, 16), FAST)
+    with pytest.raises(ValueError, match=sentence):
+        edit(session)
+    assert session.labels.unpainted.all() and not session.undo()
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, -1), (2.5, 4), (100_000, 100_000)])
+def test_impossible_canvases_are_refused(model: Model, size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="a canvas has a height and a width"):
+        EditSession(model, size)
+    with pytest.raises(ValueError, match="a margin is a whole number"):
+        EditSession(model, (16, 16), margin=-1)
+    with pytest.raises(ValueError, match="the image must be one of the canvas's size"):
+        EditSession(model, (16, 16), image=torch.zeros(1, 3, 8, 8))
+
+
+def test_label_noise_of_ones_own_cannot_be_written(model: Model, tmp_path: Path) -> None:
+    options = replace(FAST, label_noise=lambda t, shape: torch.ones(shape))
+    with pytest.raises(ValueError, match="label noise that is a function"):
+        EditSession(model, (16, 16), options).save(tmp_path / "a")
+    with pytest.raises(ValueError, match="there is no folder"):
+        begun(model).save(tmp_path / "absent" / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def rewritten(source: Path, target: Path, change: Callable[[dict[str, bytes]], None], **how: int) -> Path:
+    """A history file with other members."""
+    with zipfile.ZipFile(source) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(target, "w", **how) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return target
+
+
+def record(**changed: object) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        members["history.json"] = json.dumps(json.loads(members["history.json"]) | changed).encode()
+
+    return change
+
+
+def about(**changed: object) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        whole = json.loads(members["history.json"])
+        members["history.json"] = json.dumps(whole | {"about": whole["about"] | changed}).encode()
+
+    return change
+
+
+def picture(name: str, mode: str, size: tuple[int, int], colour: int = 0) -> Callable[[dict[str, bytes]], None]:
+    def change(members: dict[str, bytes]) -> None:
+        content = io.BytesIO()
+        Image.new(mode, size, colour).save(content, "PNG")
+        members[name] = content.getvalue()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda members: members.pop("history.json"), r"no history\.json"),
+        (lambda members: members.update({"history.json": b"[1]"}), "not a mapping"),
+        (lambda members: members.update({"history.json": b"[" * 100_000}), "not valid JSON"),
+        (lambda members: members.pop("images/0.png"), r"images/0\.png is missing"),
+        (lambda members: members.update({"images/0.png": members["images/0.png"][:99]}), "damaged"),
+        (lambda members: members.update({"images/0.png": b"GIF89a"}), "damaged"),
+        (picture("images/0.png", "RGB", (17, 16)), "a picture of 17 x 16"),
+        (picture("images/0.png", "L", (16, 16)), "in mode L"),
+        (picture("planes/0.png", "L", (16, 16), 5), "holds 5, where 4 is the most"),
+        (picture("planes/0.png", "L", (8_000, 8_000)), "a picture of 8000 x 8000"),
+        (record(version=2), "update scdm"),
+        (record(height=100_000, width=100_000), "its canvas is 100000 x 100000"),
+        (record(at=2), "of 2 moments, number 2 is not one"),
+        (record(at=-1), "number -1 is not one"),
+        (record(moments=[]), "of 0 moments"),
+        (record(at=0, moments=[{"plan": {"ids": 0, "draws": 0}, "image": 0, "made_for": None}]), "half an image"),
+        (record(moments=[{"plan": {"ids": 0, "draws": 0}, "image": None, "made_for": None}] * 1001), "more than are"),
+        (record(more=1), "unknown setting more"),
+        (record(num_classes=0), "0 classes"),
+        (about(options={"steps": 0}), "steps must be at least 1"),
+        (about(options={"label_noise": 7}), "no options"),
+        (about(options=None), "options are missing"),
+        (about(margin="wide"), "a margin is a whole number"),
+        (about(draws="many"), "draws"),
+    ],
+)
+def test_damaged_histories_are_refused_by_name(
+    model: Model, tmp_path: Path, change: Callable[[dict[str, bytes]], None], sentence: str
+) -> None:
+    begun(model).save(tmp_path / "good")
+    with pytest.raises(ValueError, match=rf"bad.*{sentence}"):
+        EditSession.open(rewritten(tmp_path / "good", tmp_path / "bad", change), model)
+
+
+def test_what_is_no_history_or_packed_tighter_is_refused(model: Model, tmp_path: Path) -> None:
+    begun(model).save(tmp_path / "good")
+    content = (tmp_path / "good").read_bytes()
+    for name, written in {"empty": b"", "text": b"hello", "half": content[: len(content) // 2]}.items():
+        (tmp_path / name).write_bytes(written)
+        with pytest.raises(ValueError, match=f"{name} is no history that can be reopened"):
+            EditSession.open(tmp_path / name, model)
+    place = content.index(b"IDAT") + 10
+    (tmp_path / "flipped").write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+    with pytest.raises(ValueError, match="flipped is damaged"):
+        EditSession.open(tmp_path / "flipped", model)
+    bomb = rewritten(tmp_path / "good", tmp_path / "bomb", lambda members: None, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="too large, or compressed"):
+        EditSession.open(bomb, model)
+    with pytest.raises(ValueError, match="there is no such file"):
+        EditSession.open(tmp_path / "gone", model)
+
+
+def test_of_very_many_edits_the_oldest_are_forgotten(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scdm.history.MOST_PIXELS", 3 * 256)
+    session = begun(model)
+    for row in range(8, 16):
+        session.paint(box(row, 0, row + 1, 1), "tree")
+    assert session.undo() and session.undo() and not session.undo()
+    assert session.labels.ids[0, 13, 0] == 3 and session.labels.ids[0, 14, 0] == CLASSES
