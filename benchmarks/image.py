@@ -1,62 +1,84 @@
-"""What a painter waits for: an image of the embedded model, and the start of the program.
+"""What a painter waits for: an image, an edit, and the start of the program.
 
-    python benchmarks/image.py
+    python benchmarks/image.py --models scenes64 --sizes 64 128
 
-Each time is compared with another of the same run: an image's with that of its bare network calls (25 encodings, 50
-decodings), the import of scdm with the import of torch alone.
+Each time is compared with another of the same run: an image's with that of its bare network calls, an edit's (of a square
+of a quarter of the side) with that of a whole image, the import of scdm with the import of torch alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from statistics import median
 
 import torch
 
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
+from scdm.editing import EditSession
 from scdm.labels import LabelMap
+from scdm.model import Model
 from scdm.pipeline import GenerateOptions, generate
+from scdm.schedules import visited_steps
 
-STEPS = 25
 IMPORTS = ("import torch", "import torch, scdm", "import torch; from scdm import generate, load, read_layout")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="scenes64", help="an embedded model or a file")
+    parser.add_argument("--models", nargs="+", default=["scenes64"], help="embedded models or files")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[64], help="sides of the images, in pixels")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    print("| image of 25 guided steps | s | of its bare network calls |\n| --- | --- | --- |")
-    print(image_row(arguments.model, arguments.repeats))
+    print(f"{torch.get_num_threads()} threads, medians of {arguments.repeats}\n")
+    print("| model | size | steps | image, s | of its bare network calls | edit, s | of an image |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name in arguments.models:
+        for size in arguments.sizes:
+            print(image_row(name, load(name), size, arguments.repeats), flush=True)
     print("\n| start | s | of torch alone |\n| --- | --- | --- |")
     print("\n".join(import_rows(arguments.repeats)))
 
 
-def image_row(name: str, repeats: int) -> str:
-    model = load(name)
-    size = model.config.size
-    _, ids = Scenes(1, 1, size)[0]
+def image_row(name: str, model: Model, size: int, repeats: int) -> str:
+    _, ids = Scenes(1, 1, (size, size))[0]
     labels = LabelMap(ids[None], model.palette.num_classes)
-    x, t = torch.randn(1, 3, *size), torch.tensor([500])
+    options = GenerateOptions().for_model(model)
+    assert options.steps is not None and options.guidance is not None
+    steps, guided = len(visited_steps(model.config.steps, options.steps)), options.guidance > 1
+    x, t = torch.randn(1, 3, size, size), torch.tensor([500])
+    session = EditSession(model, labels)
+    session.update()
+    square = torch.zeros(size, size, dtype=torch.bool)
+    square[size // 2 : 3 * size // 4, size // 2 : 3 * size // 4] = True
 
     def image() -> None:
-        generate(model, labels, GenerateOptions(steps=STEPS))
+        generate(model, labels)
 
     def bare_calls() -> None:
         with torch.inference_mode():
-            for _ in range(STEPS):
+            for _ in range(steps):
                 features = model.network.encode(x, t)
                 model.network.decode(features, labels)
-                model.network.decode(features, None)
+                if guided:
+                    model.network.decode(features, None)
 
-    pairs = paired(image, bare_calls, repeats)
-    seconds, ratio = statistics.median(a for a, _ in pairs), statistics.median(a / b for a, b in pairs)
-    return f"| {name}, {size[1]}x{size[0]}, {torch.get_num_threads()} threads | {seconds:.2f} | {ratio:.2f} |"
+    def edit() -> None:
+        session.again(square)
+        session.update()
+
+    of_calls, of_images = paired(image, bare_calls, repeats), paired(edit, image, repeats)
+    cells = [name, f"{size}x{size}", str(steps)]
+    for pairs in (of_calls, of_images):
+        cells += [
+            f"{median(first for first, _ in pairs):.2f}",
+            f"{median(first / second for first, second in pairs):.2f}",
+        ]
+    return f"| {' | '.join(cells)} |"
 
 
 def import_rows(repeats: int) -> list[str]:
@@ -66,7 +88,7 @@ def import_rows(repeats: int) -> list[str]:
     rows = []
     for code in IMPORTS:
         pairs = paired(start(code), start(IMPORTS[0]), repeats)
-        seconds, added = statistics.median(a for a, _ in pairs), statistics.median(a - b for a, b in pairs)
+        seconds, added = median(a for a, _ in pairs), median(a - b for a, b in pairs)
         rows.append(f"| `{code}` | {seconds:.2f} | {added:+.2f} s |")
     return rows
 
