@@ -80,6 +80,8 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the name of a file")
     beside = path.with_name(f".scdm-{secrets.token_hex(8)}")  # short: the name itself may be as long as names can be
     try:
         beside.touch()
@@ -89,6 +91,18 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def made_folder(path: str | Path) -> Path:
+    """A folder to write to, made with those above it if need be. ValueError says what is in the way."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(f"{path} cannot be a folder, because a file is in its place: choose another") from None
+    except OSError as error:
+        raise ValueError(f"{path}: the folder cannot be made ({error.strerror})") from error
+    return path
 
 
 def write_text(path: str | Path, text: str) -> None:

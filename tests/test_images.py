@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scdm.images import WRITTEN, read_image, write_image, written_whole
+from scdm.images import WRITTEN, made_folder, read_image, write_image, written_whole
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -112,3 +112,14 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_in_the_way_of_a_file_or_a_folder_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert made_folder(tmp_path / "a" / "b").is_dir() and made_folder(tmp_path / "a" / "b").is_dir()
+    for folder in (file, file / "below"):
+        with pytest.raises(ValueError, match="a file is in its place"):
+            made_folder(folder)
+    with pytest.raises(ValueError, match="a is a folder: give the name of a file"), written_whole(tmp_path / "a"):
+        pytest.fail("nothing can be written")

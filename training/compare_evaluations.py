@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scdm.evaluation.plots import comparison, plots, read_result
-from scdm.images import write_text
+from scdm.images import made_folder, write_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,8 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         results = [read_result(path) for path in arguments.results]
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        write_text(arguments.out / "comparison.md", comparison(results))
+        write_text(made_folder(arguments.out) / "comparison.md", comparison(results))
         for path in [arguments.out / "comparison.md", *plots(results, arguments.out)]:
             print(path)
     except (ValueError, OSError) as error:

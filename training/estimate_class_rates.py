@@ -25,7 +25,7 @@ from scdm.checkpoint import HEADER, read_header
 from scdm.config import load, to_dict
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.parallel import mapped
-from scdm.images import write_text, written_whole
+from scdm.images import made_folder, write_text, written_whole
 from scdm.palette import Palette
 from scdm.training.config import TrainConfig
 
@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = load(TrainConfig, arguments.config, arguments.set)
         data = open_dataset(config.data)
+        if not arguments.dry_run:
+            require_classwise(config, arguments.model, data.palette)
         statistics = measured(data, config)
         rates = statistics.rates(data.palette.unlabelled)
         print(table(statistics, rates, data.palette))
@@ -60,6 +62,23 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def require_classwise(config: TrainConfig, model: Path | None, palette: Palette) -> None:
+    """ValueError if the configuration or the model has no use for class rates of these classes."""
+    if config.label_diffusion.kind != "classwise":
+        raise ValueError(
+            f"class rates are for class-wise label diffusion, but label_diffusion.kind is {config.label_diffusion.kind}"
+        )
+    if model is None:
+        return
+    header = read_header(model)
+    if header.palette.names != palette.names:
+        raise ValueError(f"{model} knows the classes of {header.palette.name}, the rates are those of {palette.name}")
+    if header.config.label_diffusion != "classwise":
+        raise ValueError(
+            f"{model} was trained with {header.config.label_diffusion} label diffusion: it has no class rates"
+        )
+
+
 class Counted(NamedTuple):
     """What has been read so far: images, of which broken ones are not in the statistics."""
 
@@ -70,8 +89,7 @@ class Counted(NamedTuple):
 def measured(data: DataSet, config: TrainConfig) -> ClassStatistics:
     """Statistics of all images, continued from what the run's folder holds of them."""
     images = SCENES if config.data.name == "scenes" else len(data)
-    file = Path(config.run) / "class_statistics.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file = made_folder(config.run) / "class_statistics.json"
     of = {"data": {key: value for key, value in to_dict(config.data).items() if key != "workers"}, "images": images}
     read, statistics = resumed(file, of, data.palette.num_classes)
     counted = mapped(partial(count, data), range(read, images), config.data.workers)
@@ -108,8 +126,9 @@ def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
         statistics = ClassStatistics(saved["images"], np.array(saved["coverage"]), np.array(saved["present"]))
-        read, counts = saved["read"], saved["of"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        read, counts = int(saved["read"]), saved["of"]
+        statistics += ClassStatistics.none(num_classes)  # objects to other numbers of classes
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged ({error}): remove it to count anew") from error
     if counts != of:
         raise ValueError(f"{file} counts other data, or with other settings: remove it to count anew")
@@ -184,12 +203,6 @@ def _list(rates: tuple[float, ...], column: int) -> str:
 def write_model(path: Path, rates: tuple[float, ...], palette: Palette, images: int) -> None:
     """Other class rates for a model; its weights stay as they are."""
     header = read_header(path)
-    if header.palette.names != palette.names:
-        raise ValueError(f"{path} knows the classes of {header.palette.name}, the rates are those of {palette.name}")
-    if header.config.label_diffusion != "classwise":
-        raise ValueError(
-            f"{path} was trained with {header.config.label_diffusion} label diffusion: it has no class rates"
-        )
     provenance = {**header.provenance, "class_rates": f"measured on {images} layouts of {palette.name}"}
     header = replace(header, config=replace(header.config, class_rates=rates), provenance=provenance)
     with written_whole(path) as beside:

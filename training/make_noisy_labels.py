@@ -32,7 +32,7 @@ from scdm.datasets.parallel import mapped
 from scdm.evaluation import Spoiling
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
-from scdm.images import write_image
+from scdm.images import made_folder, write_image
 from scdm.layouts.corruption import resampled
 from scdm.training.config import TrainConfig
 
@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if config.name == "scenes":
             raise ValueError("scenes have no label files: evaluate_model.py --corruption spoils their layouts")
         data = PairSet(config, arguments.split)
+        data.require_pairs()
         table = value_table(data, arguments.unlabelled)
         for kind in arguments.kinds:
             job = Job(data, Spoiling(kind, arguments.seed), arguments.out / kind, table, arguments.small)
@@ -118,7 +119,7 @@ def write_spoilt(job: Job, index: int) -> None:
         ids = resampled(ids, labels.height, labels.width)
     values = job.value_of[ids.numpy()]
     place = path(job, index)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    made_folder(place.parent)
     write_image(place, values.astype(np.uint8 if job.value_of.max() < 256 else np.uint16))
 
 

@@ -40,7 +40,7 @@ from scdm.datasets.listing import Pair
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
-from scdm.images import read_image, write_image, written_whole
+from scdm.images import made_folder, read_image, write_image, written_whole
 from scdm.training.config import TrainConfig
 
 FACES_TO_A_FOLDER = 2000  # of masks
@@ -128,7 +128,7 @@ def prepare_faces(arguments: argparse.Namespace) -> int:
     first_held_out = numbers[-arguments.held_out]
     for split in SPLITS:
         for kind in ("images", "labels"):
-            (arguments.out / split / kind).mkdir(parents=True, exist_ok=True)
+            made_folder(arguments.out / split / kind)
     make = partial(prepare_face, images, masks, arguments.out, first_held_out)
     return done(make, numbers, arguments.workers, len(numbers))
 
@@ -181,7 +181,7 @@ def prepare_coco(arguments: argparse.Namespace) -> int:
         images = sorted((arguments.images / f"{split}2017").glob("*.jpg"))
         shapes = instance_shapes(arguments.instances / f"instances_{split}2017.json")
         for kind in ("img", "label", "inst"):
-            (arguments.out / f"{split}_{kind}").mkdir(parents=True, exist_ok=True)
+            made_folder(arguments.out / f"{split}_{kind}")
         pictures = (Picture(image, shapes[int(image.stem)]) for image in images)
         make = partial(prepare_picture, arguments.maps / f"{split}2017", arguments.out, split)
         complaints += done(make, pictures, arguments.workers, len(images))
@@ -248,11 +248,14 @@ def prepare_smaller(arguments: argparse.Namespace) -> int:
         raise ValueError(f"images have sides of at least 1 pixel, not {arguments.side}")
     if arguments.out.resolve() == Path(config.root).resolve():
         raise ValueError(f"{arguments.out} is the data set itself: give its copy another folder")
+    made_folder(arguments.out)
     complaints = 0
     for split in [split for split in SPLITS if arguments.split in (None, split)]:
         data = PairSet(config, split)
         make = partial(prepare_pair, data.reader, Path(config.root), arguments.out, arguments.side)
-        complaints += done(make, data.pairs, arguments.workers, len(data))
+        for complaint in data.unpaired:
+            tqdm.write(complaint)
+        complaints += len(data.unpaired) + done(make, data.pairs, arguments.workers, len(data))
     return complaints
 
 
@@ -277,7 +280,7 @@ def prepare_pair(reader: Reader, root: Path, out: Path, side: int, pair: Pair) -
 
 
 def made(file: Path) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    made_folder(file.parent)
     return file
 
 

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from scdm.config import load
 from scdm.datasets import DataConfig, DataSet, Example, loader, open_dataset
+from scdm.images import made_folder
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter, save
@@ -47,10 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if min(arguments.steps, arguments.batch, arguments.held_out) < 1 or not arguments.minutes > 0:
         parser.error("steps, batch and held-out must be at least 1, minutes more than 0")
+    if not (0 < arguments.lr <= 1 and 0 <= arguments.seed < 2**63):
+        parser.error("lr must be above 0, and at most 1; the seed from 0 to 2^63 - 1")
     try:
+        require_device(arguments.device)
         config = load(TrainConfig, arguments.data, arguments.set).data
         data, held_out = open_dataset(config), open_dataset(config, "val").validation()
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        made_folder(arguments.out.parent)
+        if arguments.out.is_dir():
+            raise ValueError(f"{arguments.out} is a folder: give the name of a file")
         segmenter, steps = train(data, config, arguments)
         result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
         segmenter.provenance = provenance(config, arguments, steps, result)
@@ -58,9 +64,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"train_segmenter: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("train_segmenter: interrupted, and nothing is written", file=sys.stderr)
+        return 130
     print_result(result, segmenter.palette)
     print(arguments.out)
     return 0
+
+
+def require_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"torch can use no device {name!r} here: take --device cpu, or leave it out") from error
 
 
 def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> tuple[Segmenter, int]:
@@ -84,6 +100,10 @@ def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> t
         progress = max(step / arguments.steps, (time.monotonic() - started) / (60 * arguments.minutes))
         optimizer.param_groups[0]["lr"] = arguments.lr * learning_rate_factor(progress)
         optimizer.step()
+        if not math.isfinite(loss.item()):
+            raise ValueError(
+                f"at step {step} the loss is no number, so nothing is written: try again with a lower --lr"
+            )
         bar.set_postfix(refresh=False, loss=f"{loss.item():.3f}")
         if progress >= 1:
             break

@@ -10,6 +10,7 @@ Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 MOST_PIXELS = 8192  # along a side
+MOST_WORKERS = 256  # beyond it a number is a slip of the pen, which would stop the machine
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class DataConfig:
             )
         if not all(1 <= side <= MOST_PIXELS for side in self.height_width):
             raise ValueError(f"images have sides of 1 to {MOST_PIXELS} pixels, not {self.size}")
-        if self.seed < 0 or self.workers < 0:
-            raise ValueError("the seed and the number of workers of a data set are not negative")
+        if self.seed < 0:
+            raise ValueError(f"the seed of a data set is not negative, so not {self.seed}")
+        if not 0 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"a data set has 0 to {MOST_WORKERS} workers, not {self.workers}")
 
     @property
     def height_width(self) -> tuple[int, int]:

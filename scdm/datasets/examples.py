@@ -98,22 +98,35 @@ def collate(examples: Sequence[Example]) -> Batch:
 
 
 def loader(
-    data: Dataset[Example], batch: int, workers: int = 0, collated: Callable[[Sequence[Example]], Any] = collate
+    data: Dataset[Example],
+    batch: int | Sequence[Sequence[int]],
+    workers: int = 0,
+    collated: Callable[[Sequence[Example]], Any] = collate,
 ) -> DataLoader[Example]:
-    """Batches of `data` in its order, read ahead by `workers` processes. The last one of a finite set may be smaller.
+    """Batches of `data`, read ahead by `workers` processes. ValueError if there is an image that cannot be had.
 
+    batch: examples in each, in the order of the data, of which the last batch may have fewer; or the places of the examples
+        of each.
     collated: makes a batch of examples; the workers do it.
     """
     if workers:
         before_fork()
-    return DataLoader(
+    return _Loader(
         data,
-        batch,
+        **({"batch_size": batch} if isinstance(batch, int) else {"batch_sampler": batch}),
         num_workers=workers,
         collate_fn=collated,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_signals,
     )
+
+
+class _Loader(DataLoader[Example]):
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        try:
+            yield from super().__iter__()
+        except ValueError as error:  # a worker's comes with its whole history
+            raise ValueError(str(error).rsplit("\nValueError: ", 1)[-1].strip()) from error
 
 
 def _leave_signals(worker: int) -> None:

@@ -44,11 +44,11 @@ class PairSet:
         return len(self.pairs)
 
     def training(self, start: int = 0) -> Dataset[Example]:
-        self._require_pairs()
+        self.require_pairs()
         return _Training(self, start)
 
     def validation(self) -> Validation:
-        self._require_pairs()
+        self.require_pairs()
         return _InOrder(self)
 
     def layout(self, index: int) -> np.ndarray:
@@ -82,7 +82,8 @@ class PairSet:
     def _problems(self, index: int) -> list[str]:
         return self.reader.problems(self.pairs[index])
 
-    def _require_pairs(self) -> None:
+    def require_pairs(self) -> None:
+        """ValueError if there are files that belong to no pair."""
         if self.unpaired:
             more = f" (and {len(self.unpaired) - 3} more)" if len(self.unpaired) > 3 else ""
             raise ValueError(

@@ -18,6 +18,7 @@ from ..datasets import DataConfig, DataSet, Example, Validation
 from ..datasets.framing import fitted
 from ..labels import LabelMap, instance_borders
 from ..layouts.corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
+from ..outside import shown
 
 CLEAN = "clean"
 
@@ -43,8 +44,12 @@ class Spoiling:
                 raise ValueError(f"clean layouts have no setting {next(iter(self.strength))!r}: choose a corruption")
         elif self.kind not in CORRUPTIONS:
             raise ValueError(f"layouts are {CLEAN} or spoilt by {', '.join(CORRUPTIONS)}, not {self.kind!r}")
-        else:  # objects to a strength that is out of range
-            corrupt(LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), 1), self.kind, self.seed, **self.strength)
+        else:
+            try:  # objects to a strength that is out of range
+                corrupt(LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), 1), self.kind, self.seed, **self.strength)
+            except TypeError:
+                given, usual = shown(dict(self.strength)), dict(CORRUPTIONS[self.kind].strength)
+                raise ValueError(f"{self.kind} cannot have the strength {given}: the benchmark's is {usual}") from None
 
     def __call__(self, labels: LabelMap, index: int) -> LabelMap:
         """Layout number `index`, as large as it is stored: spoilt (small, if downsampled), MASK where pixels are removed."""

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..datasets import Batch
-from ..images import written_whole
+from ..images import made_folder, written_whole
 from ..metrics import (
     Diversity,
     FeatureExtractor,
@@ -122,7 +122,7 @@ class FeatureCache:
             return None
 
     def save(self, extractor: FeatureExtractor, features: Tensor) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        made_folder(self.folder)
         with written_whole(self._path(extractor)) as beside:
             save_file({"features": features.contiguous()}, beside, metadata={"extractor": extractor.name})
 

@@ -24,11 +24,14 @@ def read_result(path: str | Path) -> Result:
     """A result.json. ValueError if it is none."""
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-        if {"model", "data", "layouts", "settings", "metrics"} <= found.keys():
-            return found
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read as the result of an evaluation: {error}") from error
-    raise ValueError(f"{path} is not the result of an evaluation (result.json)")
+        comparison([found])  # whether all is there that is shown
+        for setting in AXES.values():
+            _value(found, setting)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is not the result of an evaluation (result.json)") from error
+    return found
 
 
 def comparison(results: Sequence[Result]) -> str:
@@ -44,7 +47,7 @@ def plots(results: Sequence[Result], folder: str | Path) -> list[Path]:
     """Writes FOLDER/AXIS.png for every axis on which results differ that have all else in common; returns these files."""
     written = []
     for axis, setting in AXES.items():
-        lines = [line for line in _lines(results, setting) if len(line) > 1]
+        lines = [line for line in _lines(results, setting) if len({_value(found, setting) for found in line}) > 1]
         if lines:
             path = Path(folder) / f"{axis}.png"
             figure = _figure(lines, axis, setting)

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ..config import flat
-from ..datasets import Batch, Validation, collate
-from ..images import from_levels, read_image, to_levels, write_image, write_text
+from ..datasets import Batch, Validation, loader
+from ..images import from_levels, made_folder, read_image, to_levels, write_image, write_text
 from ..model import Model
 from ..pipeline import GenerateOptions, generate
 
@@ -66,14 +65,13 @@ class Samples:
     ) -> Iterator[int]:
         """Makes the images of `parts` and gives the number of each part when it is written."""
         places = [list(range(part.start, part.stop)) for part in parts]
-        batches = DataLoader(layouts, batch_sampler=places, collate_fn=collate, num_workers=workers)
         batch: Batch
-        for part, batch in zip(parts, batches, strict=True):
+        for part, batch in zip(parts, loader(layouts, places, workers), strict=True):
             seed = (options.seed + (part.sample << 32) + part.start) % 2**64
             images = generate(model, batch.labels(model.palette.num_classes), replace(options, seed=seed))
             for index, levels in zip(range(part.start, part.stop), to_levels(images), strict=True):
                 path = self.path(part.sample, index)
-                path.parent.mkdir(parents=True, exist_ok=True)
+                made_folder(path.parent)
                 write_image(path, levels)
             yield part.stop - part.start
 
@@ -85,18 +83,17 @@ class Samples:
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes down how the files of a folder are made. ValueError if others are there already."""
     require_same(folder, settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / SETTINGS, json.dumps(settings, indent=1))
+    write_text(made_folder(folder) / SETTINGS, json.dumps(settings, indent=1))
 
 
 def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
-    """ValueError if the files of a folder were made with other settings."""
+    """ValueError if the files of a folder were made with other settings. Settings of nothing do not bind."""
     path = folder / SETTINGS
-    if not path.is_file():
+    if not path.is_file() or len(list(folder.iterdir())) == 1:
         return
     try:
         before = flat(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
     now = flat(settings)
     differ = [

@@ -122,7 +122,7 @@ def open_extractor(name: str, device: torch.device | str = "cpu") -> FeatureExtr
     module, _, maker = name.partition(":")
     try:
         extractor = getattr(import_module(module), maker)(device)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except Exception as error:  # it is not our code
         raise ValueError(f"features come from package.module:maker, and {name!r} gives none: {error}") from error
     if not callable(extractor) or not isinstance(getattr(extractor, "name", None), str):
         raise ValueError(f"{name!r} gives no feature extractor, which is called with images and has a name")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -21,16 +20,17 @@ def library(name: str, purpose: str) -> Any:
             warnings.simplefilter("ignore")  # about each other's deprecations
             return import_module(name)
     except ImportError as error:
-        raise ValueError(f"{purpose} needs the package {error.name or name}: pip install 'scdm[eval]'") from error
+        raise ValueError(f"{purpose} needs the package {error.name or name}: pip install -e '.[eval]'") from error
     except RuntimeError as error:  # torchvision, where it was built for another torch
         raise ValueError(f"{purpose} needs the package {name}, which does not fit the others: {error}") from error
 
 
 def state_dict(path: str | Path, what: str) -> dict[str, Tensor]:
     """The tensors in a file of torch.save, by name; code in the file is not run. ValueError if it is not `what`."""
+    path = file_at(path)
     try:
-        content = torch.load(file_at(path), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # on nonsense, torch raises almost anything
         raise ValueError(f"{path} is damaged, or holds no {what}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no {what}, which would be tensors by name")

@@ -103,9 +103,33 @@ def test_rates_go_into_a_model_whose_weights_stay(tmp_path: Path, capsys: pytest
     for name, weight in before.network.state_dict().items():
         assert torch.equal(weight, after.network.state_dict()[name])
 
+
+def test_what_has_no_use_for_rates_is_told_before_anything_is_read(tmp_path: Path, capsys) -> None:
+    tree(tmp_path)
+    palette = Palette.from_file(trees.folder_config(tmp_path).classes or "")
+    file = tmp_path / "model.safetensors"
     checkpoint.save(file, Model.new(ModelConfig(NETWORK, (16, 16), label_diffusion="uniform"), palette))
-    assert run(tmp_path, "--model", str(file)) == 2
-    assert "trained with uniform label diffusion" in capsys.readouterr().err
+    before = Path(run_config(tmp_path)).read_text()
+    for more, complaint in (
+        (["--model", str(file)], "trained with uniform label diffusion"),
+        (["--model", str(tmp_path / "absent")], "absent: there is no such file"),
+        (["--model", "scenes64"], "there is no such file"),
+        (["--set", "label_diffusion.kind=uniform"], "label_diffusion.kind is uniform"),
+    ):
+        assert run(tmp_path, *more) == 2
+        assert complaint in capsys.readouterr().err
+    assert (tmp_path / "run.yaml").read_text() == before and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b"\xff", b'{"images": 4, "coverage": [1, 2], "present": [1, 2], "read": 4, "of": {}}']
+)
+def test_damaged_counts_are_named(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "class_statistics.json").write_bytes(content)
+    assert run(tmp_path) == 2
+    assert "class_statistics.json is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

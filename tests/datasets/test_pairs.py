@@ -115,6 +115,8 @@ def test_a_run_ends_when_nothing_can_be_read_any_more(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         with pytest.raises(ValueError, match=r"no image can be read any more: .*damaged"):
             open_dataset(config).training()[0]
+        with pytest.raises(ValueError, match=r"^no image can be read any more: .*\)$"):  # not a worker's whole history
+            next(iter(loader(open_dataset(config).training(), 1, workers=1)))
 
 
 def test_opening_lists_files_without_reading_them(tmp_path: Path) -> None:

@@ -153,4 +153,21 @@ def test_a_smaller_copy_is_a_data_set_of_the_same_names(tmp_path: Path) -> None:
     assert prepare_data.main([*arguments, str(copy)]) == 0
     (copy / "train" / "images" / "b.png").unlink()
     assert prepare_data.main([*arguments, str(copy)]) == 1
+    file = tmp_path / "file"
+    file.touch()
+    assert prepare_data.main([*arguments, str(file)]) == 2
+
+
+def test_what_a_smaller_copy_lacks_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        trees.write(tmp_path, "folder", trees.random_label(1), name=name)
+    (tmp_path / "train" / "labels" / "b.png").unlink()
+    arguments = ["resize", "--config", run_config(tmp_path), "--side", "20", "--split", "train", "--workers", "1"]
+    assert prepare_data.main([*arguments, str(tmp_path / "copy")]) == 1
+    assert "b.png: there is no label map of this name" in capsys.readouterr().out
+
+
+def test_a_data_set_is_no_copy_of_itself(tmp_path: Path) -> None:
+    trees.write(tmp_path, "folder", trees.random_label(1))
+    arguments = ["resize", "--config", run_config(tmp_path), "--side", "20", "--split", "train", "--workers", "1"]
     assert prepare_data.main([*arguments, str(tmp_path)]) == 2

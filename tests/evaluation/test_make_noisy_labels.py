@@ -106,3 +106,9 @@ def test_what_is_there_is_not_made_again_and_never_mixed(ade20k: Make, tmp_path:
     assert "scenes have no label files" in capsys.readouterr().err
     assert spoilt(data, tmp_path / "other", "--unlabelled", "70000") == 2
     assert "from 0 to 65535, not 70000" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert spoilt(data, tmp_path / "file") == 2
+    assert "a file is in its place" in capsys.readouterr().err
+    next(Path(str(data["root"])).glob("images/validation/*")).unlink()  # numbers, and so seeds, would be others
+    assert spoilt(data, tmp_path / "other") == 2
+    assert "there is no image of this name" in capsys.readouterr().err

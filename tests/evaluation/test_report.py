@@ -79,6 +79,7 @@ def test_results_are_compared_by_data_set() -> None:
 def test_plots_show_the_settings_in_which_results_differ(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert plots([found()], tmp_path) == []
+    assert plots([found(), found()], tmp_path) == []  # the same twice
     results = [found(guidance=g, fid=20 + (g - 2) ** 2) for g in (3.0, 1.0, 2.0)] + [found("edges", guidance=2.0)]
     written = plots(results, tmp_path)
     assert [path.name for path in written] == ["guidance.png", "layouts.png"]
@@ -93,11 +94,13 @@ def test_plots_show_the_settings_in_which_results_differ(tmp_path: Path) -> None
 
 def test_files_that_are_no_results_are_named(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    with pytest.raises(ValueError, match=r"result.json cannot be read"):
+    with pytest.raises(ValueError, match=r"result.json: cannot be read"):
         read_result(path)
-    path.write_text("[]")
-    with pytest.raises(ValueError, match=r"result.json cannot be read|is not the result"):
-        read_result(path)
-    path.write_text("{}")
-    with pytest.raises(ValueError, match=r"result.json is not the result of an evaluation"):
-        read_result(path)
+    whole = found(fid=20.0)
+    odd = [{**whole, "model": 1}, {**whole, "settings": {}}, {**whole, "metrics": {"fid": "good"}}]
+    for content in ("{", "[]", "{}", *map(json.dumps, odd)):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"result.json is not the result of an evaluation"):
+            read_result(path)
+    path.write_text(json.dumps(whole))
+    assert read_result(path) == whole

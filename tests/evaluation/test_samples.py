@@ -54,15 +54,17 @@ def test_an_image_is_the_same_however_the_work_is_shared(model: Path, tmp_path: 
 
 
 def test_a_folder_of_other_settings_is_refused_and_the_difference_named(tmp_path: Path) -> None:
-    Samples(tmp_path, ["a"], SETTINGS).claim()
-    Samples(tmp_path, ["a"], SETTINGS).claim()
+    Samples(tmp_path, ["a"], {"model": "b"}).claim()
+    Samples(tmp_path, ["a"], SETTINGS).claim()  # nothing had been made with the others
+    touched(Samples(tmp_path, ["a"], SETTINGS), 0, 0)
     with pytest.raises(ValueError, match=r"made with options.guidance 1.5 \(now 2\): choose another folder"):
         Samples(tmp_path, ["a"], {"model": "a", "options": {"guidance": 2, "steps": 25}})
     with pytest.raises(ValueError, match=r"options.steps 25 \(now None\)"):
         Samples(tmp_path, ["a"], {"model": "a", "options": {"guidance": 1.5}})
-    (tmp_path / "settings.json").write_text("{")
-    with pytest.raises(ValueError, match=r"settings.json is damaged"):
-        Samples(tmp_path, ["a"], SETTINGS)
+    for damaged in (b"{", b"[]", b"\xff"):
+        (tmp_path / "settings.json").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"settings.json is damaged"):
+            Samples(tmp_path, ["a"], SETTINGS)
 
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:

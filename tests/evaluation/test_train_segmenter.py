@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from scdm.labels import LabelMap
 from scdm.metrics.segmenter import load
 from tests.evaluation.conftest import configuration, write_maps
+from training import train_segmenter
 from training.train_segmenter import cross_entropy_and_overlap, main
 
 
@@ -45,3 +48,34 @@ def test_data_that_cannot_be_opened_is_named(tmp_path: Path, capsys) -> None:
     data = {"name": "ade20k", "root": str(tmp_path / "absent")}
     assert main(["--data", str(configuration(tmp_path, data)), "--out", str(tmp_path / "s.safetensors")]) == 2
     assert "train_segmenter: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more, complaint",
+    [
+        (["--lr", "nan"], "lr must be above 0"),
+        (["--seed", "-1"], "the seed from 0"),
+        (["--device", "quantum"], "no device 'quantum' here"),
+        (["--out", "."], ". is a folder: give the name of a file"),
+        (["--out", "{file}/segmenter.safetensors"], "a file is in its place"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_learnt(
+    more: list[str], complaint: str, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(train_segmenter, "train", lambda *_: pytest.fail("it trained"))
+    data = str(configuration(tmp_path, {"name": "scenes", "size": 16}))
+    more = [word.format(file=data) for word in more]
+    try:
+        assert main(["--data", data, "--out", str(tmp_path / "s.safetensors"), *more]) == 2
+    except SystemExit as usage:
+        assert usage.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_run_that_diverges_writes_nothing(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(train_segmenter, "cross_entropy_and_overlap", lambda logits, truth: logits.sum() * math.nan)
+    data = str(configuration(tmp_path, {"name": "scenes", "size": 16, "workers": 0}))
+    assert main(["--data", data, "--out", str(tmp_path / "s.safetensors"), "--steps", "3", "--batch", "1"]) == 2
+    assert "at step 1 the loss is no number" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.safetensors"))

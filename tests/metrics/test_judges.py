@@ -110,6 +110,10 @@ class Brightness:
         return images.mean(dim=(2, 3))
 
 
+def broken(device: torch.device | str) -> None:
+    raise RuntimeError(f"no such network on {device}")
+
+
 def test_features_of_ones_own_come_by_name() -> None:
     extractor = open_extractor(f"{__name__}:Brightness")
     assert extractor.name == "brightness" and extractor(IMAGES).shape == (2, 3)
@@ -119,5 +123,7 @@ def test_features_of_ones_own_come_by_name() -> None:
         open_extractor("there.is.no.such.module:maker")
     with pytest.raises(ValueError, match="gives none"):
         open_extractor("nothing")
+    with pytest.raises(ValueError, match="gives none: no such network on cpu"):
+        open_extractor(f"{__name__}:broken")
     with pytest.raises(ValueError, match="no feature extractor"):
         open_extractor("torch:device")
