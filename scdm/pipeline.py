@@ -130,7 +130,9 @@ class GenerateOptions:
     def _steps_for(self, config: ModelConfig) -> str | int:
         own = config.distilled_steps
         if own is None:
-            return 25 if self.steps is None else self.steps
+            steps = 25 if self.steps is None else self.steps
+            visited_steps(config.steps, steps)  # objects to what the process does not have
+            return steps
         count = len(visited_steps(config.steps, own))
         _require(
             self.steps in (None, own, count),

@@ -30,7 +30,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
-from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
 from scdm import conversion
@@ -39,7 +38,7 @@ from scdm.config import assignment, from_dict, load
 from scdm.datasets import DataConfig, collate, loader, open_dataset
 from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
 from scdm.evaluation.layouts import CLEAN
-from scdm.images import write_image, write_text
+from scdm.images import made_folder, write_image, write_text
 from scdm.layouts.corruption import CORRUPTIONS
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.optional import digest
@@ -154,7 +153,11 @@ def prepared(arguments: argparse.Namespace, device: torch.device) -> Task:
     settings = settings_of(arguments.model, config, layouts, options)
     samples = Samples(arguments.out, layouts.names, settings)
     images = min(len(layouts), arguments.limit or len(layouts))
-    return Task(model, layouts, images, options, settings, samples, networks_of(arguments, palette, device))
+    networks = networks_of(arguments, palette, device)
+    if networks.extractors and images < 2:
+        raise ValueError("a Frechet distance needs at least two images: raise --limit, or leave the network for it out")
+    made_folder(arguments.cache)
+    return Task(model, layouts, images, options, settings, samples, networks)
 
 
 def settings_of(model: str, config: DataConfig, layouts: Layouts, options: GenerateOptions) -> dict[str, Any]:
@@ -215,14 +218,15 @@ def measure(
     cached = broadcast_object_list([list(real)])[0]
 
     measured = Measured()
-    share = Subset(task.layouts.clean, range(accelerator.process_index, task.images, accelerator.num_processes))
-    batches = loader(share, arguments.batch, task.layouts.config.workers)
-    for batch in tqdm(batches, desc="metrics", unit="batch", disable=not accelerator.is_main_process):
-        places = batch.positions.tolist()
+    share = range(accelerator.process_index, task.images, accelerator.num_processes)
+    shares = [share[start : start + arguments.batch] for start in range(0, len(share), arguments.batch)]
+    batches = loader(task.layouts.clean, shares, task.layouts.config.workers)
+    bar = tqdm(batches, desc="metrics", unit="batch", disable=not accelerator.is_main_process)
+    for places, batch in zip(shares, bar, strict=True):  # another image may stand in for one that cannot be read
         samples = [task.samples.read(number, places) for number in range(arguments.samples)]
         measured.update(task.networks, batch, samples, cached)
-    shares = gather_object([measured])
-    measured = sum(shares[1:], shares[0])
+    parts_of_all = gather_object([measured])
+    measured = sum(parts_of_all[1:], parts_of_all[0])
 
     for name, parts in measured.real.items():
         real[name] = torch.cat(parts)

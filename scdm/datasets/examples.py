@@ -48,8 +48,7 @@ class Batch(NamedTuple):
 class Validation(Dataset[Example]):
     """The images of a split, each once, always in the same order and never augmented.
 
-    An image that cannot be read is reported and the next one given instead, under its own position: whoever counts,
-    counts every position once.
+    An image that cannot be read is reported and the next one given instead, with that one's position.
     """
 
     names: Sequence[str]  # of the images, without suffix; subfolders are part of them

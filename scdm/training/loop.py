@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -30,11 +31,10 @@ def train(config: RunConfig) -> Path:
     without a finite gradient. ValueError, MemoryError and OSError (no room for the last save) say what to change.
     """
     accelerator = new_accelerator(config)
-    with explained(config, accelerator), Interruption() as interruption:
+    with explained(config, accelerator), Interruption() as interruption, ExitStack() as held:
         run = prepared(config, accelerator)
         if accelerator.is_main_process:
-            run.states.folder.mkdir(parents=True, exist_ok=True)
-            run.states.tidy()
+            held.enter_context(run.states.owned())
         stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
         saved = run.step  # after which step there was a save
         with Progress(accelerator, config, run.step, run.model.config.steps) as progress:

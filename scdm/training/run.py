@@ -20,7 +20,9 @@ from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import distillation
 from .learner import Learner
 from .objective import Task, learning
-from .states import States, differences, require_same, settings
+from .states import DAMAGE, States, damaged, differences, require_same, settings
+
+CONTENT = {"settings", "hours", "origin", "learner"}  # of a state
 
 
 @dataclass
@@ -62,6 +64,8 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     ValueError if data, network and settings do not fit each other, or are not those of the run in the folder.
     """
     states = States(Path(config.run), config.keep, config.keep_every)
+    if states.folder.exists() and not states.folder.is_dir():
+        raise ValueError(f"the run's folder cannot be {states.folder}, which is a file: choose another")
     data = open_dataset(config.data)
     if len(data) < config.batch:
         raise ValueError(
@@ -70,13 +74,18 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     unseen = open_dataset(config.data, "val").validation() if config.samples else None
     saved = states.newest()
     if saved:
+        if not saved.keys() >= CONTENT:
+            raise damaged(states.path(saved["step"]))
         require_same(saved["settings"], settings(config, len(data)), states.folder)
     elif (states.folder / MODEL).exists():
         raise ValueError(f"{states.folder} holds a {MODEL}, but no state to resume from: choose another run folder")
     task = task_of(config, data.palette, saved is None, accelerator)
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:
-        run.learner.load_state_dict(saved["learner"])
+        try:
+            run.learner.load_state_dict(saved["learner"])
+        except DAMAGE as error:
+            raise damaged(states.path(saved["step"])) from error
         run.step, run.hours_before, run.origin = saved["step"], saved["hours"], saved["origin"]
     _require_common_folder(run, accelerator)
     return run

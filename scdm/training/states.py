@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from ..config import flat, to_dict
-from ..images import written_whole
+from ..images import made_folder, written_whole
 from ..outside import shown
 from .config import RunConfig
 
 VERSION = 1
+DAMAGE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+)  # what a broken state may raise
 
 # What may change when a run is resumed: how long it goes and how it ends, where things lie, what is kept and shown, and
 # how the work is done where that does not change the result.
@@ -50,20 +62,30 @@ class States:
             return None
         path = paths[max(paths)]
         try:
+            with zipfile.ZipFile(path) as archive:  # torch would not notice a bit that has changed
+                if broken := archive.testzip():
+                    raise OSError(f"{broken} has changed since it was written")
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            if not isinstance(state, dict):
+                raise TypeError("it is no state")
             if state["version"] != VERSION:
                 raise ValueError(f"{path} was written by another version of scdm: choose another run folder")
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise ValueError(f"{path} is damaged: remove it to resume from the state before, if one is left") from error
+            if not isinstance(state["step"], int):
+                raise TypeError("its step is no number")
+        except (*DAMAGE, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+            raise damaged(path) from error
         return state
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"state-{step}.pt"
 
     def save(self, step: int, content: Mapping[str, Any]) -> None:
         """Writes a state, then removes those that are not to be kept. OSError if there is no room for it."""
-        with written_whole(self.folder / f"state-{step}.pt") as beside, beside.open("wb") as file:
+        with written_whole(self.path(step)) as beside, beside.open("wb") as file:
             try:
                 torch.save({"version": VERSION, "step": step, **content}, file)
             except RuntimeError as error:  # how torch's own writer fails
-                raise OSError(f"the state of step {step} could not be written to {self.folder}: {error}") from error
+                raise OSError(f"there was no room for the state of step {step} in {self.folder}") from error
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave the new name without its content
         *older, _ = self.paths().items()
@@ -71,10 +93,30 @@ class States:
             if self.keep_every is None or old % self.keep_every:
                 path.unlink()
 
-    def tidy(self) -> None:
-        """Removes what a killed run was writing."""
-        for begun in self.folder.glob(".scdm-*"):  # the names that `written_whole` gives
-            begun.unlink()
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """The folder, made if need be, for one run alone. What a killed run was writing is removed.
+
+        ValueError if another run is going on in it, or it cannot be had.
+        """
+        made_folder(self.folder)
+        lock = FileLock(self.folder / ".lock")  # which ends with the process that holds it, however it ends
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"another run is going on in {self.folder}: wait for it, or choose another folder"
+            ) from None
+        try:
+            for begun in self.folder.glob(".scdm-*"):  # the names that `written_whole` gives
+                begun.unlink()
+            yield
+        finally:
+            lock.release()
+
+
+def damaged(path: Path) -> ValueError:
+    return ValueError(f"{path} is damaged: remove it to resume from the state before, if one is left")
 
 
 def settings(config: RunConfig, images: int) -> dict[str, Any]:

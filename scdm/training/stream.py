@@ -56,10 +56,7 @@ def steps_from(
     drawing = Drawing(config.seed, config.sparse_share, data.palette.num_classes)
     batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
-        try:
-            yield list(islice(batches, config.micro_batches))
-        except ValueError as error:  # a worker's comes with its whole history
-            raise ValueError(str(error).rsplit("\nValueError: ", 1)[-1].strip()) from error
+        yield list(islice(batches, config.micro_batches))
 
 
 @dataclass(frozen=True)

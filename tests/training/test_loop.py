@@ -32,7 +32,7 @@ def test_a_run_leaves_a_model_that_explains_itself_and_a_sheet(tmp_path):
     assert model.config.class_rates is not None and len(model.config.class_rates) == 14
     assert model.provenance["steps"] == 4 and "16 images" in model.provenance["data"]
     assert any(parameter.abs().max() > 0 for parameter in model.network.out[2].parameters())  # zero before training
-    names = {"model.safetensors", "model-ema-0.9.safetensors", "samples-4.png", "state-4.pt"}
+    names = {"model.safetensors", "model-ema-0.9.safetensors", "samples-4.png", "state-4.pt", ".lock"}
     assert {path.name for path in file.parent.iterdir()} == names
     weights = learned(file.parent, 4)
     assert torch.equal(weights["0.999 out.2.weight"], model.network.out[2].weight)
@@ -162,7 +162,7 @@ def test_a_disk_that_is_full_for_a_while_costs_a_save_and_no_more(tmp_path, monk
         train(config(tmp_path / "full", steps=6))
     filled.__exit__(None, None, None)
     assert "step 4 could not be saved, earlier saves are kept" in capsys.readouterr().out
-    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["model.safetensors", "state-2.pt"]
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == [".lock", "model.safetensors", "state-2.pt"]
     checkpoint.load(tmp_path / "full" / "model.safetensors")
     monkeypatch.undo()
     train(config(tmp_path / "full", steps=6))
@@ -211,3 +211,22 @@ def test_losses_of_all_quarters_rates_and_samples_are_tracked(tmp_path):
     assert (
         [event.step for event in log.Scalars("loss/total")] == [event.step for event in log.Images("samples")] == [2, 4]
     )
+
+
+@pytest.mark.parametrize("missing", ["settings", "learner", "network", "0.9"])
+def test_a_state_of_which_something_is_missing_is_damaged(tmp_path, missing):
+    run = config(tmp_path, ema=0.9, steps=2)
+    train(run)
+    path = tmp_path / "state-2.pt"
+    state = torch.load(path, weights_only=True)
+    for part in (state, state["learner"], state["learner"]["ema"] if missing == "0.9" else {}):
+        part.pop(float(missing) if missing == "0.9" else missing, None)
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=r"state-2\.pt is damaged"):
+        train(replace(run, steps=4))
+
+
+def test_a_file_in_the_place_of_the_folder_is_named_before_anything_is_done(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(ValueError, match="which is a file: choose another"):
+        rehearse(config(tmp_path / "run"))

@@ -29,8 +29,19 @@ def test_what_a_killed_run_left_is_no_state_and_goes(tmp_path):
     states.save(1, {})
     (tmp_path / ".scdm-0123").write_bytes(b"half")
     (tmp_path / "model.safetensors").touch()
-    states.tidy()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "state-1.pt"]
+    with states.owned():
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "model.safetensors", "state-1.pt"]
+
+
+def test_a_folder_has_one_run_at_a_time(tmp_path):
+    states = States(tmp_path / "run", 1, None)
+    with states.owned():
+        (tmp_path / "run" / ".scdm-0123").write_bytes(b"being written")
+        with pytest.raises(ValueError, match="another run is going on in"), states.owned():
+            pass
+        assert (tmp_path / "run" / ".scdm-0123").exists()
+    with states.owned():
+        pass
 
 
 def test_a_full_disk_leaves_the_state_before(tmp_path):
@@ -61,6 +72,20 @@ def test_a_damaged_state_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"state-1.pt is damaged: remove it"):
         states.newest()
     path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"state-1.pt is damaged"):
+        states.newest()
+    torch.save(torch.zeros(3), path)
+    with pytest.raises(ValueError, match=r"state-1.pt is damaged"):
+        states.newest()
+
+
+def test_a_bit_that_has_changed_is_noticed(tmp_path):
+    states = States(tmp_path, 1, None)
+    states.save(1, {"weights": torch.zeros(1000)})
+    path = tmp_path / "state-1.pt"
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes(1000)) + 500] ^= 1
+    path.write_bytes(content)
     with pytest.raises(ValueError, match=r"state-1.pt is damaged"):
         states.newest()
 
