@@ -18,7 +18,9 @@ SIZE = (16, 24)  # height, width
 def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
     """Makes a MODEL of palette "scenes": tiny, with random weights, loaded from its file as any other."""
 
-    def make(seed: int = 0, prediction: str = "eps", classes: str = "scenes", **changed: Any) -> Any:
+    def make(
+        seed: int = 0, prediction: str = "eps", classes: str = "scenes", student: int | None = None, **changed: Any
+    ) -> Any:
         scdm, networks = pack("scdm.model"), pack("scdm.networks")
         palette = pack("scdm.palette").Palette.named(classes)
         shape = {
@@ -30,7 +32,8 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
             "hidden": 8,
         }
         network = networks.UNetConfig(palette.num_classes, **(shape | changed))
-        config = scdm.ModelConfig(network, SIZE, prediction=prediction, label_diffusion="uniform")
+        distilled = {"distilled_steps": f"trailing{student}", "distilled_guidance": 1.5} if student else {}
+        config = scdm.ModelConfig(network, SIZE, prediction=prediction, label_diffusion="uniform", **distilled)
         made = scdm.Model.new(config, palette)
         generator = torch.Generator().manual_seed(seed)
         for parameter in made.network.parameters():
@@ -107,13 +110,30 @@ def sampled(
 
 
 def exact(
-    pack: Any, model: Any, layout: Any, sampler: str, seed: int = 3, image: Tensor | None = None, **options: Any
+    pack: Any, model: Any, layout: Any, sampler: str | None, seed: int = 3, image: Tensor | None = None, **options: Any
 ) -> Tensor:
     pipeline = pack("scdm.pipeline")
     options = {"steps": STEPS, "guidance": 1.5, **options}
     return pipeline.generate(
         model.model.scdm, layout.labels, pipeline.GenerateOptions(sampler=sampler, seed=seed, **options), image=image
     )
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_student_is_walked_as_it_was_taught_by_euler_on_the_scheduler_simple(
+    pack: Any, model: Any, layout: Any, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import comfy.samplers
+
+    student = model(prediction="v", student=steps)
+
+    def simple(model: Any, steps: int) -> Tensor:
+        return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", steps)
+
+    monkeypatch.setitem(globals(), "sigmas_of", simple)
+    native = sampled(pack, student, layout, guidance=1.0, steps=steps)
+    alone = exact(pack, student, layout, None, steps=None, guidance=None)
+    assert (native.clamp(-1, 1) - alone).abs().max() <= 1e-3
 
 
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
