@@ -21,6 +21,7 @@ from scdm.conversion import load
 from scdm.images import contact_sheet, from_levels, to_levels, write_image
 from scdm.labels import LabelMap
 from scdm.layouts.preview import preview
+from scdm.model import Model
 from scdm.palette import Palette, palette_names
 from scdm.pipeline import GenerateOptions, generate
 from scdm.swatches import export
@@ -29,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SIDE = 512  # pixels of the document
 WORK = 64  # pixels: the width at which the graphs let the model work
 BOX = Image.Resampling.BOX
-LIVE = {"steps": 8, "sampler": "ddim", "label_noise": "coupled"}
+LIVE = {"label_noise": "coupled"}
 
 
 def hand_out(folder: Path) -> None:
@@ -92,15 +93,15 @@ def png(picture: Image.Image) -> bytes:
 
 def illustrate(folder: Path) -> None:
     """Write krita_*.png, the pictures of docs/krita.md."""
-    model = load("scenes64")
+    model, fast = load("scenes64"), load("scenes64-fast")
     palette = model.palette
     color = dict(zip(palette.names, palette.colors, strict=True))
 
     def labels(layer: Image.Image) -> LabelMap:
         return palette.to_labels(layer).resized(WORK, WORK)
 
-    def image(layer: Image.Image, **options: Any) -> np.ndarray:
-        return on_canvas(generate(model, labels(layer), GenerateOptions(**options)))
+    def image(layer: Image.Image, by: Model = model, **options: Any) -> np.ndarray:
+        return on_canvas(generate(by, labels(layer), GenerateOptions(**options)))
 
     def repainted(canvas: np.ndarray, layer: Image.Image, selection: Image.Image) -> np.ndarray:
         small, mask = (picture.resize((WORK, WORK), BOX) for picture in (Image.fromarray(canvas), selection))
@@ -126,7 +127,7 @@ def illustrate(folder: Path) -> None:
 
     painting = first_layout(palette)
     canvas = image(painting, seed=1)
-    show("layout_to_image", painting, canvas, image(painting, seed=1, **LIVE))
+    show("layout_to_image", painting, canvas, image(painting, fast, seed=1, **LIVE))
 
     strokes = Image.new("RGBA", painting.size)
     draw = ImageDraw.Draw(strokes)

@@ -1,29 +1,49 @@
-"""The model that ships with the package."""
+"""The models that ship with the package."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import scdm
 from scdm import assets, checkpoint
 from scdm.datasets.scenes import SKY, TREE, Scenes
 
-NAME = "scenes64"
+NAMES = ["scenes64", "scenes64-fast"]
 
 
-def test_it_is_there_small_and_has_a_model_card():
-    assert NAME in checkpoint.embedded_models()
-    file = next(path for path in assets.folder().iterdir() if path.name == f"{NAME}.safetensors")
+def test_they_are_there_and_all_are_tested():
+    assert checkpoint.embedded_models() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_small_and_has_a_model_card(name):
+    file = next(path for path in assets.folder().iterdir() if path.name == f"{name}.safetensors")
     assert file.stat().st_size <= 20 * 2**20
     card = checkpoint.read_header(file).provenance
     assert {"data", "steps", "hours", "hardware", "licence", "layout_following"} <= set(card)
 
 
-def test_it_follows_a_layout():
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(64, 64), (64, 96)])
+def test_it_follows_a_layout(name, size):
     """Of a scene that it has not seen: sky brighter than trees, at a fraction of the usual steps."""
-    model = scdm.load(NAME)
-    _, ids = next(item for item in (Scenes(50, seed=2)[i] for i in range(50)) if (item[1] == TREE).sum() > 300)
+    model = scdm.load(name)
+    scenes = (Scenes(50, seed=2, size=size)[i] for i in range(50))
+    _, ids = next(item for item in scenes if (item[1] == TREE).sum() > 300)
     labels = scdm.LabelMap(ids[None], model.palette.num_classes)
-    image = scdm.generate(model, labels, scdm.GenerateOptions(steps=8, sampler="dpmpp_2m"))[0]
+    few = scdm.GenerateOptions() if model.config.distilled_steps else scdm.GenerateOptions(steps=8, sampler="dpmpp_2m")
+    image = scdm.generate(model, labels, few)[0]
     assert torch.isfinite(image).all()
     assert image[:, ids == SKY].mean() > image[:, ids == TREE].mean() + 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_needs_no_layout(name):
+    """Of nothing but MASK it makes a scene: neither grey nor noise."""
+    model = scdm.load(name)
+    empty = scdm.LabelMap(torch.full((1, 64, 64), model.palette.num_classes), model.palette.num_classes)
+    few = scdm.GenerateOptions() if model.config.distilled_steps else scdm.GenerateOptions(steps=8, sampler="dpmpp_2m")
+    image = scdm.generate(model, empty, few)[0]
+    neighbours = (image[:, 1:] - image[:, :-1]).square().mean()
+    assert image.std() > 0.15 and neighbours < 0.5 * image.var()

@@ -76,8 +76,10 @@ def test_parameters_are_in_order_and_typed(name: str) -> None:
 
 
 def test_live_takes_few_steps() -> None:
-    (steps,) = [parameter["default"] for parameter in parameters(graph(LIVE)) if parameter["name"].endswith("Steps")]
-    assert steps <= 8
+    """Those of the model that it chooses."""
+    chosen = {parameter["name"][3:]: parameter["default"] for parameter in parameters(graph(LIVE))}
+    assert (chosen["Steps"], chosen["Guidance"]) == (0, 0)
+    assert GenerateOptions().for_model(load(chosen["Model"])).steps == "trailing4"
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def test_live_follows_in_few_steps_and_paints_anew_what_was_edited_and_nothing_e
     may_change[top - margin : bottom + margin, left - margin : right + margin] = True
     assert np.array_equal(old[~may_change], new[~may_change])
     assert np.abs(new.astype(int) - old)[top:bottom, left:right].mean() > 10, "levels of 255"
-    again = np.asarray(krita.run(LIVE, before, Steps=7).pictures[0].convert("RGB"))
+    again = np.asarray(krita.run(LIVE, before, Model="scenes64", Steps=7).pictures[0].convert("RGB"))
     assert not np.array_equal(again[~may_change], old[~may_change]), "another setting, another image"
 
 
@@ -218,7 +220,7 @@ def test_a_canvas_of_the_models_size_shows_the_librarys_own_image(krita: Krita) 
 
 def test_only_the_selection_changes_and_follows_the_layer(krita: Krita) -> None:
     before = first_layout(SCENES)
-    canvas = krita.run(LIVE, before, Steps=6).pictures[0]
+    canvas = krita.run(LIVE, before).pictures[0]
     layer, selection = before.copy(), Image.new("L", before.size)
     ImageDraw.Draw(layer).rectangle((280, 300, 512, 512), COLOR["sand"])
     box = (300, 320, 480, 500)  # not a multiple of anything, and at the edge of the canvas's lower right
@@ -245,11 +247,13 @@ def test_thin_transparent_and_unknown_paint_is_left_to_the_model(krita: Krita) -
     draw.rectangle((0, 0, 127, 31), (*COLOR["sky"], 255))
     draw.rectangle((0, 32, 127, 63), (*COLOR["grass"], 100))  # the edge of a soft brush
     draw.rectangle((0, 64, 127, 79), (255, 0, 255, 255))  # no class has it; below that, nothing is painted
-    answer = krita.run(LIVE, layer, Steps=2)
+    answer = krita.run(LIVE, layer)
     assert answer.event == "finished"
     assert answer.texts["Layout"].splitlines()[1:] == ["1 class, 75% unpainted", "sky (0): 25%"]
 
 
 def test_the_painter_is_told_what_is_wrong(krita: Krita) -> None:
-    answer = krita.run(LIVE, Image.new("RGBA", (64, 64), "magenta"), Steps=2)
+    answer = krita.run(LIVE, Image.new("RGBA", (64, 64), "magenta"))
     assert answer.event == "error" and answer.error and "no pixel has a colour of palette scenes" in answer.error
+    answer = krita.run(LIVE, first_layout(SCENES), Steps=8)
+    assert answer.event == "error" and answer.error and "was distilled to 4 steps" in answer.error
