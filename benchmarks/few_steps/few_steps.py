@@ -53,7 +53,7 @@ class Row:
 
 
 TEACHER = [
-    Row("teacher, ddpm", 1000, {"steps": 1000, "sampler": "ddpm"}, layouts=16),
+    Row("teacher, ddpm", 1000, {"steps": 1000, "sampler": "ddpm"}, layouts=8),
     Row("teacher, ddpm, threshold and extrapolation", 25, {"dynamic_threshold": 0.95, "extrapolation": 0.3}),
     Row("teacher, dpm++", 20, {"steps": 20, "sampler": "dpmpp_2m"}),
     Row("teacher, dpm++", 10, {"steps": 10, "sampler": "dpmpp_2m"}),
