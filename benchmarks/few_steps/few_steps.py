@@ -148,7 +148,7 @@ def miou(scores: Sequence[SegmentationScore]) -> float:
 def diversity(segmenter: Segmenter, first: Tensor, second: Tensor) -> float:
     levels = []
     for images in (first, second):
-        coarse, finer = segmenter._encoded(images)
+        coarse, finer = segmenter.encoded(images)
         levels.append([F.normalize(level, dim=1) for level in (*finer, coarse)])
     differences = [(a - b).square().sum(dim=1).mean() for a, b in zip(*levels, strict=True)]
     return float(torch.stack(differences).mean())

@@ -57,12 +57,12 @@ class Segmenter(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [-1, 1] of any size -> class logits (B, num_classes, H, W)."""
         height, width = images.shape[2:]
-        x, skips = self._encoded(images)
+        x, skips = self.encoded(images)
         for up in self.up:
             x = up(torch.cat([F.interpolate(x, scale_factor=2), skips.pop()], dim=1))
         return F.pixel_shuffle(self.head(x), 2)[:, :, :height, :width]
 
-    def _encoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def encoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The coarsest level, and the finer ones on the way to it."""
         height, width = images.shape[2:]
         images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
@@ -89,7 +89,7 @@ class Segmenter(nn.Module):
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [-1, 1] -> (B, channels[-1]): what it sees in them, for a Frechet distance."""
-        return self._encoded(images)[0].mean(dim=(2, 3))
+        return self.encoded(images)[0].mean(dim=(2, 3))
 
 
 def save(path: str | Path, segmenter: Segmenter, dtype: torch.dtype = torch.float16) -> None:

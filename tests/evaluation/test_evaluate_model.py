@@ -136,7 +136,7 @@ def test_a_model_of_other_classes_is_refused(model: Path, tmp_path: Path, capsys
     root = tmp_path / "val"
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
-        shutil.copy(REPOSITORY / "docs" / "images" / "contact_sheet.png", root / folder / "a.png")
+        shutil.copy(REPOSITORY / "docs" / "images" / "krita_inpaint.png", root / folder / "a.png")
     (tmp_path / "classes.json").write_text('{"classes": [{"name": "sky"}]}')
     data = {"name": "folder", "root": str(tmp_path), "classes": str(tmp_path / "classes.json"), "size": 16}
     assert main(command(model, configuration(tmp_path, data), tmp_path / "out")) == 2
