@@ -15,6 +15,7 @@ from ..conversion import load
 from ..datasets import DataSet, Validation, open_dataset
 from ..label_diffusion import shipped_rates
 from ..model import Model, ModelConfig
+from ..outside import is_out_of_memory
 from ..palette import Palette
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import distillation
@@ -85,6 +86,8 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
         try:
             run.learner.load_state_dict(saved["learner"])
         except DAMAGE as error:
+            if is_out_of_memory(error):
+                raise
             raise damaged(states.path(saved["step"])) from error
         run.step, run.hours_before, run.origin = saved["step"], saved["hours"], saved["origin"]
     _require_common_folder(run, accelerator)

@@ -19,16 +19,8 @@ from ..images import made_folder, written_whole
 from ..outside import shown
 from .config import RunConfig
 
-VERSION = 1
-DAMAGE = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    KeyError,
-    TypeError,
-    IndexError,
-    AttributeError,
-)  # what a broken state may raise
+VERSION = 2
+DAMAGE = (OSError, RuntimeError, EOFError, KeyError, TypeError, IndexError, AttributeError)  # what it makes torch raise
 
 # What may change when a run is resumed: how long it goes and how it ends, where things lie, what is kept and shown, and
 # how the work is done where that does not change the result.

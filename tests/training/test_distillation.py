@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from scdm import checkpoint
 from scdm.datasets import open_dataset
+from scdm.denoiser import Prediction
 from scdm.guidance import clipped, guided
 from scdm.model import Model
 from scdm.noise import coupled_label_noise, image_noise
@@ -20,6 +21,7 @@ from scdm.pipeline import generate
 from scdm.samplers import SAMPLERS
 from scdm.training.config import DistillConfig, RunConfig, StudentConfig
 from scdm.training.distillation import Distillation, distillation
+from scdm.training.learner import Learner
 from scdm.training.loop import train
 from scdm.training.run import new_model
 from scdm.training.stream import steps_from
@@ -80,7 +82,7 @@ def test_the_target_takes_the_student_there_in_one_step(teacher: Path) -> None:
     for place in range(4):
         schedule = objective.denoiser.schedule.first(place + 1)
         walk = SAMPLERS["ddim"](
-            lambda x, t, x0=target[place, None]: type("P", (), {"x0": x0, "variance": None}),
+            lambda x, t, x0=target[place, None]: Prediction(x0),
             x[place, None],
             schedule,
             image_noise([0]),
@@ -120,8 +122,6 @@ def test_students_learn_one_from_the_other_and_carry_what_they_are(teacher: Path
 
 def test_a_student_learns(teacher: Path, tmp_path: Path) -> None:
     """Always the same batch: what it is far from at first, it comes near to."""
-    from scdm.training.learner import Learner
-
     run = student_config(teacher, student=1, null_rate=0.0)
     accelerator = Accelerator(cpu=True)
     learner = Learner(run, distillation(run, SCENES, accelerator), accelerator)

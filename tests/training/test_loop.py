@@ -230,3 +230,14 @@ def test_a_file_in_the_place_of_the_folder_is_named_before_anything_is_done(tmp_
     (tmp_path / "run").touch()
     with pytest.raises(ValueError, match="which is a file: choose another"):
         rehearse(config(tmp_path / "run"))
+
+
+def test_a_good_state_is_not_called_damaged_for_want_of_memory(tmp_path, monkeypatch):
+    train(config(tmp_path, steps=2))
+
+    def too_much(self: Learner, state: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Learner, "load_state_dict", too_much)
+    with pytest.raises(MemoryError, match="set micro_batches to 2"):
+        train(config(tmp_path, steps=4))
