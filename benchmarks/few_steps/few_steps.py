@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
-from scdm.images import contact_sheet, from_levels, to_levels, write_image, write_text, written_whole
+from scdm.images import UNPAINTED, contact_sheet, from_levels, to_levels, write_image, write_text, written_whole
 from scdm.labels import LabelMap
 from scdm.metrics import FrechetDistance, SegmentationScore
 from scdm.metrics.segmenter import Segmenter
@@ -170,9 +170,10 @@ def seconds(model: Model, labels: LabelMap, options: GenerateOptions) -> float:
 
 def line(found: dict[str, Any]) -> str:
     layouts = f" ({found['layouts']} layouts)" if found["layouts"] else ""
+    frechet = "" if found["layouts"] else f"{found['frechet']:.4f}"  # of so few images it would say nothing
     return (
         f"| {found['name']}{layouts} | {found['steps']} | {found['miou']:.3f} ± {found['spread']:.3f} | "
-        f"{found['frechet']:.3f} | {found['diversity']:.3f} | {found['seconds']:.2f} |"
+        f"{frechet} | {found['diversity']:.3f} | {found['seconds']:.2f} |"
     )
 
 
@@ -192,13 +193,17 @@ def plot(results: Sequence[dict[str, Any]], real: dict[str, float]) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
     for panel, key, title in zip(panels, ("miou", "frechet"), ("mIoU", "Frechet distance"), strict=True):
-        for name, marker in (("teacher", "s"), ("student", "o")):
-            of = sorted(
-                (found for found in results if found["name"].startswith(name)), key=lambda found: found["steps"]
-            )
-            of = [found for found in of if key == "miou" or not found["layouts"]]
-            panel.plot([found["steps"] for found in of], [found[key] for found in of], marker=marker, label=name)
+        shown = [found for found in results if key == "miou" or not found["layouts"]]
+        students = [found for found in shown if found["name"] == "student"]
+        panel.plot([found["steps"] for found in students], [found[key] for found in students], "o-", label="students")
+        for found in shown:
+            if found["name"] != "student":  # by samplers of many kinds, which no line connects
+                panel.plot(found["steps"], found[key], "s", color="tab:orange")
+                name = found["name"].removeprefix("teacher, ").split(",")[0]
+                panel.annotate(name, (found["steps"], found[key]), (4, 4), textcoords="offset points", fontsize="small")
+        panel.plot([], [], "s", color="tab:orange", label="teacher")
         panel.set(xscale="log", xlabel="steps", ylabel=title)
+        panel.margins(0.12)
         panel.grid(alpha=0.3)
     panels[0].axhline(real["miou"], color="grey", linestyle=":", label="renderings")
     panels[0].legend()
@@ -208,7 +213,7 @@ def plot(results: Sequence[dict[str, Any]], real: dict[str, float]) -> None:
 
 def picture(model: Model, ids: Tensor, samples: Sequence[Tensor], renderings: Tensor) -> np.ndarray:
     """A row each: the layouts, what every line of the table makes of them, the renderings."""
-    layouts = model.palette.to_image(LabelMap(ids[:SHOWN], model.palette.num_classes))
+    layouts = model.palette.to_image(LabelMap(ids[:SHOWN], model.palette.num_classes), UNPAINTED)
     rows = [list(layouts), *(list(row.numpy()) for row in samples), list(to_levels(renderings[:SHOWN]))]
     return contact_sheet(rows, least_side=128)
 
