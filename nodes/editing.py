@@ -19,7 +19,7 @@ from .generate import Progress, is_want_of_memory, to_comfy, too_large
 from .messages import tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb
-from .sampling import AUTO, DEFAULT, subject_inputs, way_inputs
+from .sampling import DEFAULT, seed_input, subject_inputs, way, way_inputs
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
@@ -38,14 +38,7 @@ class EditImage(io.ComfyNode):
             **where_known(search_aliases=["interactive painting", "live painting", "edit layout", "inpaint layout"]),
             inputs=[
                 *subject_inputs(),
-                io.Int.Input(
-                    "seed",
-                    default=DEFAULT.seed,
-                    min=0,
-                    max=2**64 - 1,
-                    control_after_generate=False,
-                    tooltip="Keep it from edit to edit. Another seed begins with another image.",
-                ),
+                seed_input("Keep it from edit to edit. Another seed begins with another image.", changes=False),
                 *way_inputs(),
                 io.Int.Input(
                     "margin",
@@ -95,13 +88,7 @@ class EditImage(io.ComfyNode):
         previous_image: Tensor | None = None,
         previous_layout: Layout | None = None,
     ) -> io.NodeOutput:
-        options = GenerateOptions(
-            steps=steps or None,
-            sampler=None if sampler == AUTO else sampler,
-            guidance=guidance or None,
-            seed=seed,
-            label_noise=label_noise,
-        )
+        options = way(seed, steps, sampler, guidance, label_noise)
         source = scdm_model(model)
         node = cls.hidden.unique_id if cls.hidden is not None else None
         check_classes(layout, source)

@@ -16,11 +16,11 @@ from torch import Tensor
 from ..scdm.images import to_levels
 from ..scdm.labels import LabelMap
 from ..scdm.outside import is_out_of_memory
-from ..scdm.pipeline import GenerateOptions, generate
+from ..scdm.pipeline import MOST_FEATHER, GenerateOptions, generate
 from ..scdm.samplers import Step
 from .native import check_classes, on_device, scdm_model
 from .pictures import flat, rgb
-from .sampling import AUTO, DEFAULT, batch_size_input, check_batch, subject_inputs, way_inputs
+from .sampling import DEFAULT, batch_size_input, check_batch, seed_input, subject_inputs, way, way_inputs
 from .sockets import Layout
 from .versions import where_known
 
@@ -40,13 +40,9 @@ class Generate(io.ComfyNode):
             **where_known(search_aliases=["semantic image synthesis", "layout to image", "label to image", "paint"]),
             inputs=[
                 *subject_inputs(),
-                io.Int.Input(
-                    "seed",
-                    default=DEFAULT.seed,
-                    min=0,
-                    max=2**64 - 1,
-                    control_after_generate=True,
-                    tooltip="The same seed gives the same image. Further images of a batch have the seeds that follow.",
+                seed_input(
+                    "The same seed gives the same image. Further images of a batch have the seeds that follow.",
+                    changes=True,
                 ),
                 *way_inputs(),
                 io.Float.Input(
@@ -87,7 +83,7 @@ class Generate(io.ComfyNode):
                     "feather",
                     default=DEFAULT.feather,
                     min=0,
-                    max=1024,
+                    max=MOST_FEATHER,
                     step=0.5,
                     tooltip="With a mask: pixels over which the new part fades in, inside the mask.",
                 ),
@@ -122,12 +118,8 @@ class Generate(io.ComfyNode):
         image: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        options = GenerateOptions(
-            steps=steps or None,
-            sampler=None if sampler == AUTO else sampler,
-            guidance=guidance or None,
-            seed=seed,
-            label_noise=label_noise,
+        options = replace(
+            way(seed, steps, sampler, guidance, label_noise),
             dynamic_threshold=dynamic_threshold or None,
             extrapolation=extrapolation,
             strength=denoise,

@@ -22,6 +22,13 @@ def subject_inputs() -> list[io.Input]:
     ]
 
 
+def seed_input(tooltip: str, changes: bool) -> io.Int.Input:
+    """changes: whether ComfyUI offers another seed after every run."""
+    return io.Int.Input(
+        "seed", default=DEFAULT.seed, min=0, max=2**64 - 1, control_after_generate=changes, tooltip=tooltip
+    )
+
+
 def way_inputs() -> list[io.Input]:
     """From noise to image by the paper's samplers. 0 and "auto" are what the model was made for."""
     return [
@@ -51,6 +58,17 @@ def way_inputs() -> list[io.Input]:
         ),
         label_noise_input(),
     ]
+
+
+def way(seed: int, steps: int, sampler: str, guidance: float, label_noise: str) -> GenerateOptions:
+    """What these inputs ask for."""
+    return GenerateOptions(
+        seed=seed,
+        steps=steps or None,
+        sampler=None if sampler == AUTO else sampler,
+        guidance=guidance or None,
+        label_noise=label_noise,
+    )
 
 
 def label_noise_input() -> io.Combo.Input:

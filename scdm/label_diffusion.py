@@ -44,9 +44,10 @@ class LabelDiffusion:
     def mask_probability(self, t: Tensor, num_classes: int) -> Tensor:
         """(B,) original steps -> (B, num_classes) float64, the chance that a pixel of a class is MASK at t."""
         if self.arriving:
-            below = torch.tensor((0, *self.timesteps), device=t.device)[self._index(t)]
+            index = self._index(t)
+            below = torch.tensor((0, *self.timesteps), device=t.device)[index]
             chance = replace(self, arriving=False).mask_probability(below, num_classes)
-            return chance.masked_fill((self._index(t) == 0)[:, None], 0)
+            return chance.masked_fill((index == 0)[:, None], 0)
         if self.rates is None:
             share = (self._index(t).double() + 1) / len(self.timesteps)
             return share[:, None].expand(-1, num_classes)

@@ -29,7 +29,7 @@ from ..model import Model
 from ..palette import Palette
 from ..samplers import ddim_mean
 from .config import StudentConfig
-from .objective import Losses, Task
+from .objective import Losses, Task, layouts
 from .stream import DrawnBatch
 from .timesteps import UniformSteps
 
@@ -111,8 +111,7 @@ class Distillation:
         schedule = self.denoiser.schedule
         place, weight = self.timesteps.pick(draws.step)
         t = torch.from_numpy(schedule.timesteps)[place]
-        labels = self.model.prepared(batch.labels(self.model.config.network.num_classes))
-        labels = labels.blank(draws.null < self.null_rate).to(device)
+        labels = layouts(drawn, self.model, self.null_rate).to(device)
         images, noise, u = (v.to(device, non_blocking=True) for v in (batch.images, draws.noise, draws.label))
         index = place.to(device)
         x = schedule.add_noise(images.to(memory_format=torch.channels_last), index, noise)

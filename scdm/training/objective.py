@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..denoiser import Denoiser
+from ..labels import LabelMap
 from ..model import Model
 from .config import LossConfig, TrainConfig
 from .stream import DrawnBatch
@@ -77,10 +78,10 @@ class DataObjective:
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
         batch, draws = drawn
         t, weight = self.timesteps.pick(draws.step)
-        labels = self.model.prepared(batch.labels(self.model.config.network.num_classes))
+        labels = layouts(drawn, self.model, self.null_rate)
         terms = self.denoiser.loss(
             batch.images.to(device, memory_format=torch.channels_last, non_blocking=True),
-            labels.blank(draws.null < self.null_rate).to(device),
+            labels.to(device),
             t.to(device),
             draws.noise.to(device, non_blocking=True),
             draws.label.to(device, non_blocking=True),
@@ -89,3 +90,9 @@ class DataObjective:
         )
         vb = torch.full_like(terms.mse, torch.nan) if terms.vb is None else terms.vb
         return Losses(t, weight, terms.total, terms.mse, vb)
+
+
+def layouts(drawn: DrawnBatch, model: Model, null_rate: float) -> LabelMap:
+    """Those of a batch as the model reads them, a share of them blanked."""
+    labels = model.prepared(drawn.batch.labels(model.config.network.num_classes))
+    return labels.blank(drawn.draws.null < null_rate)
