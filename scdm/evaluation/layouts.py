@@ -71,7 +71,7 @@ def stored(data: DataSet, index: int) -> LabelMap:
 class Layouts(Validation):
     """The validation images of a data set with spoilt layouts.
 
-    Borders of instances stay as they are; those between classes are drawn anew.
+    Borders of instances stay as they are, but in sparse layouts; those between classes are drawn anew.
     """
 
     def __init__(self, data: DataSet, config: DataConfig, spoiling: Spoiling) -> None:
@@ -88,8 +88,9 @@ class Layouts(Validation):
         unlabelled = self.data.palette.unlabelled
         if self.spoiling.removed == "class" and unlabelled is not None:
             ids = ids.masked_fill(ids == labels.mask_id, unlabelled)
-        between_classes = clean.edges is not None and labels.edges is None
-        return clean._replace(ids=ids, edges=instance_borders(ids[None])[0] if between_classes else clean.edges)
+        between_classes = labels.edges is None or self.spoiling.kind == "patterns"  # nobody paints instances
+        anew = clean.edges is not None and between_classes
+        return clean._replace(ids=ids, edges=instance_borders(ids[None])[0] if anew else clean.edges)
 
     def _framed(self, ids: torch.Tensor, stored_size: tuple[int, int]) -> torch.Tensor:
         """Ids (h, w) at the model's size, cut as the image of a map of `stored_size` is."""

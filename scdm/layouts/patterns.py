@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..labels import LabelMap
+from ..labels import LabelMap, instance_borders
 
 WHOLE = 0.35  # of the regions are kept as a whole or not at all, unless they are too large for that
 STROKES, DABS, POLYGONS = 0.4, 0.2, 0.2  # shares of the patterns; the rest is hatched
@@ -27,7 +28,10 @@ AT_ONCE = 1 << 14  # pixels whose numbers fit into a CPU's cache
 
 
 def sparse(labels: LabelMap, seeds: Sequence[int], share: float | None = None) -> LabelMap:
-    """The layout with a little left of each class, or nothing, and the rest MASK; instance borders stay.
+    """The layout with a little left of each class, or nothing, and the rest MASK.
+
+    Borders of instances do not outlive it, as they would tell the outlines of what is gone: as in a layout that was painted
+    (`Model.prepared`), they are those between what is left.
 
     seeds: one for each image, which alone decides about it.
     share: of each image that is MASK in the end, in [0, 1). MASK of the layout counts, and an image with more of it stays
@@ -62,7 +66,8 @@ def sparse(labels: LabelMap, seeds: Sequence[int], share: float | None = None) -
         ]
     )
     grown = _grown(level, region, kept).index_select(0, region)
-    return labels.masked((level >= grown).view_as(labels.ids))
+    left = labels.masked((level >= grown).view_as(labels.ids))
+    return left if labels.edges is None else replace(left, edges=instance_borders(left.ids))
 
 
 class Draws(NamedTuple):

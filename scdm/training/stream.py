@@ -96,10 +96,14 @@ class Drawing:
         chosen = [place for place, seed in enumerate(seeds) if seed is not None]
         if not chosen:
             return batch
-        whole = LabelMap(batch.ids[chosen], self.num_classes)
+        edges = None if batch.edges is None else batch.edges.clone()
+        whole = LabelMap(batch.ids[chosen], self.num_classes, None if edges is None else edges[chosen])
+        left = sparse(whole, [seed for seed in seeds if seed is not None])
         ids = batch.ids.clone()
-        ids[chosen] = sparse(whole, [seed for seed in seeds if seed is not None]).ids
-        return batch._replace(ids=ids)
+        ids[chosen] = left.ids
+        if edges is not None and left.edges is not None:
+            edges[chosen] = left.edges
+        return batch._replace(ids=ids, edges=edges)
 
 
 def draws_at(seed: int, position: int, size: Sequence[int]) -> Draws:

@@ -52,6 +52,8 @@ def test_layouts_without_edges_are_the_published_ones(tmp_path: Path) -> None:
         assert torch.equal(example.ids, golden["out"][i].to(torch.int64))
         assert example.edges is not None
         assert torch.equal(example.edges[0], golden["edges"][i].bool())  # the borders of instances stay
+    sparse = layouts(config, "patterns")[0]
+    assert sparse.edges is not None and torch.equal(sparse.edges, instance_borders(sparse.ids[None])[0])  # not these
 
 
 def test_edges_lie_between_classes_where_there_are_no_instances(ade20k: Make) -> None:

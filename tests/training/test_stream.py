@@ -7,8 +7,9 @@ from itertools import islice
 import pytest
 import torch
 
-from scdm.datasets import DataConfig, open_dataset
-from scdm.training.stream import DrawnBatch, draws_at, steps_from
+from scdm.datasets import DataConfig, Example, open_dataset
+from scdm.labels import instance_borders
+from scdm.training.stream import Drawing, DrawnBatch, draws_at, steps_from
 from tests.training.tiny import config
 
 
@@ -56,6 +57,18 @@ def test_a_share_of_the_layouts_is_sparse_and_the_same_ones_whoever_takes_them()
     assert torch.equal(torch.cat([part.batch.ids for half in halves for part in half]), some[8:16])
     every = taken(0, 1, sparse_share=1.0)[0][0].batch.ids
     assert ((every == 14).float().mean((1, 2)) > 0.3).all()
+
+
+def test_sparse_layouts_have_the_borders_of_what_is_left():
+    """As a model derives them from what people paint: the outlines of what is gone would give it away."""
+    whole = taken(0, 1)[0][0].batch
+    examples = [
+        Example(image, ids, instance_borders(ids[None])[0], position)
+        for image, ids, position in zip(whole.images, whole.ids, whole.positions.tolist(), strict=True)
+    ]
+    batch = Drawing(0, 0.5, 14)(examples).batch
+    assert (batch.ids == 14).any() and (batch.ids == whole.ids).flatten(1).all(dim=1).any(), "some are sparse, some not"
+    assert batch.edges is not None and torch.equal(batch.edges, instance_borders(batch.ids))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
