@@ -179,7 +179,7 @@ class DistillConfig(RunConfig):
     """Runs one after the other (training/distill.py), each for `steps`, in folders of their own in `run`.
 
     teacher, guidance: see `StudentConfig`. students: the steps of the students, each half of those of the one before, which
-    is its teacher.
+    is its teacher. seed: of the first; each has the next one.
     """
 
     teacher: str
@@ -198,10 +198,10 @@ class DistillConfig(RunConfig):
     def runs(self) -> list[StudentConfig]:
         shared = {item.name: getattr(self, item.name) for item in fields(RunConfig)}
         runs, teacher = [], self.teacher
-        for student in self.students:
+        for place, student in enumerate(self.students):
             folder = f"{self.run}/{student}"
-            own = {**shared, "run": folder, "teacher": teacher, "student": student, "guidance": self.guidance}
-            runs.append(StudentConfig(**own))
+            own = {"run": folder, "seed": self.seed + place, "teacher": teacher, "student": student}
+            runs.append(StudentConfig(**{**shared, **own, "guidance": self.guidance}))
             teacher = f"{folder}/{MODEL}"
         return runs
 

@@ -6,6 +6,10 @@ and at the last step whole. With the layout of t itself, as the first teacher se
 nothing but MASK. What its teacher does meanwhile depends on the layouts at all steps between, of which the last says most,
 and tells of all the others: teacher and student share the pixels' draws, so that labels come back and stay.
 
+A student predicts v, whatever its teacher does: few steps begin where there is nothing but noise, and a little error in eps
+is a large one in x0 there. It begins with its teacher's weights all the same; one whose teacher predicts eps has more to
+learn, above all at its first steps.
+
 Guidance is built in by the first student, whose teacher is guided. From then on one network call is a step.
 """
 
@@ -43,6 +47,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
         replace(
             teacher.config,
             size=config.data.height_width,
+            prediction="v",
             distilled_steps=f"trailing{config.student}",
             distilled_guidance=guidance,
         ),
@@ -140,7 +145,7 @@ def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> Non
     if teacher.config.distilled_steps not in (None, f"trailing{2 * config.student}"):
         raise ValueError(
             f"{config.teacher} was distilled to the steps {teacher.config.distilled_steps}, but a student of "
-            f"{config.student} steps learns from one of {2 * config.student}, or from a model that was not distilled"
+            f"{config.student} steps learns from one of trailing{2 * config.student}, or from a model that was not distilled"
         )
     if 2 * config.student > teacher.config.steps:
         raise ValueError(

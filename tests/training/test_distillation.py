@@ -102,10 +102,22 @@ def test_the_error_is_weighted_by_the_signal_but_by_one_at_least(teacher: Path) 
     assert losses.mse.requires_grad and not any(p.grad_fn for p in objective.lesson.model.network.parameters())
 
 
+def test_a_student_of_an_eps_teacher_predicts_v(teacher: Path, tmp_path: Path) -> None:
+    """At the noisiest step an error in eps is 157 times as large in x0, and thousands of times in the loss."""
+    path = tmp_path / "eps.safetensors"
+    model = checkpoint.load(teacher)
+    checkpoint.save(path, replace(model, config=replace(model.config, prediction="eps")))
+    student, objective = lesson_of(student_config(path, student=1))
+    assert student.config.prediction == "v" and objective.lesson.model.config.prediction == "eps"
+    losses = objective(next(steps_from(0, open_dataset(config().data), config()))[0], CPU)
+    assert losses.total.max() < 10
+
+
 def test_students_learn_one_from_the_other_and_carry_what_they_are(teacher: Path, tmp_path: Path) -> None:
     shared = {field.name: getattr(config(tmp_path), field.name) for field in fields(RunConfig)}
     runs = DistillConfig(**shared, teacher=str(teacher), students=(2, 1), guidance=2.0).runs()
     assert [run.teacher for run in runs] == [str(teacher), f"{tmp_path}/2/model.safetensors"]
+    assert [run.seed for run in runs] == [0, 1]  # no example is seen twice
     for run, steps in zip(runs, ("trailing2", "trailing1"), strict=True):
         student = checkpoint.load(train(run))
         assert (student.config.distilled_steps, student.config.distilled_guidance) == (steps, 2.0)
@@ -135,7 +147,7 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -
     two = replace(model, config=replace(model.config, distilled_steps="trailing2", distilled_guidance=1.5))
     checkpoint.save(tmp_path / "two.safetensors", two)
     with pytest.raises(
-        ValueError, match="distilled to the steps trailing2, but a student of 2 steps learns from one of 4"
+        ValueError, match="distilled to the steps trailing2, but a student of 2 steps learns from one of trailing4"
     ):
         distillation(student_config(tmp_path / "two.safetensors", student=2), SCENES, Accelerator(cpu=True))
     with pytest.raises(ValueError, match="paints the classes of scenes, the data have those of celebamask_hq"):
