@@ -26,12 +26,32 @@ def inpainting(denoise: Denoise, image: Tensor, mask: Tensor) -> Denoise:
 
 def feathered(mask: Tensor, radius: float) -> Tensor:
     """A mask (B, 1, H, W) that falls off inside its border over `radius` pixels. What was 0 stays 0."""
-    return mask * _depth(mask > 0, radius + 1) / (radius + 1) if radius > 0 else mask
+    if radius <= 0:
+        return mask
+    rows, columns = _around(mask > 0, 1)
+    faded, part = mask.clone(), mask[..., rows, columns]
+    faded[..., rows, columns] = part * _depth(part > 0, radius + 1) / (radius + 1)
+    return faded
 
 
 def grown(where: Tensor, pixels: float) -> Tensor:
     """What the bool tensor `where` (H, W) covers, and what is no more than `pixels` away from it."""
-    return _depth(~where[None, None], pixels + 1)[0, 0] <= pixels
+    rows, columns = _around(where, math.ceil(pixels))
+    whole = torch.zeros_like(where)
+    whole[rows, columns] = _depth(~where[None, None, rows, columns], pixels + 1)[0, 0] <= pixels
+    return whole
+
+
+def _around(where: Tensor, pixels: int) -> tuple[slice, slice]:
+    """Rows and columns of a box about all that is true in `where` (..., H, W), with `pixels` to spare on each side. Nothing
+    farther away matters, and a stroke is small on its canvas."""
+    plane = where.reshape(-1, *where.shape[-2:]).any(dim=0)
+
+    def span(used: Tensor) -> slice:
+        places = used.nonzero()
+        return slice(max(0, int(places.min()) - pixels), int(places.max()) + 1 + pixels) if len(places) else slice(0)
+
+    return span(plane.any(dim=1)), span(plane.any(dim=0))
 
 
 def _depth(inside: Tensor, most: float) -> Tensor:
