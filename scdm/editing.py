@@ -51,14 +51,15 @@ class EditSession:
 
     Edits are cheap: they change the layout. `update` then paints anew what differs from the layout that the image was made
     for, with a margin, and nothing else; what nobody painted is the model's to decide, once, and stays. Noise belongs to
-    the canvas: every update sees the same at the same place, until it is asked for `again`. One thread may edit or `cancel`
-    while another updates.
+    the canvas: every update paints from the same at the same place, until it is asked for `again` there. One thread may edit
+    or `cancel` while another updates. Moments to go back to are 1000 at most, with 128 megapixels in all at most (32 of
+    2048x2048): then the oldest are forgotten.
 
     canvas: a layout (of batch 1), or the (height, width) of one on which nothing is painted yet.
-    options: how images are made, the seed among them. `feather` 0 is as far as the margin goes.
+    options: how images are made, the seed among them. `feather` is no wider than the margin, and 0 is as wide.
     margin: pixels around a change that are painted anew as well, so that it can settle; None is in proportion to the canvas.
     image: (1, 3, H, W) in [-1, 1], one that was made for the layout already.
-    ValueError for classes that are not the model's, and for what does not fit the canvas.
+    ValueError for classes that are not the model's, and for what does not fit the canvas or the model.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class EditSession:
         ids = _ids(model, labels)
         self.model = model
         self.options = options or GenerateOptions()
+        self.options.for_model(model)  # objects now to what no update could do
         self.margin = min(round(MARGIN * max(ids.shape)), MOST_MARGIN) if margin is None else margin
         if not isinstance(self.margin, int) or not 0 <= self.margin <= MOST_MARGIN:
             raise ValueError(f"a margin is a whole number of pixels from 0 to {MOST_MARGIN}, not {shown(margin)}")
@@ -86,7 +88,7 @@ class EditSession:
     @property
     def labels(self) -> LabelMap:
         """The layout as it is now painted."""
-        return LabelMap(self._history.now.plan.ids[None].clone(), self.model.palette.num_classes)
+        return _labels(self._history.now.plan, self.model)
 
     @property
     def image(self) -> Tensor | None:
@@ -120,8 +122,9 @@ class EditSession:
     def again(self, mask: Tensor | np.ndarray | None = None) -> None:
         """Asks for what the mask (H, W) bool covers, or for all, in another way than any before."""
         where = torch.ones_like(self.region) if mask is None else self._mask(mask)
-        self._draws = (self._draws + 1) % history.MOST_DRAWS
-        self._edit(lambda plan: plan._replace(draws=torch.where(where, self._draws, plan.draws)))
+        with self._editing:
+            self._draws = draw = (self._draws + 1) % history.MOST_DRAWS
+        self._edit(lambda plan: plan._replace(draws=plan.draws.masked_fill(where, draw)))
 
     def update(self, on_step: Callable[[Step, int], None] | None = None) -> Update:
         """Paints anew what the edits since the last update need; the whole image at first, nothing if there were none.
@@ -131,13 +134,14 @@ class EditSession:
         with self._updating:
             start = time.perf_counter()
             self._cancelled.clear()
-            moment = self._history.now
+            then = self._history
+            moment = then.now
             region, image = self._region(moment), moment.image
             if region.any():
                 with _stopping(self.model.network, self._cancelled):
                     image = to_levels(self._made(moment, region, on_step))[0]
                 with self._editing:
-                    self._history = self._history.painted(moment, image)
+                    self._history = self._history.painted(then, image)
             assert image is not None  # without one, all is to be painted
             return Update(from_levels(image[None]), region, time.perf_counter() - start)
 
@@ -184,7 +188,7 @@ class EditSession:
             options, draws = _options(about.get("options")), about.get("draws")
             if not isinstance(draws, int) or not 0 <= draws < history.MOST_DRAWS:
                 raise ValueError(f"it counts {shown(draws)} draws")
-            session = cls(model, LabelMap(moments.now.plan.ids[None], num_classes), options, margin=about.get("margin"))
+            session = cls(model, _labels(moments.now.plan, model), options, margin=about.get("margin"))
         except ValueError as error:
             raise ValueError(f"{path} is no history that can be reopened: {error}") from error
         if about.get("weights") != _digest(model):
@@ -194,7 +198,7 @@ class EditSession:
 
     def _paint(self, mask: Tensor | np.ndarray, class_id: int) -> None:
         where = self._mask(mask)
-        self._edit(lambda plan: plan._replace(ids=torch.where(where, class_id, plan.ids)))
+        self._edit(lambda plan: plan._replace(ids=plan.ids.masked_fill(where, class_id)))
 
     def _edit(self, change: Callable[[Plan], Plan]) -> None:
         """What changes nothing is no edit."""
@@ -212,11 +216,13 @@ class EditSession:
 
     def _mask(self, mask: Tensor | np.ndarray) -> Tensor:
         mask, canvas = torch.as_tensor(mask).cpu(), self._history.now.plan.ids.shape
-        if mask.dtype != torch.bool or mask.shape != canvas:
+        if mask.shape != canvas:
             raise ValueError(
-                f"an edit is a bool mask of the canvas's size, (height, width) = {tuple(canvas)}, true where it changes; "
-                f"this one is {mask.dtype} {tuple(mask.shape)}, and part of it would lie elsewhere"
+                f"the mask of an edit has the canvas's size, (height, width) = {tuple(canvas)}; of this one, "
+                f"{tuple(mask.shape)}, part would lie elsewhere"
             )
+        if mask.dtype != torch.bool:
+            raise ValueError(f"the mask of an edit is bool, true where something changes, not {mask.dtype}: mask > 0.5")
         return mask
 
     def _region(self, moment: Moment) -> Tensor:
@@ -225,13 +231,12 @@ class EditSession:
         return grown(moment.plan.differs(moment.made_for), self.margin)
 
     def _made(self, moment: Moment, region: Tensor, on_step: Callable[[Step, int], None] | None) -> Tensor:
-        plan = moment.plan
-        labels = LabelMap(plan.ids[None], self.model.palette.num_classes)
-        draw = int(plan.draws[region].max())  # the newest here
-        options = replace(self.options, seed=(self.options.seed + draw) % 2**64)
+        options, labels = self.options, _labels(moment.plan, self.model)
+        draws = moment.plan.draws.masked_fill(~region, 0)  # what was asked for elsewhere is of no matter here
         if moment.image is None or region.all():
-            return generate(self.model, labels, options, on_step=on_step)
-        options = replace(options, feather=options.feather or self.margin)
+            return generate(self.model, labels, options, draws=draws, on_step=on_step)
+        # A part that fades in over more than the margin would be faint where it was asked for.
+        options = replace(options, feather=min(options.feather or self.margin, self.margin))
         # Some things are said of the whole prediction, and no window may decide them.
         whole = options.dynamic_threshold is not None or options.mean is not None
         return generate(
@@ -240,6 +245,7 @@ class EditSession:
             options,
             image=from_levels(moment.image[None]),
             mask=region[None, None].float(),
+            draws=draws,
             on_step=on_step,
         )
 
@@ -273,8 +279,17 @@ def _blank(size: tuple[int, int], num_classes: int) -> LabelMap:
 def _ids(model: Model, labels: LabelMap) -> Tensor:
     """(H, W) of the one layout, which the model can read."""
     if labels.batch != 1:
-        raise ValueError(f"a session has one layout, not {labels.batch}: begin one for each")
-    return model.prepared(labels).ids[0].cpu().clone()  # others may go on painting in theirs
+        raise ValueError(f"one layout is edited at a time, not {labels.batch}: choose one")
+    if labels.edges is not None and model.config.network.edges:
+        raise ValueError(
+            "borders of instances cannot be edited, only those between classes, which are found: leave the layout's own "
+            "out, as in LabelMap(labels.ids, labels.num_classes)"
+        )
+    return model.prepared(labels).ids[0].to("cpu", torch.int32, copy=True)  # others may go on painting in theirs
+
+
+def _labels(plan: Plan, model: Model) -> LabelMap:
+    return LabelMap(plan.ids[None].long(), model.palette.num_classes)
 
 
 def _levels(image: Tensor, size: torch.Size) -> np.ndarray:

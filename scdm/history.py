@@ -28,13 +28,13 @@ from .palette import MAX_CLASSES
 VERSION = 1
 RECORD = "history.json"
 MOST_MOMENTS = 1000
-MOST_PIXELS = 2**25  # of all moments together: about 1 GB of memory
+MOST_PIXELS = 2**27  # of all moments together: about 1 GB of memory
 MOST_FILE_BYTES = 2**30
 MOST_DRAWS = 2**16
 
 
 class Plan(NamedTuple):
-    """What a canvas is to show: ids (H, W) int64 of classes, and draws (H, W) int64, which noise each pixel is made from."""
+    """What a canvas is to show: ids (H, W) int32 of classes, and draws (H, W) int32, which noise each pixel is made from."""
 
     ids: Tensor
     draws: Tensor
@@ -54,10 +54,14 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """Moments in order, and which of them is `now`. It holds as many as `most_moments`; the oldest are forgotten."""
+    """Moments in order, and which of them is `now`. It holds as many as `most_moments`; the oldest are forgotten.
+
+    forgotten: how many there were before the first that is held.
+    """
 
     moments: tuple[Moment, ...]
     at: int = 0
+    forgotten: int = 0
 
     @property
     def now(self) -> Moment:
@@ -65,16 +69,20 @@ class History:
 
     def planned(self, plan: Plan) -> History:
         """A further moment, with the image as it is; what had been undone is forgotten."""
-        moments = (*self.moments[: self.at + 1], self.now._replace(plan=plan))[-most_moments(plan.ids.numel()) :]
-        return History(moments, len(moments) - 1)
+        moments = (*self.moments[: self.at + 1], self.now._replace(plan=plan))
+        spare = max(0, len(moments) - most_moments(plan.ids.numel()))
+        return History(moments[spare:], len(moments) - spare - 1, self.forgotten + spare)
 
-    def painted(self, moment: Moment, image: np.ndarray) -> History:
-        """With the image made for the plan of `moment`, there and where later moments still had the one before it."""
-        before, seen, moments = moment.image, False, []
-        for each in self.moments:
-            seen = seen or each is moment
-            waits = seen and each.image is before
-            moments.append(each._replace(image=image, made_for=moment.plan) if waits else each)
+    def painted(self, then: History, image: np.ndarray) -> History:
+        """With the image made for the plan that was `now` in `then`, an earlier state of this history: there and where later
+        moments still have the one before it. As it is if that moment was undone and another took its place."""
+        moment, place = then.now, then.forgotten + then.at - self.forgotten
+        if place >= len(self.moments) or (place >= 0 and self.moments[place] is not moment):
+            return self
+        moments = [
+            each._replace(image=image, made_for=moment.plan) if i >= place and each.image is moment.image else each
+            for i, each in enumerate(self.moments)
+        ]
         return replace(self, moments=tuple(moments))
 
     def moved(self, by: int) -> History:
@@ -170,7 +178,7 @@ def _history(archive: zipfile.ZipFile) -> tuple[History, int, dict[str, Any]]:
         values = _pixels(archive, f"planes/{number}.png", size, ("L", "I", "I;16"))
         if values.max() > most:
             raise ValueError(f"planes/{number}.png holds {values.max()}, where {most} is the most")
-        return torch.from_numpy(values.astype(np.int64))
+        return torch.from_numpy(values.astype(np.int32))
 
     @cache
     def image(number: int) -> np.ndarray:

@@ -6,6 +6,7 @@ Draws are made on the CPU and moved, so that a seed means the same image on ever
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 Noise = Callable[[Tensor], Tensor]  # like (B, 3, H, W) -> standard normal draws of its shape, new ones at every call
 LabelNoise = Callable[[Tensor, torch.Size], Tensor]  # t (B,), shape (B, H, W) -> uniform draws of that shape
+
+Source = TypeVar("Source", Noise, LabelNoise)
 
 _IMAGE, _LABELS = 0, 1  # streams of one seed
 
@@ -54,6 +57,22 @@ def coupled_label_noise(seeds: Sequence[int]) -> LabelNoise:
 def no_label_noise(seeds: Sequence[int]) -> LabelNoise:
     """Draws of 1, at which no label is lost: the layout stands still. To see what label diffusion does."""
     return lambda t, shape: torch.ones(shape, device=t.device)
+
+
+def mixed(make: Callable[[Sequence[int]], Source], seeds: Sequence[int], draws: Tensor) -> Source:
+    """Noise that `make` makes of seeds, to which `draws` (H, W), of integers from 0, adds its value at each pixel."""
+    parts = {draw: make([(seed + draw) % 2**64 for seed in seeds]) for draw in draws.unique().tolist()}
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+
+    def draw(*given: Any) -> Tensor:
+        noise = {draw: part(*given) for draw, part in parts.items()}
+        whole = torch.empty_like(next(iter(noise.values())))
+        for draw, values in noise.items():
+            whole = torch.where((draws == draw).to(values.device), values, whole)
+        return whole
+
+    return draw
 
 
 def recorded_label_noise(draws: Mapping[int, Tensor]) -> LabelNoise:

@@ -18,7 +18,7 @@ from .guidance import clipped, colour_matched, extrapolated, guided, thresholded
 from .inpainting import feathered, inpainting, paste
 from .labels import LabelMap
 from .model import MOST_GUIDANCE, Model, ModelConfig
-from .noise import LABEL_NOISE, LabelNoise, Noise, image_noise
+from .noise import LABEL_NOISE, LabelNoise, Noise, image_noise, mixed
 from .samplers import SAMPLERS, Step
 from .schedules import NoiseSchedule, visited_steps
 
@@ -160,12 +160,14 @@ def generate(
     *,
     image: Tensor | None = None,
     mask: Tensor | None = None,
+    draws: Tensor | None = None,
     on_step: Callable[[Step, int], None] | None = None,
 ) -> Tensor:
     """Images (B, 3, H, W) in [-1, 1] that follow `labels` (B, H, W), of the layout's own size.
 
     image: (1 or B, 3, H, W) in [-1, 1] to start from (`strength`) and, with a mask, to keep.
     mask: (1 or B, 1, H, W) in [0, 1]; 1 is repainted, and where it is 0 the result is `image`, to the bit.
+    draws: (H, W) integers from 0 to add to the seed, so that one place can have other noise than the next; None is 0.
     on_step: called after every step with the step and their number; an exception from it stops the work.
     ValueError for sizes that do not fit each other or classes that are not the model's.
     """
@@ -173,6 +175,11 @@ def generate(
     labels = model.prepared(labels)
     batch, size = labels.batch, (labels.height, labels.width)
     image, mask = _checked_source(image, mask, batch, size)
+    draws = torch.zeros(size) if draws is None else draws
+    _require(
+        draws.shape == size and bool((draws >= 0).all()),
+        f"draws must be integers from 0, of the layout's shape {size}, not of {tuple(draws.shape)}",
+    )
     schedule, denoiser = _process(model, options, partial=image is not None)
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
     # Not even asked for in float32: not every device has autocast.
@@ -180,7 +187,8 @@ def generate(
     with torch.inference_mode(), autocast:
         canvas = Canvas(size, model.config.network.stride)
         layout = canvas.padded_labels(labels.to(device))
-        noise = image_noise(seeds)
+        draws = canvas.padded(draws[None, None].double())[0, 0].long()
+        noise = mixed(image_noise, seeds, draws)
         x = noise(torch.empty(batch, 3, *canvas.padded_size, device=device))
         if image is not None:
             image = canvas.padded(image.to(device))
@@ -188,7 +196,9 @@ def generate(
             x = schedule.add_noise(image, last, x) if options.strength < 1 else x
         if mask is not None:
             mask = canvas.padded(feathered(mask, options.feather).to(device))
-        denoise = _denoise(denoiser, layout, options, seeds, image, mask)
+        kind = options.label_noise
+        label_noise = mixed(LABEL_NOISE[kind], seeds, draws) if isinstance(kind, str) else kind
+        denoise = _denoise(denoiser, layout, options, label_noise, image, mask)
         for step in _steps(denoise, x, schedule, noise, options):
             x = step.x
             if on_step is not None:
@@ -216,14 +226,12 @@ def _denoise(
     denoiser: Denoiser,
     labels: LabelMap,
     options: GenerateOptions,
-    seeds: list[int],
+    label_noise: LabelNoise,
     image: Tensor | None,
     mask: Tensor | None,
 ) -> Denoise:
-    label_noise = options.label_noise
-    draws = LABEL_NOISE[label_noise](seeds) if isinstance(label_noise, str) else label_noise
     assert options.guidance is not None
-    denoise = guided(denoiser, labels, options.guidance, draws)
+    denoise = guided(denoiser, labels, options.guidance, label_noise)
     if options.extrapolation:
         denoise = extrapolated(denoise, options.extrapolation)
     if options.dynamic_threshold is not None:

@@ -135,6 +135,22 @@ def test_noise_belongs_to_the_canvas_and_not_to_the_edit(model: Model) -> None:
     assert torch.equal(one.image[..., one.region], two.image[..., one.region])
 
 
+def test_a_new_draw_somewhere_is_of_no_matter_to_what_is_painted_elsewhere(model: Model) -> None:
+    """Though it is painted in the same update: each pixel's noise is its own."""
+    size = (64, 64)
+    far, near = box(56, 56, 64, 64, size), box(10, 10, 14, 14, size)
+    one, other = begun(model, size), begun(model, size)
+    other.again(box(0, 0, 1, 1, size))  # one draw ahead
+    other.undo()
+    for session in (one, other):
+        session.again(far)
+        session.paint(near, "tree")
+        session.update()
+    change = (one.image - other.image).abs().mean(dim=(0, 1))
+    assert change[far].mean() > 0.02
+    assert change[near].mean() < 0.2 * change[far].mean(), "the network sees all, but the noise is the same"
+
+
 def test_a_small_edit_on_a_large_canvas_computes_a_window_only(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, encode = [], UNet.encode
 
@@ -356,8 +372,8 @@ def test_a_session_is_of_its_models_classes(model: Model, tmp_path: Path) -> Non
     ("edit", "sentence"),
     [
         (lambda s: s.paint(box(0, 0, 1, 1, (32, 32)), "tree"), r"canvas's size, \(height, width\) = \(16, 16\)"),
-        (lambda s: s.erase(torch.zeros(16, 16)), "a bool mask"),
-        (lambda s: s.again(np.zeros((1, 16, 16), bool)), "a bool mask"),
+        (lambda s: s.erase(torch.zeros(16, 16)), "is bool, true where something changes"),
+        (lambda s: s.again(np.zeros((1, 16, 16), bool)), "part would lie elsewhere"),
         (lambda s: s.paint(box(0, 0, 1, 1), "tre"), "did you mean 'tree'"),
         (lambda s: s.paint(box(0, 0, 1, 1), 5), "has no class '5'"),
         (lambda s: s.paint(box(0, 0, 1, 1), -1), "has no class '-1'"),
@@ -365,7 +381,10 @@ def test_a_session_is_of_its_models_classes(model: Model, tmp_path: Path) -> Non
             lambda s: s.change(LabelMap(torch.zeros(1, 8, 8, dtype=torch.long), 4)),
             "the layout is 8x8, the canvas 16x16",
         ),
-        (lambda s: s.change(LabelMap(torch.zeros(2, 16, 16, dtype=torch.long), 4)), "one layout, not 2"),
+        (
+            lambda s: s.change(LabelMap(torch.zeros(2, 16, 16, dtype=torch.long), 4)),
+            "one layout is edited at a time, not 2",
+        ),
     ],
 )
 def test_impossible_edits_are_refused_and_leave_no_trace(
@@ -484,6 +503,65 @@ def test_what_is_no_history_or_packed_tighter_is_refused(model: Model, tmp_path:
         EditSession.open(bomb, model)
     with pytest.raises(ValueError, match="there is no such file"):
         EditSession.open(tmp_path / "gone", model)
+
+
+def test_an_update_arrives_however_many_strokes_were_made_meanwhile(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment that it was made for may be forgotten by then; what came after it still waits for the image."""
+    monkeypatch.setattr("scdm.history.MOST_PIXELS", 3 * 256)
+    session = EditSession(model, (16, 16), FAST, margin=2)
+    places = iter(range(16))
+
+    def strokes(*_: object) -> None:
+        for _ in range(2):
+            row = next(places)
+            session.paint(box(row, 0, row + 1, 1), "tree")
+
+    update = session.update(strokes)
+    assert torch.equal(session.image, update.image)
+    assert session.region.sum() < 100, "only the strokes are left to do"
+    while session.undo():
+        assert torch.equal(session.image, update.image)
+
+
+def test_what_was_undone_meanwhile_does_not_come_back(model: Model) -> None:
+    session = begun(model)
+    before = session.image
+    session.paint(box(9, 4, 12, 8), "tree")
+
+    def another(*_: object) -> None:
+        if session.undo():
+            session.paint(box(0, 0, 2, 2), "sand")
+
+    session.update(another)
+    assert torch.equal(session.image, before)
+    assert session.undo() and torch.equal(session.image, before)
+
+
+@pytest.mark.parametrize("margin", [0, 1, 4])
+def test_what_was_asked_for_is_not_left_faint(model: Model, margin: int) -> None:
+    """However wide the feather: the part that fades in is the margin's."""
+    session, narrow = (begun(model, options=replace(FAST, feather=feather), margin=margin) for feather in (20, margin))
+    for each in (session, narrow):
+        each.paint(box(9, 4, 15, 12), "tree")
+    assert torch.equal(session.update().image, narrow.update().image)
+
+
+def test_borders_that_cannot_be_edited_are_refused(model: Model) -> None:
+    network = replace(model.config.network, edges=True)
+    outlined = Model.new(replace(model.config, network=network), PALETTE)
+    labels = LabelMap(torch.zeros(1, 16, 16, dtype=torch.long), CLASSES, torch.ones(1, 1, 16, 16, dtype=torch.bool))
+    with pytest.raises(ValueError, match="leave the layout's own out"):
+        EditSession(outlined, labels, FAST)
+    assert EditSession(model, labels, FAST).labels.edges is None  # which this model would not see
+    assert EditSession(outlined, LabelMap(labels.ids, CLASSES), FAST).update().region.all()
+
+
+def test_options_that_the_model_does_not_know_are_refused_at_once(model: Model) -> None:
+    student = replace(model, config=replace(model.config, distilled_steps="trailing4", distilled_guidance=1.5))
+    with pytest.raises(ValueError, match="distilled to 4 steps and knows no others"):
+        EditSession(student, (16, 16), FAST)
 
 
 def test_of_very_many_edits_the_oldest_are_forgotten(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from scdm.label_diffusion import LabelDiffusion
 from scdm.labels import LabelMap
-from scdm.noise import LABEL_NOISE, coupled_label_noise, fresh_label_noise, image_noise
+from scdm.noise import LABEL_NOISE, coupled_label_noise, fresh_label_noise, image_noise, mixed
 
 SHAPE = torch.Size((1, 3, 8, 8))
 
@@ -34,6 +34,17 @@ def test_label_noise_is_uniform_and_belongs_to_the_seed(kind):
     alone = LABEL_NOISE[kind]([2])(t[:1], torch.Size((1, 64, 64)))
     torch.testing.assert_close(u[1], alone[0], rtol=0, atol=0)
     assert not torch.equal(u[0], u[1])
+
+
+def test_one_place_can_have_the_noise_of_another_seed():
+    draws = torch.zeros(8, 8, dtype=torch.long)
+    draws[:, 4:], draws[0, 0] = 2, 3
+    wide, t, shape = torch.empty(2, 3, 8, 8), torch.tensor([5, 5]), torch.Size((2, 8, 8))
+    for make, given in ((image_noise, (wide,)), (fresh_label_noise, (t, shape)), (coupled_label_noise, (t, shape))):
+        whole = mixed(make, [7, 8], draws)(*given)
+        for draw in (0, 2, 3):
+            assert torch.equal(whole[..., draws == draw], make([7 + draw, 8 + draw])(*given)[..., draws == draw])
+    assert torch.equal(mixed(image_noise, [7], 0 * draws)(wide[:1]), image_noise([7])(wide[:1]))
 
 
 def test_without_label_noise_no_label_is_lost():
