@@ -27,9 +27,10 @@ from ..scdm.canvas import Canvas
 from ..scdm.labels import LabelMap
 from ..scdm.model import Model
 from ..scdm.noise import LABEL_NOISE
-from ..scdm.schedules import NoiseSchedule
+from ..scdm.schedules import NoiseSchedule, visited_steps
 from .sockets import Layout
 
+SLACK = 2  # of 1000 steps, by which ComfyUI's schedulers round
 LAYOUT, LABEL_NOISE_KIND = "scdm_layout", "scdm_label_noise"  # in a conditioning
 PREDICTION = {
     "eps": comfy.model_sampling.EPS,
@@ -157,7 +158,7 @@ class LayoutNetwork(nn.Module):
     def __init__(self, model: Model, timestep: Callable[[Tensor], Tensor]):
         super().__init__()
         self.network = model.network
-        self.steps, self.label_diffusion = model.config.steps, model.denoiser.label_diffusion
+        self.config, self.steps, self.label_diffusion = model.config, model.config.steps, model.denoiser.label_diffusion
         self.timestep = timestep  # sigmas -> original steps
 
     @property
@@ -185,6 +186,7 @@ class LayoutNetwork(nn.Module):
         if not x.numel():
             raise ValueError("the area of a conditioning is empty: make it larger (SCDM's latents are pixels)")
         chunks = len(transformer_options["cond_or_uncond"])
+        self.check_way(transformer_options["cond_or_uncond"], transformer_options.get("sample_sigmas"))
         labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
         canvas = Canvas(tuple(x.shape[-2:]), self.network.config.stride)
         t = t.long()
@@ -204,6 +206,24 @@ class LayoutNetwork(nn.Module):
                 features = self.network.encode(before, t[here])
             outputs.append(self.network.decode(features, None if blank(labels[here]) else labels[here])[:, :3])
         return canvas.cropped(torch.cat(outputs))
+
+    def check_way(self, branches: list[int], sigmas: Tensor | None) -> None:
+        """ValueError if a distilled model is guided (a branch of 1 is the negative), or walked as it was never taught."""
+        own, guidance = self.config.distilled_steps, self.config.distilled_guidance
+        if guidance is not None and 1 in branches:
+            raise ValueError(
+                f"this model has a guidance of {guidance:g} built in: set cfg to 1 (and take no sampler of the kind "
+                "cfg_pp), or load the model that it was distilled from"
+            )
+        if own is None or sigmas is None:
+            return
+        known = torch.tensor(visited_steps(self.steps, own))
+        asked = self.timestep(sigmas[sigmas > 0].cpu())
+        if len(asked) and (asked[:, None] - known).abs().amin(dim=1).max() > SLACK:
+            raise ValueError(
+                f"this model was distilled to {len(known)} steps and knows no others: take {len(known)} steps of euler "
+                "with the scheduler simple and a denoise of 1, or Generate from Layout (SCDM), which does so by itself"
+            )
 
     def visited(self, sigmas: Tensor | None) -> list[int]:
         """The original steps of the walk that a sampler is on, by which uniform label diffusion counts."""

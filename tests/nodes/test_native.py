@@ -68,6 +68,13 @@ def sigmas_of(model: Any, steps: int) -> Tensor:
     return torch.cat([((1 - a) / a).sqrt().float(), torch.zeros(1)])
 
 
+def simple_sigmas(model: Any, steps: int) -> Tensor:
+    """Those of ComfyUI's scheduler "simple"."""
+    import comfy.samplers
+
+    return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", steps)
+
+
 def sampled(
     pack: Any,
     model: Any,
@@ -123,17 +130,23 @@ def exact(
 def test_a_student_is_walked_as_it_was_taught_by_euler_on_the_scheduler_simple(
     pack: Any, model: Any, layout: Any, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import comfy.samplers
-
     student = model(prediction="v", student=steps)
-
-    def simple(model: Any, steps: int) -> Tensor:
-        return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", steps)
-
-    monkeypatch.setitem(globals(), "sigmas_of", simple)
+    monkeypatch.setitem(globals(), "sigmas_of", simple_sigmas)
     native = sampled(pack, student, layout, guidance=1.0, steps=steps)
     alone = exact(pack, student, layout, None, steps=None, guidance=None)
     assert (native.clamp(-1, 1) - alone).abs().max() <= 1e-3
+
+
+def test_a_student_is_not_walked_in_a_way_that_it_does_not_know(
+    pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = model(prediction="v", student=4)
+    with pytest.raises(ValueError, match=r"distilled to 4 steps and knows no others: take 4 steps of euler"):
+        sampled(pack, student, layout, guidance=1.0, steps=10)
+    monkeypatch.setitem(globals(), "sigmas_of", lambda model, steps: simple_sigmas(model, 4)[2:])
+    with pytest.raises(ValueError, match=r"guidance of 1\.5 built in: set cfg to 1"):
+        sampled(pack, student, layout, guidance=2.0)
+    assert sampled(pack, student, layout, guidance=1.0).isfinite().all(), "the end of its own way is part of it"
 
 
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
