@@ -49,7 +49,8 @@ def image_row(name: str, model: Model, size: int, repeats: int) -> str:
     labels = LabelMap(ids[None], model.palette.num_classes)
     options = GenerateOptions().for_model(model)
     assert options.steps is not None and options.guidance is not None
-    steps, guided = len(visited_steps(model.config.steps, options.steps)), options.guidance > 1
+    steps = len(visited_steps(model.config.steps, options.steps))
+    guided = options.guidance > 1 and model.config.distilled_guidance is None
     x, t = torch.randn(1, 3, size, size), torch.tensor([500])
     session = EditSession(model, labels)
     session.update()

@@ -146,11 +146,11 @@ class GenerateOptions:
         if own is None:
             return 1.5 if self.guidance is None else self.guidance
         _require(
-            self.guidance in (None, 1, own),
+            self.guidance in (None, own),
             f"this model has a guidance of {own:g} built in: leave guidance out, or take the model that it was distilled "
             f"from, instead of asking for {self.guidance}",
         )
-        return 1.0
+        return own
 
 
 def generate(
@@ -198,7 +198,10 @@ def generate(
             mask = canvas.padded(feathered(mask, options.feather).to(device))
         kind = options.label_noise
         label_noise = mixed(LABEL_NOISE[kind], seeds, draws) if isinstance(kind, str) else kind
-        denoise = _denoise(denoiser, layout, options, label_noise, image, mask)
+        guidance = options.guidance if model.config.distilled_guidance is None else 1.0
+        assert guidance is not None
+        denoise = guided(denoiser, layout, guidance, label_noise)
+        denoise = _shaped(denoise, options, image, mask)
         for step in _steps(denoise, x, schedule, noise, options):
             x = step.x
             if on_step is not None:
@@ -222,16 +225,8 @@ def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[Noi
     return schedule, denoiser
 
 
-def _denoise(
-    denoiser: Denoiser,
-    labels: LabelMap,
-    options: GenerateOptions,
-    label_noise: LabelNoise,
-    image: Tensor | None,
-    mask: Tensor | None,
-) -> Denoise:
-    assert options.guidance is not None
-    denoise = guided(denoiser, labels, options.guidance, label_noise)
+def _shaped(denoise: Denoise, options: GenerateOptions, image: Tensor | None, mask: Tensor | None) -> Denoise:
+    """What the options and a known part of the image make of a prediction."""
     if options.extrapolation:
         denoise = extrapolated(denoise, options.extrapolation)
     if options.dynamic_threshold is not None:

@@ -155,7 +155,8 @@ def test_json_reports_what_was_used(folder: Path, capsys: pytest.CaptureFixture[
         {"id": None, "name": "unpainted", "share": 0.25},
     ]
     assert report["layouts"][0]["size"] == [24, 24]
-    assert report["options"]["guidance"] == 2 and report["options"]["steps"] == 2
+    options = report["options"]
+    assert (options["guidance"], options["steps"], options["sampler"]) == (2, 2, "ddpm"), "what was not asked for, too"
     assert report["images"] == [{"file": "out.png", "layout": "half.png", "seed": 0}]
     assert len(report["notes"]) == 1 and "trained at 8x8" in report["notes"][0]
     assert errors == f"scdm: note: {report['notes'][0]}\n"

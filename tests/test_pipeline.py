@@ -153,7 +153,8 @@ def test_plain_sdm_draws_no_label_noise():
 def test_what_is_left_open_is_what_the_model_was_made_for():
     undistilled, distilled = build(), build(distilled_steps="trailing4", distilled_guidance=2.0)
     assert GenerateOptions().for_model(undistilled) == GenerateOptions(25, "ddpm", guidance=1.5, clip=True)
-    assert GenerateOptions().for_model(distilled) == GenerateOptions("trailing4", "ddim", guidance=1.0, clip=False)
+    assert GenerateOptions().for_model(distilled) == GenerateOptions("trailing4", "ddim", guidance=2.0, clip=False)
+    assert GenerateOptions().for_model(distilled).for_model(distilled) == GenerateOptions().for_model(distilled)
     seen = []
     generate(distilled, layout(), on_step=lambda step, total: seen.append(step.t))
     assert seen == [999, 749, 499, 249]
@@ -167,6 +168,8 @@ def test_a_distilled_model_refuses_steps_and_guidance_that_it_does_not_know():
         generate(model, layout(), GenerateOptions(steps=8))
     with pytest.raises(ValueError, match="has a guidance of 2 built in: leave guidance out"):
         generate(model, layout(), GenerateOptions(guidance=1.5))
+    with pytest.raises(ValueError, match=r"instead of asking for 1\.0"):
+        generate(model, layout(), GenerateOptions(guidance=1.0))  # none, which it does not know either
     to_guide = build(distilled_steps="ddim20")  # as published: distilled, but not its guidance
     assert GenerateOptions().for_model(to_guide).guidance == 1.5
 

@@ -229,7 +229,7 @@ def _report(
         "model": arguments.model,
         "palette": palette.name,
         "device": str(model.device),
-        "options": asdict(options),
+        "options": asdict(options.for_model(model)),
         "layouts": [
             {"file": str(path), "size": [labels.width, labels.height], "classes": class_shares(labels, palette)}
             for path, labels in zip(arguments.layouts, layouts, strict=True)
