@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 import warnings
@@ -165,7 +164,7 @@ class EditSession:
             now, draws = self._history, self._draws
         about = {
             "classes": list(self.model.palette.names),
-            "weights": _digest(self.model),
+            "weights": self.model.digest(),
             "options": configuration.to_dict(self.options),
             "margin": self.margin,
             "draws": draws,
@@ -191,7 +190,7 @@ class EditSession:
             session = cls(model, _labels(moments.now.plan, model), options, margin=about.get("margin"))
         except ValueError as error:
             raise ValueError(f"{path} is no history that can be reopened: {error}") from error
-        if about.get("weights") != _digest(model):
+        if about.get("weights") != model.digest():
             warnings.warn(f"{path} was made with another model: what it paints anew may not fit the rest", stacklevel=2)
         session._history, session._draws = moments, draws
         return session
@@ -304,12 +303,3 @@ def _options(record: Any) -> GenerateOptions:
     if not isinstance(record, dict) or not isinstance(record.get("label_noise", ""), str):
         raise ValueError("its options are missing, or no options")
     return configuration.from_dict(GenerateOptions, record, "options.")
-
-
-def _digest(model: Model) -> str:
-    """Of the weights."""
-    digest = hashlib.sha256()
-    for name, weight in model.network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weight.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()

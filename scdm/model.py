@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -109,6 +110,14 @@ class Model:
         if not self.config.network.edges:
             return replace(labels, edges=None)
         return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
+
+    def digest(self) -> str:
+        """SHA-256 of the weights, which tells this model from any other."""
+        digest = hashlib.sha256()
+        for name, weight in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(weight.detach().float().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def denoiser(self) -> Denoiser:
