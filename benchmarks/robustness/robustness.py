@@ -57,7 +57,13 @@ METHODS = {
     "sdm-sparse": Method("SDM, sparse", ["label_diffusion.kind=none", "sparse_share=0.5"]),
     "classwise-sparse": Method("SCDM, class-wise, sparse", ["label_diffusion.kind=classwise", "sparse_share=0.5"]),
 }
-COMPARED = [("uniform", "sdm"), ("classwise", "sdm"), ("classwise-sparse", "sdm-sparse"), ("classwise-sparse", "sdm")]
+COMPARED = [
+    ("uniform", "sdm"),
+    ("classwise", "sdm"),
+    ("sdm-sparse", "sdm"),
+    ("classwise-sparse", "sdm"),
+    ("classwise-sparse", "sdm-sparse"),
+]
 
 # Removed pixels are "unlabelled" where the data have such a class, as published, and MASK in sparse layouts. What is as hard
 # for images of 48 pixels as the published strength is for 256 comes after it.
