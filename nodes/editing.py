@@ -54,8 +54,8 @@ class EditImage(io.ComfyNode):
                     min=0,
                     max=MOST_FEATHER,
                     step=0.5,
-                    tooltip="Pixels over which the new part fades in, from the rim of the margin inwards. 0: the whole "
-                    "margin.",
+                    tooltip="Pixels over which the new part fades in, from the rim of the margin inwards. 0, or more than "
+                    "the margin: the whole margin.",
                 ),
                 io.Image.Input(
                     "previous_image",

@@ -11,12 +11,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from scdm.editing import MARGIN
+from scdm.inpainting import grown
 from scdm.labels import LabelMap
 from scdm.palette import Palette, read_layout
 from tests.nodes.server import ROOT, Json, Server, inputs, serving, template
 
 SCENES = Palette.named("scenes")
-EXAMPLE = read_layout(ROOT / "scdm" / "assets" / "examples" / "landscape.png", SCENES).resized(64, 64)
+LAYOUT = read_layout(ROOT / "scdm" / "assets" / "examples" / "landscape.png", SCENES)
+EXAMPLE = LAYOUT.resized(64, 64)
 PREPROCESSOR = "OneFormer-ADE20K-SemSegPreprocessor"
 
 
@@ -63,6 +66,20 @@ def test_edit_part_of_an_image(server: Server, info: Json) -> None:
     lake = water[0, 0].bool().numpy()
     blueness = [float((image[lake][:, 2].astype(int) - image[lake][:, 0]).mean()) for image in (before, after)]
     assert blueness[0] > blueness[1] + 20, "water became sand"
+
+
+def test_paint_and_follow(server: Server, info: Json) -> None:
+    """Queued again after an edit, it changes what was edited, and nothing else."""
+    prompt = template("paint_and_follow", info)
+    (shown,) = [node for node in prompt.values() if node["class_type"] == "PreviewImage"]
+    shown["class_type"], shown["inputs"]["filename_prefix"] = "SaveImage", "followed"
+    (before,) = server.run(prompt)
+    inputs(prompt, "SCDM_PaintClass")["class_name"] = "snow"
+    (after,) = server.run(prompt)
+    edited = LAYOUT.resized(128, 128).ids[0] == SCENES.names.index("grass")
+    moved = torch.from_numpy((before != after).any(axis=-1))
+    assert not moved[~grown(edited, round(MARGIN * 128))].any()
+    assert after[edited].mean() > before[edited].mean() + 50, "where flowers were there is snow"
 
 
 def test_rough_layouts(server: Server, info: Json) -> None:
