@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..config import load
+from ..outside import harmless
 from .config import RunConfig
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -42,7 +43,7 @@ def run(
         _say(f"{name}: {interrupted}")
         status = 128 + interrupted.signum
     except (ValueError, OSError, MemoryError, FloatingPointError) as error:
-        print(f"{name}: {error or 'out of memory: a smaller batch needs less'}", file=sys.stderr)
+        print(f"{name}: {harmless(str(error)) or 'out of memory: a smaller batch needs less'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted before there was anything to save", file=sys.stderr)

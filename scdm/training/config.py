@@ -162,12 +162,12 @@ class StudentConfig(RunConfig):
     """A run that teaches a model to do in `student` steps what its teacher does in twice as many (`distillation`).
 
     teacher: anything that `scdm.load` reads.
-    guidance: of the teacher, to be built in. Without effect if the teacher has one built in.
+    guidance: of the teacher, to be built in. None is what the teacher has built in, or 1.5.
     """
 
     teacher: str
     student: int
-    guidance: float = 1.5
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -184,7 +184,7 @@ class DistillConfig(RunConfig):
 
     teacher: str
     students: tuple[int, ...] = (8, 4, 2, 1)
-    guidance: float = 1.5
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -37,12 +37,16 @@ from .objective import Losses, Task, layouts
 from .stream import DrawnBatch
 from .timesteps import UniformSteps
 
+GUIDANCE = 1.5
+TEACHER = "teacher_weights"  # in a run's origin: their digest
+
 
 def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerator) -> Task:
     """The student, which begins with its teacher's weights. ValueError if there is no such teacher for it."""
     teacher = load(config.teacher, accelerator.device)
     _require_fit(teacher, config, palette)
-    guidance = teacher.config.distilled_guidance or config.guidance
+    built_in = teacher.config.distilled_guidance
+    guidance = next(scale for scale in (built_in, config.guidance, GUIDANCE) if scale is not None)
     student = Model.new(
         replace(
             teacher.config,
@@ -60,7 +64,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
     lesson = Lesson(
         teacher,
         teacher.denoiser.respaced(f"trailing{2 * config.student}"),
-        1.0 if teacher.config.distilled_guidance else guidance,
+        guidance if built_in is None else 1.0,
         accelerator.autocast,
     )
 
@@ -68,7 +72,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
         denoiser = student.config.denoiser(network).respaced(f"trailing{config.student}")
         return Distillation(student, denoiser, lesson, UniformSteps(config.student), config.null_rate)
 
-    return Task(student, objective, {"teacher": teacher.provenance})
+    return Task(student, objective, {"teacher": teacher.provenance, TEACHER: teacher.digest()})
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,12 @@ def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> Non
         raise ValueError(
             f"{config.teacher} paints the classes of {teacher.palette.name}, the data have those of {palette.name}: choose "
             "the data that the teacher knows"
+        )
+    built_in = teacher.config.distilled_guidance
+    if built_in is not None and config.guidance not in (None, built_in):
+        raise ValueError(
+            f"{config.teacher} has a guidance of {built_in:g} built in: leave guidance out, or choose a teacher without, "
+            f"instead of asking for {config.guidance:g}"
         )
     if teacher.config.distilled_steps not in (None, f"trailing{2 * config.student}"):
         raise ValueError(

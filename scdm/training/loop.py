@@ -40,7 +40,7 @@ def train(config: RunConfig) -> Path:
         with Progress(accelerator, config, run.step, run.model.config.steps) as progress:
             while run.step < config.steps:
                 drawn = upcoming(stream, interruption)
-                late = config.hours is not None and run.hours >= config.hours
+                late = config.hours is not None and run.step > 0 and run.hours >= config.hours
                 if for_any(accelerator, not drawn or late or interruption.signum is not None):
                     break
                 lr = learning_rate(run.step, config)
@@ -51,11 +51,12 @@ def train(config: RunConfig) -> Path:
                     raise FloatingPointError(divergence(run, saved))
                 if run.step % config.save_every == 0 and save(run, accelerator, progress):
                     saved = run.step
-            if run.step != saved and not save(run, accelerator, progress):
+            missing = run.step > 0 and not (run.states.folder / MODEL).is_file()  # somebody may have moved it away
+            if for_any(accelerator, run.step != saved or missing) and not save(run, accelerator, progress):
                 raise OSError(
                     f"step {run.step} could not be saved: make room, and the same command goes on from {saved}"
                 )
-        if interruption.signum is not None and run.step < config.steps:
+        if interruption.signum is not None:  # be it in the last step: others may follow
             name = signal.Signals(interruption.signum).name
             raise Interrupted(
                 interruption.signum, f"{name} after step {run.step}, all is saved; the same command goes on from there"

@@ -18,7 +18,7 @@ from ..model import Model, ModelConfig
 from ..outside import is_out_of_memory
 from ..palette import Palette
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
-from .distillation import distillation
+from .distillation import TEACHER, distillation
 from .learner import Learner
 from .objective import Task, learning
 from .states import DAMAGE, States, damaged, differences, require_same, settings
@@ -83,6 +83,12 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     task = task_of(config, data.palette, saved is None, accelerator)
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:
+        teacher = saved["origin"].get(TEACHER)
+        if teacher != task.origin.get(TEACHER):  # wherever its file is now
+            raise ValueError(
+                f"{states.folder} holds the student of another teacher: give the one that it began with, or choose another "
+                "run folder"
+            )
         try:
             run.learner.load_state_dict(saved["learner"])
         except DAMAGE as error:

@@ -25,7 +25,7 @@ DAMAGE = (OSError, RuntimeError, EOFError, KeyError, TypeError, IndexError, Attr
 # What may change when a run is resumed: how long it goes and how it ends, where things lie, what is kept and shown, and
 # how the work is done where that does not change the result.
 FREE = {
-    *("run", "steps", "hours", "optimizer.decay", "data.root", "data.classes", "data.workers"),
+    *("run", "steps", "hours", "optimizer.decay", "data.root", "data.classes", "data.workers", "teacher"),
     *("save_every", "keep", "keep_every", "samples", "tracker", "log_every", "note", "patience"),
     *("micro_batches", "checkpointing", "compile"),
 }

@@ -154,6 +154,35 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher: Path, tmp_path: Path) -
         distillation(student_config(teacher), Palette.named("celebamask_hq"), Accelerator(cpu=True))
 
 
+def test_guidance_is_built_in_once(teacher: Path, tmp_path: Path) -> None:
+    model = checkpoint.load(teacher)
+    checkpoint.save(
+        tmp_path / "guided",
+        replace(model, config=replace(model.config, distilled_steps="trailing8", distilled_guidance=2.0)),
+    )
+    student, objective = lesson_of(student_config(tmp_path / "guided"))
+    assert student.config.distilled_guidance == 2.0 and objective.lesson.guidance == 1.0
+    with pytest.raises(ValueError, match=r"has a guidance of 2 built in: .* instead of asking for 3"):
+        lesson_of(student_config(tmp_path / "guided", guidance=3.0))
+    assert lesson_of(student_config(teacher))[1].lesson.guidance == 1.5
+
+
+def test_a_run_goes_on_with_its_own_teacher_wherever_that_is(teacher: Path, tmp_path: Path) -> None:
+    shared = {field.name: getattr(config(tmp_path / "run"), field.name) for field in fields(RunConfig)}
+    here, there = tmp_path / "teacher.safetensors", tmp_path / "moved.safetensors"
+    model = checkpoint.load(teacher)
+    checkpoint.save(here, model)
+    run = StudentConfig(**shared, teacher=str(here), student=2)
+    train(run)
+    here.rename(there)
+    assert train(replace(run, teacher=str(there), steps=5)).is_file()
+    with torch.no_grad():
+        next(model.network.parameters()).add_(1)
+    checkpoint.save(there, model)
+    with pytest.raises(ValueError, match="holds the student of another teacher"):
+        train(replace(run, teacher=str(there), steps=6))
+
+
 def test_no_student_has_more_than_half_of_the_steps(teacher: Path) -> None:
     with pytest.raises(ValueError, match="has 1000 steps, too few for two in each of 501"):
         distillation(student_config(teacher, student=501), SCENES, Accelerator(cpu=True))

@@ -15,7 +15,7 @@ from scdm import checkpoint
 from scdm.config import load
 from scdm.denoiser import Denoiser, LossTerms
 from scdm.pipeline import GenerateOptions
-from scdm.training.config import LossConfig, OptimizerConfig, TrainConfig
+from scdm.training.config import MODEL, LossConfig, OptimizerConfig, TrainConfig
 from scdm.training.interruption import Interrupted
 from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import rehearse, sampling, train
@@ -109,6 +109,25 @@ def test_a_signal_lets_the_step_finish_and_saves(tmp_path, monkeypatch, signum):
     train(config(tmp_path / "stopped", save_every=100))
     train(config(tmp_path / "whole"))
     assert_same(learned(tmp_path / "stopped", 4), learned(tmp_path / "whole", 4))
+
+
+def test_a_signal_in_the_last_step_is_not_lost(tmp_path, monkeypatch):
+    """Another run may follow, which it was to stop as well."""
+    after_steps(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="SIGTERM after step 4, all is saved"):
+        train(config(tmp_path))
+    assert (tmp_path / MODEL).is_file()
+
+
+def test_a_model_that_was_moved_away_is_written_again(tmp_path):
+    train(config(tmp_path))
+    (tmp_path / MODEL).rename(tmp_path / "mine.safetensors")
+    assert train(config(tmp_path)).is_file()
+    assert checkpoint.load(tmp_path / MODEL).digest() == checkpoint.load(tmp_path / "mine.safetensors").digest()
+
+
+def test_at_least_one_step_is_taken(tmp_path):
+    assert train(config(tmp_path, hours=1e-6)).is_file()
 
 
 def after_steps(monkeypatch: pytest.MonkeyPatch, steps: int, act) -> None:
