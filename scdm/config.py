@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -126,7 +126,7 @@ def _coerced_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
         return None
     errors = []
     for argument in arguments:
-        if argument is type(None):
+        if argument is type(None) or typing.get_origin(argument) is Callable:  # which no file can hold
             continue
         try:
             return _coerced(value, argument, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import time
 import warnings
@@ -24,7 +25,7 @@ from .labels import LabelMap
 from .layouts.painting import class_called
 from .model import Model
 from .outside import shown
-from .pipeline import GenerateOptions, generate
+from .pipeline import MOST_VALUE, GenerateOptions, generate
 from .samplers import Step
 from .window import windowed
 
@@ -83,6 +84,7 @@ class EditSession:
         self._history, self._draws = History((moment,)), 0
         self._editing, self._updating = threading.Lock(), threading.Lock()
         self._cancelled = threading.Event()
+        self._updater: int | None = None  # the thread that updates
 
     @property
     def labels(self) -> LabelMap:
@@ -102,7 +104,14 @@ class EditSession:
 
     def paint(self, mask: Tensor | np.ndarray, painted: str | int) -> None:
         """The class of that name or id, where the mask (H, W) bool is true."""
-        self._paint(mask, class_called(self.model.palette, str(painted)))
+        palette = self.model.palette
+        if isinstance(painted, str):
+            painted = class_called(palette, painted)
+        elif not isinstance(painted, int) or not 0 <= painted < palette.num_classes:
+            raise ValueError(
+                f"palette {palette.name} has ids from 0 to {palette.num_classes - 1}, not {shown(painted)}"
+            )
+        self._paint(mask, painted)
 
     def erase(self, mask: Tensor | np.ndarray) -> None:
         """Nothing, where the mask (H, W) bool is true: there the model decides."""
@@ -130,7 +139,9 @@ class EditSession:
 
         on_step: as in `generate`. An exception from it, or `cancel`, stops the work and leaves the session as it was.
         """
-        with self._updating:
+        if self._updater == threading.get_ident():
+            raise ValueError("an update cannot make another one: return first, and then update again")
+        with self._updating, self._as_updater():
             start = time.perf_counter()
             self._cancelled.clear()
             then = self._history
@@ -180,8 +191,8 @@ class EditSession:
         moments, num_classes, about = history.read(path)
         if about.get("classes") != list(model.palette.names) or num_classes != model.palette.num_classes:
             raise ValueError(
-                f"{path} was painted in other classes ({num_classes}) than those of the model, {model.palette.name} "
-                f"({model.palette.num_classes}): open it with the model that it was made with"
+                f"{path} was painted in other classes, {shown(about.get('classes'))}, than those of the model, "
+                f"{shown(list(model.palette.names))}: open it with the model that it was made with"
             )
         try:
             options, draws = _options(about.get("options")), about.get("draws")
@@ -194,6 +205,14 @@ class EditSession:
             warnings.warn(f"{path} was made with another model: what it paints anew may not fit the rest", stacklevel=2)
         session._history, session._draws = moments, draws
         return session
+
+    @contextmanager
+    def _as_updater(self) -> Iterator[None]:
+        self._updater = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._updater = None
 
     def _paint(self, mask: Tensor | np.ndarray, class_id: int) -> None:
         where = self._mask(mask)
@@ -214,7 +233,12 @@ class EditSession:
             return self._history.at != before.at
 
     def _mask(self, mask: Tensor | np.ndarray) -> Tensor:
-        mask, canvas = torch.as_tensor(mask).cpu(), self._history.now.plan.ids.shape
+        canvas = self._history.now.plan.ids.shape
+        if isinstance(mask, np.ndarray) and mask.dtype == bool:
+            mask = torch.from_numpy(np.ascontiguousarray(mask))  # it may be a view that torch cannot read
+        if not isinstance(mask, Tensor):
+            raise ValueError(f"the mask of an edit is a bool tensor or array, not {shown(mask)}")
+        mask = mask.cpu()
         if mask.shape != canvas:
             raise ValueError(
                 f"the mask of an edit has the canvas's size, (height, width) = {tuple(canvas)}; of this one, "
@@ -267,8 +291,11 @@ def _stopping(network: nn.Module, cancelled: threading.Event) -> Iterator[None]:
 
 
 def _blank(size: tuple[int, int], num_classes: int) -> LabelMap:
-    height, width = size
-    if not all(isinstance(side, int) and side > 0 for side in size) or height * width > MAX_PIXELS:
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError(
             f"a canvas has a height and a width in pixels, up to {MAX_PIXELS // 2**20} megapixels, not {shown(size)}"
         )
@@ -292,10 +319,12 @@ def _labels(plan: Plan, model: Model) -> LabelMap:
 
 
 def _levels(image: Tensor, size: torch.Size) -> np.ndarray:
-    if image.shape != (1, 3, *size) or not image.isfinite().all():
+    if image.shape != (1, 3, *size):
         raise ValueError(
-            f"the image must be one of the canvas's size, in numbers of the shape {(1, 3, *size)}, not {tuple(image.shape)}"
+            f"the image must be one of the canvas's size, of the shape {(1, 3, *size)}, not {tuple(image.shape)}"
         )
+    if not (image.isfinite() & (image.abs() <= MOST_VALUE)).all():
+        raise ValueError("the image holds values that are no numbers, or far from an image's -1 to 1: scale it")
     return to_levels(image)[0]
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from . import config as configuration
 from .images import MAX_PIXELS, written_whole
-from .outside import MOST_BYTES, brief, file_at, parsed, shown
+from .outside import MOST_BYTES, brief, file_at, is_out_of_memory, parsed, shown
 from .palette import MAX_CLASSES
 
 VERSION = 1
@@ -129,19 +129,24 @@ def write(path: str | Path, history: History, num_classes: int, about: dict[str,
 
 
 def read(path: str | Path) -> tuple[History, int, dict[str, Any]]:
-    """What `write` was given. ValueError names the file and says what is wrong; no code in it is run, and no file of few
-    bytes takes much memory."""
+    """What `write` was given. ValueError names the file and says what is wrong; no code in it is run, and none takes more
+    memory than a session of so large a canvas does. MemoryError if there is not as much."""
     path = file_at(path)
     try:
         if path.stat().st_size > MOST_FILE_BYTES:
             raise ValueError(f"it has more than {MOST_FILE_BYTES // 2**30} GB")
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it was written by another program, or is incomplete")
-        with zipfile.ZipFile(path) as archive:
-            return _history(archive)
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it was written by another program, or is incomplete")
+            with zipfile.ZipFile(file) as archive:
+                return _history(archive)
     except ValueError as error:
         raise ValueError(f"{path} is no history that can be reopened: {error}") from error
+    except PermissionError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # damaged archives and pictures make decoders raise almost anything
+        if is_out_of_memory(error):
+            raise MemoryError(f"there is not enough memory to open {path}") from error
         raise ValueError(f"{path} is damaged: {brief(str(error)) or type(error).__name__}") from error
 
 

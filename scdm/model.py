@@ -13,6 +13,7 @@ from .denoiser import Denoiser
 from .label_diffusion import LabelDiffusion
 from .labels import LabelMap, instance_borders
 from .networks import UNet, UNetConfig
+from .outside import shown
 from .palette import Palette
 from .schedules import NoiseSchedule, visited_steps
 
@@ -53,9 +54,13 @@ class ModelConfig:
         if not 1 <= self.steps <= 100_000:
             raise ValueError(f"a process has 1 to 100000 steps, not {self.steps}")
         try:
+            if self.distilled_steps is not None and not self.distilled_steps.strip():
+                raise ValueError("it names none")
             visited_steps(self.steps, self.distilled_steps or "")
         except ValueError as error:
-            raise ValueError(f"a model cannot be distilled to the steps {self.distilled_steps}: {error}") from error
+            raise ValueError(
+                f"a model cannot be distilled to the steps {shown(self.distilled_steps)}: {error}"
+            ) from error
         if self.distilled_guidance is not None and not 1 <= self.distilled_guidance <= MOST_GUIDANCE:
             raise ValueError(
                 f"guidance that was distilled in is a scale from 1 to {MOST_GUIDANCE}, not {self.distilled_guidance}"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, Literal
 
 import torch
@@ -23,6 +22,7 @@ from .samplers import SAMPLERS, Step
 from .schedules import NoiseSchedule, visited_steps
 
 SINGLE_STEP = ("ddpm", "ddim")  # samplers that can take a step again
+MOST_VALUE = 2.0  # of an image in [-1, 1] that was resampled
 MOST_FEATHER = 1024  # pixels; a mask that never gets to fade in repaints nothing
 
 
@@ -211,7 +211,13 @@ def generate(
                 )
         if image is not None and mask is not None:
             x = paste(x, image, mask)
-        x = canvas.cropped(x).clamp(-1, 1).float().cpu()
+        x = canvas.cropped(x).float().cpu()
+    _require(
+        bool(x.isfinite().all()),
+        "the image's numbers overflowed on the way: ask for less guidance, extrapolation or repeats, or look whether the "
+        "model's weights are whole",
+    )
+    x = x.clamp(-1, 1)
     return x.clone()  # an ordinary tensor, which may be changed and learned from
 
 
@@ -258,7 +264,10 @@ def _checked_source(
     """Image and mask fit the layout, and the mask chooses a part."""
     _require(mask is None or image is not None, "a mask says which part of an image to repaint: give the image too")
     # Resampling may overshoot an image's range of [-1, 1] by much, and round a mask's 1 up by little.
-    for name, given, channels, low, high in (("image", image, 3, -2, 2), ("mask", mask, 1, -0.001, 1.001)):
+    for name, given, channels, low, high in (
+        ("image", image, 3, -MOST_VALUE, MOST_VALUE),
+        ("mask", mask, 1, -0.001, 1.001),
+    ):
         if given is None:
             continue
         shape = tuple(given.shape)
@@ -293,7 +302,7 @@ def _is_whole(value: object, least: int, most: float = math.inf) -> bool:
 
 
 def _is_number(value: Any, least: float, most: float) -> bool:
-    real = isinstance(value, Real) and not isinstance(value, bool)
+    real = isinstance(value, int | float) and not isinstance(value, bool)
     return real and least <= value <= most
 
 

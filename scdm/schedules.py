@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .outside import shown
+
 
 def linear_betas(steps: int = 1000) -> np.ndarray:
     """DDPM's schedule (Ho et al. 2020), scaled so that any number of steps spans the same noise. (steps,) float64.
@@ -159,7 +161,7 @@ def visited_steps(steps: int, spec: str | int | Sequence[int]) -> np.ndarray:
     else:
         counts = [spec] if isinstance(spec, int) else list(spec)
     if not counts or min(counts) < 1:
-        raise ValueError(f"a process needs at least one step in each section, not {spec!r}")
+        raise ValueError(f"a process needs at least one step in each section, not {shown(spec)}")
     size, longer = divmod(steps, len(counts))
     visited, start = [], 0
     for section, count in enumerate(counts):
@@ -175,7 +177,7 @@ def _count(text: str, spec: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"steps must look like 25, ddim25, trailing4 or 10,15,25, not {spec!r}") from None
+        raise ValueError(f"steps must look like 25, ddim25, trailing4 or 10,15,25, not {shown(spec)}") from None
 
 
 def _strided_steps(steps: int, count: int) -> np.ndarray:

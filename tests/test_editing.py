@@ -306,6 +306,31 @@ def test_cancelling_when_nothing_runs_is_no_matter(model: Model) -> None:
     assert session.update().region.all()
 
 
+def test_an_update_within_an_update_is_refused_and_not_waited_for(model: Model) -> None:
+    session = EditSession(model, (16, 16), FAST)
+    with pytest.raises(ValueError, match="an update cannot make another one"):
+        session.update(lambda step, steps: session.update() and None)
+    assert session.update().region.all()
+
+
+def test_masks_and_classes_come_as_numpy_has_them(model: Model) -> None:
+    session = EditSession(model, (np.int64(16), 16), FAST)
+    session.paint(np.flipud(box(0, 0, 2, 16).numpy()), "tree")  # a view that torch cannot read
+    assert (session.labels.ids[0, 14:] == 3).all() and session.labels.unpainted[0, :14].all()
+    numbers = replace(PALETTE, names=("3", "2", "1", "0"))
+    session = EditSession(build(palette=numbers), (16, 16), FAST)
+    session.paint(box(0, 0, 1, 16), 0)
+    session.paint(box(1, 0, 2, 16), "0")
+    assert session.labels.ids[0, :2, 0].tolist() == [0, 3], "an id is an id, and a name a name"
+
+
+def test_want_of_memory_is_not_called_damage(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(model).save(tmp_path / "a")
+    monkeypatch.setattr("scdm.history._pixels", lambda *_: np.empty(2**62, np.uint8))
+    with pytest.raises(MemoryError, match="not enough memory to open"):
+        EditSession.open(tmp_path / "a", model)
+
+
 def test_edits_made_during_an_update_wait_for_the_next(model: Model) -> None:
     session, apart = begun(model), begun(model)
     session.paint(box(9, 4, 12, 8), "tree")
@@ -362,7 +387,7 @@ def test_a_session_is_of_its_models_classes(model: Model, tmp_path: Path) -> Non
         EditSession(model, LabelMap(torch.zeros(1, 16, 16, dtype=torch.long), 7))
     begun(model).save(tmp_path / "a")
     faces = replace(PALETTE, name="faces", names=("hair", "eye", "nose", "lip"))
-    with pytest.raises(ValueError, match=r"a was painted in other classes \(4\) than those of the model, faces \(4\)"):
+    with pytest.raises(ValueError, match=r"a was painted in other classes, \['sky'.*than those of the model, \['hair'"):
         EditSession.open(tmp_path / "a", build(palette=faces))
     with pytest.warns(UserWarning, match="made with another model"):
         EditSession.open(tmp_path / "a", build(seed=1))
@@ -375,8 +400,9 @@ def test_a_session_is_of_its_models_classes(model: Model, tmp_path: Path) -> Non
         (lambda s: s.erase(torch.zeros(16, 16)), "is bool, true where something changes"),
         (lambda s: s.again(np.zeros((1, 16, 16), bool)), "part would lie elsewhere"),
         (lambda s: s.paint(box(0, 0, 1, 1), "tre"), "did you mean 'tree'"),
-        (lambda s: s.paint(box(0, 0, 1, 1), 5), "has no class '5'"),
-        (lambda s: s.paint(box(0, 0, 1, 1), -1), "has no class '-1'"),
+        (lambda s: s.paint(box(0, 0, 1, 1), 5), "ids from 0 to 3, not 5"),
+        (lambda s: s.paint(box(0, 0, 1, 1), -1), "ids from 0 to 3, not -1"),
+        (lambda s: s.paint(None, "tree"), "a bool tensor or array, not None"),
         (
             lambda s: s.change(LabelMap(torch.zeros(1, 8, 8, dtype=torch.long), 4)),
             "the layout is 8x8, the canvas 16x16",
@@ -396,7 +422,7 @@ def test_impossible_edits_are_refused_and_leave_no_trace(
     assert session.labels.unpainted.all() and not session.undo()
 
 
-@pytest.mark.parametrize("size", [(0, 5), (5, -1), (2.5, 4), (100_000, 100_000)])
+@pytest.mark.parametrize("size", [(0, 5), (5, -1), (2.5, 4), (100_000, 100_000), 5, None, (5,), (5, 5, 5)])
 def test_impossible_canvases_are_refused(model: Model, size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="a canvas has a height and a width"):
         EditSession(model, size)
@@ -404,6 +430,9 @@ def test_impossible_canvases_are_refused(model: Model, size: tuple[int, int]) ->
         EditSession(model, (16, 16), margin=-1)
     with pytest.raises(ValueError, match="the image must be one of the canvas's size"):
         EditSession(model, (16, 16), image=torch.zeros(1, 3, 8, 8))
+    for value in (float("nan"), 255.0):
+        with pytest.raises(ValueError, match="no numbers, or far from an image's -1 to 1"):
+            EditSession(model, (16, 16), image=torch.full((1, 3, 16, 16), value))
 
 
 def test_label_noise_of_ones_own_cannot_be_written(model: Model, tmp_path: Path) -> None:

@@ -160,6 +160,15 @@ def test_what_is_left_open_is_what_the_model_was_made_for():
     assert seen == [999, 749, 499, 249]
 
 
+def test_an_image_that_overflows_is_none():
+    """Rather than a black one that looks like success."""
+    model = build()
+    with torch.no_grad():
+        next(model.network.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="overflowed on the way: ask for less guidance"):
+        generate(model, layout(), GenerateOptions(steps=2))
+
+
 def test_a_distilled_model_refuses_steps_and_guidance_that_it_does_not_know():
     model = build(distilled_steps="trailing4", distilled_guidance=2.0)
     asked = GenerateOptions(steps=4, guidance=2.0)  # what it has anyway

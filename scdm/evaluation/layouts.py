@@ -46,7 +46,11 @@ class Spoiling:
             raise ValueError(f"layouts are {CLEAN} or spoilt by {', '.join(CORRUPTIONS)}, not {self.kind!r}")
         else:
             try:  # objects to a strength that is out of range
-                corrupt(LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), 1), self.kind, self.seed, **self.strength)
+                rates = self.strength.get("rates")
+                classes = len(rates) if isinstance(rates, list | tuple) else 1
+                corrupt(
+                    LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), classes), self.kind, self.seed, **self.strength
+                )
             except TypeError:
                 given, usual = shown(dict(self.strength)), dict(CORRUPTIONS[self.kind].strength)
                 raise ValueError(f"{self.kind} cannot have the strength {given}: the benchmark's is {usual}") from None

@@ -108,6 +108,7 @@ def test_a_cropped_image_has_its_layout_cropped_alike(ade20k: Make) -> None:
 def test_strength_is_checked_before_any_layout_is_read() -> None:
     with pytest.raises(ValueError, match="must be at least 0 and below 1"):
         Spoiling("random", strength={"share": 2})
+    assert Spoiling("diffuse", strength={"rates": [1.0, 2.0]}).strength["rates"] == [1.0, 2.0]
     for kind, strength in (("random", {"share": "much"}), ("downsample", {"size": 1.5}), ("edges", {"radius": None})):
         with pytest.raises(ValueError, match=f"{kind} cannot have the strength .* the benchmark's is "):
             Spoiling(kind, strength=strength)
