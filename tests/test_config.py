@@ -1,6 +1,6 @@
 """Configuration: values are read as what they must be, and every mistake is named where it was made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -164,3 +164,12 @@ def test_values_of_any_size_are_named_in_a_short_sentence(setting: str) -> None:
     with pytest.raises(ValueError, match=setting) as caught:
         from_dict(Run, {"name": "a", section: {key: value} if key else value})
     assert len(str(caught.value)) < 2000
+
+
+def test_what_no_file_can_hold_is_not_asked_of_one() -> None:
+    @dataclass(frozen=True)
+    class Options:
+        noise: str | Callable[[int], int] = "fresh"
+
+    with pytest.raises(ValueError, match=r"^noise must be text, not 1$"):
+        from_dict(Options, {"noise": 1})
