@@ -61,16 +61,14 @@ def no_label_noise(seeds: Sequence[int]) -> LabelNoise:
 
 def mixed(make: Callable[[Sequence[int]], Source], seeds: Sequence[int], draws: Tensor) -> Source:
     """Noise that `make` makes of seeds, to which `draws` (H, W), of integers from 0, adds its value at each pixel."""
-    parts = {draw: make([(seed + draw) % 2**64 for seed in seeds]) for draw in draws.unique().tolist()}
-    if len(parts) == 1:
-        return next(iter(parts.values()))
+    parts = [(more, make([(seed + more) % 2**64 for seed in seeds])) for more in draws.unique().tolist()]
+    (_, first), *others = parts
 
     def draw(*given: Any) -> Tensor:
-        noise = {draw: part(*given) for draw, part in parts.items()}
-        whole = torch.empty_like(next(iter(noise.values())))
-        for draw, values in noise.items():
-            whole = torch.where((draws == draw).to(values.device), values, whole)
-        return whole
+        noise = first(*given)
+        for more, part in others:
+            noise = torch.where((draws == more).to(noise.device), part(*given), noise)
+        return noise
 
     return draw
 

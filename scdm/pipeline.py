@@ -217,8 +217,7 @@ def generate(
         "the image's numbers overflowed on the way: ask for less guidance, extrapolation or repeats, or look whether the "
         "model's weights are whole",
     )
-    x = x.clamp(-1, 1)
-    return x.clone()  # an ordinary tensor, which may be changed and learned from
+    return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
 
 
 def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[NoiseSchedule, Denoiser]:
