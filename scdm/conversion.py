@@ -73,7 +73,7 @@ def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any 
         network = _network(config.network, source.weights, operations)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    provenance = {"source": path.name, "sha256": sha256_of(path), **_provenance(config, palette, told)}
+    provenance = {"source": path.name, "sha256": sha256_of(path), **_provenance(config, palette, told, source)}
     return Model(config, palette, network, provenance)
 
 
@@ -171,7 +171,7 @@ def _network(config: UNetConfig, weights: Mapping[str, Tensor], operations: Any)
     return network
 
 
-def _provenance(config: ModelConfig, palette: Palette, told: Assumptions) -> dict[str, Any]:
+def _provenance(config: ModelConfig, palette: Palette, told: Assumptions, source: _Source) -> dict[str, Any]:
     """The program that the weights are of, and what was taken for granted."""
     sparse = config.prediction == "v"
     in_effect = {
@@ -183,6 +183,8 @@ def _provenance(config: ModelConfig, palette: Palette, told: Assumptions) -> dic
     }
     assumed = {name: value for name, value in in_effect.items() if getattr(told, name) == getattr(AS_PUBLISHED, name)}
     assumed["process"] = f"{config.steps} {config.noise_schedule} steps, {config.prediction}"
+    if sparse and source.time_scale is None:
+        assumed["distilled to"] = f"{config.distilled_steps or 'no few steps'}, by the file's name"
     provenance = {"form": "sparse layouts" if sparse else "SDM or SCDM", "assumed": assumed}
     return {**provenance, "guidance": SPARSE_GUIDANCE} if sparse else provenance
 

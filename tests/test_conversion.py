@@ -217,6 +217,7 @@ def test_sparse_layouts_from_safetensors(tmp_path: Path, name: str, distilled: s
     save_file(weights(SPARSE), path)
     model = convert(path, HEADS)
     assert (model.config.prediction, model.config.distilled_steps) == ("v", distilled)
+    assert model.provenance["assumed"]["distilled to"] == f"{distilled or 'no few steps'}, by the file's name"
     checkpoint.save(tmp_path / "ours.safetensors", model)
     assert checkpoint.load(tmp_path / "ours.safetensors").config == model.config
 
