@@ -96,7 +96,7 @@ def most_moments(pixels: int) -> int:
 
 
 def write(path: str | Path, history: History, num_classes: int, about: dict[str, Any]) -> None:
-    """The history, and what else is to be known `about` it (JSON), in one file, whole or not at all."""
+    """The history, and what else is to be known `about` it (JSON), in one file, whole or not at all (ValueError)."""
     planes, images = _Numbered(), _Numbered()
 
     def plan(of: Plan) -> dict[str, int]:
@@ -120,12 +120,15 @@ def write(path: str | Path, history: History, num_classes: int, about: dict[str,
         "moments": moments,
         "about": about,
     }
-    with written_whole(path) as beside, zipfile.ZipFile(beside, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(RECORD), json.dumps(record, ensure_ascii=False, indent=1))
-        for i, plane in enumerate(planes.things):
-            archive.writestr(zipfile.ZipInfo(f"planes/{i}.png"), _png(plane.numpy().astype(np.uint16)))
-        for i, image in enumerate(images.things):
-            archive.writestr(zipfile.ZipInfo(f"images/{i}.png"), _png(image))
+    try:
+        with written_whole(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(RECORD), json.dumps(record, ensure_ascii=False, indent=1))
+            for i, plane in enumerate(planes.things):
+                archive.writestr(zipfile.ZipInfo(f"planes/{i}.png"), _png(plane.numpy().astype(np.uint16)))
+            for i, image in enumerate(images.things):
+                archive.writestr(zipfile.ZipInfo(f"images/{i}.png"), _png(image))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written, what was there is kept: {error.strerror or error}") from error
 
 
 def read(path: str | Path) -> tuple[History, int, dict[str, Any]]:

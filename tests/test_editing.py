@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import threading
 import zipfile
 from collections.abc import Callable
@@ -442,6 +444,21 @@ def test_label_noise_of_ones_own_cannot_be_written(model: Model, tmp_path: Path)
     with pytest.raises(ValueError, match="there is no folder"):
         begun(model).save(tmp_path / "absent" / "a")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_costs_nothing_that_was_there(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(model).save(tmp_path / "a")
+    before = (tmp_path / "a").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(ValueError, match="a cannot be written, what was there is kept: No space left on device"):
+        begun(model).save(tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
 def rewritten(source: Path, target: Path, change: Callable[[dict[str, bytes]], None], **how: int) -> Path:
