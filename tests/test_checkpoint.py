@@ -234,7 +234,7 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
         ("class_rates", [1.0], "1 class rates for 2 classes"),
         ("class_rates", [1.0, float("nan")], "finite"),
         ("prediction", "u", "must be one of eps, v, x0"),
-        ("distilled_steps", "trailing0", "cannot be distilled to the steps trailing0: cannot take 0 steps of 1000"),
+        ("distilled_steps", "trailing0", "cannot be distilled to the steps 'trailing0': cannot take 0 steps of 1000"),
         ("distilled_guidance", 0.5, "a scale from 1 to 100"),
     ],
 )
