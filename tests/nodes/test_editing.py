@@ -175,7 +175,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(pack: Any, edit: Any, layout
         with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
             edit(**given)
     two = sockets.Layout(layout().labels.expanded(2), layout().palette)
-    with pytest.raises(ValueError, match="one layout, not 2"):
+    with pytest.raises(ValueError, match="one layout is edited at a time, not 2"):
         edit(two)
 
 
