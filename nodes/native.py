@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import comfy.conds
@@ -17,6 +18,7 @@ import comfy.model_sampling
 import comfy.sd
 import comfy.supported_models_base
 import comfy.utils
+import numpy as np
 import torch
 import torch.nn.functional as F
 from comfy import model_management
@@ -186,7 +188,7 @@ class LayoutNetwork(nn.Module):
         if not x.numel():
             raise ValueError("the area of a conditioning is empty: make it larger (SCDM's latents are pixels)")
         chunks = len(transformer_options["cond_or_uncond"])
-        self.check_way(transformer_options["cond_or_uncond"], transformer_options.get("sample_sigmas"))
+        self.check_way(t, transformer_options["cond_or_uncond"], transformer_options.get("sample_sigmas"))
         labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
         canvas = Canvas(tuple(x.shape[-2:]), self.network.config.stride)
         t = t.long()
@@ -207,7 +209,7 @@ class LayoutNetwork(nn.Module):
             outputs.append(self.network.decode(features, None if blank(labels[here]) else labels[here])[:, :3])
         return canvas.cropped(torch.cat(outputs))
 
-    def check_way(self, branches: list[int], sigmas: Tensor | None) -> None:
+    def check_way(self, t: Tensor, branches: list[int], sigmas: Tensor | None) -> None:
         """ValueError if a distilled model is guided (a branch of 1 is the negative), or walked as it was never taught."""
         own, guidance = self.config.distilled_steps, self.config.distilled_guidance
         if guidance is not None and 1 in branches:
@@ -215,11 +217,15 @@ class LayoutNetwork(nn.Module):
                 f"this model has a guidance of {guidance:g} built in: set cfg to 1 (and take no sampler of the kind "
                 "cfg_pp), or load the model that it was distilled from"
             )
-        if own is None or sigmas is None:
+        if own is None:
             return
-        known = torch.tensor(visited_steps(self.steps, own))
-        asked = self.timestep(sigmas[sigmas > 0].cpu())
-        if len(asked) and (asked[:, None] - known).abs().amin(dim=1).max() > SLACK:
+        known = visited_steps(self.steps, own)
+        asked = [*t.tolist()] if sigmas is None else [*t.tolist(), *self.timestep(sigmas[sigmas > 0].cpu()).tolist()]
+        places = [int(np.abs(known - step).argmin()) for step in asked]
+        far = any(abs(known[place] - step) > SLACK for place, step in zip(places, asked, strict=True))
+        # All of the way, or a part of it without leaps, of which an end without noise is 1 before the first.
+        walked = places[len(t) :] + ([] if sigmas is None or sigmas[-1] > 0 else [-1])
+        if far or any(before - after != 1 for before, after in pairwise(walked)):
             raise ValueError(
                 f"this model was distilled to {len(known)} steps and knows no others: take {len(known)} steps of euler "
                 "with the scheduler simple and a denoise of 1, or Generate from Layout (SCDM), which does so by itself"

@@ -76,8 +76,8 @@ class EditSession:
         self.model = model
         self.options = options or GenerateOptions()
         self.options.for_model(model)  # objects now to what no update could do
-        self.margin = min(round(MARGIN * max(ids.shape)), MOST_MARGIN) if margin is None else margin
-        if not isinstance(self.margin, int) or not 0 <= self.margin <= MOST_MARGIN:
+        self.margin = min(round(MARGIN * max(ids.shape)), MOST_MARGIN) if margin is None else _whole(margin)
+        if not 0 <= self.margin <= MOST_MARGIN:
             raise ValueError(f"a margin is a whole number of pixels from 0 to {MOST_MARGIN}, not {shown(margin)}")
         plan = Plan(ids, torch.zeros_like(ids))
         moment = Moment(plan) if image is None else Moment(plan, _levels(image, ids.shape), plan)
@@ -105,13 +105,12 @@ class EditSession:
     def paint(self, mask: Tensor | np.ndarray, painted: str | int) -> None:
         """The class of that name or id, where the mask (H, W) bool is true."""
         palette = self.model.palette
-        if isinstance(painted, str):
-            painted = class_called(palette, painted)
-        elif not isinstance(painted, int) or not 0 <= painted < palette.num_classes:
+        class_id = class_called(palette, painted) if isinstance(painted, str) else _whole(painted)
+        if not 0 <= class_id <= palette.num_classes:
             raise ValueError(
                 f"palette {palette.name} has ids from 0 to {palette.num_classes - 1}, not {shown(painted)}"
             )
-        self._paint(mask, painted)
+        self._paint(mask, class_id)
 
     def erase(self, mask: Tensor | np.ndarray) -> None:
         """Nothing, where the mask (H, W) bool is true: there the model decides."""
@@ -235,7 +234,7 @@ class EditSession:
     def _mask(self, mask: Tensor | np.ndarray) -> Tensor:
         canvas = self._history.now.plan.ids.shape
         if isinstance(mask, np.ndarray) and mask.dtype == bool:
-            mask = torch.from_numpy(np.ascontiguousarray(mask))  # it may be a view that torch cannot read
+            mask = torch.from_numpy(np.array(mask))  # it may be a view that torch cannot read
         if not isinstance(mask, Tensor):
             raise ValueError(f"the mask of an edit is a bool tensor or array, not {shown(mask)}")
         mask = mask.cpu()
@@ -291,15 +290,17 @@ def _stopping(network: nn.Module, cancelled: threading.Event) -> Iterator[None]:
 
 
 def _blank(size: tuple[int, int], num_classes: int) -> LabelMap:
-    try:
-        height, width = (operator.index(side) for side in size)
-    except (TypeError, ValueError):
-        height = width = 0
+    height, width = map(_whole, size) if isinstance(size, tuple | list) and len(size) == 2 else (-1, -1)
     if min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError(
             f"a canvas has a height and a width in pixels, up to {MAX_PIXELS // 2**20} megapixels, not {shown(size)}"
         )
     return LabelMap(torch.full((1, height, width), num_classes), num_classes)
+
+
+def _whole(value: Any) -> int:
+    """An integer of whatever kind; -1 for what is none."""
+    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, Tensor | bool) else -1
 
 
 def _ids(model: Model, labels: LabelMap) -> Tensor:

@@ -56,12 +56,13 @@ class Moment(NamedTuple):
 class History:
     """Moments in order, and which of them is `now`. It holds as many as `most_moments`; the oldest are forgotten.
 
-    forgotten: how many there were before the first that is held.
+    forgotten: how many there were before the first that is held. replaced: how often others took the place of undone ones.
     """
 
     moments: tuple[Moment, ...]
     at: int = 0
     forgotten: int = 0
+    replaced: int = 0
 
     @property
     def now(self) -> Moment:
@@ -71,13 +72,15 @@ class History:
         """A further moment, with the image as it is; what had been undone is forgotten."""
         moments = (*self.moments[: self.at + 1], self.now._replace(plan=plan))
         spare = max(0, len(moments) - most_moments(plan.ids.numel()))
-        return History(moments[spare:], len(moments) - spare - 1, self.forgotten + spare)
+        replaced = self.replaced + (self.at + 1 < len(self.moments))
+        return History(moments[spare:], len(moments) - spare - 1, self.forgotten + spare, replaced)
 
     def painted(self, then: History, image: np.ndarray) -> History:
         """With the image made for the plan that was `now` in `then`, an earlier state of this history: there and where later
-        moments still have the one before it. As it is if that moment was undone and another took its place."""
+        moments still have the one before it. As it is if another moment took the place of that one, or may have."""
         moment, place = then.now, then.forgotten + then.at - self.forgotten
-        if place >= len(self.moments) or (place >= 0 and self.moments[place] is not moment):
+        held = 0 <= place < len(self.moments) and self.moments[place] is moment
+        if not held and (place >= 0 or self.replaced != then.replaced):
             return self
         moments = [
             each._replace(image=image, made_for=moment.plan) if i >= place and each.image is moment.image else each

@@ -117,8 +117,8 @@ class Model:
         return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
 
     def digest(self) -> str:
-        """SHA-256 of the weights, which tells this model from any other."""
-        digest = hashlib.sha256()
+        """SHA-256 of the configuration and the weights, which tells this model from any other."""
+        digest = hashlib.sha256(repr(self.config).encode())
         for name, weight in self.network.state_dict().items():
             digest.update(name.encode())
             digest.update(weight.detach().float().cpu().numpy().tobytes())

@@ -18,6 +18,7 @@ from .inpainting import feathered, inpainting, paste
 from .labels import LabelMap
 from .model import MOST_GUIDANCE, Model, ModelConfig
 from .noise import LABEL_NOISE, LabelNoise, Noise, image_noise, mixed
+from .outside import shown
 from .samplers import SAMPLERS, Step
 from .schedules import NoiseSchedule, visited_steps
 
@@ -69,50 +70,58 @@ class GenerateOptions:
 
     def __post_init__(self) -> None:
         _require(
-            self.sampler in (None, *SAMPLERS), f"no sampler is called {self.sampler!r}; there are {', '.join(SAMPLERS)}"
+            self.sampler in (None, *SAMPLERS),
+            f"no sampler is called {shown(self.sampler)}; there are {', '.join(SAMPLERS)}",
         )
         known = callable(self.label_noise) or self.label_noise in tuple(LABEL_NOISE)
-        _require(known, f"label noise is {' or '.join(LABEL_NOISE)}, not {self.label_noise!r}")
+        _require(known, f"label noise is {' or '.join(LABEL_NOISE)}, not {shown(self.label_noise)}")
         _require(
             self.variance in ("learned", "fixed_large", "fixed_small"),
-            f"the variance is learned, fixed_large or fixed_small, not {self.variance!r}",
+            f"the variance is learned, fixed_large or fixed_small, not {shown(self.variance)}",
         )
         counted = self.steps is None or (isinstance(self.steps, str) and self.steps.strip()) or _is_whole(self.steps, 1)
-        _require(bool(counted), f"steps must be at least 1, not {self.steps!r}: a whole number, or a text like ddim25")
-        _require(_is_whole(self.seed, 0, 2**64 - 1), f"a seed is a whole number from 0 to 2^64 - 1, not {self.seed!r}")
-        _require(_is_whole(self.repeats, 1, 100), f"repeats is a whole number from 1 to 100, not {self.repeats!r}")
+        _require(
+            bool(counted), f"steps must be at least 1, not {shown(self.steps)}: a whole number, or a text like ddim25"
+        )
+        _require(
+            _is_whole(self.seed, 0, 2**64 - 1), f"a seed is a whole number from 0 to 2^64 - 1, not {shown(self.seed)}"
+        )
+        _require(_is_whole(self.repeats, 1, 100), f"repeats is a whole number from 1 to 100, not {shown(self.repeats)}")
         _require(
             self.guidance is None or _is_number(self.guidance, 0, MOST_GUIDANCE),
-            f"guidance is a scale from 0 to {MOST_GUIDANCE}, not {self.guidance!r}",
+            f"guidance is a scale from 0 to {MOST_GUIDANCE}, not {shown(self.guidance)}",
         )
-        _require(self.clip in (None, True, False), f"clip is true, false or None, not {self.clip!r}")
+        _require(self.clip in (None, True, False), f"clip is true, false or None, not {shown(self.clip)}")
         quantile = self.dynamic_threshold
         _require(
             quantile is None or (_is_number(quantile, 0, 1) and quantile > 0),
-            f"a dynamic threshold is a quantile in (0, 1], not {quantile!r}",
+            f"a dynamic threshold is a quantile in (0, 1], not {shown(quantile)}",
         )
         _require(
-            _is_number(self.extrapolation, 0, 10), f"extrapolation is a weight from 0 to 10, not {self.extrapolation!r}"
+            _is_number(self.extrapolation, 0, 10),
+            f"extrapolation is a weight from 0 to 10, not {shown(self.extrapolation)}",
         )
         _require((self.mean is None) == (self.std is None), "colour statistics need both mean and std")
         for values, low in ((self.mean, -1), (self.std, 0)):
             three = isinstance(values, tuple | list) and len(values) == 3 and all(_is_number(v, low, 1) for v in values)
             _require(
                 values is None or three,
-                f"colour statistics are three numbers each, for red, green and blue from -1 to 1, not {values!r}",
+                f"colour statistics are three numbers each, for red, green and blue from -1 to 1, not {shown(values)}",
             )
-        _require(_is_number(self.eta, 0, 1), f"eta is a share from 0 to 1, not {self.eta!r}")
+        _require(_is_number(self.eta, 0, 1), f"eta is a share from 0 to 1, not {shown(self.eta)}")
         _require(
             _is_number(self.strength, 0, 1) and self.strength > 0,
-            f"strength is a share in (0, 1], not {self.strength!r}",
+            f"strength is a share in (0, 1], not {shown(self.strength)}",
         )
         single = self.repeats == 1 or self.sampler in (None, *SINGLE_STEP)
         _require(single, f"only {' and '.join(SINGLE_STEP)} can repeat steps, {self.sampler} cannot")
         _require(
             _is_number(self.feather, 0, MOST_FEATHER),
-            f"feather is a number of pixels from 0 to {MOST_FEATHER}, not {self.feather!r}",
+            f"feather is a number of pixels from 0 to {MOST_FEATHER}, not {shown(self.feather)}",
         )
-        _require(self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, not {self.precision!r}")
+        _require(
+            self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, not {shown(self.precision)}"
+        )
 
     def for_model(self, model: Model) -> GenerateOptions:
         """These options with nothing left open: 25 clipped steps of "ddpm" at guidance 1.5, or what a distilled model was
@@ -175,10 +184,10 @@ def generate(
     labels = model.prepared(labels)
     batch, size = labels.batch, (labels.height, labels.width)
     image, mask = _checked_source(image, mask, batch, size)
-    draws = torch.zeros(size) if draws is None else draws
+    draws = torch.zeros(size, dtype=torch.int64) if draws is None else draws
     _require(
-        draws.shape == size and bool((draws >= 0).all()),
-        f"draws must be integers from 0, of the layout's shape {size}, not of {tuple(draws.shape)}",
+        draws.shape == size and not draws.is_floating_point() and bool((draws >= 0).all()),
+        f"draws must be integers from 0, of the layout's shape {size}, not {draws.dtype} {tuple(draws.shape)}",
     )
     schedule, denoiser = _process(model, options, partial=image is not None)
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]

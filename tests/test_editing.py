@@ -319,6 +319,10 @@ def test_masks_and_classes_come_as_numpy_has_them(model: Model) -> None:
     session = EditSession(model, (np.int64(16), 16), FAST)
     session.paint(np.flipud(box(0, 0, 2, 16).numpy()), "tree")  # a view that torch cannot read
     assert (session.labels.ids[0, 14:] == 3).all() and session.labels.unpainted[0, :14].all()
+    session.paint(np.broadcast_to(np.True_, (16, 16)), np.uint8(2))  # which cannot be written to
+    assert (session.labels.ids == 2).all()
+    narrow = EditSession(model, (1, 6), FAST, margin=np.int64(1))
+    narrow.paint(np.ones((1, 6), bool)[::-1], "sky")
     numbers = replace(PALETTE, names=("3", "2", "1", "0"))
     session = EditSession(build(palette=numbers), (16, 16), FAST)
     session.paint(box(0, 0, 1, 16), 0)
@@ -569,6 +573,23 @@ def test_an_update_arrives_however_many_strokes_were_made_meanwhile(
     assert session.region.sum() < 100, "only the strokes are left to do"
     while session.undo():
         assert torch.equal(session.image, update.image)
+
+
+def test_what_was_undone_and_forgotten_meanwhile_does_not_come_back(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scdm.history.MOST_PIXELS", 2 * 256)
+    photo = torch.zeros(1, 3, 16, 16)
+    session = EditSession(model, (16, 16), FAST, margin=1, image=photo)
+    session.paint(box(12, 12, 16, 16), "tree")
+
+    def others(*_: object) -> None:
+        if session.undo():
+            for row in range(3):
+                session.paint(box(row, 0, row + 1, 1), "sand")
+
+    session.update(others)
+    assert torch.equal(session.image, from_levels(to_levels(photo))) and not session.region[8:, 8:].any()
 
 
 def test_what_was_undone_meanwhile_does_not_come_back(model: Model) -> None:

@@ -9,6 +9,7 @@ import sys
 
 from scdm.training.command import run
 from scdm.training.config import DistillConfig
+from scdm.training.states import in_order
 
 if __name__ == "__main__":
-    sys.exit(run("distill", __doc__, DistillConfig, DistillConfig.runs))
+    sys.exit(run("distill", __doc__, DistillConfig, lambda config: in_order(config.runs())))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
@@ -19,6 +20,7 @@ from ..images import made_folder, written_whole
 from ..outside import shown
 from .config import RunConfig
 
+Run = TypeVar("Run", bound=RunConfig)
 VERSION = 2
 DAMAGE = (OSError, RuntimeError, EOFError, KeyError, TypeError, IndexError, AttributeError)  # what it makes torch raise
 
@@ -105,6 +107,18 @@ class States:
             yield
         finally:
             lock.release()
+
+
+def in_order(runs: Sequence[Run]) -> Sequence[Run]:
+    """Runs that each learn from the one before. ValueError if one would train on from which the next has begun to learn."""
+    steps = [max(States(Path(run.run), run.keep, run.keep_every).paths(), default=0) for run in runs]
+    for (run, made), (later, begun) in pairwise(zip(runs, steps, strict=True)):
+        if begun and made < run.steps and run.hours is None:  # by hours it may have ended there
+            raise ValueError(
+                f"{later.run} has begun to learn from {run.run} as it was after {made} steps, and not after {run.steps}: "
+                f"remove {later.run} and what learns from it, or choose another run folder"
+            )
+    return runs
 
 
 def damaged(path: Path) -> ValueError:

@@ -143,6 +143,11 @@ def test_a_student_is_not_walked_in_a_way_that_it_does_not_know(
     student = model(prediction="v", student=4)
     with pytest.raises(ValueError, match=r"distilled to 4 steps and knows no others: take 4 steps of euler"):
         sampled(pack, student, layout, guidance=1.0, steps=10)
+    with pytest.raises(ValueError, match="knows no others"):
+        sampled(pack, student, layout, guidance=1.0, steps=2)  # a part of its own, but with leaps
+    monkeypatch.setitem(globals(), "sigmas_of", lambda model, steps: simple_sigmas(model, 4))
+    with pytest.raises(ValueError, match="knows no others"):
+        sampled(pack, student, layout, "dpmpp_sde", guidance=1.0)  # which looks between the steps
     monkeypatch.setitem(globals(), "sigmas_of", lambda model, steps: simple_sigmas(model, 4)[2:])
     with pytest.raises(ValueError, match=r"guidance of 1\.5 built in: set cfg to 1"):
         sampled(pack, student, layout, guidance=2.0)

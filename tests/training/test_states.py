@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scdm.training.states import States, require_same, settings
+from scdm.training.states import States, in_order, require_same, settings
 from tests.training.tiny import NETWORK, config
 
 resource = pytest.importorskip("resource", reason="disks are filled as Unix lets one")
@@ -51,6 +51,20 @@ def test_a_full_disk_leaves_the_state_before(tmp_path):
         states.save(2, {"weights": torch.zeros(100_000)})
     assert [path.name for path in tmp_path.iterdir()] == ["state-1.pt"]
     assert states.newest()["weights"].shape == (10,)
+
+
+def test_a_run_does_not_train_on_once_another_learns_from_it(tmp_path):
+    first, second = (config(tmp_path / name, steps=6) for name in "ab")
+    assert in_order([first, second]) == [first, second]
+    for folder, step in (("a", 4), ("a", 6), ("b", 2)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"state-{step}.pt").touch()
+    assert in_order([first, second]) == [first, second], "the first is complete"
+    with pytest.raises(
+        ValueError, match=r"b has begun to learn from .*a as it was after 6 steps, and not after 8: remove"
+    ):
+        in_order([replace(first, steps=8), second])
+    in_order([replace(first, steps=8, hours=1.0), second])  # which may have ended it
 
 
 @contextmanager
