@@ -235,7 +235,8 @@ def plot(results: Sequence[Found], real: np.ndarray) -> None:
                 name = found.row.name.removeprefix("teacher, ").split(",")[0]
                 place = (found.row.steps, getattr(found, key)[0])
                 panel.plot(*place, "s", color="tab:orange")
-                panel.annotate(name, place, (0, 6), textcoords="offset points", fontsize="small", ha="center")
+                offset = (0, -13 if name == "dpm++" else 6)
+                panel.annotate(name, place, offset, textcoords="offset points", fontsize="small", ha="center")
         panel.plot([], [], "o-", color="tab:blue", label="students")
         panel.plot([], [], "s", color="tab:orange", label="teacher")
         panel.set(xscale="log", xlabel="steps", ylabel=title, xticks=(steps := (1, 2, 4, 10, 25, 100, 1000)))
