@@ -128,10 +128,11 @@ class EditSession:
 
     def again(self, mask: Tensor | np.ndarray | None = None) -> None:
         """Asks for what the mask (H, W) bool covers, or for all, in another way than any before."""
-        where = torch.ones_like(self.region) if mask is None else self._mask(mask)
+        where = None if mask is None else self._mask(mask)
         with self._editing:
             self._draws = draw = (self._draws + 1) % history.MOST_DRAWS
-        self._edit(lambda plan: plan._replace(draws=plan.draws.masked_fill(where, draw)))
+        new = torch.full_like(self._history.now.plan.draws, draw)
+        self._edit(lambda plan: plan._replace(draws=new if where is None else torch.where(where, new, plan.draws)))
 
     def update(self, on_step: Callable[[Step, int], None] | None = None) -> Update:
         """Paints anew what the edits since the last update need; the whole image at first, nothing if there were none.

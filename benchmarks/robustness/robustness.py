@@ -85,19 +85,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, help="folder of {train,val}/{images,labels}; data/DATA without it")
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS), metavar="METHOD")
     parser.add_argument("--columns", nargs="+", choices=tuple(COLUMNS), default=list(COLUMNS), metavar="COLUMN")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of training, to see what that leaves to chance"
+    )
     parser.add_argument("--limit", type=int, default=COUNT, metavar="N", help="layouts, spread over the split")
     arguments = parser.parse_args(argv)
     if arguments.limit < 2:
         parser.error("limit must be at least 2: a Frechet distance of less is none")
     try:
-        experiment = Experiment(arguments.data, arguments.root or Path("data") / arguments.data, arguments.limit)
+        root = arguments.root or Path("data") / arguments.data
+        experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed)
         experiment.prepare()
         for method in arguments.methods:
             experiment.train(method)
             for column in arguments.columns:
                 experiment.evaluate(method, column)
-        write_text(HERE / f"table-{arguments.data}.md", tables(experiment))
-        write_image(HERE / f"{arguments.data}.jpg", sheet(experiment))
+        name = arguments.data + (f"-seed-{arguments.seed}" if arguments.seed else "")
+        write_text(HERE / f"table-{name}.md", tables(experiment))
+        write_image(HERE / f"{name}.jpg", sheet(experiment))
     except subprocess.CalledProcessError as error:  # which has said why
         print(f"robustness: {Path(error.cmd[1]).name} ended with status {error.returncode}", file=sys.stderr)
         return 2
@@ -110,10 +115,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 class Experiment:
     """One data set's files, and the commands that make them. What is there is not made again."""
 
-    def __init__(self, data: str, root: Path, count: int) -> None:
-        self.root, self.count = root, count
+    def __init__(self, data: str, root: Path, count: int, seed: int = 0) -> None:
+        self.root, self.count, self.seed = root, count, seed
         self.config = HERE / f"{data}.yaml"
         self.folder = RUNS / data
+        self.runs = self.folder / f"seed-{seed}" if seed else self.folder  # judge and layouts are the same for all
         self.segmenter = self.folder / "segmenter.safetensors"
         self.layouts = self.folder / f"layouts-{count}"
 
@@ -141,8 +147,9 @@ class Experiment:
 
     def train(self, method: str) -> None:
         """Most steps at half the size, where they cost a quarter."""
-        run_folder = self.folder / method
-        common = ["--config", self.config, *changed(f"data.root={self.root}", *METHODS[method].settings)]
+        run_folder = self.runs / method
+        seed = [f"seed={self.seed}", f"data.seed={self.seed}"]
+        common = ["--config", self.config, *changed(f"data.root={self.root}", *METHODS[method].settings, *seed)]
         size = [side // 2 for side in self.data().height_width]
         coarse = [f"run={run_folder / 'coarse'}", f"steps={COARSE_STEPS}", f"data.size={size}"]
         run("train.py", *common, *changed(*coarse))
@@ -155,13 +162,13 @@ class Experiment:
         layouts = ["--corruption", spoiling.kind, "--removed", spoiling.removed]
         if spoiling.strength:
             layouts += ["--strength", *(f"{key}={value}" for key, value in spoiling.strength.items())]
-        model = ["--model", self.folder / method / "model.safetensors"]
+        model = ["--model", self.runs / method / "model.safetensors"]
         data = ["--data", self.config, *changed(f"data.root={self.layouts}")]
         options = ["--options", *SAMPLING, "--batch", 16, "--segmenter", self.segmenter]
         run("evaluate_model.py", *model, *data, *layouts, *options, "--out", self.evaluation(method, column))
 
     def evaluation(self, method: str, column: str) -> Path:
-        return self.folder / method / f"layouts-{self.count}" / column
+        return self.runs / method / f"layouts-{self.count}" / column
 
     def is_evaluated(self, method: str, column: str) -> bool:
         return (self.evaluation(method, column) / "result.json").is_file()
