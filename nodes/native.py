@@ -160,7 +160,7 @@ class LayoutNetwork(nn.Module):
     def __init__(self, model: Model, timestep: Callable[[Tensor], Tensor]):
         super().__init__()
         self.network = model.network
-        self.config, self.steps, self.label_diffusion = model.config, model.config.steps, model.denoiser.label_diffusion
+        self.config, self.label_diffusion = model.config, model.denoiser.label_diffusion
         self.timestep = timestep  # sigmas -> original steps
 
     @property
@@ -219,12 +219,12 @@ class LayoutNetwork(nn.Module):
             )
         if own is None:
             return
-        known = visited_steps(self.steps, own)
-        asked = [*t.tolist()] if sigmas is None else [*t.tolist(), *self.timestep(sigmas[sigmas > 0].cpu()).tolist()]
-        places = [int(np.abs(known - step).argmin()) for step in asked]
-        far = any(abs(known[place] - step) > SLACK for place, step in zip(places, asked, strict=True))
+        known = visited_steps(self.config.steps, own)
+        walk = [] if sigmas is None else self.timestep(sigmas[sigmas > 0].cpu()).tolist()
+        far = any(np.abs(known - step).min() > SLACK for step in [*t.tolist(), *walk])
         # All of the way, or a part of it without leaps, of which an end without noise is 1 before the first.
-        walked = places[len(t) :] + ([] if sigmas is None or sigmas[-1] > 0 else [-1])
+        walked = [int(np.abs(known - step).argmin()) for step in walk]
+        walked += [] if sigmas is None or sigmas[-1] > 0 else [-1]
         if far or any(before - after != 1 for before, after in pairwise(walked)):
             raise ValueError(
                 f"this model was distilled to {len(known)} steps and knows no others: take {len(known)} steps of euler "
@@ -234,14 +234,14 @@ class LayoutNetwork(nn.Module):
     def visited(self, sigmas: Tensor | None) -> list[int]:
         """The original steps of the walk that a sampler is on, by which uniform label diffusion counts."""
         if sigmas is None:
-            return list(range(self.steps))
+            return list(range(self.config.steps))
         walked = sorted(set(self.timestep(sigmas[sigmas > 0].cpu()).tolist()))
         if not walked:
             raise ValueError("the scheduler gives no noise to start from: take more steps, or another scheduler")
         # Of a partial walk (denoise below 1) only the end is seen: what came before had the same stride.
         stride = walked[-1] / (len(walked) - 1) if len(walked) > 1 else walked[-1] + 1
-        before = round((self.steps - 1 - walked[-1]) / stride)
-        return walked + torch.linspace(walked[-1], self.steps - 1, before + 1)[1:].round().int().tolist()
+        before = round((self.config.steps - 1 - walked[-1]) / stride)
+        return walked + torch.linspace(walked[-1], self.config.steps - 1, before + 1)[1:].round().int().tolist()
 
 
 def model_sampling(schedule: NoiseSchedule, prediction: str) -> Any:

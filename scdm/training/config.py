@@ -200,8 +200,8 @@ class DistillConfig(RunConfig):
         runs, teacher = [], self.teacher
         for place, student in enumerate(self.students):
             folder = f"{self.run}/{student}"
-            own = {"run": folder, "seed": self.seed + place, "teacher": teacher, "student": student}
-            runs.append(StudentConfig(**{**shared, **own, "guidance": self.guidance}))
+            own = {"run": folder, "seed": self.seed + place, "student": student}
+            runs.append(StudentConfig(**{**shared, **own}, teacher=teacher, guidance=self.guidance))
             teacher = f"{folder}/{MODEL}"
         return runs
 

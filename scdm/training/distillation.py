@@ -31,13 +31,13 @@ from ..guidance import clipped, guided
 from ..labels import LabelMap
 from ..model import Model
 from ..palette import Palette
+from ..pipeline import GenerateOptions
 from ..samplers import ddim_mean
 from .config import StudentConfig
 from .objective import Losses, Task, layouts
 from .stream import DrawnBatch
 from .timesteps import UniformSteps
 
-GUIDANCE = 1.5
 TEACHER = "teacher_weights"  # in a run's origin: their digest
 
 
@@ -45,8 +45,8 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
     """The student, which begins with its teacher's weights. ValueError if there is no such teacher for it."""
     teacher = load(config.teacher, accelerator.device)
     _require_fit(teacher, config, palette)
-    built_in = teacher.config.distilled_guidance
-    guidance = next(scale for scale in (built_in, config.guidance, GUIDANCE) if scale is not None)
+    guidance = GenerateOptions(guidance=config.guidance).for_model(teacher).guidance
+    assert guidance is not None
     student = Model.new(
         replace(
             teacher.config,
@@ -64,7 +64,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
     lesson = Lesson(
         teacher,
         teacher.denoiser.respaced(f"trailing{2 * config.student}"),
-        guidance if built_in is None else 1.0,
+        guidance if teacher.config.distilled_guidance is None else 1.0,
         accelerator.autocast,
     )
 
@@ -145,12 +145,6 @@ def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> Non
         raise ValueError(
             f"{config.teacher} paints the classes of {teacher.palette.name}, the data have those of {palette.name}: choose "
             "the data that the teacher knows"
-        )
-    built_in = teacher.config.distilled_guidance
-    if built_in is not None and config.guidance not in (None, built_in):
-        raise ValueError(
-            f"{config.teacher} has a guidance of {built_in:g} built in: leave guidance out, or choose a teacher without, "
-            f"instead of asking for {config.guidance:g}"
         )
     if teacher.config.distilled_steps not in (None, f"trailing{2 * config.student}"):
         raise ValueError(

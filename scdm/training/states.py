@@ -20,7 +20,7 @@ from ..images import made_folder, written_whole
 from ..outside import shown
 from .config import RunConfig
 
-Run = TypeVar("Run", bound=RunConfig)
+Config = TypeVar("Config", bound=RunConfig)
 VERSION = 2
 DAMAGE = (OSError, RuntimeError, EOFError, KeyError, TypeError, IndexError, AttributeError)  # what it makes torch raise
 
@@ -109,7 +109,7 @@ class States:
             lock.release()
 
 
-def in_order(runs: Sequence[Run]) -> Sequence[Run]:
+def in_order(runs: Sequence[Config]) -> Sequence[Config]:
     """Runs that each learn from the one before. ValueError if one would train on from which the next has begun to learn."""
     steps = [max(States(Path(run.run), run.keep, run.keep_every).paths(), default=0) for run in runs]
     for (run, made), (later, begun) in pairwise(zip(runs, steps, strict=True)):
