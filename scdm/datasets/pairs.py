@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
@@ -38,7 +38,7 @@ class PairSet:
         self.config, self.fit = config, config.fit or layout.fit
         self.reader = Reader(layout, self.palette)
         self.pairs, self.unpaired = layout.listing(root, split, self.palette.edge_channel)
-        self.reported = torch.zeros(len(self.pairs), dtype=torch.bool).share_memory_()  # by any worker
+        self._reported = multiprocessing.Array("b", len(self.pairs))  # by any worker
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -74,10 +74,14 @@ class PairSet:
                 return self.reader.example(self.pairs[index], frame, position)
             except ValueError as error:
                 problem = error
-                if not self.reported[index]:
-                    self.reported[index] = True
+                if self._is_news(index):
                     warnings.warn(f"{error}; left out, the next image stands in", stacklevel=2)
         raise ValueError(f"no image can be read any more: {problem}")
+
+    def _is_news(self, index: int) -> bool:
+        with self._reported:  # or two workers that meet a pair at once would both report it
+            known, self._reported[index] = self._reported[index], True
+        return not known
 
     def _problems(self, index: int) -> list[str]:
         return self.reader.problems(self.pairs[index])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import warnings
 from dataclasses import replace
@@ -15,6 +16,7 @@ from PIL import Image
 
 from scdm.datasets import DataConfig, Example, loader, open_dataset
 from scdm.datasets.pairs import PairSet
+from scdm.datasets.reader import Reader
 from tests.datasets import trees
 
 
@@ -105,6 +107,33 @@ def test_workers_name_a_broken_file_once_between_them(
     for _ in range(2):
         list(islice(loader(data.training(), 3, workers=2), 4))
     assert capfd.readouterr().err.count("left out") == 1
+
+
+def test_processes_that_meet_a_broken_file_at_once_name_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, broken = multiprocessing.get_context("fork"), 50
+    met, said = context.Barrier(2), context.Value("i", 0)
+
+    def broken_for_both(*_: object) -> Example:
+        met.wait(timeout=60)
+        raise ValueError("damaged")
+
+    def count(*_: object, **__: object) -> None:
+        with said:
+            said.value += 1
+
+    data = open_dataset(trees.folder(tmp_path, broken))
+    assert isinstance(data, PairSet)
+    monkeypatch.setattr(Reader, "example", broken_for_both)
+    monkeypatch.setattr(warnings, "warn", count)
+    tries = [(i, i) for i in range(broken)]
+    both = [context.Process(target=data.first_readable, args=(tries, None)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert said.value == broken
 
 
 def test_a_run_ends_when_nothing_can_be_read_any_more(tmp_path: Path) -> None:
