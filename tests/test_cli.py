@@ -342,8 +342,11 @@ def test_failures_while_writing_leave_nothing(
 
 
 SLOW_SAVE = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 from scdm.cli import main
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup and shells' background jobs have their children ignore these
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def write_slowly(path, content):
     path.touch()
