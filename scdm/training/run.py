@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,12 +141,26 @@ def class_rates(rates: str | tuple[float, ...] | None, data: str) -> tuple[float
 
 
 def start_from(init: str, model: Model) -> dict[str, Any]:
-    """Gives `model` the weights of another and returns that one's provenance. ValueError if they do not fit."""
+    """Gives `model` the weights of another and returns that one's provenance. ValueError if they do not fit.
+
+    UserWarning if they were taught to read or to predict something else.
+    """
     start = load(init)
     if told := differences(to_dict(start.config.network), to_dict(model.config.network)):
         raise ValueError(f"{init} holds another network than the configuration describes: {told} there")
+    if told := differences(_meaning(start), _meaning(model)):
+        warnings.warn(f"the weights of {init} have to learn anew what changes here: {told}", stacklevel=2)
     model.network.load_state_dict(start.network.state_dict())
     return start.provenance
+
+
+def _meaning(model: Model) -> dict[str, Any]:
+    """What the network's input and output stand for."""
+    process = {
+        name: getattr(model.config, name) for name in ("noise_schedule", "steps", "prediction", "distilled_steps")
+    }
+    classes = {f"class {number}": name for number, name in enumerate(model.palette.names)}
+    return {**process, **classes}
 
 
 def _require_common_folder(run: Run, accelerator: Accelerator) -> None:

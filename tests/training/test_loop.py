@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,16 @@ def test_a_run_starts_from_another_models_weights_and_says_so(tmp_path):
     for name, tensor in checkpoint.load(second).network.state_dict().items():
         torch.testing.assert_close(tensor, start[f"0.999 {name}"])
     assert checkpoint.read_header(second).provenance["init"]["steps"] == 4
+
+
+def test_weights_that_meant_something_else_are_a_start_with_a_warning(tmp_path):
+    first = tmp_path / "first" / "model.safetensors"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(config(tmp_path / "first", steps=1))
+        train(config(tmp_path / "second", init=str(first), steps=1))
+    with pytest.warns(UserWarning, match="learn anew what changes here: prediction '(eps|v)' instead of 'x0'$"):
+        train(config(tmp_path / "third", init=str(first), steps=1, prediction="x0"))
 
 
 def test_another_network_to_start_from_is_refused(tmp_path):
