@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -76,6 +76,8 @@ class RunConfig:
     micro_batches: parts that each process takes its share of a batch in, one after the other, to save memory.
     micro_batch_sum: add their gradients up, as published, instead of taking the mean, which does not depend on their number.
     steps, hours: when to stop, whichever comes first.
+    more_sizes: further sizes of images, like `data.size`. With them the steps take turns, so that one model learns all of
+        them; it is said to be trained at `data.size`.
     sparse_share: share of layouts that are thinned out to what a person in a hurry would have painted, 40 to 90 % of them
         MASK (`layouts.patterns.sparse`). 0 is SCDM's training, 1 that of sparse layouts.
     null_rate: share of layouts that are blanked, so that the model learns the null condition of guidance.
@@ -100,6 +102,7 @@ class RunConfig:
     micro_batch_sum: bool = False
     steps: int = 100_000
     hours: float | None = None
+    more_sizes: tuple[int | tuple[int, int], ...] = ()
     sparse_share: float = 0.0
     null_rate: float = 0.1
     ema: float | tuple[float, ...] = 0.999
@@ -127,6 +130,7 @@ class RunConfig:
             raise ValueError(f"the decays of ema must differ, they are {self.ema}")
         if self.batch % self.micro_batches:
             raise ValueError(f"a batch of {self.batch} cannot be divided into {self.micro_batches} equal micro_batches")
+        self.turns()  # objects to sizes that no images can have
         if self.keep_every is not None and self.keep_every % self.save_every:
             raise ValueError(
                 f"keep_every must be a multiple of save_every, which is {self.save_every}, not {self.keep_every}"
@@ -135,6 +139,14 @@ class RunConfig:
     @property
     def decays(self) -> tuple[float, ...]:
         return self.ema if isinstance(self.ema, tuple) else (self.ema,)
+
+    def turns(self) -> list[DataConfig]:
+        """The data as the steps take them in turn, one size after the other."""
+        return [self.data, *(replace(self.data, size=size) for size in self.more_sizes)]
+
+    @property
+    def sizes(self) -> str:
+        return " and ".join(str(data.size) for data in self.turns())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,8 +59,8 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
     )
     student.network.load_state_dict(teacher.network.state_dict())
     if config.compile:
-        teacher.network.encode = torch.compile(teacher.network.encode)  # type: ignore[method-assign]
-        teacher.network.decode = torch.compile(teacher.network.decode)  # type: ignore[method-assign]
+        teacher.network.encode = torch.compile(teacher.network.encode, dynamic=False)  # type: ignore[method-assign]
+        teacher.network.decode = torch.compile(teacher.network.decode, dynamic=False)  # type: ignore[method-assign]
     lesson = Lesson(
         teacher,
         teacher.denoiser.respaced(f"trailing{2 * config.student}"),

@@ -49,7 +49,7 @@ class Learner:
         if config.checkpointing:
             recompute_activations(model.network)
         if config.compile:
-            model.network.compile()
+            model.network.compile(dynamic=False)  # sizes are few, and each is faster by itself
         optimizer = torch.optim.AdamW(
             model.network.parameters(),
             lr=config.optimizer.lr,

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -70,10 +71,11 @@ def rehearse(config: RunConfig) -> str:
     with explained(config, accelerator):
         run = prepared(config, accelerator)
         stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
-        drawn = next(stream)
+        ahead = list(islice(stream, len(config.turns())))  # a step of each size
         started = time.perf_counter()
-        outcome = run.learner.step(drawn, run.step, learning_rate(run.step, config))
-        seconds = time.perf_counter() - started
+        for drawn in ahead:
+            outcome = run.learner.step(drawn, run.step, learning_rate(run.step, config))
+        seconds = (time.perf_counter() - started) / len(ahead)
     parameters = sum(parameter.numel() for parameter in run.learner.plain.parameters())
     hours = (config.steps - run.step) * seconds / 3600
     return (
@@ -145,7 +147,7 @@ def save(run: Run, accelerator: Accelerator, progress: Progress) -> bool:
 def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
     config = run.config
     return {
-        "data": f"{run.model.palette.name}, seed {config.data.seed}, {run.step * config.batch} images of {config.data.size}",
+        "data": f"{run.model.palette.name}, seed {config.data.seed}, {run.step * config.batch} images of {config.sizes}",
         "steps": run.step,
         "hours": round(run.hours, 2),
         "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",

@@ -23,7 +23,7 @@ def explained(config: RunConfig, accelerator: Accelerator) -> Iterator[None]:
             raise
         part = config.batch // accelerator.num_processes // config.micro_batches
         raise MemoryError(
-            f"out of memory on {accelerator.device.type} with {part} images of {config.data.size} pixels at a time "
+            f"out of memory on {accelerator.device.type} with {part} images of {config.sizes} pixels at a time "
             f"(batch {config.batch}, {accelerator.num_processes} processes, micro_batches {config.micro_batches}): "
             f"set micro_batches to {2 * config.micro_batches}, "
             f"{'' if config.checkpointing else 'checkpointing to true, '}or batch to less"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,8 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     elif (states.folder / MODEL).exists():
         raise ValueError(f"{states.folder} holds a {MODEL}, but no state to resume from: choose another run folder")
     task = task_of(config, data.palette, saved is None, accelerator)
+    for turn in config.turns():
+        replace(task.model.config, size=turn.height_width)  # objects to sizes that the network cannot make
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:
         teacher = saved["origin"].get(TEACHER)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..datasets import Batch, DataSet, Example, collate, loader
+from ..datasets import Batch, DataSet, Example, collate, loader, open_dataset
 from ..labels import LabelMap
 from ..layouts.patterns import sparse
 from .config import RunConfig
@@ -52,11 +52,28 @@ def steps_from(
             f"a batch of {config.batch} cannot be divided among {ranks} processes with {config.micro_batches} micro_batches "
             f"each: set batch to a multiple of {ranks * config.micro_batches}"
         )
-    share = Share(data.training(step * config.batch), config.batch, rank, ranks)
+    streams = [turn.training(step * config.batch) for turn in (data, *map(open_dataset, config.turns()[1:]))]
+    share = Share(Turns(streams, config.batch, step), config.batch, rank, ranks)
     drawing = Drawing(config.seed, config.sparse_share, data.palette.num_classes)
     batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
         yield list(islice(batches, config.micro_batches))
+
+
+@dataclass(frozen=True)
+class Turns(Dataset[Example]):
+    """Streams that take turns: each step, beginning with step `start`, takes its batch from another."""
+
+    streams: Sequence[Dataset[Example]]
+    batch: int
+    start: int
+
+    def __len__(self) -> int:
+        return len(self.streams[0])  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> Example:
+        step = self.start + index // self.batch
+        return self.streams[step % len(self.streams)][index]
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,27 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     assert_same(learned(tmp_path / "parts", 4), learned(tmp_path / "whole", 4))
 
 
+def test_a_run_of_several_sizes_resumes_in_its_turn_and_names_them(tmp_path):
+    sizes = {"more_sizes": (32, (16, 24)), "samples": 1}
+    whole = train(config(tmp_path / "whole", **sizes))
+    train(config(tmp_path / "parts", steps=2, **sizes))
+    train(config(tmp_path / "parts", **sizes))
+    assert_same(learned(tmp_path / "parts", 4), learned(tmp_path / "whole", 4))
+    header = checkpoint.read_header(whole)
+    assert header.config.size == (16, 16) and header.provenance["data"].endswith("16 images of 16 and 32 and (16, 24)")
+    with pytest.raises(ValueError, match="more_sizes"):
+        train(config(tmp_path / "parts", more_sizes=(32,)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "complaint"), [((0,), "sides of 1 to 8192 pixels, not 0"), ((32, (16, 17)), "multiples of 2")]
+)
+def test_sizes_that_cannot_be_had_are_refused_before_any_step(tmp_path, sizes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        train(config(tmp_path / "run", more_sizes=sizes))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_that_is_over_stays_as_it_is(tmp_path):
     file = train(config(tmp_path))
     before = file.stat().st_mtime_ns

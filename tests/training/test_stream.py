@@ -36,6 +36,17 @@ def test_an_example_is_the_same_whoever_takes_it(changes):
     assert torch.equal(torch.cat([part.batch.images for part in parts]), whole.batch.images)
 
 
+def test_steps_take_turns_in_sizes_wherever_a_run_begins():
+    sizes, more = [16, 24, (16, 32)], {"more_sizes": (24, (16, 32))}
+    whole = taken(0, 5, **more)
+    for step, size in enumerate([*sizes, *sizes[:2]]):
+        (batch, draws), (alone, _) = whole[step][0], taken(step, 1, data=DataConfig(size=size, workers=0))[0][0]
+        assert torch.equal(batch.images, alone.images) and torch.equal(batch.ids, alone.ids)
+        assert draws.noise.shape == batch.images.shape and draws.label.shape == batch.ids.shape
+    later = taken(4, 1, rank=1, ranks=2, micro_batches=2, **more)[0]
+    assert torch.equal(torch.cat([part.batch.images for part in later]), whole[4][0].batch.images[4:])
+
+
 def test_draws_are_what_they_say():
     step, null, noise, label = draws_at(0, 5, (64, 64))
     assert 0 <= step < 1 and 0 <= null < 1 and step != null
