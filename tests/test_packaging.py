@@ -70,6 +70,12 @@ def test_importing_the_pack_is_quick_silent_and_brings_no_other_package_along() 
     assert brought == [] and seconds < 0.3
 
 
+def test_what_the_registry_is_spared_is_there() -> None:
+    lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
+    spared = [line for line in lines if line and not line.startswith("#")]
+    assert spared and all((ROOT / line).exists() for line in spared)
+
+
 def test_the_registry_is_told_what_it_asks_for() -> None:
     """The rules of https://docs.comfy.org/registry/specifications"""
     table = project()
