@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         data = open_dataset(config.data)
         if not arguments.dry_run:
             require_classwise(config, arguments.model, data.palette)
-        statistics = measured(data, config)
+        statistics = measured(data, config, keep=not arguments.dry_run)
         rates = statistics.rates(data.palette.unlabelled)
         print(table(statistics, rates, data.palette))
         if not arguments.dry_run:
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"estimate_class_rates: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("estimate_class_rates: interrupted; the same command goes on", file=sys.stderr)
+        print("estimate_class_rates: interrupted; without --dry-run the same command goes on", file=sys.stderr)
         return 130
     return 0
 
@@ -86,16 +86,18 @@ class Counted(NamedTuple):
     statistics: ClassStatistics
 
 
-def measured(data: DataSet, config: TrainConfig) -> ClassStatistics:
-    """Statistics of all images, continued from what the run's folder holds of them."""
+def measured(data: DataSet, config: TrainConfig, keep: bool) -> ClassStatistics:
+    """Statistics of all images, continued from what the run's folder holds of them. keep: there, to go on from."""
     images = SCENES if config.data.name == "scenes" else len(data)
-    file = made_folder(config.run) / "class_statistics.json"
+    file = Path(config.run) / "class_statistics.json"
+    if keep:
+        made_folder(file.parent)
     of = {"data": {key: value for key, value in to_dict(config.data).items() if key != "workers"}, "images": images}
     read, statistics = resumed(file, of, data.palette.num_classes)
     counted = mapped(partial(count, data), range(read, images), config.data.workers)
     for one in tqdm(counted, total=images, initial=read, unit="image"):
         read, statistics = read + 1, statistics + one
-        if read % SAVE_EVERY == 0 or read == images:
+        if keep and (read % SAVE_EVERY == 0 or read == images):
             save(file, of, Counted(read, statistics))
     return statistics
 

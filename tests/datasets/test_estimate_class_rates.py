@@ -73,6 +73,7 @@ def test_a_broken_map_is_named_and_left_out(tmp_path: Path, capfd: pytest.Captur
     tree(tmp_path)
     (tmp_path / "train" / "labels" / "3.png").write_bytes(b"nothing")
     assert run(tmp_path, "--dry-run") == 0
+    assert not list(tmp_path.rglob("class_statistics.json"))
     out, err = capfd.readouterr()
     assert "left out" in err and "3.png" in err
     assert "sky   83.3333%" in out
