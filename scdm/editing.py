@@ -56,7 +56,8 @@ class EditSession:
     2048x2048): then the oldest are forgotten.
 
     canvas: a layout (of batch 1), or the (height, width) of one on which nothing is painted yet.
-    options: how images are made, the seed among them. `feather` is no wider than the margin, and 0 is as wide.
+    options: how images are made, the seed among them, always from noise (strength 1). `feather` is no wider than the
+        margin, and 0 is as wide.
     margin: pixels around a change that are painted anew as well, so that it can settle; None is in proportion to the canvas.
     image: (1, 3, H, W) in [-1, 1], one that was made for the layout already.
     ValueError for classes that are not the model's, and for what does not fit the canvas or the model.
@@ -76,6 +77,11 @@ class EditSession:
         self.model = model
         self.options = options or GenerateOptions()
         self.options.for_model(model)  # objects now to what no update could do
+        if self.options.strength < 1:
+            raise ValueError(
+                "what changes in a session is painted anew from noise, or it would keep the look of what was there: leave "
+                f"strength at 1, not {self.options.strength}"
+            )
         self.margin = min(round(MARGIN * max(ids.shape)), MOST_MARGIN) if margin is None else _whole(margin)
         if not 0 <= self.margin <= MOST_MARGIN:
             raise ValueError(f"a margin is a whole number of pixels from 0 to {MOST_MARGIN}, not {shown(margin)}")
@@ -108,7 +114,8 @@ class EditSession:
         class_id = class_called(palette, painted) if isinstance(painted, str) else _whole(painted)
         if not 0 <= class_id <= palette.num_classes:
             raise ValueError(
-                f"palette {palette.name} has ids from 0 to {palette.num_classes - 1}, not {shown(painted)}"
+                f"palette {palette.name} has the classes 0 to {palette.num_classes - 1}, and {palette.num_classes} for "
+                f"unpainted, not {shown(painted)}"
             )
         self._paint(mask, class_id)
 
@@ -234,19 +241,17 @@ class EditSession:
 
     def _mask(self, mask: Tensor | np.ndarray) -> Tensor:
         canvas = self._history.now.plan.ids.shape
-        if isinstance(mask, np.ndarray) and mask.dtype == bool:
-            mask = torch.from_numpy(np.array(mask))  # it may be a view that torch cannot read
-        if not isinstance(mask, Tensor):
+        if not isinstance(mask, Tensor | np.ndarray):
             raise ValueError(f"the mask of an edit is a bool tensor or array, not {shown(mask)}")
-        mask = mask.cpu()
+        if mask.dtype not in (torch.bool, np.dtype(bool)):
+            raise ValueError(
+                f"the mask of an edit is bool, true where something changes, not {mask.dtype}: for instance mask > 0.5"
+            )
         if mask.shape != canvas:
             raise ValueError(
-                f"the mask of an edit has the canvas's size, (height, width) = {tuple(canvas)}; of this one, "
-                f"{tuple(mask.shape)}, part would lie elsewhere"
+                f"the mask of an edit has the canvas's shape, (height, width) = {tuple(canvas)}, not {tuple(mask.shape)}"
             )
-        if mask.dtype != torch.bool:
-            raise ValueError(f"the mask of an edit is bool, true where something changes, not {mask.dtype}: mask > 0.5")
-        return mask
+        return mask.cpu() if isinstance(mask, Tensor) else torch.from_numpy(np.array(mask))  # which copies any view
 
     def _region(self, moment: Moment) -> Tensor:
         if moment.made_for is None:

@@ -402,12 +402,13 @@ def test_a_session_is_of_its_models_classes(model: Model, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
-        (lambda s: s.paint(box(0, 0, 1, 1, (32, 32)), "tree"), r"canvas's size, \(height, width\) = \(16, 16\)"),
+        (lambda s: s.paint(box(0, 0, 1, 1, (32, 32)), "tree"), r"canvas's shape, \(height, width\) = \(16, 16\)"),
         (lambda s: s.erase(torch.zeros(16, 16)), "is bool, true where something changes"),
-        (lambda s: s.again(np.zeros((1, 16, 16), bool)), "part would lie elsewhere"),
+        (lambda s: s.erase(np.zeros((16, 16), np.uint8)), "not uint8: for instance mask > 0.5"),
+        (lambda s: s.again(np.zeros((1, 16, 16), bool)), r"= \(16, 16\), not \(1, 16, 16\)"),
         (lambda s: s.paint(box(0, 0, 1, 1), "tre"), "did you mean 'tree'"),
-        (lambda s: s.paint(box(0, 0, 1, 1), 5), "ids from 0 to 3, not 5"),
-        (lambda s: s.paint(box(0, 0, 1, 1), -1), "ids from 0 to 3, not -1"),
+        (lambda s: s.paint(box(0, 0, 1, 1), 5), "classes 0 to 3, and 4 for unpainted, not 5"),
+        (lambda s: s.paint(box(0, 0, 1, 1), -1), "classes 0 to 3, and 4 for unpainted, not -1"),
         (lambda s: s.paint(None, "tree"), "a bool tensor or array, not None"),
         (
             lambda s: s.change(LabelMap(torch.zeros(1, 8, 8, dtype=torch.long), 4)),
@@ -432,6 +433,8 @@ def test_impossible_edits_are_refused_and_leave_no_trace(
 def test_impossible_canvases_are_refused(model: Model, size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="a canvas has a height and a width"):
         EditSession(model, size)
+    with pytest.raises(ValueError, match=r"leave strength at 1, not 0\.5"):
+        EditSession(model, (16, 16), GenerateOptions(strength=0.5))
     with pytest.raises(ValueError, match="a margin is a whole number"):
         EditSession(model, (16, 16), margin=-1)
     with pytest.raises(ValueError, match="the image must be one of the canvas's size"):
