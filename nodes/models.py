@@ -9,7 +9,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..scdm import conversion
-from ..scdm.checkpoint import embedded_models
+from ..scdm.assets import embedded_models
 from ..scdm.outside import shown
 from .messages import complaint
 from .native import managed, pixel_vae

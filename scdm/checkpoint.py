@@ -26,7 +26,6 @@ from .networks import UNet
 from .outside import brief, file_at, meant, parsed, shown
 from .palette import Palette
 
-SUFFIX = ".safetensors"
 HEADER = "scdm"
 VERSION = 1
 
@@ -138,17 +137,12 @@ def is_model(path: str | Path) -> bool:
         return False
 
 
-def embedded_models() -> list[str]:
-    """Names of the models that come with the package."""
-    return sorted(file.name.removesuffix(SUFFIX) for file in assets.folder().iterdir() if file.name.endswith(SUFFIX))
-
-
 @contextmanager
 def model_file(name: str | Path) -> Iterator[Path]:
     """The file of an embedded model, or the one that `name` is the path of. ValueError if it is neither."""
-    known = embedded_models()
+    known = assets.embedded_models()
     if str(name) in known:
-        with resources.as_file(assets.folder() / f"{name}{SUFFIX}") as path:
+        with resources.as_file(assets.folder() / f"{name}{assets.SUFFIX}") as path:
             yield path
     elif Path(name).exists():
         yield Path(name)

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from scdm import checkpoint
+from scdm import assets, checkpoint
 from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
 from scdm.cli.terminal import stoppable
@@ -163,10 +163,10 @@ def test_json_reports_what_was_used(folder: Path, capsys: pytest.CaptureFixture[
 
 
 def test_options_reach_the_sampler(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    request = "--sampler ddim --eta 0.5 --no-clip --mean -0.1 0 0.1 --std 0.3 0.2 0.1 --variance fixed_small"
+    request = "--sampler ddim --eta 0.5 --no-clip --mean -0.1 0 0.1 --std 0.3 0.2 0.1"
     assert sample(f"layout.png -o out.png --json {request}") == 0
     options = json.loads(capsys.readouterr().out)["options"]
-    assert (options["eta"], options["clip"], options["variance"]) == (0.5, False, "fixed_small")
+    assert (options["eta"], options["clip"]) == (0.5, False)
     assert (options["mean"], options["std"]) == ([-0.1, 0, 0.1], [0.3, 0.2, 0.1])
 
 
@@ -226,6 +226,12 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("layout.png -o out.png --sampler euler", "no sampler is called 'euler'"),
         ("layout.png -o out.png --sampler unipc --repeats 2", "unipc cannot"),
         ("layout.png -o out.png --label-noise white", "label noise is fresh or coupled"),
+        ("layout.png -o out.png --eta 0.5", "--eta belongs to --sampler ddim, not to ddpm"),
+        (
+            "layout.png -o out.png --sampler ddim --variance learned",
+            "--variance belongs to --sampler ddpm, not to ddim",
+        ),
+        ("layout.png -o {name}_{seed}.png", "{layout} and {seed} stand for something in a name, {name} does not"),
         ("layout.png -o out.png --device tpu", "invalid choice: 'tpu'"),
         ("layout.png -o nowhere/out.png", "there is no folder nowhere"),
         ("layout.png -o nowhere/", "there is no folder nowhere"),
@@ -465,7 +471,7 @@ def test_inspect_shows_hostile_words_without_obeying_them(
         assert "".join(output.split("\n")).isprintable()
 
 
-@pytest.mark.parametrize("name", checkpoint.embedded_models())
+@pytest.mark.parametrize("name", assets.embedded_models())
 def test_inspect_knows_embedded_models(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert scdm(f"inspect {name}") == 0
     assert capsys.readouterr().out.startswith(f"model            {name}\n")
@@ -480,7 +486,8 @@ def test_corrupted_layouts_keep_their_colours(folder: Path, capsys: pytest.Captu
     first = Path("rough.png").read_bytes()
     assert scdm(f"corrupt layout.png -o rough.png --seed 1 --kind {kind}") == 0
     assert Path("rough.png").read_bytes() == first
-    assert capsys.readouterr() == ("", "")
+    note = "scdm: note: layout.png stays as it is: --kind downsample has nothing to spoil at this strength and size\n"
+    assert capsys.readouterr() == ("", 2 * note if kind == "downsample" else "")
 
 
 def test_corruptions_are_as_strong_as_asked_for(folder: Path) -> None:
@@ -550,7 +557,7 @@ def test_palettes_are_listed_and_exported(folder: Path, capsys: pytest.CaptureFi
     assert "scenes             14 classes\n" in capsys.readouterr().out
     for request in ("scenes -o a.png", "scenes -o a.kpl", "model.safetensors -o a.gpl", "ade20k_golden_angle -o b.gpl"):
         assert scdm(f"palette {request}") == 0
-    for name in checkpoint.embedded_models():
+    for name in assets.embedded_models():
         assert scdm(f"palette {name} -o {name}.gpl") == 0
     assert Path("a.gpl").read_text().splitlines()[4] == "120 192 250\tsky"
     assert Path("b.gpl").read_text().splitlines()[1] == "Name: ade20k_golden_angle"

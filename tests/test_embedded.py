@@ -13,7 +13,7 @@ NAMES = ["scenes64", "scenes64-fast"]
 
 
 def test_they_are_there_and_all_are_tested():
-    assert checkpoint.embedded_models() == NAMES
+    assert assets.embedded_models() == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..assets import embedded_models
 from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
@@ -83,7 +84,7 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME|FILE",
         default=DEFAULT_MODEL,
-        help=f"an embedded model or a file (default {DEFAULT_MODEL})",
+        help=f"a file or an embedded model: {' or '.join(embedded_models())} (default {DEFAULT_MODEL})",
     )
     command.add_argument("--count", metavar="N", type=_count, default=1, help="images for each layout (default 1)")
     command.add_argument("--sheet", metavar="FILE", type=Path, help="also show each layout and its images in a row")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint
+from .. import assets, checkpoint
 from ..labels import LabelMap
 from ..layouts.contents import contents
 from ..palette import Palette
@@ -29,7 +29,7 @@ def print_json(content: dict[str, Any]) -> None:
 
 def chosen_palette(choice: str) -> Palette:
     """A palette by name, from a class table, or from the header of a model, embedded or in a file."""
-    if choice.endswith(checkpoint.SUFFIX) or choice in checkpoint.embedded_models():
+    if choice.endswith(assets.SUFFIX) or choice in assets.embedded_models():
         with checkpoint.model_file(choice) as path:
             return checkpoint.read_header(path).palette
     if Path(choice).is_file():

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from ..checkpoint import SUFFIX, save
+from ..assets import SUFFIX
+from ..checkpoint import save
 from ..conversion import Assumptions, convert
 from ..outside import file_at
 from .common import check_output, chosen_palette, note, writing

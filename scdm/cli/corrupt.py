@@ -25,6 +25,10 @@ def run(arguments: Namespace) -> None:
     if arguments.kind == "diffuse":
         strength["rates"] = _rates(arguments.rates or palette.name)
     spoilt = corrupt(labels, arguments.kind, arguments.seed, **strength)
+    if bool((spoilt.ids == labels.ids).all()):
+        note(
+            f"{arguments.layout} stays as it is: --kind {arguments.kind} has nothing to spoil at this strength and size"
+        )
     _note_what_colours_cannot_tell(spoilt, palette)
     with writing(arguments.output):
         write_image(arguments.output, palette.to_image(spoilt)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ def run(arguments: Namespace) -> None:
     pictures = _pictures(arguments.output, arguments.layouts, _seeds(options.seed, arguments.count))
     _check_files(arguments, pictures)
     model = conversion.load(arguments.model, _device(arguments.device))
+    _check_sampler(arguments, options.for_model(model).sampler)
     palette = _palette(arguments.palette, model)
     layouts = [_layout(path, palette, arguments, model, remark) for path in arguments.layouts]
     image, mask = _source(arguments, layouts)
@@ -96,6 +98,12 @@ def _options(arguments: Namespace) -> GenerateOptions:
     return options
 
 
+def _check_sampler(arguments: Namespace, sampler: str | None) -> None:
+    for flag, owner in (("eta", "ddim"), ("variance", "ddpm")):
+        if hasattr(arguments, flag) and sampler != owner:
+            raise ValueError(f"--{flag} belongs to --sampler {owner}, not to {sampler}")
+
+
 def _seeds(first: int, count: int) -> list[int]:
     return [(first + i) % 2**64 for i in range(count)]
 
@@ -108,6 +116,8 @@ def _pictures(output: str, layouts: Sequence[Path], seeds: Sequence[int]) -> lis
     if len(seeds) > 1 and "{seed}" not in pattern:
         path = Path(pattern)
         pattern = str(path.with_name(f"{path.stem}_{{seed}}{path.suffix}"))
+    if unknown := set(re.findall(r"{\w*}", pattern)) - {"{layout}", "{seed}"}:
+        raise ValueError(f"{output}: {{layout}} and {{seed}} stand for something in a name, {min(unknown)} does not")
     if len(layouts) > 1 and "{layout}" not in pattern:
         raise ValueError(
             f"{len(layouts)} layouts cannot all be written to {output}: give a folder that exists, or a name with {{layout}}"

@@ -63,7 +63,7 @@ def test_models_are_the_embedded_ones_and_files(pack: Any, folders: Any, tmp_pat
     for name in ("mine.safetensors", "published.pt", "notes.txt"):
         (tmp_path / "models" / name).touch()
     load_model = pack("nodes.models").LoadModel
-    embedded = pack("scdm.checkpoint").embedded_models()
+    embedded = pack("scdm.assets").embedded_models()
     assert load_model.define_schema().inputs[0].options == [*embedded, "mine.safetensors", "published.pt"]
     assert load_model.validate_inputs("mine.safetensors") is True
     assert load_model.validate_inputs(None) is True
