@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checkpoint import save as save
     from .conversion import load as load
+    from .editing import Cancelled as Cancelled
     from .editing import EditSession as EditSession
+    from .images import read_image as read_image
+    from .images import write_image as write_image
     from .labels import LabelMap as LabelMap
     from .model import Model as Model
     from .model import ModelConfig as ModelConfig
@@ -34,6 +37,9 @@ _HOMES = {
     "GenerateOptions": "pipeline",
     "generate": "pipeline",
     "EditSession": "editing",
+    "Cancelled": "editing",
+    "read_image": "images",
+    "write_image": "images",
 }
 __all__ = list(_HOMES)
 

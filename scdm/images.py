@@ -49,13 +49,15 @@ def read_image(path: str | Path) -> Image.Image:
     raise ValueError(f"{path}: the image has more than {MAX_PIXELS // 2**20} megapixels: scale it down first")
 
 
-def write_image(path: str | Path, image: Image.Image | np.ndarray) -> None:
-    """Write a picture, or a uint8 array (H, W), (H, W, 3) or (H, W, 4), in the format that the suffix names.
+def write_image(path: str | Path, image: Image.Image | np.ndarray | Tensor) -> None:
+    """Write a picture, a uint8 array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) in [-1, 1], in the format that
+    the suffix names.
 
     ValueError for a suffix that names no format, and for a format that cannot hold the picture (JPEG and transparency).
     """
     path = Path(path)
-    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(to_levels(image[None])[0] if isinstance(image, Tensor) else image)
     file_format = picture_format(path)
     with written_whole(path) as beside:
         try:

@@ -186,7 +186,7 @@ class Palette:
         `remark` receives a sentence for each thing that the painter should know but that does not stop the work.
         ValueError: an id that no class has, or no pixel with the colour of a class (all transparent is fine: all MASK).
         """
-        if not 0 <= tolerance <= 1000:
+        if not 0 <= tolerance <= 442:  # from black to white
             raise ValueError(f"the colour tolerance is a distance from 0 to 442, so not {tolerance}")
         opaque = _opaque(image)
         ids = self._ids_of_values(image, opaque, remark)
@@ -242,7 +242,7 @@ class Palette:
         unknown = opaque & (ids == self.num_classes)
         share = unknown.sum() / max(opaque.sum(), 1)
         if share >= WORTH_A_REMARK:
-            found = f"mostly {_most_frequent(image, unknown)}"
+            found = _most_frequent(image, unknown)
             if share == 1:
                 raise ValueError(
                     f"no pixel has a colour of palette {self.name} (tolerance {tolerance:g}), they are {found}: "
@@ -303,6 +303,8 @@ def read_layout(
     path: str | Path, palette: Palette, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
 ) -> LabelMap:
     """The layout in an image file: `read_image`, then `Palette.to_labels`; ValueError names the file."""
+    if not isinstance(palette, Palette):
+        raise ValueError(f"a palette is wanted, such as model.palette or Palette.named('ade20k'), not {shown(palette)}")
     image = read_image(path)
     try:
         return palette.to_labels(image, tolerance, remark)
@@ -343,7 +345,12 @@ def _most_frequent(image: Image.Image, where: np.ndarray, count: int = 3) -> str
     sample = np.concatenate([_codes(rgba)[where[rows]][::every] for rows, rgba in _bands(image)])
     found, counts = np.unique(sample, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:count]
-    return ", ".join(f"#{found[i]:06x} ({counts[i] / len(sample):.0%})" for i in order)
+    often = [f"#{found[i]:06x} ({counts[i] / len(sample):.0%})" for i in order if counts[i] >= 0.005 * len(sample)]
+    return (
+        f"mostly {', '.join(often)}"
+        if often
+        else "of very many colours, as in photographs and JPEG files (paint in PNG)"
+    )
 
 
 def _codes(rgb: np.ndarray) -> np.ndarray:

@@ -144,7 +144,7 @@ class GenerateOptions:
             return steps
         count = len(visited_steps(config.steps, own))
         _require(
-            self.steps in (None, own, count),
+            self.steps in (None, own, count, str(count)),
             f"this model was distilled to {count} steps and knows no others: leave steps out, or take the model that it was "
             f"distilled from, instead of asking for {self.steps}",
         )
@@ -180,7 +180,11 @@ def generate(
     on_step: called after every step with the step and their number; an exception from it stops the work.
     ValueError for sizes that do not fit each other or classes that are not the model's.
     """
-    options = (options or GenerateOptions()).for_model(model)
+    options = options or GenerateOptions()
+    _require(isinstance(model, Model), f"the model is one that scdm.load gives, not {shown(model)}")
+    _require(isinstance(labels, LabelMap), f"the layout is a LabelMap, as scdm.read_layout gives, not {shown(labels)}")
+    _require(isinstance(options, GenerateOptions), f"the options are GenerateOptions(...), not {shown(options)}")
+    options = options.for_model(model)
     labels = model.prepared(labels)
     batch, size = labels.batch, (labels.height, labels.width)
     image, mask = _checked_source(image, mask, batch, size)

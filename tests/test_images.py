@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scdm.images import WRITTEN, made_folder, read_image, write_image, written_whole
@@ -28,6 +29,8 @@ def test_written_images_are_read_back(tmp_path: Path) -> None:
         array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
         write_image(tmp_path / "image.PNG", array)
         assert np.array_equal(np.asarray(read_image(tmp_path / "image.PNG")), array)
+    write_image(tmp_path / "image.PNG", torch.linspace(-1, 1, 256).expand(3, 2, 256))
+    assert np.array_equal(np.asarray(read_image(tmp_path / "image.PNG"))[1, :, 2], np.arange(256))
     assert [file.name for file in tmp_path.iterdir()] == ["image.PNG"]
 
 

@@ -169,10 +169,24 @@ def test_an_image_that_overflows_is_none():
         generate(model, layout(), GenerateOptions(steps=2))
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"model": "scenes64"}, "the model is one that scdm.load gives, not 'scenes64'"),
+        ({"labels": "layout.png"}, "as scdm.read_layout gives, not 'layout.png'"),
+        ({"options": {"steps": 2}}, "the options are GenerateOptions"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_in_words(given, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        generate(**{"model": build(), "labels": layout(), "options": FAST, **given})
+
+
 def test_a_distilled_model_refuses_steps_and_guidance_that_it_does_not_know():
     model = build(distilled_steps="trailing4", distilled_guidance=2.0)
     asked = GenerateOptions(steps=4, guidance=2.0)  # what it has anyway
     assert asked.for_model(model) == GenerateOptions().for_model(model)
+    assert replace(asked, steps="4").for_model(model) == GenerateOptions().for_model(model)
     with pytest.raises(ValueError, match=r"distilled to 4 steps and knows no others: leave steps out.* 8$"):
         generate(model, layout(), GenerateOptions(steps=8))
     with pytest.raises(ValueError, match="has a guidance of 2 built in: leave guidance out"):
