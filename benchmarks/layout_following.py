@@ -30,6 +30,7 @@ from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter
 from scdm.metrics.segmenter import load as load_segmenter
 from scdm.model import Model
+from scdm.noise import LABEL_NOISE
 from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import SAMPLERS
@@ -87,7 +88,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", help="25, ddim25 or 10,15; without it what the model was made for")
     parser.add_argument("--sampler", choices=sorted(SAMPLERS), help="without it what the model was made for")
     parser.add_argument("--guidance", type=float, help="without it what the model was made for")
-    parser.add_argument("--label-noise", default="fresh", choices=("fresh", "coupled"))
+    parser.add_argument("--label-noise", default="fresh", choices=sorted(LABEL_NOISE))
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--batch", type=int, default=8, help="samples at a time; changes speed, not results")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -25,7 +25,7 @@ class CorruptLayout(io.ComfyNode):
             display_name="Corrupt Layout (SCDM)",
             category="SCDM",
             description="Spoils a clean layout, to see what a model makes of rough ones. Each setting belongs to the kind "
-            "that it is named after; its default is that of the paper's benchmark.",
+            "that it is named after; those of downsample, edges and random begin as in the paper's benchmark.",
             **where_known(search_aliases=["noisy layout", "degrade segmentation", "sparse layout"]),
             inputs=[
                 LayoutSocket.Input("layout", tooltip="A clean layout."),

@@ -89,14 +89,10 @@ def table(rows: Iterable[tuple[str, str, Mapping[str, float]]]) -> list[str]:
     """Lines of a Markdown table: (method, kind of layouts, metrics), with a column for each metric that occurs."""
     rows = list(rows)
     shown = columns(metrics for _, _, metrics in rows)
-    lines = [
-        f"| | layouts | {' | '.join(column.heading for column in shown.values())} |",
-        "| --- " * (2 + len(shown)) + "|",
-    ]
+    lines = [["method", "layouts", *(column.heading for column in shown.values())], ["---"] * (2 + len(shown))]
     for method, layouts, metrics in rows:
-        cells = (_cell(metrics.get(name), column) for name, column in shown.items())
-        lines.append(f"| {method} | {layouts} | {' | '.join(cells)} |")
-    return lines
+        lines.append([method, layouts, *(_cell(metrics.get(name), column) for name, column in shown.items())])
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def columns(results: Iterable[Mapping[str, float]]) -> dict[str, Column]:

@@ -27,7 +27,7 @@ class Corruption:
     """A way to spoil a layout, and what can be said about how much.
 
     apply: (labels, a seed for each image, **strength) -> labels. ValueError for a strength that is out of range.
-    strength: the names of its settings, and their values in the benchmark.
+    strength: the names of its settings, and their values: those of downsample, edges and random are the benchmark's.
     """
 
     apply: Callable[..., LabelMap]

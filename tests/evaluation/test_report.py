@@ -28,6 +28,15 @@ def found(kind: str = "clean", guidance: float = 1.5, palette: Palette = ADE20K,
     return result("runs/new/model.safetensors", settings, palette, {"images": "3"}, {**METRICS, **metrics}, None)
 
 
+def test_without_any_metric_there_is_still_a_table() -> None:
+    lines = markdown({**found(palette=Palette.named("scenes")), "metrics": {}}).splitlines()
+    assert [line for line in lines if line.startswith("|")] == [
+        "| method | layouts |",
+        "| --- | --- |",
+        "| this model | clean |",
+    ]
+
+
 def row(text: str, start: str) -> list[str]:
     (line,) = (line for line in text.splitlines() if line.startswith(f"| {start}"))
     return [cell.strip() for cell in line.strip("|").split("|")]
@@ -35,7 +44,7 @@ def row(text: str, start: str) -> list[str]:
 
 def test_the_table_has_what_is_published_about_these_layouts() -> None:
     text = markdown(found())
-    assert row(text, "| layouts")[1:] == ["layouts", "FID ↓", "LPIPS ↑", "mIoU % ↑", "frechet mine ↓"]
+    assert row(text, "method")[1:] == ["layouts", "FID ↓", "LPIPS ↑", "mIoU % ↑", "frechet mine ↓"]
     assert row(text, "SDM, published") == ["SDM, published", "clean", "27.50", "0.524", "39.2", ""]
     assert row(text, "this model") == ["this model", "clean", "31.23", "0.500", "43.2", "1.5"]
     assert row(text, "real images") == ["real images", "", "", "", "50.0", ""]
