@@ -146,8 +146,9 @@ def save(run: Run, accelerator: Accelerator, progress: Progress) -> bool:
 
 def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
     config = run.config
+    images = f"{run.step * config.batch} images at {config.sizes} pixels"
     return {
-        "data": f"{run.model.palette.name}, seed {config.data.seed}, {run.step * config.batch} images of {config.sizes}",
+        "data": f"{run.model.palette.name}, seed {config.data.seed}, {images}",
         "steps": run.step,
         "hours": round(run.hours, 2),
         "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
