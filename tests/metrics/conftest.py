@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,26 @@ import torch
 from scdm.metrics.optional import library
 
 
+@cache
+def complete_torchvision() -> None:
+    """Declares the operators without which a torchvision built for CUDA cannot be imported beside a CPU's torch.
+
+    What needs them would not work; no test here does.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except ModuleNotFoundError:
+        return
+    except RuntimeError:  # operator torchvision::nms does not exist
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
 @pytest.fixture
 def optional() -> Any:
     """`library` for tests: they are skipped where the package is not there, or does not fit the others."""
+
+    complete_torchvision()
 
     def find(name: str) -> Any:
         try:
