@@ -18,8 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scdm.labels import LabelMap
-from scdm.networks import UNet
-from scdm.networks.published import from_flags
+from scdm.networks import UNet, UNetConfig
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = [REPOSITORY / "tests" / "golden", REPOSITORY.parent / "shared" / "golden"]
@@ -80,12 +79,51 @@ def weights(shapes: dict[str, list[int]], seed: int, prefix: str = "") -> dict[s
     return {name: recipe(prefix + name, shape, seed) for name, shape in shapes.items()}
 
 
+LEFT_OUT = {  # by some cases
+    "channel_mult": "",
+    "num_heads": 4,
+    "num_head_channels": -1,
+    "num_heads_upsample": -1,
+    "use_new_attention_order": False,
+    "dropout": 0.0,
+}
+
+
+def network_of(flags: dict[str, Any]) -> UNetConfig:
+    """The network that the published programs build from their command-line flags, as the golden cases record them.
+
+    `attention_resolutions` are sides of the feature maps of an image of `image_size`, -1 stands for "not given", and where
+    `channel_mult` is empty the image's size decides.
+    """
+    flags = {**LEFT_OUT, **flags}
+    side = flags["image_size"]
+    default = {64: "1,2,3,4", 128: "1,1,2,3,4", 256: "1,1,2,2,4,4", 512: "0.5,1,1,2,2,4,4"}
+    resolutions = map(int, flags["attention_resolutions"].split(","))
+    given = {name: None if flags[name] == -1 else flags[name] for name in ("num_head_channels", "num_heads_upsample")}
+    return UNetConfig(
+        num_classes=flags["num_classes"],
+        edges=not flags["no_instance"],
+        channels=flags["num_channels"],
+        channel_mult=tuple(float(part) for part in (flags["channel_mult"] or default[side]).split(",")),
+        res_blocks=flags["num_res_blocks"],
+        attention=tuple(sorted(side // resolution for resolution in resolutions)),
+        head_channels=given["num_head_channels"],
+        heads=flags["num_heads"],
+        heads_up=given["num_heads_upsample"],
+        qkv_order="qkv_major" if flags["use_new_attention_order"] else "head_major",
+        scale_shift_norm=flags["use_scale_shift_norm"],
+        resblock_updown=flags["resblock_updown"],
+        dropout=flags["dropout"],
+        learn_sigma=flags["learn_sigma"],
+    )
+
+
 @functools.cache
 def unet(case: str) -> UNet:
     """The network of a golden case, weights by recipe. Tests share it: what they change, they change in a copy."""
     golden = facts(case)
     with torch.device("meta"):  # no time is lost on weights that are replaced
-        network = UNet(from_flags(golden["config"])).eval()
+        network = UNet(network_of(golden["config"])).eval()
     shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
     network.load_state_dict(weights(shapes, golden["weights"]["seed"]), assign=True)
     return network

@@ -8,21 +8,9 @@ import pytest
 import torch
 
 from scdm.networks import UNet, UNetConfig
-from scdm.networks.published import DEFAULTS, PUBLISHED, from_flags, from_shapes
-from tests.parity import facts
+from scdm.networks.published import PUBLISHED, from_shapes
+from tests.parity import facts, network_of
 
-FLAGS = {
-    "image_size": 256,
-    "num_channels": 256,
-    "num_res_blocks": 2,
-    "attention_resolutions": "32,16,8",
-    "num_head_channels": 64,
-    "num_classes": 19,
-    "no_instance": False,
-    "learn_sigma": True,
-    "use_scale_shift_norm": True,
-    "resblock_updown": True,
-}
 SIZES = {"ade20k": 660_608_518, "celebamask_hq": 653_062_918}
 
 
@@ -43,14 +31,14 @@ def key_tables() -> Iterator[dict[str, Any]]:
 
 def test_flags_give_the_published_keys_and_shapes() -> None:
     for entry in key_tables():
-        config = from_flags(entry["config"])
+        config = network_of(entry["config"])
         assert shapes_of(config) == {name: tuple(shape) for name, shape in entry["shapes"].items()}
         assert parameters(config) == entry["n_params"]
 
 
 def test_shapes_give_back_the_network_of_the_key_tables() -> None:
     for entry in key_tables():
-        config = from_flags(entry["config"])
+        config = network_of(entry["config"])
         heads = {name: getattr(config, name) for name in ("head_channels", "heads", "heads_up", "qkv_order")}
         found = from_shapes({name: tuple(shape) for name, shape in entry["shapes"].items()}, **heads)
         assert replace(found, num_classes=config.num_classes, edges=config.edges) == config
@@ -65,51 +53,6 @@ def test_published_networks_have_the_published_size(name: str, size: int) -> Non
 def test_published_networks_have_the_classes_that_are_painted(name: str) -> None:
     channels = {"ade20k": 151, "coco_stuff": 184, "celebamask_hq": 20, "cityscapes": 36, "landscapes": 16}
     assert PUBLISHED[name].label_channels == channels[name]
-
-
-def test_flags_are_read_as_values_and_as_text() -> None:
-    as_text = {name: str(value) for name, value in FLAGS.items()}
-    assert from_flags(FLAGS) == from_flags(as_text) == PUBLISHED["celebamask_hq"]
-    assert from_flags({**FLAGS, "lr": 1e-4, "dataset_mode": "celeba"}) == PUBLISHED["celebamask_hq"]
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ({"channel_mult": "1,2"}, {"channel_mult": (1, 2)}),
-        ({"channel_mult": "0.5,1"}, {"channel_mult": (0.5, 1)}),
-        ({"image_size": 64, "attention_resolutions": "16,8"}, {"channel_mult": (1, 2, 3, 4), "attention": (4, 8)}),
-        ({"image_size": 512}, {"channel_mult": (0.5, 1, 1, 2, 2, 4, 4), "attention": (16, 32, 64)}),
-        ({"num_head_channels": -1, "num_heads": 2}, {"head_channels": None, "heads": 2}),
-        ({"num_heads_upsample": 8}, {"heads_up": 8}),
-        ({"use_new_attention_order": True}, {"qkv_order": "qkv_major"}),
-        ({"no_instance": True}, {"edges": False}),
-    ],
-)
-def test_flags_have_their_published_meaning(flags: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert from_flags({**FLAGS, **flags}) == replace(PUBLISHED["celebamask_hq"], **expected)
-
-
-@pytest.mark.parametrize("name", [name for name in FLAGS if name not in DEFAULTS])
-def test_missing_flags_are_named(name: str) -> None:
-    with pytest.raises(ValueError, match=f"flag {name} is missing"):
-        from_flags({key: value for key, value in FLAGS.items() if key != name})
-
-
-@pytest.mark.parametrize(
-    ("flag", "value"),
-    [
-        ("image_size", "large"),
-        ("image_size", 300),
-        ("channel_mult", "1;2"),
-        ("learn_sigma", "maybe"),
-        ("num_channels", None),
-        ("attention_resolutions", "32,x"),
-    ],
-)
-def test_impossible_flags_are_named(flag: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=flag):
-        from_flags({**FLAGS, flag: value})
 
 
 SMALL = UNetConfig(
