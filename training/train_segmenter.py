@@ -29,18 +29,27 @@ from scdm.training.config import TrainConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.size=64")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3000, help="(default %(default)s)")
     parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="end, well annealed, after so long at the latest"
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="end, well annealed, after so long at the latest (default: never)",
     )
-    parser.add_argument("--batch", type=int, default=8, help="images a step; their mirror images come on top")
-    parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and the augmentation")
     parser.add_argument(
-        "--held-out", type=int, default=500, metavar="N", help="images of the final measurement, at most"
+        "--batch", type=int, default=8, help="images a step (default %(default)s); their mirror images come on top"
+    )
+    parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and the augmentation (default %(default)s)")
+    parser.add_argument(
+        "--held-out",
+        type=int,
+        default=500,
+        metavar="N",
+        help="images of the final measurement, at most (default %(default)s)",
     )
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the hardware is fast at it")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
