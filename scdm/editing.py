@@ -243,7 +243,7 @@ class EditSession:
         canvas = self._history.now.plan.ids.shape
         if not isinstance(mask, Tensor | np.ndarray):
             raise ValueError(f"the mask of an edit is a bool tensor or array, not {shown(mask)}")
-        if mask.dtype not in (torch.bool, np.dtype(bool)):
+        if str(mask.dtype) not in ("bool", "torch.bool"):
             raise ValueError(
                 f"the mask of an edit is bool, true where something changes, not {mask.dtype}: for instance mask > 0.5"
             )
