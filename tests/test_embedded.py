@@ -7,7 +7,7 @@ import torch
 
 import scdm
 from scdm import assets, checkpoint
-from scdm.datasets.scenes import SKY, TREE, Scenes
+from scdm.datasets.scenes import SKY, SUN, TREE, Scenes
 
 NAMES = ["scenes64", "scenes64-fast"]
 
@@ -47,3 +47,12 @@ def test_it_needs_no_layout(name):
     image = scdm.generate(model, empty, few)[0]
     neighbours = (image[:, 1:] - image[:, :-1]).square().mean()
     assert image.std() > 0.15 and neighbours < 0.5 * image.var()
+
+
+@pytest.mark.parametrize("scene", [1, 7])
+def test_the_fast_one_knows_larger_layouts_too(scene):
+    """One that had seen 64x64 only painted large suns blue inside."""
+    model = scdm.load("scenes64-fast")
+    _, ids = Scenes(8, seed=2, size=(128, 128))[scene]
+    red, _, blue = scdm.generate(model, scdm.LabelMap(ids[None], model.palette.num_classes))[0][:, ids == SUN]
+    assert len(red) > 100 and (blue - red).max() < 0.6 and red.mean() > 0.5

@@ -67,6 +67,7 @@ TEACHER = [
     Row("teacher, ddim", 4, {"steps": "trailing4", "sampler": "ddim"}),
 ]
 STUDENTS = [Row("student", steps) for steps in (8, 4, 2, 1)]
+EMBEDDED = Row("scenes64-fast, also taught at 128x128", 4)
 REFERENCE = TEACHER[1]  # whose Frechet distance the others' are compared with
 TWICE = 8  # layouts of which the slow ones make two samples
 
@@ -92,9 +93,8 @@ def main() -> int:
         random = np.random.default_rng(0)
         draws = [np.arange(len(ids)), *random.integers(len(ids), size=(REDRAWN, len(ids)))]
         results, samples = [], []
-        for row in TEACHER + STUDENTS:
-            path = arguments.teacher if row in TEACHER else arguments.students / str(row.steps) / "model.safetensors"
-            model = load(path)
+        for row in [*TEACHER, *STUDENTS, EMBEDDED]:
+            model = load(model_of(row, arguments))
             labels = LabelMap(ids, model.palette.num_classes)
             rare = sparse(labels, range(len(ids)), SPARSE)
             images = from_levels(sampled(model, labels, row, 0, arguments.work))
@@ -128,6 +128,12 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--layouts", type=int, default=96, metavar="N")
     parser.add_argument("--work", type=Path, default=Path("runs/few_steps"), metavar="FOLDER")
     return parser.parse_args()
+
+
+def model_of(row: Row, arguments: argparse.Namespace) -> str | Path:
+    if row is EMBEDDED:
+        return "scenes64-fast"
+    return arguments.teacher if row in TEACHER else arguments.students / str(row.steps) / "model.safetensors"
 
 
 def sampled(model: Model, labels: LabelMap, row: Row, seed: int, work: Path) -> np.ndarray:
