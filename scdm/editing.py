@@ -25,7 +25,7 @@ from .labels import LabelMap
 from .layouts.painting import class_called
 from .model import Model
 from .outside import shown
-from .pipeline import MOST_VALUE, GenerateOptions, generate
+from .pipeline import MOST_VALUE, GenerateOptions, generate, require_kinds
 from .samplers import Step
 from .window import windowed
 
@@ -72,10 +72,11 @@ class EditSession:
         margin: int | None = None,
         image: Tensor | None = None,
     ):
+        self.model = model
+        self.options = GenerateOptions() if options is None else options
+        require_kinds(model, self.options)
         labels = canvas if isinstance(canvas, LabelMap) else _blank(canvas, model.palette.num_classes)
         ids = _ids(model, labels)
-        self.model = model
-        self.options = options or GenerateOptions()
         self.options.for_model(model)  # objects now to what no update could do
         if self.options.strength < 1:
             raise ValueError(
@@ -338,4 +339,5 @@ def _levels(image: Tensor, size: torch.Size) -> np.ndarray:
 def _options(record: Any) -> GenerateOptions:
     if not isinstance(record, dict) or not isinstance(record.get("label_noise", ""), str):
         raise ValueError("its options are missing, or no options")
-    return configuration.from_dict(GenerateOptions, record, "options.")
+    options = configuration.from_dict(GenerateOptions, record, "options.")
+    return replace(options, strength=1.0)  # which once was free, and did harm

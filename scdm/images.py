@@ -56,8 +56,9 @@ def write_image(path: str | Path, image: Image.Image | np.ndarray | Tensor) -> N
     ValueError for a suffix that names no format, and for a format that cannot hold the picture (JPEG and transparency).
     """
     path = Path(path)
-    if not isinstance(image, Image.Image):
-        image = Image.fromarray(to_levels(image[None])[0] if isinstance(image, Tensor) else image)
+    if isinstance(image, Tensor):
+        image = _pixels(path, image)
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     file_format = picture_format(path)
     with written_whole(path) as beside:
         try:
@@ -66,6 +67,15 @@ def write_image(path: str | Path, image: Image.Image | np.ndarray | Tensor) -> N
             if isinstance(error, OSError) and error.errno is not None:  # no space, no permission: not about the format
                 raise
             raise ValueError(f"{path}: {file_format} cannot hold a picture of mode {image.mode} ({error})") from error
+
+
+def _pixels(path: Path, image: Tensor) -> np.ndarray:
+    if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+        raise ValueError(
+            f"{path}: an image is a tensor (3, height, width) of floats, not {tuple(image.shape)} of {image.dtype}: "
+            "images[0] is the first of a batch"
+        )
+    return to_levels(image.detach()[None])[0]
 
 
 def picture_format(path: str | Path) -> str:

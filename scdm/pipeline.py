@@ -180,10 +180,9 @@ def generate(
     on_step: called after every step with the step and their number; an exception from it stops the work.
     ValueError for sizes that do not fit each other or classes that are not the model's.
     """
-    options = options or GenerateOptions()
-    _require(isinstance(model, Model), f"the model is one that scdm.load gives, not {shown(model)}")
+    options = GenerateOptions() if options is None else options
+    require_kinds(model, options)
     _require(isinstance(labels, LabelMap), f"the layout is a LabelMap, as scdm.read_layout gives, not {shown(labels)}")
-    _require(isinstance(options, GenerateOptions), f"the options are GenerateOptions(...), not {shown(options)}")
     options = options.for_model(model)
     labels = model.prepared(labels)
     batch, size = labels.batch, (labels.height, labels.width)
@@ -231,6 +230,12 @@ def generate(
         "model's weights are whole",
     )
     return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
+
+
+def require_kinds(model: Any, options: Any) -> None:
+    """ValueError for what is no model or no options, such as a model's name."""
+    _require(isinstance(model, Model), f"the model is one that scdm.load gives, not {shown(model)}")
+    _require(isinstance(options, GenerateOptions), f"the options are GenerateOptions(...), not {shown(options)}")
 
 
 def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[NoiseSchedule, Denoiser]:

@@ -232,6 +232,7 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
             "--variance belongs to --sampler ddpm, not to ddim",
         ),
         ("layout.png -o {name}_{seed}.png", "{layout} and {seed} stand for something in a name, {name} does not"),
+        ("layout.png -o {seed:03d}.png", "{seed:03d} does not"),
         ("layout.png -o out.png --device tpu", "invalid choice: 'tpu'"),
         ("layout.png -o nowhere/out.png", "there is no folder nowhere"),
         ("layout.png -o nowhere/", "there is no folder nowhere"),

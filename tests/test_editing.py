@@ -388,6 +388,21 @@ def test_a_saved_session_shows_its_images_to_any_program(model: Model, tmp_path:
     assert np.array_equal(np.asarray(picture), to_levels(session.image)[0])
 
 
+def test_a_file_that_asks_for_a_partial_walk_is_reopened_without(model: Model, tmp_path: Path) -> None:
+    session = begun(model)
+    session.options = replace(session.options, strength=0.5)  # as files of old may have it
+    session.save(tmp_path / "a")
+    again = EditSession.open(tmp_path / "a", model)
+    assert again.options.strength == 1 and torch.equal(again.image, session.image)
+
+
+def test_sessions_of_another_kind_are_refused_in_words(model: Model) -> None:
+    with pytest.raises(ValueError, match="gives, not 'scenes64'"):
+        EditSession("scenes64", (16, 16))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"the options are GenerateOptions\(\.\.\.\), not {}"):
+        EditSession(model, (16, 16), {})  # type: ignore[arg-type]
+
+
 def test_a_session_is_of_its_models_classes(model: Model, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the layout has 7 classes, the model expects 4"):
         EditSession(model, LabelMap(torch.zeros(1, 16, 16, dtype=torch.long), 7))

@@ -29,6 +29,14 @@ def test_written_images_are_read_back(tmp_path: Path) -> None:
         array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
         write_image(tmp_path / "image.PNG", array)
         assert np.array_equal(np.asarray(read_image(tmp_path / "image.PNG")), array)
+    for wrong in (
+        torch.zeros(1, 3, 2, 2),
+        torch.zeros(2, 2),
+        torch.zeros(2, 2, 3),
+        torch.zeros(3, 2, 2, dtype=torch.uint8),
+    ):
+        with pytest.raises(ValueError, match=r"a tensor \(3, height, width\) of floats, not .* images\[0\]"):
+            write_image(tmp_path / "image.PNG", wrong)
     write_image(tmp_path / "image.PNG", torch.linspace(-1, 1, 256).expand(3, 2, 256))
     assert np.array_equal(np.asarray(read_image(tmp_path / "image.PNG"))[1, :, 2], np.arange(256))
     assert [file.name for file in tmp_path.iterdir()] == ["image.PNG"]

@@ -50,10 +50,11 @@ def check(config: TrainConfig, split: Split) -> int:
 
 
 def require_network_for(config: TrainConfig, num_classes: int, palette: str) -> None:
-    """ValueError if the configured network has other classes than the data set, or cannot take its size."""
+    """ValueError if the configured network has other classes than the data set, or cannot take its sizes."""
     if config.network.num_classes != num_classes:
         raise ValueError(f"{palette} has {num_classes} classes, network.num_classes is {config.network.num_classes}")
-    ModelConfig(config.network, config.data.height_width, label_diffusion="none")
+    for data in config.turns():
+        ModelConfig(config.network, data.height_width, label_diffusion="none")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def _pictures(output: str, layouts: Sequence[Path], seeds: Sequence[int]) -> lis
     if len(seeds) > 1 and "{seed}" not in pattern:
         path = Path(pattern)
         pattern = str(path.with_name(f"{path.stem}_{{seed}}{path.suffix}"))
-    if unknown := set(re.findall(r"{\w*}", pattern)) - {"{layout}", "{seed}"}:
+    if unknown := set(re.findall(r"{[^{}]*}", Path(pattern).name)) - {"{layout}", "{seed}"}:
         raise ValueError(f"{output}: {{layout}} and {{seed}} stand for something in a name, {min(unknown)} does not")
     if len(layouts) > 1 and "{layout}" not in pattern:
         raise ValueError(

@@ -76,6 +76,9 @@ class DataSet(Protocol):
 
     def validation(self) -> Validation: ...
 
+    def at(self, size: int | tuple[int, int]) -> DataSet:
+        """The same data at another size, like `DataConfig.size`. ValueError if they cannot have it."""
+
     def layout(self, index: int) -> np.ndarray:
         """Ids (H, W) of image `index`, whole and as large as it is stored. ValueError if it cannot be read."""
 

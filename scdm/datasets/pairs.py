@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,6 +52,11 @@ class PairSet:
     def validation(self) -> Validation:
         self.require_pairs()
         return _InOrder(self)
+
+    def at(self, size: int | tuple[int, int]) -> PairSet:
+        other = copy.copy(self)  # which goes on listing and reporting in common
+        other.config = replace(self.config, size=size)
+        return other
 
     def layout(self, index: int) -> np.ndarray:
         return self.reader.ids(np.asarray(self.reader.label(self.pairs[index])), self.pairs[index])

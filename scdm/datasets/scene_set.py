@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -19,6 +20,7 @@ class SceneSet:
     """Training shows the series of the configuration's seed (`DataSet`), validation the first scenes of the next one."""
 
     def __init__(self, config: DataConfig, split: Split) -> None:
+        self.config, self.split = config, split
         self.palette = Palette.named("scenes")
         self.size = config.height_width
         self.seed = config.seed + (split == "val")
@@ -32,6 +34,9 @@ class SceneSet:
 
     def validation(self) -> Validation:
         return _Numbered(Scenes(VALIDATION_SCENES, self.seed, self.size))
+
+    def at(self, size: int | tuple[int, int]) -> SceneSet:
+        return SceneSet(replace(self.config, size=size), self.split)
 
     def layout(self, index: int) -> np.ndarray:
         return render(index, self.seed, self.size)[1].astype(np.int64)

@@ -58,7 +58,9 @@ def _parsed(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting: data.size=128"
     )
-    parser.add_argument("--dry-run", action="store_true", help="build everything, take one step, write nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="build everything, take a step of each size, write nothing"
+    )
     return parser.parse_args(argv)
 
 

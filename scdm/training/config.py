@@ -130,7 +130,9 @@ class RunConfig:
             raise ValueError(f"the decays of ema must differ, they are {self.ema}")
         if self.batch % self.micro_batches:
             raise ValueError(f"a batch of {self.batch} cannot be divided into {self.micro_batches} equal micro_batches")
-        self.turns()  # objects to sizes that no images can have
+        sizes = [data.height_width for data in self.turns()]  # which objects to those that no images can have
+        if len(set(sizes)) < len(sizes):
+            raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
         if self.keep_every is not None and self.keep_every % self.save_every:
             raise ValueError(
                 f"keep_every must be a multiple of save_every, which is {self.save_every}, not {self.keep_every}"

@@ -66,15 +66,14 @@ def train(config: RunConfig) -> Path:
 
 
 def rehearse(config: RunConfig) -> str:
-    """Builds all of a run and takes its next step, but writes nothing. Returns what that takes, in words."""
+    """Builds all of a run and takes a step of each size, but writes nothing. Returns what that takes, in words."""
     accelerator = new_accelerator(config)
     with explained(config, accelerator):
         run = prepared(config, accelerator)
         stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
         ahead = list(islice(stream, len(config.turns())))  # a step of each size
         started = time.perf_counter()
-        for drawn in ahead:
-            outcome = run.learner.step(drawn, run.step, learning_rate(run.step, config))
+        outcome, *_ = [run.learner.step(drawn, run.step, learning_rate(run.step, config)) for drawn in ahead]
         seconds = (time.perf_counter() - started) / len(ahead)
     parameters = sum(parameter.numel() for parameter in run.learner.plain.parameters())
     hours = (config.steps - run.step) * seconds / 3600

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..datasets import Batch, DataSet, Example, collate, loader, open_dataset
+from ..datasets import Batch, DataSet, Example, collate, loader
 from ..labels import LabelMap
 from ..layouts.patterns import sparse
 from .config import RunConfig
@@ -52,7 +52,7 @@ def steps_from(
             f"a batch of {config.batch} cannot be divided among {ranks} processes with {config.micro_batches} micro_batches "
             f"each: set batch to a multiple of {ranks * config.micro_batches}"
         )
-    streams = [turn.training(step * config.batch) for turn in (data, *map(open_dataset, config.turns()[1:]))]
+    streams = [turn.training(step * config.batch) for turn in (data, *map(data.at, config.more_sizes))]
     share = Share(Turns(streams, config.batch, step), config.batch, rank, ranks)
     drawing = Drawing(config.seed, config.sparse_share, data.palette.num_classes)
     batches = iter(loader(share, part, config.data.workers, drawing))

@@ -109,6 +109,16 @@ def test_workers_name_a_broken_file_once_between_them(
     assert capfd.readouterr().err.count("left out") == 1
 
 
+def test_a_data_set_at_other_sizes_names_a_broken_file_once(tmp_path: Path) -> None:
+    config = trees.folder(tmp_path, 3)
+    break_image(tmp_path, "1")
+    data = open_dataset(config)
+    larger = data.at((8, 12))
+    with pytest.warns(UserWarning) as caught:
+        seen = [[one.training()[i].image.shape[1:] for i in range(3)] for one in (data, larger)]
+    assert len(caught) == 1 and set(seen[1]) == {(8, 12)} and set(seen[0]) == {config.height_width}
+
+
 def test_processes_that_meet_a_broken_file_at_once_name_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

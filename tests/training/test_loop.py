@@ -64,7 +64,12 @@ def test_a_run_of_several_sizes_resumes_in_its_turn_and_names_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "complaint"), [((0,), "sides of 1 to 8192 pixels, not 0"), ((32, (16, 17)), "multiples of 2")]
+    ("sizes", "complaint"),
+    [
+        ((0,), "sides of 1 to 8192 pixels, not 0"),
+        ((32, (16, 17)), "multiples of 2"),
+        (((16, 16),), "each once"),
+    ],
 )
 def test_sizes_that_cannot_be_had_are_refused_before_any_step(tmp_path, sizes, complaint):
     with pytest.raises(ValueError, match=complaint):
