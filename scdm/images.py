@@ -69,15 +69,6 @@ def write_image(path: str | Path, image: Image.Image | np.ndarray | Tensor) -> N
             raise ValueError(f"{path}: {file_format} cannot hold a picture of mode {image.mode} ({error})") from error
 
 
-def _pixels(path: Path, image: Tensor) -> np.ndarray:
-    if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-        raise ValueError(
-            f"{path}: an image is a tensor (3, height, width) of floats, not {tuple(image.shape)} of {image.dtype}: "
-            "images[0] is the first of a batch"
-        )
-    return to_levels(image.detach()[None])[0]
-
-
 def picture_format(path: str | Path) -> str:
     """Pillow's name of the format that the suffix of an image file names; ValueError if images are not written in it."""
     suffix = Path(path).suffix.lower()
@@ -156,3 +147,12 @@ def contact_sheet(rows: Sequence[Sequence[np.ndarray]], least_side: int = 1) -> 
 def _enlarged(picture: np.ndarray, least_side: int) -> np.ndarray:
     times = max(1, -(-least_side // max(picture.shape[:2])))
     return picture.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _pixels(path: Path, image: Tensor) -> np.ndarray:
+    if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
+        raise ValueError(
+            f"{path}: an image is a tensor (3, height, width) of floats, not {tuple(image.shape)} of {image.dtype}: "
+            "images[0] is the first of a batch"
+        )
+    return to_levels(image.detach()[None])[0]

@@ -14,18 +14,21 @@ from scdm.metrics.optional import library
 
 
 @cache
-def complete_torchvision() -> None:
+def complete_torchvision() -> torch.library.Library | None:
     """Declares the operators without which a torchvision built for CUDA cannot be imported beside a CPU's torch.
 
-    What needs them would not work; no test here does.
+    They stay declared as long as what is returned lives. What needs them would not work; no test here does.
     """
     try:
         importlib.import_module("torchvision")
     except ModuleNotFoundError:
-        return
-    except RuntimeError:  # operator torchvision::nms does not exist
+        pass
+    except RuntimeError:  # which says that the operator nms does not exist
+        declared = torch.library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            declared.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        return declared
+    return None
 
 
 @pytest.fixture
