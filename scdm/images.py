@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +16,22 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .outside import file_at
+from .profiles import in_srgb
 
 MAX_PIXELS = 64 * 2**20  # 8192 x 8192; a small file can claim far more, and would be decoded into memory
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS: Pillow would run Ghostscript on it
+EIGHT_BITS = ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK")  # modes of so many a channel
+LOSSY_TIFF = {"jpeg": "JPEG", "tiff_jpeg": "JPEG", "webp": "WebP"}  # by Pillow's names of compressions
+ORIENTATION_TAG = 0x0112  # of EXIF
+TURNED_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}  # what undoes each orientation
 WRITTEN = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -27,17 +43,32 @@ WRITTEN = {
 }
 
 
-def read_image(path: str | Path) -> Image.Image:
-    """The picture in a file, in the file's own mode, upright (EXIF orientation applied); an animation's first frame.
+def read_image(path: str | Path, remark: Callable[[str], None] = lambda sentence: None) -> Image.Image:
+    """The picture in a file: the file's own values, upright (EXIF orientation applied); an animation's first frame.
 
+    Colours are in sRGB: an embedded profile is applied, CMYK and CIELAB are converted. Greys, RGB of equal channels among
+    them, stay as they are, as they may be ids. What cannot be seen any more lies in the picture's `info`:
+
+    scdm_lossy: the name of the format, if it is one that changes pixels, such as "JPEG".
+    scdm_profile: the name of the profile that the colours were converted from.
+    scdm_profile_ignored: why an embedded profile was not applied.
+    scdm_orientation: the EXIF orientation, 2 to 8, that was applied (`as_stored` undoes it).
+    scdm_bits: 16, if the file has 16 bits a channel and the picture the upper 8.
+    scdm_white: the level of white, where it is neither that of 8 bits nor of 16.
+    scdm_pictures: how many pictures the file holds, if several.
+
+    remark: is told what bears on the meaning of the values, a sentence at a time.
     ValueError names the file and says what is wrong: absent, not an image, damaged, or more than `MAX_PIXELS`.
     """
     path = file_at(path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            too_large = image.width * image.height > MAX_PIXELS
+        with Image.open(path, formats=FORMATS) as opened:
+            too_large = opened.width * opened.height > MAX_PIXELS
             if not too_large:
-                return ImageOps.exif_transpose(image)
+                facts = _facts(opened, path)  # before the pixels: these are of the file
+                image = ImageOps.exif_transpose(opened)
+                image.info.update(facts)
+                image = _own_values(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         too_large = True
     except Image.UnidentifiedImageError:
@@ -46,7 +77,33 @@ def read_image(path: str | Path) -> Image.Image:
         raise ValueError(f"{path}: the file may not be read (permission denied)") from None
     except Exception as error:  # damaged files make decoders raise almost anything
         raise ValueError(f"{path}: the image is damaged or incomplete ({error})") from error
-    raise ValueError(f"{path}: the image has more than {MAX_PIXELS // 2**20} megapixels: scale it down first")
+    if too_large:
+        raise ValueError(f"{path}: the image has more than {MAX_PIXELS // 2**20} megapixels: scale it down first")
+    if "scdm_bits" in image.info and not any(most for _, most in _extrema(image)):
+        raise ValueError(
+            f"{path}: the file has 16 bits a channel, and its levels, all below 256 of 65535, cannot be told apart: "
+            "save it with 8 bits a channel"
+        )
+    for sentence in _remarks(image):
+        remark(sentence)
+    return image
+
+
+def as_stored(image: Image.Image) -> Image.Image:
+    """A picture that `read_image` has turned upright, as it lies in the file."""
+    orientation = image.info.get("scdm_orientation")
+    if orientation is None:
+        return image
+    image = image.transpose(TURNED_BACK[orientation])
+    del image.info["scdm_orientation"]
+    return image
+
+
+def orientation(path: str | Path) -> int:
+    """The EXIF orientation that an image file asks for, 1 to 8; 1 where it says nothing. Pixels are not read."""
+    with Image.open(path, formats=FORMATS) as image:
+        found = image.getexif().get(ORIENTATION_TAG, 1)
+    return found if found in TURNED_BACK else 1
 
 
 def write_image(path: str | Path, image: Image.Image | np.ndarray | Tensor) -> None:
@@ -142,6 +199,108 @@ def contact_sheet(rows: Sequence[Sequence[np.ndarray]], least_side: int = 1) -> 
             left += picture.shape[1] + GAP
         top += height
     return paper
+
+
+def _facts(image: Image.Image, path: Path) -> dict[str, Any]:
+    """See `read_image`, of an opened file whose pixels are not read yet."""
+    raw_mode, most = _coding(image)
+    bits = int(found[1]) if (found := re.search(r";(\d+)", raw_mode)) else 8
+    facts = {
+        "scdm_lossy": _lossy_format(image, path),
+        "scdm_orientation": image.getexif().get(ORIENTATION_TAG),
+        "scdm_bits": 16 if image.mode in EIGHT_BITS and (bits == 16 or most > 255) else None,
+        "scdm_white": None,
+        "scdm_pictures": getattr(image, "n_frames", 1) if image.format not in ("MPO", "JPEG") else 1,  # previews, depth
+    }
+    if facts["scdm_orientation"] not in TURNED_BACK:
+        facts["scdm_orientation"] = None
+    if image.mode == "L" and (bits < 8 or most not in (0, 255)):
+        facts["scdm_white"] = most or 2**bits - 1
+    if (image.mode == "I;16" and bits == 12) or (image.mode == "I" and most not in (0, 65535)):
+        facts["scdm_white"] = most or 2**bits - 1
+    if facts["scdm_pictures"] == 1:
+        del facts["scdm_pictures"]
+    return {key: fact for key, fact in facts.items() if fact is not None}
+
+
+def _coding(image: Image.Image) -> tuple[str, int]:
+    """The arrangement of samples in a file, such as "RGB;16B"; and of a PNM file its greatest level, else 0."""
+    tiles = getattr(image, "tile", [])  # WebP has none
+    if not tiles:
+        return "", 0
+    codec, _, _, arguments = tiles[0]
+    first, *others = arguments if isinstance(arguments, tuple) else (arguments,)
+    return str(first), int(others[0]) if codec.startswith("ppm") and others else 0
+
+
+def _lossy_format(image: Image.Image, path: Path) -> str | None:
+    if image.format in ("JPEG", "MPO"):
+        return "JPEG"
+    if image.format == "WEBP":
+        return None if _is_lossless_webp(path) else "WebP"
+    if image.format == "TIFF":
+        return LOSSY_TIFF.get(str(image.info.get("compression")))
+    return None
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    """The kind of the first frame's pixels: "VP8L", not "VP8 "."""
+    with path.open("rb") as file:
+        file.seek(12)  # RIFF, size, WEBP
+        while len(head := file.read(8)) == 8:
+            kind, size = struct.unpack("<4sI", head)
+            if kind in (b"VP8 ", b"VP8L"):
+                return bool(kind == b"VP8L")
+            file.seek(16 if kind == b"ANMF" else size + size % 2, 1)  # a frame holds chunks after its own fields
+    return False
+
+
+def _own_values(image: Image.Image) -> Image.Image:
+    """Levels as they are in the file, colours in sRGB."""
+    white = image.info.get("scdm_white")
+    if white is not None and image.mode in ("L", "I"):  # which Pillow has scaled to 8 or 16 bits
+        scaled = np.asarray(image).astype(np.float64) * (white / (255 if image.mode == "L" else 65535))
+        image = _with_info(Image.fromarray(scaled.round().astype(np.uint8 if image.mode == "L" else np.int32)), image)
+    if image.mode in ("RGBX", "RGBa", "La", "YCbCr", "HSV"):
+        image = image.convert({"RGBa": "RGBA", "La": "LA"}.get(image.mode, "RGB"))
+    return image if _is_grey(image) else in_srgb(image)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode in ("P", "PA"):
+        colours = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+    elif image.mode in ("RGB", "RGBA"):
+        if "icc_profile" not in image.info:
+            return False  # it makes no difference, so it need not be found out
+        colours = np.asarray(image)[..., :3]
+    else:
+        return image.mode not in ("CMYK", "LAB")
+    return bool((colours == colours[..., :1]).all())
+
+
+def _with_info(image: Image.Image, source: Image.Image) -> Image.Image:
+    image.info = dict(source.info)
+    return image
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    """The least and greatest level of each channel but alpha."""
+    channels = [channel for channel in image.getbands() if channel != "A"]
+    return [image.getchannel(channel).getextrema() for channel in channels]  # type: ignore[misc]
+
+
+def _remarks(image: Image.Image) -> Iterator[str]:
+    info = image.info
+    if "scdm_profile" in info:
+        yield f"the file has a colour profile ({info['scdm_profile']}): converted to sRGB"
+    if "scdm_profile_ignored" in info:
+        yield f"the file's colour profile is left out: {info['scdm_profile_ignored']}"
+    if "scdm_bits" in info:
+        yield f"the file has {info['scdm_bits']} bits a channel, of which the upper 8 are read"
+    if "scdm_white" in info:
+        yield f"white is the level {info['scdm_white']} in this file: its values are read as 0 to {info['scdm_white']}"
+    if "scdm_pictures" in info:
+        yield f"the file holds {info['scdm_pictures']} pictures: the first is read"
 
 
 def _enlarged(picture: np.ndarray, least_side: int) -> np.ndarray:

@@ -4,12 +4,14 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from scdm.images import WRITTEN, made_folder, read_image, write_image, written_whole
+from scdm.images import WRITTEN, as_stored, made_folder, orientation, read_image, write_image, written_whole
+from tests import icc
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -90,10 +92,129 @@ def test_photographs_come_upright(tmp_path: Path) -> None:
     assert np.array_equal(upright, np.rot90(array, -1))
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+def test_an_orientation_that_was_applied_is_told_and_can_be_undone(tmp_path: Path, suffix: str) -> None:
+    array = noise(16, 24)
+    for orientation_, size in [(1, (24, 16)), (3, (24, 16)), (6, (16, 24)), (8, (16, 24)), (5, (16, 24))]:
+        path = tmp_path / f"photo{suffix}"
+        exif = Image.Exif()
+        exif[0x0112] = orientation_
+        options = {"tiffinfo": {0x0112: orientation_}} if suffix == ".tif" else {"exif": exif, "lossless": True}
+        Image.fromarray(array).save(path, **options)
+        image = read_image(path)
+        assert image.size == size and image.info.get("scdm_orientation", 1) == orientation_ == orientation(path)
+        stored = as_stored(image)
+        assert stored.size == (24, 16) and "scdm_orientation" not in stored.info
+        assert suffix == ".jpg" or np.array_equal(np.asarray(stored), array)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "lossy"),
+    [
+        (".jpg", {}, "JPEG"),
+        (".webp", {}, "WebP"),
+        (".webp", {"lossless": True}, None),
+        (".webp", {"exif": b"Exif\0\0", "icc_profile": icc.rgb_profile("odd", icc.SRGB)}, "WebP"),
+        (".webp", {"lossless": True, "exif": b"Exif\0\0", "icc_profile": icc.rgb_profile("od", icc.SRGB)}, None),
+        (".webp", {"save_all": True, "append_images": [Image.new("RGB", (8, 8))]}, "WebP"),
+        (".webp", {"save_all": True, "append_images": [Image.new("RGB", (8, 8))], "lossless": True}, None),
+        (".tif", {"compression": "jpeg"}, "JPEG"),
+        (".tif", {"compression": "tiff_lzw"}, None),
+        (".png", {}, None),
+        (".gif", {}, None),
+        (".bmp", {}, None),
+    ],
+)
+def test_formats_that_change_pixels_are_told(tmp_path: Path, suffix: str, options: dict, lossy: str | None) -> None:
+    path = tmp_path / f"map{suffix}"
+    Image.fromarray(noise(8, 8)).save(path, **options)
+    assert read_image(path).info.get("scdm_lossy") == lossy
+
+
+GREYS = np.arange(16, dtype=np.uint8).reshape(4, 4)
+
+
+def pgm(path: Path, values: np.ndarray, most: int) -> None:
+    height, width = values.shape
+    path.write_bytes(b"P5 %d %d %d\n" % (width, height, most) + values.astype(">u2" if most > 255 else "u1").tobytes())
+
+
+def png_of(path: Path, bits: int, samples: np.ndarray) -> None:
+    """A grey PNG of `bits` a pixel, as Pillow does not write it."""
+    rows = np.unpackbits(samples.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits :].reshape(len(samples), -1)
+    data = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", samples.shape[1], len(samples), bits, 0, 0, 0, 0)
+    chunks = [b"IHDR" + header, b"IDAT" + zlib.compress(data), b"IEND"]
+    framed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(framed))
+
+
+def test_levels_are_those_in_the_file(tmp_path: Path) -> None:
+    """Pillow scales grey files whose white is another than 255 or 65535: ids would become others."""
+    remarks: list[str] = []
+    pgm(tmp_path / "a.pgm", GREYS, 150)
+    pgm(tmp_path / "b.pgm", GREYS, 255)
+    pgm(tmp_path / "c.pgm", GREYS.astype(np.uint16) * 60, 1000)
+    pgm(tmp_path / "d.pgm", GREYS.astype(np.uint16) * 4000, 65535)
+    png_of(tmp_path / "e.png", 4, GREYS)
+    png_of(tmp_path / "f.png", 2, GREYS % 4)
+    expected = [GREYS, GREYS, GREYS * 60.0, GREYS * 4000.0, GREYS, GREYS % 4]
+    whites = [150, None, 1000, None, 15, 3]
+    for path, values, white in zip(sorted(tmp_path.iterdir()), expected, whites, strict=True):
+        image = read_image(path, remarks.append)
+        assert np.array_equal(np.asarray(image), values), path
+        assert image.info.get("scdm_white") == white, path
+    assert remarks == [f"white is the level {w} in this file: its values are read as 0 to {w}" for w in whites if w]
+
+
+def test_sixteen_bits_of_which_eight_are_read_are_told(tmp_path: Path) -> None:
+    for name in ("a.png", "a.tif"):
+        cv2.imwrite(str(tmp_path / name), noise(4, 4).astype(np.uint16) * 257)
+        remarks: list[str] = []
+        image = read_image(tmp_path / name, remarks.append)
+        assert image.info["scdm_bits"] == 16 and np.array_equal(np.asarray(image), noise(4, 4)[..., ::-1])
+        assert remarks == ["the file has 16 bits a channel, of which the upper 8 are read"]
+    Image.fromarray(noise(4, 4)).save(tmp_path / "b.png")
+    assert "scdm_bits" not in read_image(tmp_path / "b.png").info
+
+
+def test_sixteen_bits_that_hold_small_numbers_are_refused(tmp_path: Path) -> None:
+    """Their upper 8 bits are empty: ids as grey triplets, or 8 bits that were widened without being scaled."""
+    cv2.imwrite(str(tmp_path / "ids.png"), np.dstack([GREYS.astype(np.uint16)] * 3))
+    with pytest.raises(ValueError, match=r"ids\.png: .* 16 bits a channel.* below 256 .* save it with 8 bits"):
+        read_image(tmp_path / "ids.png")
+
+
+def test_profiles_change_colours_and_leave_greys(tmp_path: Path) -> None:
+    """A number may be an id: of grey maps, and of grey triplets, it stays what it is."""
+    for picture in (
+        Image.fromarray(GREYS),
+        Image.fromarray(np.dstack([GREYS] * 3)),
+        Image.fromarray(GREYS.astype(np.uint16)),
+    ):
+        profile = (
+            icc.grey_profile("Dot Gain 20%", 1.7) if picture.mode != "RGB" else icc.rgb_profile("P3", icc.DISPLAY_P3)
+        )
+        picture.save(tmp_path / "ids.png", icc_profile=profile)
+        assert np.array_equal(np.asarray(read_image(tmp_path / "ids.png")), np.asarray(picture))
+    remarks: list[str] = []
+    Image.fromarray(noise(4, 4)).save(
+        tmp_path / "a.png", icc_profile=icc.rgb_profile("Adobe RGB (1998)", icc.ADOBE_RGB)
+    )
+    changed = read_image(tmp_path / "a.png", remarks.append)
+    assert remarks == ["the file has a colour profile (Adobe RGB (1998)): converted to sRGB"]
+    assert changed.info["scdm_profile"] == "Adobe RGB (1998)" and not np.array_equal(np.asarray(changed), noise(4, 4))
+    Image.fromarray(noise(4, 4)).save(tmp_path / "b.png", icc_profile=b"broken")
+    assert np.array_equal(np.asarray(read_image(tmp_path / "b.png", remarks.append)), noise(4, 4))
+    assert remarks[1].startswith("the file's colour profile is left out: it is damaged")
+
+
 def test_animations_show_their_first_frame(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (3, 3), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "animation.gif", save_all=True, append_images=frames[1:])
-    assert read_image(tmp_path / "animation.gif").convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+    remarks: list[str] = []
+    assert read_image(tmp_path / "animation.gif", remarks.append).convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+    assert remarks == ["the file holds 2 pictures: the first is read"]
 
 
 def test_formats_that_cannot_hold_the_picture_are_refused(tmp_path: Path) -> None:
