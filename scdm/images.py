@@ -89,6 +89,17 @@ def read_image(path: str | Path, remark: Callable[[str], None] = lambda sentence
     return image
 
 
+def doubts(image: Image.Image) -> Iterator[str]:
+    """What may have been read otherwise than it was meant, in a file that `read_image` has read."""
+    info = image.info
+    if "scdm_profile_ignored" in info:
+        yield f"the file's colour profile is left out: {info['scdm_profile_ignored']}"
+    if "scdm_bits" in info:
+        yield f"the file has {info['scdm_bits']} bits a channel, of which the upper 8 are read"
+    if "scdm_pictures" in info:
+        yield f"the file holds {info['scdm_pictures']} pictures: the first is read"
+
+
 def as_stored(image: Image.Image) -> Image.Image:
     """A picture that `read_image` has turned upright, as it lies in the file."""
     orientation = image.info.get("scdm_orientation")
@@ -293,14 +304,9 @@ def _remarks(image: Image.Image) -> Iterator[str]:
     info = image.info
     if "scdm_profile" in info:
         yield f"the file has a colour profile ({info['scdm_profile']}): converted to sRGB"
-    if "scdm_profile_ignored" in info:
-        yield f"the file's colour profile is left out: {info['scdm_profile_ignored']}"
-    if "scdm_bits" in info:
-        yield f"the file has {info['scdm_bits']} bits a channel, of which the upper 8 are read"
     if "scdm_white" in info:
         yield f"white is the level {info['scdm_white']} in this file: its values are read as 0 to {info['scdm_white']}"
-    if "scdm_pictures" in info:
-        yield f"the file holds {info['scdm_pictures']} pictures: the first is read"
+    yield from doubts(image)
 
 
 def _enlarged(picture: np.ndarray, least_side: int) -> np.ndarray:

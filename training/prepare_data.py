@@ -41,6 +41,7 @@ from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
 from scdm.images import made_folder, read_image, write_image, written_whole
+from scdm.pixels import mask_strength
 from scdm.training.config import TrainConfig
 
 FACES_TO_A_FOLDER = 2000  # of masks
@@ -144,7 +145,7 @@ def prepare_face(images: Path, masks: Path, out: Path, first_held_out: int, numb
 def face_ids(folder: Path, number: int) -> np.ndarray:
     """uint8 (H, W). The parts are laid over each other in the order of their ids; what none covers is background."""
     masks = {i: folder / f"{number:05}_{part}.png" for i, part in enumerate(parts()) if i > 0}
-    found = {i: np.asarray(read_image(mask).convert("L")) > 0 for i, mask in masks.items() if mask.is_file()}
+    found = {i: mask_strength(read_image(mask)) > 0 for i, mask in masks.items() if mask.is_file()}
     if not found:
         raise ValueError(f"{folder}: there is no mask {number:05}_*.png, so face {number} is left out")
     ids = np.zeros(next(iter(found.values())).shape, np.uint8)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -30,6 +31,7 @@ from ..labels import LabelMap
 from ..model import Model
 from ..palette import Palette, read_layout
 from ..pipeline import GenerateOptions, generate
+from ..pixels import Remark, mask_strength, photograph
 from ..samplers import Step
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing
 from .terminal import say
@@ -62,7 +64,7 @@ def run(arguments: Namespace) -> None:
     _check_sampler(arguments, options.for_model(model).sampler)
     palette = _palette(arguments.palette, model)
     layouts = [_layout(path, palette, arguments, model, remark) for path in arguments.layouts]
-    image, mask = _source(arguments, layouts)
+    image, mask = _source(arguments, layouts, remark)
 
     silent = arguments.quiet or arguments.json
     rows = [[palette.to_image(labels, UNPAINTED)[0]] for labels in layouts] if arguments.sheet else []
@@ -193,14 +195,15 @@ def _layout(
     return labels
 
 
-def _source(arguments: Namespace, layouts: Sequence[LabelMap]) -> tuple[Tensor | None, Tensor | None]:
+def _source(
+    arguments: Namespace, layouts: Sequence[LabelMap], remark: Callable[[str], None]
+) -> tuple[Tensor | None, Tensor | None]:
     """The image (1, 3, H, W) in [-1, 1] and the mask (1, 1, H, W) in [0, 1] that were given, of the layouts' size."""
     image = mask = None
     if arguments.image is not None:
-        image = from_levels(_levels(arguments.image)[..., :3])
+        image = from_levels(np.array(_read(arguments.image, photograph, remark))[None])
     if arguments.mask is not None:
-        red, green, blue, alpha = (torch.from_numpy(_levels(arguments.mask)) / 255).unbind(-1)
-        mask = ((red + green + blue) / 3 * alpha)[:, None]
+        mask = torch.from_numpy(_read(arguments.mask, mask_strength, remark))[None, None]
     for name, path, pixels in (("image", arguments.image, image), ("mask", arguments.mask, mask)):
         for layout, labels in zip(arguments.layouts, layouts, strict=True):
             if pixels is not None and pixels.shape[-2:] != (labels.height, labels.width):
@@ -211,12 +214,12 @@ def _source(arguments: Namespace, layouts: Sequence[LabelMap]) -> tuple[Tensor |
     return image, mask
 
 
-def _levels(path: Path) -> np.ndarray:
-    """uint8 (1, H, W, 4): red, green, blue, alpha."""
+def _read(path: Path, meaning: Callable[[Image.Image, Remark], Any], remark: Remark) -> Any:
     image = read_image(path)
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"{path} has levels of more than 8 bits: save it as an image of 8 bits")
-    return np.array(image.convert("RGBA"))[None]
+    try:
+        return meaning(image, lambda sentence: remark(f"{path}: {sentence}"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _advance(bar: tqdm, pictures: int) -> Callable[[Step, int], None]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Fit = Literal["random_crop", "center_crop", "stretch"]
+Exif = Literal["apply", "ignore"]
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -24,6 +25,8 @@ class DataConfig:
         images are twice as wide as high (published at [256, 512]). Validation images are stretched, as published, unless
         fit is "center_crop".
     flip: mirror half of the training images, as published. Not for sets that tell left from right.
+    exif: whether photos that say so (EXIF orientation) are turned beside maps that do not. None: where the sizes of photo
+        and map show that it was done to the map; else the photo is left out, as its map may lie the other way.
     seed: of the order and the augmentation; of what `scenes` shows.
     workers: processes that read ahead.
     """
@@ -34,6 +37,7 @@ class DataConfig:
     size: int | tuple[int, int] = 64
     fit: Fit | None = None
     flip: bool = True
+    exif: Exif | None = None
     seed: int = 0
     workers: int = 1
 

@@ -38,7 +38,7 @@ class PairSet:
             self.palette = Palette.named(config.name)
             layout = LAYOUTS[config.name]
         self.config, self.fit = config, config.fit or layout.fit
-        self.reader = Reader(layout, self.palette)
+        self.reader = Reader(layout, self.palette, config.exif)
         self.pairs, self.unpaired = layout.listing(root, split, self.palette.edge_channel)
         self._reported = multiprocessing.Array("b", len(self.pairs))  # by any worker
 

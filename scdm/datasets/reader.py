@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..images import from_levels, read_image
+from ..images import as_stored, doubts, from_levels, orientation, read_image
 from ..labels import instance_borders
 from ..palette import GREY_MODES, Palette
+from ..pixels import Remark, id_map, photograph, silent, survives
+from .config import Exif
 from .examples import Example
 from .framing import Frame, Size
 from .layouts import UNKNOWN, Layout
 from .listing import Pair
 
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 MOST_ELONGATED = 32  # longer side to shorter; a crop of the shorter one would be immense
 GREY = set(GREY_MODES) - {"LA"}  # modes of one channel
 
@@ -24,8 +27,8 @@ GREY = set(GREY_MODES) - {"LA"}  # modes of one channel
 class Reader:
     """Reads pairs. Whatever is wrong with a file ends in a ValueError that names it."""
 
-    def __init__(self, layout: Layout, palette: Palette) -> None:
-        self.layout, self.palette = layout, palette
+    def __init__(self, layout: Layout, palette: Palette, exif: Exif | None = None) -> None:
+        self.layout, self.palette, self.exif = layout, palette, exif
         self.id_of = layout.id_table(palette)
 
     def example(self, pair: Pair, frame: Callable[[Size, int], Frame], position: int) -> Example:
@@ -49,29 +52,34 @@ class Reader:
         problems: list[str] = []
         image = label = instances = None
         with _collected(problems):
-            image = self.image(pair)
+            image = self.image(pair, lambda remark: problems.append(f"{pair.image}: {remark}"))
         with _collected(problems):
             label = self.label(pair, lambda remark: problems.append(f"{pair.label}: {remark}"))
             self.ids(np.asarray(label), pair)
         with _collected(problems):
-            instances = self.instances(pair)
+            instances = self.instances(pair, lambda remark: problems.append(f"{pair.instances}: {remark}"))
         if image and label:
             with _collected(problems):
                 self._require_sizes(pair, image, label, instances)
         return problems
 
-    def image(self, pair: Pair) -> Image.Image:
+    def image(self, pair: Pair, remark: Remark = silent) -> Image.Image:
+        """The photograph, in RGB of 8 bits."""
         image = read_image(pair.image)
         if max(image.size) > MOST_ELONGATED * min(image.size):
             raise ValueError(f"{pair.image}: {image.width} x {image.height} pixels are too long and narrow to train on")
+        if self.exif == "ignore":
+            image = as_stored(image)
         try:
-            return image.convert("RGB")
+            return photograph(image, remark)
         except (OSError, ValueError) as error:
-            raise ValueError(f"{pair.image}: an image of mode {image.mode} cannot be read in colours") from error
+            raise ValueError(f"{pair.image}: {error}") from error
 
     def label(self, pair: Pair, remark: Callable[[str], None] = lambda sentence: None) -> Image.Image:
         """The file's values, of one channel: not yet ids, but for a painted map."""
         image = read_image(pair.label)
+        for doubt in doubts(image):
+            remark(doubt)
         if not self.layout.painted or image.mode in GREY:
             return _values(image, pair.label)
         try:
@@ -80,8 +88,15 @@ class Reader:
             raise ValueError(f"{pair.label}: {error}") from error
         return Image.fromarray(ids.astype(np.int32))
 
-    def instances(self, pair: Pair) -> Image.Image | None:
-        return None if pair.instances is None else _values(read_image(pair.instances), pair.instances)
+    def instances(self, pair: Pair, remark: Remark = silent) -> Image.Image | None:
+        if pair.instances is None:
+            return None
+        image = read_image(pair.instances)
+        for doubt in doubts(image):
+            remark(doubt)
+        if damage := survives(image):
+            remark(damage)
+        return _values(image, pair.instances)
 
     def ids(self, values: np.ndarray, pair: Pair) -> np.ndarray:
         """Values of a label map -> int64 ids of the same shape."""
@@ -98,15 +113,30 @@ class Reader:
         return ids
 
     def _require_sizes(self, pair: Pair, image: Image.Image, label: Image.Image, instances: Image.Image | None) -> None:
+        """ValueError if a map does not fit the image, or fits it as well before it was turned."""
+        turned = image.info.get("scdm_orientation")
+        stored = image.size[::-1] if turned in SIDEWAYS else image.size
         for path, map_ in ((pair.label, label), (pair.instances, instances)):
-            if map_ is None or map_.size == image.size:
+            if map_ is None or self._fits(map_, image.size):
                 continue
-            alike = map_.width * image.height == map_.height * image.width
-            if not (alike and self.layout.any_resolution):
-                raise ValueError(
-                    f"{path} is {map_.width} x {map_.height} pixels, "
-                    f"but its image {pair.image} is {image.width} x {image.height}"
-                )
+            reason = f": {_orientation_doubt(turned)}" if turned and self._fits(map_, stored) else ""
+            raise ValueError(
+                f"{path} is {map_.width} x {map_.height} pixels, "
+                f"but its image {pair.image} is {image.width} x {image.height}{reason}"
+            )
+        if turned and self.exif is None and self._fits(label, stored) and orientation(pair.label) == 1:
+            raise ValueError(f"{pair.image}: {_orientation_doubt(turned)}")
+
+    def _fits(self, map_: Image.Image, size: tuple[int, int]) -> bool:
+        alike = map_.width * size[1] == map_.height * size[0]
+        return map_.size == size or (alike and self.layout.any_resolution)
+
+
+def _orientation_doubt(turned: int) -> str:
+    return (
+        f"the photo says that it is to be turned (EXIF orientation {turned}) and its map does not: look whether the map was "
+        "drawn on the turned one. data.exif=apply says so for all, data.exif=ignore that photos are not to be turned"
+    )
 
 
 @contextmanager
@@ -119,10 +149,10 @@ def _collected(problems: list[str]) -> Iterator[None]:
 
 
 def _values(image: Image.Image, path: str) -> Image.Image:
-    """A map whose pixel values are ids (also of colour tables), in a mode that can be resized."""
-    if image.mode not in GREY | {"P"}:
-        raise ValueError(f"{path}: a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
-    return image if image.mode in ("1", "L", "P") else Image.fromarray(np.asarray(image).astype(np.int32))
+    try:
+        return id_map(image)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _ranges(values: np.ndarray) -> str:
