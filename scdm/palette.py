@@ -20,6 +20,7 @@ from . import assets
 from .images import read_image
 from .labels import LabelMap
 from .outside import meant, read_table, shown
+from .pixels import id_map
 
 Color = tuple[int, int, int]
 
@@ -307,7 +308,7 @@ def read_layout(
         raise ValueError(f"a palette is wanted, such as model.palette or Palette.named('ade20k'), not {shown(palette)}")
     image = read_image(path, remark)
     try:
-        return palette.to_labels(image, tolerance, remark)
+        return palette.to_labels(id_map(image) if image.mode == "F" else image, tolerance, remark)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -135,6 +135,28 @@ def test_only_what_the_mask_shows_white_is_repainted(folder: Path) -> None:
     assert not np.array_equal(kept[:, : SIZE // 2], image[:, : SIZE // 2])
 
 
+def test_images_and_masks_of_sixteen_bits_are_scaled(folder: Path) -> None:
+    for name in ("image", "mask"):
+        grey = np.asarray(Image.open(f"{name}.png").convert("L"))
+        write_image(f"{name}_8.png", grey)
+        write_image(f"{name}_16.png", grey.astype(np.uint16) * 257)
+    for bits in (8, 16):
+        assert sample(f"layout.png -o out_{bits}.png --image image_{bits}.png --mask mask_{bits}.png") == 0
+    assert np.array_equal(pixels("out_8.png"), pixels("out_16.png"))
+
+
+def test_masks_that_may_be_meant_otherwise_are_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask, image = pixels("mask.png"), pixels("image.png")
+    write_image("ones.png", (mask > 0).astype(np.uint8))
+    write_image("hole.png", np.dstack([image, 255 - mask]))
+    assert sample("layout.png -o out.png --image image.png --mask mask.png") == 0
+    assert sample("layout.png -o ones_out.png --image image.png --mask ones.png") == 0
+    assert "note: ones.png: the mask has the levels 0 and 1 of 255: 1 is taken for white" in capsys.readouterr().err
+    assert np.array_equal(pixels("out.png"), pixels("ones_out.png"))
+    assert sample("layout.png -o hole_out.png --image image.png --mask hole.png") == 0
+    assert "note: hole.png: the mask looks like a picture with a transparent part" in capsys.readouterr().err
+
+
 def test_transparent_parts_of_a_mask_are_kept(folder: Path) -> None:
     mask = np.full((SIZE, SIZE, 4), 255, dtype=np.uint8)
     mask[:, SIZE // 2 :, 3] = 0
@@ -214,7 +236,10 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("layout.png -o out.png --image image.png --mask white.png", "the mask covers the whole image"),
         ("layout.png -o out.png --mask mask.png", "give the image too"),
         ("layout.png -o out.png --image image.png", "nothing is kept of the image"),
-        ("layout.png -o out.png --image deep.png --strength 0.5", "more than 8 bits"),
+        (
+            "layout.png -o out.png --image deep.png --strength 0.5",
+            "deep.png: the image has more than 8 bits, but its brightest",
+        ),
         ("layout.png -o out.png --strength 0.5", "give the image with --image"),
         ("layout.png -o out.png --feather 2", "give the mask with --mask"),
         ("layout.png -o out.png --size 100000x100000", "more than 64 megapixels"),

@@ -200,10 +200,11 @@ def _source(
 ) -> tuple[Tensor | None, Tensor | None]:
     """The image (1, 3, H, W) in [-1, 1] and the mask (1, 1, H, W) in [0, 1] that were given, of the layouts' size."""
     image = mask = None
+    remarks: list[str] = []
     if arguments.image is not None:
-        image = from_levels(np.array(_read(arguments.image, photograph, remark))[None])
+        image = from_levels(np.array(_read(arguments.image, photograph, remarks.append))[None])
     if arguments.mask is not None:
-        mask = torch.from_numpy(_read(arguments.mask, mask_strength, remark))[None, None]
+        mask = torch.from_numpy(_read(arguments.mask, mask_strength, remarks.append))[None, None]
     for name, path, pixels in (("image", arguments.image, image), ("mask", arguments.mask, mask)):
         for layout, labels in zip(arguments.layouts, layouts, strict=True):
             if pixels is not None and pixels.shape[-2:] != (labels.height, labels.width):
@@ -211,6 +212,8 @@ def _source(
                     f"the {name} {path} is {pixels.shape[-1]}x{pixels.shape[-2]}, "
                     f"the layout {layout} {labels.width}x{labels.height}: they must have the same size"
                 )
+    for sentence in remarks:
+        remark(sentence)
     return image, mask
 
 

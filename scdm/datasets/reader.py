@@ -21,7 +21,7 @@ from .listing import Pair
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 MOST_ELONGATED = 32  # longer side to shorter; a crop of the shorter one would be immense
-GREY = set(GREY_MODES) - {"LA"}  # modes of one channel
+GREY = {*GREY_MODES, "F"} - {"LA"}  # modes of one channel
 
 
 class Reader:
