@@ -18,8 +18,9 @@ from ..scdm.labels import LabelMap
 from ..scdm.outside import is_out_of_memory
 from ..scdm.pipeline import MOST_FEATHER, GenerateOptions, generate
 from ..scdm.samplers import Step
+from .messages import tell
 from .native import check_classes, on_device, scdm_model
-from .pictures import flat, rgb
+from .pictures import rgb, strength
 from .sampling import DEFAULT, batch_size_input, check_batch, seed_input, subject_inputs, way, way_inputs
 from .sockets import Layout
 from .versions import where_known
@@ -97,6 +98,7 @@ class Generate(io.ComfyNode):
                 ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -128,7 +130,11 @@ class Generate(io.ComfyNode):
         )
         check_batch(batch_size)
         check_classes(layout, scdm_model(model))
+        remarks: list[str] = []
+        mask = None if mask is None else strength(mask, remarks.append)
         job = Job.of(layout.labels, image, mask, batch_size)
+        if remarks:
+            tell(cls, "What a mask shows white is painted anew.", list(dict.fromkeys(remarks)))
         return io.NodeOutput(to_comfy(painted(model, job, options)))
 
 
@@ -142,8 +148,10 @@ class Job:
 
     @classmethod
     def of(cls, labels: LabelMap, image: Tensor | None, mask: Tensor | None, times: int) -> Job:
-        """Single ones serve all of a batch, and the batch is made `times` times. ValueError for batches that do not fit."""
-        mask = None if mask is None else flat(mask)
+        """Of an IMAGE and a mask (B, H, W). Single ones serve all of a batch, and the batch is made `times` times.
+
+        ValueError for batches that do not fit.
+        """
         batch = max(labels.batch, *(given.shape[0] for given in (image, mask) if given is not None), 1)
         if image is not None:
             image = _batched(rgb(image).movedim(-1, 1) * 2 - 1, batch, "images").repeat(times, 1, 1, 1)

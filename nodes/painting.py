@@ -9,7 +9,7 @@ from torch import Tensor
 from ..scdm.layouts.contents import UNPAINTED, summary
 from ..scdm.layouts.painting import class_called, class_masks, painted
 from .messages import tell
-from .pictures import flat
+from .pictures import strength
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
@@ -42,10 +42,12 @@ class PaintClass(io.ComfyNode):
     @classmethod
     def execute(cls, layout: Layout, mask: Tensor, class_name: str) -> io.NodeOutput:
         class_id = class_called(layout.palette, class_name)
-        labels = painted(layout.labels, flat(mask), class_id)
+        remarks: list[str] = []
+        labels = painted(layout.labels, strength(mask, remarks.append), class_id)
         same = torch.equal(labels.ids, layout.labels.ids.expand_as(labels.ids))
-        nothing = ["nothing was painted: the mask covers too little, or what has that class already"] if same else []
-        tell(cls, summary(labels, layout.palette), nothing)
+        if same:
+            remarks.append("nothing was painted: the mask covers too little, or what has that class already")
+        tell(cls, summary(labels, layout.palette), list(dict.fromkeys(remarks)))
         return io.NodeOutput(Layout(labels, layout.palette))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..scdm.images import to_levels
+from ..scdm.pixels import judged_strength
 
 SEEN = 512  # pixels: smaller pictures are enlarged to be seen, as browsers would blur them
 
@@ -36,6 +39,12 @@ def flat(mask: Tensor) -> Tensor:
     if mask.ndim < 2 or not mask.numel() or not mask.isfinite().all():
         raise ValueError("this is no mask, or a broken one: check the node that it comes from")
     return mask.reshape(-1, *mask.shape[-2:])
+
+
+def strength(mask: Tensor, remark: Callable[[str], None]) -> Tensor:
+    """MASK from wherever -> (B, H, W) in [0, 1], as a mask file is read; `remark` is told what looks unintended."""
+    masks = flat(mask).float().cpu().numpy()
+    return torch.from_numpy(np.stack([judged_strength(one, remark) for one in masks])).to(mask.device)
 
 
 def shown(node: type[io.ComfyNode], pictures: np.ndarray) -> ui.PreviewImage:

@@ -173,3 +173,18 @@ def test_a_mask_protects_the_image(pack: Any, folders: Any, tmp_path: Path) -> N
         generate(pack, layout, model, image=image, mask=mask.repeat(3, 1, 1))
     with pytest.raises(ValueError, match="give the image too"):
         generate(pack, layout, model, mask=mask)
+
+
+def test_masks_of_zero_and_one_of_255_are_white(pack: Any, folders: Any, tmp_path: Path, caplog: Any) -> None:
+    """As Load Image gives the masks that segmenters write."""
+    painted(tmp_path / "input" / "a.png", (16, 24))
+    layout, model = load_layout(pack, "a.png"), untrained(pack)
+    image, mask = torch.rand(1, 16, 24, 3), torch.zeros(1, 16, 24)
+    mask[:, 4:12, 6:18] = 1
+    expected = generate(pack, layout, model, image=image, mask=mask)
+    assert not caplog.records
+    assert torch.equal(generate(pack, layout, model, image=image, mask=mask / 255), expected)
+    assert "the mask has the levels 0 and 1 of 255: 1 is taken for white" in caplog.text
+    paint = pack("nodes.painting").PaintClass.execute
+    full, faint = (paint(layout, given, "tree").result[0].labels.ids for given in (mask, mask / 255))
+    assert torch.equal(full, faint) and not torch.equal(full, layout.labels.ids)
