@@ -273,7 +273,7 @@ def prepare_pair(reader: Reader, root: Path, out: Path, side: int, pair: Pair) -
             if small:
                 placed(Path(file), target)
             elif not target.with_suffix(".png").exists():  # whatever the map was, its copy must not lose a bit
-                write_image(target.with_suffix(".png"), compact(frame.values(map_)))
+                write_image(target.with_suffix(".png"), compact(frame.values(map_), file))
     if small:  # last: who finds the image finds its maps
         placed(Path(pair.image), made(copy))
     else:
@@ -285,9 +285,16 @@ def made(file: Path) -> Path:
     return file
 
 
-def compact(values: np.ndarray) -> np.ndarray:
-    """In 8 bits if they suffice, else 16."""
-    return values.astype(np.uint8 if values.max() < 2**8 else np.uint16)
+def compact(values: np.ndarray, file: str) -> np.ndarray:
+    """In 8 bits if they suffice, else 16, where -1, "nothing" in signed maps, is 65535. ValueError if they do not fit."""
+    low, high = int(values.min()), int(values.max())
+    if low == -1 and high < 2**16 - 1:
+        values, high = np.where(values == -1, 2**16 - 1, values), 2**16 - 1
+    elif low < 0 or high >= 2**16:
+        raise ValueError(
+            f"{file} holds values from {low} to {high}, and the copy is a PNG of 16 bits: number them anew"
+        )
+    return values.astype(np.uint8 if high < 2**8 else np.uint16)
 
 
 if __name__ == "__main__":

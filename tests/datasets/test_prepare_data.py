@@ -158,6 +158,35 @@ def test_a_smaller_copy_is_a_data_set_of_the_same_names(tmp_path: Path) -> None:
     assert prepare_data.main([*arguments, str(file)]) == 2
 
 
+def test_a_smaller_copy_keeps_what_deep_files_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Photographs of 16 bits and of floats, an instance map of many numbers; what cannot be read rightly is not copied."""
+    levels, ids = trees.random_image(1)[..., 0], trees.random_label(1)
+    deep = {
+        "a": levels.astype(np.uint16) * 257,
+        "b": levels.astype(np.float32) / 255,
+        "c": levels.astype(np.uint16) * 16,
+    }
+    for name, values in deep.items():
+        trees.write(tmp_path, "folder", ids, name=name)
+        trees.path(tmp_path, "folder", "image", name).unlink()
+        Image.fromarray(values).save(trees.path(tmp_path, "folder", "image", name).with_suffix(".tif"))
+    copy = tmp_path / "copy"
+    arguments = ["resize", "--config", run_config(tmp_path), "--side", "15", "--split", "train", "--workers", "1"]
+    assert prepare_data.main([*arguments, str(copy)]) == 1
+    assert "c.tif: the image has more than 8 bits, but its brightest level is" in capsys.readouterr().out
+    made = [np.asarray(Image.open(copy / "train" / "images" / f"{name}.tif")) for name in "ab"]
+    assert made[0].shape == (15, 20, 3) and made[0].std() > 10 and np.array_equal(*made)
+    assert not (copy / "train" / "images" / "c.tif").exists()
+
+
+def test_values_that_a_copy_cannot_hold_are_refused() -> None:
+    assert prepare_data.compact(np.array([0, 255]), "a").dtype == np.uint8
+    assert prepare_data.compact(np.array([-1, 3]), "a").tolist() == [65535, 3]
+    for values in ([-2, 3], [-1, 65535], [0, 65536]):
+        with pytest.raises(ValueError, match=r"a holds values from .* number them anew"):
+            prepare_data.compact(np.array(values), "a")
+
+
 def test_what_a_smaller_copy_lacks_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in "ab":
         trees.write(tmp_path, "folder", trees.random_label(1), name=name)
