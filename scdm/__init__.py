@@ -7,10 +7,12 @@ labels = scdm.read_layout("layout.png", model.palette)
 images = scdm.generate(model, labels, scdm.GenerateOptions(steps=25, seed=7))  # (B, 3, H, W) in [-1, 1]
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # typing's own takes longer to import than this file, which is the first of every program
 if TYPE_CHECKING:
+    from typing import Any
+
     from .checkpoint import save as save
     from .conversion import load as load
     from .editing import Cancelled as Cancelled
@@ -51,4 +53,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,8 +1,16 @@
-"""`python -m scdm`: the command line, installed or not."""
+"""`scdm` and `python -m scdm`: the command line as a program of its own."""
 
 import sys
 
-from .cli import main
+from .start import begin, perform
+
+
+def main() -> int:
+    begin("scdm")
+    from .cli import main as work
+
+    return perform(work)
+
 
 if __name__ == "__main__":
     sys.exit(main())

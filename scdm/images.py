@@ -8,15 +8,16 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from .outside import file_at
 from .profiles import in_srgb
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_PIXELS = 64 * 2**20  # 8192 x 8192; a small file can claim far more, and would be decoded into memory
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS: Pillow would run Ghostscript on it
@@ -124,9 +125,8 @@ def write_image(path: str | Path, image: Image.Image | np.ndarray | Tensor) -> N
     ValueError for a suffix that names no format, and for a format that cannot hold the picture (JPEG and transparency).
     """
     path = Path(path)
-    if isinstance(image, Tensor):
-        image = _pixels(path, image)
-    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image if isinstance(image, np.ndarray) else _pixels(path, image))
     file_format = picture_format(path)
     with written_whole(path) as beside:
         try:
@@ -184,11 +184,13 @@ def write_text(path: str | Path, text: str) -> None:
 
 def to_levels(images: Tensor) -> np.ndarray:
     """(B, 3, H, W) in [-1, 1] -> uint8 (B, H, W, 3)."""
-    return ((images.movedim(1, -1).float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return ((images.movedim(1, -1).float() + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
 
 
 def from_levels(levels: np.ndarray) -> Tensor:
     """uint8 (B, H, W, C) -> float32 (B, C, H, W) in [-1, 1]. `to_levels` gives back the same levels."""
+    import torch  # late: pictures that are none of tensors are written without it
+
     return torch.from_numpy(levels).movedim(-1, 1).float() / 127.5 - 1
 
 

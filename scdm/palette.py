@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageColor
 
 from . import assets
 from .images import read_image
-from .labels import LabelMap
 from .outside import meant, read_table, shown
 from .pixels import id_map
+
+if TYPE_CHECKING:
+    from .labels import LabelMap  # which brings torch along: what asks for ids alone answers without it
 
 Color = tuple[int, int, int]
 
@@ -177,7 +178,13 @@ class Palette:
     def to_labels(
         self, image: Image.Image, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
     ) -> LabelMap:
-        """A painted or annotated image as a layout of batch 1; pixels of less than half opacity are MASK.
+        """A painted or annotated image as a layout of batch 1: the ids that `to_ids` reads."""
+        return _as_labels(self.to_ids(image, tolerance, remark), self)
+
+    def to_ids(
+        self, image: Image.Image, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
+    ) -> np.ndarray:
+        """A painted or annotated image as int64 ids (H, W); pixels of less than half opacity are MASK, `num_classes`.
 
         Colours (RGB and its kin): the class of the nearest colour, MASK if that is further than `tolerance`
         (Euclidean, in 8-bit levels). Grey images of 8 or 16 bits hold ids, taken as they are (no offset is guessed);
@@ -193,7 +200,7 @@ class Palette:
         ids = self._ids_of_values(image, opaque, remark)
         if ids is None:
             ids = self._ids_of_colors(image, opaque, tolerance, remark)
-        return LabelMap(torch.from_numpy(ids)[None], self.num_classes)
+        return ids
 
     def to_image(self, labels: LabelMap, mask_color: Color | None = None) -> np.ndarray:
         """uint8 (B, H, W, 4), MASK and colourless classes transparent; with a `mask_color` for them (B, H, W, 3)."""
@@ -304,13 +311,28 @@ def read_layout(
     path: str | Path, palette: Palette, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
 ) -> LabelMap:
     """The layout in an image file: `read_image`, then `Palette.to_labels`; ValueError names the file."""
+    return _as_labels(read_ids(path, palette, tolerance, remark), palette)
+
+
+def read_ids(
+    path: str | Path, palette: Palette, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
+) -> np.ndarray:
+    """The int64 ids (H, W) of the layout in an image file, without torch: `read_image`, then `Palette.to_ids`."""
     if not isinstance(palette, Palette):
         raise ValueError(f"a palette is wanted, such as model.palette or Palette.named('ade20k'), not {shown(palette)}")
     image = read_image(path, remark)
     try:
-        return palette.to_labels(id_map(image) if image.mode == "F" else image, tolerance, remark)
+        return palette.to_ids(id_map(image) if image.mode == "F" else image, tolerance, remark)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _as_labels(ids: np.ndarray, palette: Palette) -> LabelMap:
+    import torch
+
+    from .labels import LabelMap
+
+    return LabelMap(torch.from_numpy(ids)[None], palette.num_classes)
 
 
 def _class_tables() -> Any:

@@ -1,3 +1,7 @@
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, see scdm/start.py
+
 import pytest
 from hypothesis import settings
 
@@ -8,3 +12,13 @@ settings.load_profile("scdm")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", 'large: needs several GB or a minute; leave out with -m "not large"')
+    if os.environ.get("SCDM_GOLDEN"):
+        from tests import parity
+
+        parity.index()  # or it says what the folder lacks
+
+
+def pytest_report_header() -> str:
+    from tests import parity  # late: the environment must come first, and torch is slow
+
+    return f"golden numbers: {parity.SET}, {len(parity.index())} files"

@@ -1,13 +1,15 @@
 """Golden numbers: what the published method computes, recorded (tests/golden/README.md).
 
-Tests read the compact copy in tests/golden; what it leaves out, they read from the full set if that lies in
-../shared/golden beside the repository, and skip otherwise. SCDM_GOLDEN=FOLDER puts another folder first.
+One set is read, and it alone: that of SCDM_GOLDEN=FOLDER, else the full one if it lies in ../shared/golden beside the
+repository, else the compact copy in tests/golden. Its INDEX.json says which cases there are, and every one is tested: names
+and counts of cases stand in no test. What a set does not hold is skipped; pytest's first lines say which set it is.
 """
 
 import functools
 import json
 import os
 import zlib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +23,73 @@ from scdm.labels import LabelMap
 from scdm.networks import UNet, UNetConfig
 
 REPOSITORY = Path(__file__).parents[1]
-FOLDERS = [REPOSITORY / "tests" / "golden", REPOSITORY.parent / "shared" / "golden"]
-if "SCDM_GOLDEN" in os.environ:
-    FOLDERS.insert(0, Path(os.environ["SCDM_GOLDEN"]))
+COMPACT, FULL = REPOSITORY / "tests" / "golden", REPOSITORY.parent / "shared" / "golden"
+CHOSEN = os.environ.get("SCDM_GOLDEN")
+SET = Path(CHOSEN) if CHOSEN else FULL if (FULL / "INDEX.json").is_file() else COMPACT
 
 RATES = {"ade20k": "ade20k", "celeba": "celebamask_hq", "coco": "coco_stuff"}  # published name -> ours
 
 
 def arrays(name: str, part: str = "") -> dict[str, Tensor]:
     """The arrays of NAME.safetensors; with `part` only those called "PART.rest", as "rest"."""
-    found = load_file(_found(f"{name}.safetensors"))
+    found = load_file(found_file(f"{name}.safetensors"))
     start = f"{part}." if part else ""
     return {key.removeprefix(start): value for key, value in found.items() if key.startswith(start)}
 
 
 def facts(name: str) -> Any:
     """NAME.json: configuration and scalars."""
-    return json.loads(_found(f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(found_file(f"{name}.json").read_text(encoding="utf-8"))
 
 
-def _found(name: str) -> Path:
-    for folder in FOLDERS:
-        if (folder / name).is_file():
-            return folder / name
-    pytest.skip(f"golden/{name} is only in the full set, which is not here")
+def found_file(name: str) -> Path:
+    if name not in index():
+        pytest.skip(f"the golden numbers in {SET} hold no {name}")
+    return SET / name
+
+
+@functools.cache
+def index(folder: Path = SET) -> dict[str, dict[str, Any]]:
+    """INDEX.json: what is in each file of the set."""
+    path = folder / "INDEX.json"
+    if not path.is_file():
+        raise pytest.UsageError(
+            f"there is no {path}: SCDM_GOLDEN must name a folder as tests/golden/README.md describes"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def cases(pattern: str) -> list[str]:
+    """The names in the set, without folder and suffix, that a pattern such as "unet/*_io" matches."""
+    found = {Path(name).with_suffix("") for name in index() if name.endswith((".json", ".safetensors"))}
+    return sorted(path.name for path in found if fnmatchcase(path.as_posix(), pattern))
+
+
+def tensors(name: str) -> list[str]:
+    """What the arrays of NAME.safetensors are called; [] if it is not in the set."""
+    return list(index().get(f"{name}.safetensors", {}).get("tensors", {}))
+
+
+def numbers(name: str) -> list[int]:
+    """The i of the arrays "i.rest"."""
+    return sorted({int(first) for first, dot, _ in (key.partition(".") for key in tensors(name)) if first.isdecimal()})
+
+
+def downsampled_cases(name: str = "data/label_corruptions") -> list[int]:
+    """The N of the arrays "ds.N.rest"."""
+    return sorted({int(key.split(".")[1]) for key in tensors(name) if key.startswith("ds.")})
+
+
+def entries(name: str, key: str | None = None) -> range:
+    """The places in the list that NAME.json is, or has under that key; none if it is not in the set."""
+    if f"{name}.json" not in index():
+        return range(0)
+    return range(len(facts(name)[key] if key else facts(name)))
+
+
+def ade20k_statistics() -> dict[str, list[float]]:
+    """Of its classes: share of the pixels, number of training images. Facts beside the golden numbers, of no set."""
+    return json.loads((COMPACT / "ade20k_statistics.json").read_text(encoding="utf-8"))
 
 
 def deviation(actual: Tensor, expected: Tensor) -> float:

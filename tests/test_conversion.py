@@ -81,14 +81,14 @@ def test_a_converted_model_is_the_published_one_and_survives_our_file(tmp_path: 
     assert not any(parameter.requires_grad for parameter in model.network.parameters())
 
 
-def test_the_published_checkpoint_gives_the_published_output() -> None:
-    path = parity.REPOSITORY.parent / "shared" / "golden" / "unet" / "tiny_b_checkpoint.pt"
-    if not path.is_file():
-        pytest.skip("the published checkpoint is only in the full set of golden numbers, which is not here")
-    golden = parity.arrays("unet/tiny_b_io")
-    model = convert(path, HEADS)
+@pytest.mark.parametrize("name", [name for name in parity.index() if name.endswith("_checkpoint.pt")])
+def test_the_published_checkpoint_gives_the_published_output(name: str) -> None:
+    case, path = name.removesuffix("_checkpoint.pt"), parity.found_file(name)
+    golden, network = parity.arrays(f"{case}_io"), parity.network_of(parity.facts(case)["config"])
+    heads = Assumptions(**{key: getattr(network, key) for key in ("head_channels", "heads", "qkv_order")})
+    model = convert(path, heads)
     with torch.no_grad():
-        out = model.network(golden["x"], golden["t"], parity.layout(golden, 19))
+        out = model.network(golden["x"], golden["t"], parity.layout(golden, network.num_classes))
     assert parity.deviation(out, golden["out"]) <= 5e-5
     assert model.provenance["sha256"].isalnum() and len(model.provenance["sha256"]) == 64
 

@@ -10,9 +10,8 @@ from scdm.denoiser import PREDICTIONS, Denoiser
 from scdm.label_diffusion import LabelDiffusion, shipped_rates
 from scdm.labels import LabelMap, instance_borders
 from scdm.schedules import NoiseSchedule
-from tests.parity import arrays, deviation, facts
+from tests.parity import arrays, deviation, entries, facts
 
-LOSSES = range(10)  # entries of diffusion/training_losses.json
 CELEBA = LabelDiffusion(shipped_rates("celebamask_hq"))
 LABEL_DIFFUSION = {
     "discrete_zero_classwise": CELEBA,
@@ -33,7 +32,7 @@ class Recorded(nn.Module):
         return self.output
 
 
-@pytest.mark.parametrize("entry", LOSSES)
+@pytest.mark.parametrize("entry", entries("diffusion/training_losses"))
 def test_losses_are_the_published_ones(entry: int) -> None:
     case, golden = facts("diffusion/training_losses")[entry], arrays("diffusion/training_losses", str(entry))
     network, steps = Recorded(golden["net_out"]), case["diffusion_steps"]

@@ -9,19 +9,23 @@ from hypothesis import strategies as st
 from scdm.label_diffusion import LabelDiffusion, estimate_rates, shipped_rates
 from scdm.labels import LabelMap, instance_borders
 from scdm.schedules import NoiseSchedule
-from tests.parity import RATES, arrays, facts
+from tests.parity import RATES, ade20k_statistics, arrays, tensors
 
 KEEP = "diffusion/label_keep_probability"
-PROCESSES = {"full": "", "ddim25": "ddim25", "50": "50"}  # published name -> steps
+USED = "psiphi_used_"
+DATASETS = [name.removeprefix(USED) for name in tensors(KEEP) if name.startswith(USED)]
+UNIFORM = [name for name in tensors(KEEP) if name.startswith("keep_uniform_")]
+CHAINS = [name for name in tensors("diffusion/beta_schedules") if name.startswith("label_uniform_keep_")]
+MASKS = sorted({name.rpartition(".")[0] for name in tensors("diffusion/label_masks")})
 ADE20K_IMAGES = 20210
 
 
-@pytest.mark.parametrize("dataset", RATES)
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_shipped_rates_are_the_published_ones(dataset: str) -> None:
     assert list(shipped_rates(RATES[dataset])) == arrays(KEEP)[f"psiphi_used_{dataset}"].tolist()
 
 
-@pytest.mark.parametrize("dataset", RATES)
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_classwise_probabilities_are_the_published_ones(dataset: str) -> None:
     golden = arrays(KEEP)
     rates = shipped_rates(RATES[dataset])
@@ -29,34 +33,34 @@ def test_classwise_probabilities_are_the_published_ones(dataset: str) -> None:
     assert (keep - golden[f"keep_{dataset}"]).abs().max() <= 1e-7
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-def test_uniform_probabilities_are_the_published_ones(process: str) -> None:
-    visited = NoiseSchedule.named("linear").respaced(PROCESSES[process]).timesteps
+def visited_by(process: str) -> np.ndarray:
+    return NoiseSchedule.named("linear").respaced("" if process == "full" else process).timesteps
+
+
+@pytest.mark.parametrize("case", UNIFORM)
+def test_uniform_probabilities_are_the_published_ones(case: str) -> None:
+    visited = visited_by(case.removeprefix("keep_uniform_"))
     masked = LabelDiffusion().respaced(visited).mask_probability(torch.from_numpy(visited), 4)
-    assert (1 - masked[:, 0] - arrays(KEEP)[f"keep_uniform_{process}"]).abs().max() <= 1e-7
+    assert (1 - masked[:, 0] - arrays(KEEP)[case]).abs().max() <= 1e-7
     assert torch.equal(masked, masked[:, :1].expand(-1, 4))
 
 
-@pytest.mark.parametrize("steps", [1000, 25])
-def test_uniform_diffusion_loses_one_pixel_in_what_is_left(steps: int) -> None:
+@pytest.mark.parametrize("case", CHAINS)
+def test_uniform_diffusion_loses_one_pixel_in_what_is_left(case: str) -> None:
     """As a Markov chain: at step i each remaining label is lost with probability 1 / (N - i)."""
-    golden = arrays("diffusion/beta_schedules")
+    golden, steps = arrays("diffusion/beta_schedules"), int(case.rpartition("_")[2])
     keep = 1 - LabelDiffusion(timesteps=tuple(range(steps))).mask_probability(torch.arange(steps), 1)[:, 0].numpy()
-    assert np.abs(keep - golden[f"label_uniform_keep_{steps}"].numpy()).max() <= 1e-12
+    assert np.abs(keep - golden[case].numpy()).max() <= 1e-12
     betas = 1 - keep / np.append(1.0, keep[:-1])
     assert np.abs(betas - golden[f"label_uniform_betas_{steps}"].numpy()).max() <= 1e-12
 
 
-@pytest.mark.parametrize(
-    "case",
-    [f"{dataset}.{process}" for dataset in RATES for process in ("full", "ddim25")]
-    + [f"uniform.{process}" for process in PROCESSES],
-)
+@pytest.mark.parametrize("case", MASKS)
 def test_masks_are_the_published_ones(case: str) -> None:
     """Exactly, for the recorded draws."""
     golden = arrays("diffusion/label_masks", case)
     dataset, process = case.split(".")
-    visited = NoiseSchedule.named("linear").respaced(PROCESSES[process]).timesteps
+    visited = visited_by(process)
     diffusion = LabelDiffusion(shipped_rates(RATES[dataset]) if dataset in RATES else None).respaced(visited)
     num_classes = len(diffusion.rates or ()) or int(golden["label"].max()) + 1
     labels = LabelMap.checked(golden["label"], num_classes)
@@ -68,6 +72,8 @@ def test_masks_are_the_published_ones(case: str) -> None:
     kept = golden["kept"].bool()
     assert torch.equal(diffused.unpainted, ~kept)
     assert torch.equal(diffused.ids[kept], labels.ids[kept])
+    if "out_onehot" in golden:
+        assert torch.equal(diffused.one_hot(), golden["out_onehot"])
 
 
 # What an absorbing process owes
@@ -143,7 +149,7 @@ def test_rates_must_be_rates_of_these_classes() -> None:
 def test_estimated_rates_resemble_the_published_ones() -> None:
     """ADE20K's 50 most frequent classes, half of them within 3 %. The published shares of pixels have four decimals, so
     rarer classes say little."""
-    statistics = facts("ade20k_statistics")
+    statistics = ade20k_statistics()
     pixel_share, images = np.array(statistics["area_ratio"]), np.array(statistics["train_images"])
     estimated = np.array(estimate_rates(pixel_share, images / ADE20K_IMAGES))
     published = np.array(shipped_rates("ade20k"))[: len(estimated)]

@@ -1,18 +1,14 @@
 """LabelMap: MASK is one idea, ids survive the way there and back, the published conditions come out to the bit."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from safetensors.torch import load_file
 
 from scdm.labels import LabelMap, instance_borders
-
-GOLDEN = Path(__file__).parent / "golden" / "data"
+from tests import parity
 
 
 @st.composite
@@ -100,15 +96,15 @@ def test_layouts_from_outside_are_checked() -> None:
         LabelMap.checked(torch.zeros(0, 4, dtype=torch.int64), 3)
 
 
-@pytest.mark.parametrize("case", range(3))
+@pytest.mark.parametrize("case", parity.numbers("data/instance_edges"))
 def test_instance_borders_are_the_published_ones(case: int) -> None:
-    golden = load_file(GOLDEN / "instance_edges.safetensors")
+    golden = parity.arrays("data/instance_edges")
     assert torch.equal(instance_borders(golden[f"{case}.map"])[:, 0], golden[f"{case}.edges"].bool())
 
 
 def test_condition_is_the_published_one() -> None:
     """Class channels in the order of the ids, then the border channel; all of it exact."""
-    golden = load_file(GOLDEN / "condition.safetensors")
+    golden = parity.arrays("data/condition")
     labels = LabelMap.checked(golden["label"], 6)
     with_borders = LabelMap.checked(golden["label"], 6, instance_borders(golden["instance"]))
 
@@ -118,7 +114,9 @@ def test_condition_is_the_published_one() -> None:
 
 def test_masking_the_unlabelled_class_zeroes_its_channel() -> None:
     """The published sampling option that zeroes the last channel is MASK where the last class was."""
-    golden = load_file(GOLDEN / "condition.safetensors")
+    golden = parity.arrays("data/condition")
     labels = LabelMap.checked(golden["label"], 6)
     masked = labels.masked(labels.ids == 5)
     assert torch.equal(masked.one_hot(torch.uint8), golden["y_without_edge_last_zeroed"])
+    without_borders = LabelMap(labels.ids, 6, torch.zeros_like(labels.ids, dtype=torch.bool)[:, None])
+    assert torch.equal(without_borders.one_hot(torch.uint8), golden["y_with_edge_last_zeroed"])  # the last is theirs

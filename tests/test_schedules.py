@@ -11,18 +11,19 @@ from torch import Tensor
 
 from scdm.likelihood import prior_bits
 from scdm.schedules import NoiseSchedule, linear_betas, visited_steps
-from tests.parity import arrays, deviation, facts
+from tests.parity import arrays, deviation, entries, facts, tensors
 
-RESPACINGS = range(13)  # entries of diffusion/respacing.json
-
-
-@pytest.mark.parametrize(("name", "steps"), [("linear", 1000), ("linear", 250), ("linear", 50), ("cosine", 1000)])
-def test_betas_are_the_published_ones(name: str, steps: int) -> None:
-    golden = arrays("diffusion/beta_schedules")[f"{name}_{steps}"].numpy()
-    assert np.abs(NoiseSchedule.named(name, steps).betas - golden).max() <= 1e-12
+BETAS = [name for name in tensors("diffusion/beta_schedules") if not name.startswith("label_")]
 
 
-@pytest.mark.parametrize("entry", RESPACINGS)
+@pytest.mark.parametrize("case", BETAS)
+def test_betas_are_the_published_ones(case: str) -> None:
+    golden = arrays("diffusion/beta_schedules")[case].numpy()
+    name, steps = case.split("_")
+    assert np.abs(NoiseSchedule.named(name, int(steps)).betas - golden).max() <= 1e-12
+
+
+@pytest.mark.parametrize("entry", entries("diffusion/respacing"))
 def test_steps_and_tables_are_the_published_ones(entry: int) -> None:
     golden = facts("diffusion/respacing")[entry]
     full = NoiseSchedule.named("linear", golden["diffusion_steps"])

@@ -6,6 +6,11 @@ Ends with status 0 if all is well, 1 if something was found, 2 if the configurat
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("check_data")  # before the imports that take seconds
+
 import argparse
 import sys
 
@@ -58,4 +63,4 @@ def require_network_for(config: TrainConfig, num_classes: int, palette: str) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -6,6 +6,11 @@ label_noise.png) for each of these settings by which results differ that agree i
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("compare_evaluations")  # before the imports that take seconds
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -34,4 +39,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

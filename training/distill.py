@@ -5,6 +5,11 @@ They lie in folders of the run's, named by their steps. The same command resumes
 if all is complete, 128 + N if signal N stopped it, saved, and 2 if something is wrong.
 """
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("distill")  # before the imports that take seconds
+
 import sys
 
 from scdm.training.command import run
@@ -12,4 +17,4 @@ from scdm.training.config import DistillConfig
 from scdm.training.states import in_order
 
 if __name__ == "__main__":
-    sys.exit(run("distill", __doc__, DistillConfig, lambda config: in_order(config.runs())))
+    sys.exit(perform(lambda: run("distill", __doc__, DistillConfig, lambda config: in_order(config.runs()))))

@@ -8,6 +8,11 @@ The counts are kept in the run's folder: the same command goes on where it was s
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("estimate_class_rates")  # before the imports that take seconds
+
 import argparse
 import json
 import sys
@@ -212,4 +217,4 @@ def write_model(path: Path, rates: tuple[float, ...], palette: Palette, images: 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

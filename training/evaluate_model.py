@@ -16,6 +16,11 @@ training/compare_evaluations.py puts several results together.
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("evaluate_model")  # before the imports that take seconds
+
 import argparse
 import json
 import sys
@@ -278,4 +283,4 @@ def first_samples(task: Task, samples: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -15,6 +15,11 @@ training/evaluate_model.py --corruption KIND spoils layouts on the way, in the s
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("make_noisy_labels")  # before the imports that take seconds
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -124,4 +129,4 @@ def write_spoilt(job: Job, index: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

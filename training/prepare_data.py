@@ -17,6 +17,11 @@ is not as published; little is lost if it is twice as large as the training imag
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("prepare_data")  # before the imports that take seconds
+
 import argparse
 import json
 import os
@@ -298,4 +303,4 @@ def compact(values: np.ndarray, file: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -4,10 +4,15 @@ The same command resumes a run that was stopped. Ends with status 0 if the run i
 saved, and 2 if something is wrong.
 """
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("train")  # before the imports that take seconds
+
 import sys
 
 from scdm.training.command import run
 from scdm.training.config import TrainConfig
 
 if __name__ == "__main__":
-    sys.exit(run("train", __doc__, TrainConfig, lambda config: [config]))
+    sys.exit(perform(lambda: run("train", __doc__, TrainConfig, lambda config: [config])))

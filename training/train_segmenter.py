@@ -5,6 +5,11 @@ It learns from the training split of any data set, and is measured on the valida
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("train_segmenter")  # before the imports that take seconds
+
 import argparse
 import math
 import sys
@@ -189,4 +194,4 @@ def print_result(result: SegmentationResult, palette: Palette) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ..outside import is_out_of_memory
+from ..start import importing
 from .arguments import parser
 from .terminal import Ended, prepare, say, stoppable
 
@@ -26,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stoppable(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they speak to programmers; what a user can act on arrives as a note
             arguments = parser().parse_args(argv)
-            import_module(f".{arguments.command}", __package__).run(arguments)
+            with importing():
+                command = import_module(f".{arguments.command}", __package__)
+            command.run(arguments)
     except KeyboardInterrupt as stop:
         say("scdm: interrupted", sys.stderr)
         return STOPPED + (stop.number if isinstance(stop, Ended) else signal.SIGINT)

@@ -42,7 +42,7 @@ def parser() -> Parser:
         description="From a painted layout of classes to an image.",
         epilog="'scdm COMMAND --help' explains a command and gives examples.",
     )
-    top.add_argument("--version", action="version", version=f"scdm {_version()}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the program's version and end")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_sample(commands.add_parser("sample", help="make images from layouts", **SAMPLE))
     _add_inspect(commands.add_parser("inspect", help="say what a model file or a layout holds", **INSPECT))
@@ -320,13 +320,18 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _version() -> str:
-    from importlib import metadata  # slow: not before there is somebody to catch an interrupt
+class _Version(argparse.Action):
+    """Says the version when asked for it: looking it up takes as long as all the rest of this module."""
 
-    try:
-        return metadata.version("scdm")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from importlib import metadata
+
+        try:
+            version = metadata.version("scdm")
+        except metadata.PackageNotFoundError:
+            version = "(not installed)"
+        write(f"scdm {version}\n", sys.stdout)
+        parser.exit()
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

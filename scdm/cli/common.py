@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import assets, checkpoint
-from ..labels import LabelMap
-from ..layouts.contents import contents
+from .. import assets
+from ..layouts.contents import Part
 from ..palette import Palette
+from ..start import importing
 from .terminal import say
 
 
@@ -30,6 +30,8 @@ def print_json(content: dict[str, Any]) -> None:
 def chosen_palette(choice: str) -> Palette:
     """A palette by name, from a class table, or from the header of a model, embedded or in a file."""
     if choice.endswith(assets.SUFFIX) or choice in assets.embedded_models():
+        with importing():
+            from .. import checkpoint
         with checkpoint.model_file(choice) as path:
             return checkpoint.read_header(path).palette
     if Path(choice).is_file():
@@ -37,11 +39,11 @@ def chosen_palette(choice: str) -> Palette:
     return Palette.named(choice)
 
 
-def class_shares(labels: LabelMap, palette: Palette) -> list[dict[str, Any]]:
-    """The classes of a layout, largest first: id (None for MASK), name and share of the pixels."""
+def class_shares(parts: Iterable[Part], palette: Palette) -> list[dict[str, Any]]:
+    """What a layout holds, for programs: id (None for MASK), name and share of the pixels."""
     return [
-        {"id": None if part.id == labels.mask_id else part.id, "name": part.name, "share": part.share}
-        for part in contents(labels, palette)
+        {"id": None if part.id == palette.num_classes else part.id, "name": part.name, "share": part.share}
+        for part in parts
     ]
 
 

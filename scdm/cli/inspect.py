@@ -6,19 +6,21 @@ import math
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from safetensors import safe_open
 
-from .. import checkpoint
 from .. import config as configuration
-from ..checkpoint import Header, read_header
-from ..model import ModelConfig
+from ..layouts.contents import contents_of_ids
 from ..outside import brief, shown
-from ..palette import read_layout
+from ..palette import read_ids
+from ..start import importing
 from .common import chosen_palette, class_shares, note, print_json
 from .terminal import say
+
+if TYPE_CHECKING:
+    from ..checkpoint import Header
+    from ..model import ModelConfig
 
 
 def run(arguments: Namespace) -> None:
@@ -30,12 +32,13 @@ def run(arguments: Namespace) -> None:
 
 def _inspect_layout(arguments: Namespace) -> None:
     palette = chosen_palette(arguments.palette)
-    labels = read_layout(arguments.file, palette, arguments.tolerance, note)
-    classes = class_shares(labels, palette)
+    ids = read_ids(arguments.file, palette, arguments.tolerance, note)
+    classes = class_shares(contents_of_ids(ids, palette), palette)
+    height, width = ids.shape
     if arguments.json:
-        size = [labels.width, labels.height]
+        size = [width, height]
         return print_json({"file": arguments.file, "size": size, "palette": palette.name, "classes": classes})
-    _print_table([("layout", arguments.file), ("size", f"{labels.width}x{labels.height}"), ("palette", palette.name)])
+    _print_table([("layout", arguments.file), ("size", f"{width}x{height}"), ("palette", palette.name)])
     say("")
     say("  share   id  class")
     for found in classes:
@@ -44,8 +47,10 @@ def _inspect_layout(arguments: Namespace) -> None:
 
 
 def _inspect_model(arguments: Namespace) -> None:
+    with importing():
+        from .. import checkpoint
     with checkpoint.model_file(arguments.file) as path:
-        header = read_header(path)
+        header = checkpoint.read_header(path)
         weights = {"bytes": path.stat().st_size, **_weights(path)}
     if arguments.json:
         content = {
@@ -60,6 +65,8 @@ def _inspect_model(arguments: Namespace) -> None:
 
 def _weights(path: Path) -> dict[str, Any]:
     """How many numbers the file holds, and of which types, without reading them."""
+    from safetensors import safe_open
+
     with safe_open(path, framework="pt") as file:
         tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
         return {

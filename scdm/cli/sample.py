@@ -28,6 +28,7 @@ from ..images import (
     write_image,
 )
 from ..labels import LabelMap
+from ..layouts.contents import contents
 from ..model import Model
 from ..palette import Palette, read_layout
 from ..pipeline import GenerateOptions, generate
@@ -247,7 +248,11 @@ def _report(
         "device": str(model.device),
         "options": asdict(options.for_model(model)),
         "layouts": [
-            {"file": str(path), "size": [labels.width, labels.height], "classes": class_shares(labels, palette)}
+            {
+                "file": str(path),
+                "size": [labels.width, labels.height],
+                "classes": class_shares(contents(labels, palette), palette),
+            }
             for path, labels in zip(arguments.layouts, layouts, strict=True)
         ],
         "images": [

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..labels import LabelMap
+import numpy as np
+
 from ..palette import Palette
+
+if TYPE_CHECKING:
+    from ..labels import LabelMap
 
 UNPAINTED = "unpainted"
 MOST_NAMED = 5  # in a line
@@ -23,6 +27,13 @@ def contents(labels: LabelMap, palette: Palette) -> list[Part]:
     """What the layouts of a batch hold, taken together, the largest first."""
     names = (*palette.names, UNPAINTED)
     return [Part(i, names[i], share) for i, share in labels.shares()]
+
+
+def contents_of_ids(ids: np.ndarray, palette: Palette) -> list[Part]:
+    """`contents`, of the array that `Palette.to_ids` gives, which needs no torch."""
+    names = (*palette.names, UNPAINTED)
+    parts = [Part(i, names[i], count / ids.size) for i, count in enumerate(np.bincount(ids.ravel()).tolist()) if count]
+    return sorted(parts, key=lambda part: -part.share)
 
 
 def summary(labels: LabelMap, palette: Palette) -> str:

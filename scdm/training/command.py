@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from ..config import load
 from ..outside import harmless
+from ..start import importing
 from .config import RunConfig
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -26,8 +27,9 @@ def run(
     """Makes the `runs` of the configuration of that `kind` that the arguments name, in order. Returns the exit status."""
     arguments = _parsed(description, argv)
     try:
-        from .interruption import Interrupted
-        from .loop import rehearse, train
+        with importing():
+            from .interruption import Interrupted
+            from .loop import rehearse, train
     except ModuleNotFoundError as error:
         print(f"{name}: {error.name} is not installed: pip install -e '.[train]'", file=sys.stderr)
         return 2

@@ -16,8 +16,9 @@ from scdm.labels import LabelMap, instance_borders
 from scdm.palette import Palette
 from tests.datasets import trees
 from tests.datasets.test_framing import Recorded
-from tests.parity import arrays, facts
+from tests.parity import arrays, entries, facts, tensors
 
+ITEMS = "data/dataset_items"
 OURS = {"ade20k": "ade20k", "celeba": "celebamask_hq", "coco": "coco_stuff", "cityscapes": "cityscapes"}
 
 
@@ -36,19 +37,21 @@ def test_official_folders_open(name: str, tmp_path: Path) -> None:
             assert (example.edges is not None) == data.palette.edge_channel
 
 
-@pytest.mark.parametrize("published", ["ade20k", "coco"])
+@pytest.mark.parametrize(
+    "published", [key.removeprefix("remap_") for key in tensors(ITEMS) if key.startswith("remap_")]
+)
 def test_ids_of_values_are_the_published_ones(published: str) -> None:
     """Wherever the published id is one of a class: what is none, we refuse."""
     palette = Palette.named(OURS[published])
-    expected = arrays("data/dataset_items")[f"remap_{published}"].numpy()
+    expected = arrays(ITEMS)[f"remap_{published}"].numpy()
     expected[expected >= palette.num_classes] = UNKNOWN
     assert np.array_equal(LAYOUTS[palette.name].id_table(palette)[:256], expected)
 
 
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", entries(ITEMS, "cases"))
 def test_items_are_the_published_ones(index: int, tmp_path: Path) -> None:
     """From files to the network's condition, with the recorded draws."""
-    case, golden = facts("data/dataset_items")["cases"][index], arrays("data/dataset_items", str(index))
+    case, golden = facts(ITEMS)["cases"][index], arrays(ITEMS, str(index))
     name = OURS[case["dataset"]]
     instances = golden["instance_file"].numpy() if "instance_file" in golden else None
     trees.write(tmp_path, name, golden["label_file"].numpy(), golden["image_file"].numpy(), instances)

@@ -7,14 +7,14 @@ import pytest
 
 from scdm.datasets import ClassStatistics
 from scdm.label_diffusion import shipped_rates
-from tests.parity import facts
+from tests.parity import ade20k_statistics
 
 ADE20K_IMAGES = 20210
 
 
 def test_rates_of_published_statistics_are_near_the_published_ones() -> None:
     """ADE20K's 50 most frequent classes, in the median within 3 %."""
-    published = facts("ade20k_statistics")
+    published = ade20k_statistics()
     share, present = np.array(published["area_ratio"]), np.array(published["train_images"])
     rates = np.array(ClassStatistics(ADE20K_IMAGES, share * ADE20K_IMAGES, present).rates())
     deviation = np.abs(rates / shipped_rates("ade20k")[: len(rates)] - 1)

@@ -14,7 +14,7 @@ from scdm.evaluation import Layouts, Spoiling
 from scdm.labels import LabelMap, instance_borders
 from scdm.layouts.corruption import CORRUPTIONS, corrupt, edges_removed
 from tests.evaluation.conftest import write_maps
-from tests.parity import arrays
+from tests.parity import arrays, downsampled_cases
 
 Make = Callable[[Sequence[np.ndarray]], Path]
 UNLABELLED = 150  # of ADE20K
@@ -31,7 +31,7 @@ def as_ids(raw: torch.Tensor) -> torch.Tensor:
 
 
 def test_downsampled_layouts_are_the_published_ones_of_whatever_size(ade20k: Make) -> None:
-    golden = [arrays("data/label_corruptions", f"ds.{i}") for i in range(3)]
+    golden = [arrays("data/label_corruptions", f"ds.{i}") for i in downsampled_cases()]
     root = ade20k([case["label"].numpy() for case in golden])
     spoilt = layouts(DataConfig("ade20k", str(root), size=256), "downsample")
     for case, example in zip(golden, spoilt, strict=True):
@@ -47,7 +47,7 @@ def test_layouts_without_edges_are_the_published_ones(tmp_path: Path) -> None:
     write_maps(tmp_path / "val" / "labels", labels)
     write_maps(tmp_path / "val" / "instances", golden["instance"].numpy())
     write_maps(tmp_path / "val" / "images", np.stack([labels] * 3, axis=-1))
-    config = DataConfig("folder", str(tmp_path), str(tmp_path / "classes.yaml"), size=(48, 60))
+    config = DataConfig("folder", str(tmp_path), str(tmp_path / "classes.yaml"), size=tuple(labels.shape[1:]))
     for i, example in enumerate(layouts(config, "edges", removed="class")):
         assert torch.equal(example.ids, golden["out"][i].to(torch.int64))
         assert example.edges is not None

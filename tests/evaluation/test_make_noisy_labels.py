@@ -13,7 +13,7 @@ from scdm.datasets import DataConfig, open_dataset
 from scdm.evaluation import Layouts, Spoiling
 from scdm.images import read_image
 from tests.evaluation.conftest import configuration, write_maps
-from tests.parity import arrays
+from tests.parity import arrays, downsampled_cases
 from training.make_noisy_labels import main
 
 Make = Callable[[Sequence[np.ndarray]], Path]
@@ -29,7 +29,7 @@ def maps(folder: Path) -> list[np.ndarray]:
 
 
 def test_small_maps_are_the_published_ones(ade20k: Make, tmp_path: Path) -> None:
-    golden = [arrays("data/label_corruptions", f"ds.{i}") for i in range(3)]
+    golden = [arrays("data/label_corruptions", f"ds.{i}") for i in downsampled_cases()]
     data = {"name": "ade20k", "root": str(ade20k([case["label"].numpy() for case in golden])), "workers": 0}
     assert spoilt(data, tmp_path / "small", "--small", "--kinds", "downsample") == 0
     assert spoilt(data, tmp_path / "large", "--kinds", "downsample") == 0
@@ -37,7 +37,8 @@ def test_small_maps_are_the_published_ones(ade20k: Make, tmp_path: Path) -> None
     for case, a, b in zip(golden, small, large, strict=True):
         assert np.array_equal(a, case["out"].numpy()) and a.dtype == np.uint8
         assert b.shape == tuple(case["label"].shape)
-    assert np.array_equal(large[1], golden[1]["loaded_256"].numpy())
+        if b.shape == (256, 256):
+            assert np.array_equal(b, case["loaded_256"].numpy())
 
 
 def test_maps_without_edges_are_the_published_ones(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
+
+from scdm.outside import sha256_of
 
 HERE = Path(__file__).parent
 
@@ -97,8 +100,21 @@ def main() -> None:
     if arguments.facts:
         classes = json.loads((arguments.facts / "classes" / "ade20k.json").read_text(encoding="utf-8"))["classes"]
         store_table("ade20k_statistics", {key: [c[key] for c in classes] for key in ("area_ratio", "train_images")})
-    size = sum(file.stat().st_size for file in HERE.rglob("*.*") if file.suffix in (".json", ".safetensors"))
-    print(f"{size / 1e6:.2f} MB")
+    index = indexed(HERE)
+    (HERE / "INDEX.json").write_text(json.dumps(index, separators=(",", ":")) + "\n", encoding="utf-8")
+    print(f"{sum(entry['bytes'] for entry in index.values()) / 1e6:.2f} MB")
+
+
+def indexed(folder: Path) -> dict[str, dict[str, Any]]:
+    """What INDEX.json says of each file of a set: its size, its digest and, of arrays, their types and shapes."""
+    index: dict[str, dict[str, Any]] = {}
+    for path in sorted(path for path in folder.glob("*/*") if path.suffix in (".json", ".pt", ".safetensors")):
+        entry = index[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+            entry["tensors"] = {key: [found.get_dtype(), found.get_shape()] for key, found in slices.items()}
+    return index
 
 
 def store_layer(full: Path, name: str) -> None:

@@ -1,7 +1,6 @@
 """The noisy benchmark: exact agreement with the published corruptions, and with Pillow for any size."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import load_file
 
 from scdm.label_diffusion import LabelDiffusion
 from scdm.labels import LabelMap, instance_borders
@@ -25,20 +23,22 @@ from scdm.layouts.corruption import (
 )
 from scdm.layouts.patterns import sparse
 from scdm.noise import fresh_label_noise
+from tests.parity import arrays, downsampled_cases
 
-GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "data" / "label_corruptions.safetensors")
-ADE20K = 150  # raw annotations: 0 = unlabelled, 1..150 = classes
+NAME = "data/label_corruptions"
+RAW_CLASSES = 255  # raw annotations of 8 bits: 0 = unlabelled, 1..255 = classes
 
 
 def from_raw(raw: torch.Tensor) -> LabelMap:
     """Raw annotations as a layout: class k is id k - 1, unlabelled is MASK."""
     ids = raw.to(torch.int64) - 1
-    return LabelMap.checked(torch.where(ids < 0, ADE20K, ids), ADE20K)
+    return LabelMap.checked(torch.where(ids < 0, RAW_CLASSES, ids), RAW_CLASSES)
 
 
-@pytest.mark.parametrize("case", range(3))
+@pytest.mark.parametrize("case", downsampled_cases())
 def test_downsampling_is_the_published_one(case: int) -> None:
-    label, small, loaded = (GOLDEN[f"ds.{case}.{part}"][None] for part in ("label", "out", "loaded_256"))
+    golden = arrays(NAME, f"ds.{case}")
+    label, small, loaded = (golden[part][None] for part in ("label", "out", "loaded_256"))
     assert torch.equal(resampled(label, 64, 64), small)
     assert torch.equal(resampled(small, 256, 256), loaded)
     if label.shape[-2:] == (256, 256):
@@ -61,10 +61,11 @@ def test_downsampling_keeps_the_size_and_invents_no_class() -> None:
 
 
 def test_edge_removal_is_the_published_one() -> None:
-    labels = from_raw(GOLDEN["edge.label"])
-    borders = instance_borders(GOLDEN["edge.instance"])
-    assert torch.equal(borders[:, 0], GOLDEN["edge.edges"].bool())
-    assert torch.equal(edges_removed(replace(labels, edges=borders)).ids, from_raw(GOLDEN["edge.out"]).ids)
+    golden = arrays(NAME, "edge")
+    labels = from_raw(golden["label"])
+    borders = instance_borders(golden["instance"])
+    assert torch.equal(borders[:, 0], golden["edges"].bool())
+    assert torch.equal(edges_removed(replace(labels, edges=borders)).ids, from_raw(golden["out"]).ids)
 
 
 def test_edge_removal_takes_the_layouts_own_borders_first() -> None:
@@ -77,8 +78,9 @@ def test_edge_removal_takes_the_layouts_own_borders_first() -> None:
 
 
 def test_random_removal_is_the_published_one() -> None:
-    labels = from_raw(GOLDEN["random.label"])
-    assert torch.equal(random_removed(labels, GOLDEN["random.u"]).ids, from_raw(GOLDEN["random.out"]).ids)
+    golden = arrays(NAME, "random")
+    labels = from_raw(golden["label"])
+    assert torch.equal(random_removed(labels, golden["u"]).ids, from_raw(golden["out"]).ids)
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)

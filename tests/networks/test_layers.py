@@ -1,5 +1,7 @@
 """The network's layers, one by one: the published outputs, and what must hold at every size."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,37 +20,39 @@ from scdm.networks.layers import (
     timestep_embedding,
     upsample_conv,
 )
-from tests.parity import arrays, deviation, facts, weights
+from tests.parity import arrays, cases, deviation, facts, tensors, weights
 
-RESIDUAL = ["res_plain", "res_down", "res_noss", "res_up_noss"]
-LABEL_RESIDUAL = ["spade_res_plain", "spade_res_up", "spade_res_noss"]
-SPADES = ["spade_same", "spade_down8", "spade_down_odd"]
+LAYERS = [name for name in cases("modules/*") if "out" in tensors(f"modules/{name}")]
 
 
-def published(name: str) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The layer of a golden case with its weights, and the case's arrays."""
+def published(name: str) -> tuple[nn.Module, dict[str, Tensor], Tensor]:
+    """The layer of a golden case with its weights; what goes in, and what comes out."""
     golden = facts(f"modules/{name}")
-    layer = _build(name, golden["config"])
+    layer = _build(set(tensors(f"modules/{name}")), golden["shapes"], golden["config"])
     shapes = {key: list(value.shape) for key, value in layer.state_dict().items()}
     assert shapes == golden["shapes"]
-    layer.load_state_dict(weights(shapes, golden["weights"]["seed"], golden["weights"]["key_prefix"]))
-    return layer.eval(), arrays(f"modules/{name}")
+    state = weights(shapes, golden["weights"]["seed"], golden["weights"]["key_prefix"])
+    layer.load_state_dict(state)
+    for key, recorded in arrays(f"modules/{name}", "param").items():
+        assert torch.equal(state[key], recorded.float()), key
+    return layer.eval(), arrays(f"modules/{name}", "in"), arrays(f"modules/{name}")["out"]
 
 
-def _build(name: str, config: dict[str, int]) -> nn.Module:
+def _build(given: set[str], shapes: dict[str, list[int]], config: dict[str, int]) -> nn.Module:
     channels, out = config.get("channels", 0), config.get("out_channels", config.get("channels", 0))
     kind = {"scale_shift_norm": bool(config.get("use_scale_shift_norm")), "up": bool(config.get("up"))}
-    if name in SPADES:
+    if "in.segmap" in given:
         return SPADE(config["norm_nc"], config["label_nc"], hidden=128)
-    if name in LABEL_RESIDUAL:
+    if "in.cond" in given:
         return LabelResidualBlock(channels, config["emb_channels"], out, config["c_channels"], hidden=128, **kind)
-    if name in RESIDUAL:
+    if "in.emb" in given:
         return ResidualBlock(channels, config["emb_channels"], out, down=bool(config.get("down")), **kind)
-    if name == "downsample_conv":
+    if "op.weight" in shapes:
         return Downsample(channels, out)
-    if name == "upsample_conv":
+    if "conv.weight" in shapes:
         return Upsample(channels, out)
-    heads = config.get("num_heads") or channels // config["num_head_channels"]
+    of_a_head = config.get("num_head_channels", -1)
+    heads = config["num_heads"] if of_a_head == -1 else channels // of_a_head
     return Attention(channels, heads, qkv_order=str(config["order"]))
 
 
@@ -56,43 +60,26 @@ def condition(y: Tensor) -> Condition:
     return Condition(LabelMap.from_one_hot(y, y.shape[1]), torch.float32)
 
 
-@pytest.mark.parametrize("name", SPADES)
-def test_spade_is_the_published_one(name: str) -> None:
-    spade, golden = published(name)
-    assert deviation(spade(golden["in.x"], condition(golden["in.segmap"])), golden["out"]) <= 2e-5
-
-
-@pytest.mark.parametrize("name", LABEL_RESIDUAL)
-def test_label_residual_block_is_the_published_one(name: str) -> None:
-    block, golden = published(name)
-    out = block(golden["in.x"], golden["in.emb"], condition(golden["in.cond"]))
-    assert deviation(out, golden["out"]) <= 2e-5
-
-
-@pytest.mark.parametrize("name", RESIDUAL)
-def test_residual_block_is_the_published_one(name: str) -> None:
-    block, golden = published(name)
-    assert deviation(block(golden["in.x"], golden["in.emb"]), golden["out"]) <= 2e-5
-
-
-@pytest.mark.parametrize("name", ["attention_head_major", "attention_qkv_major", "downsample_conv", "upsample_conv"])
+@pytest.mark.parametrize("name", LAYERS)
 def test_layer_is_the_published_one(name: str) -> None:
-    layer, golden = published(name)
-    assert deviation(layer(golden["in.x"]), golden["out"]) <= 2e-5
+    layer, given, out = published(name)
+    conditions = [condition(given[key]) for key in ("segmap", "cond") if key in given]
+    embeddings = [given["emb"]] if "emb" in given else []
+    assert deviation(layer(given["x"], *embeddings, *conditions), out) <= 2e-5
 
 
-@pytest.mark.parametrize("order", ["head_major", "qkv_major"])
-@pytest.mark.parametrize("heads", [1, 4])
-def test_attention_orders_its_channels_as_published(order: str, heads: int) -> None:
+@pytest.mark.parametrize("name", [name for name in tensors("modules/qkv_attention") if name.startswith("out_")])
+def test_attention_orders_its_channels_as_published(name: str) -> None:
     golden = arrays("modules/qkv_attention")
-    assert deviation(attend(golden[f"qkv_h{heads}"], heads, order), golden[f"out_{order}_h{heads}"]) <= 2e-5
+    order, heads = re.fullmatch(r"out_(\w+)_h(\d+)", name).groups()  # type: ignore[union-attr]
+    assert deviation(attend(golden[f"qkv_h{heads}"], int(heads), order), golden[name]) <= 2e-5
 
 
-@pytest.mark.parametrize("dim", [32, 33, 256])
-@pytest.mark.parametrize("kind", ["int", "float"])
-def test_timestep_embedding_is_the_published_one(kind: str, dim: int) -> None:
+@pytest.mark.parametrize("name", [name for name in tensors("modules/timestep_embedding") if name.startswith("emb_")])
+def test_timestep_embedding_is_the_published_one(name: str) -> None:
     golden = arrays("modules/timestep_embedding")
-    assert deviation(timestep_embedding(golden[f"t_{kind}"], dim), golden[f"emb_{kind}_{dim}"]) <= 1e-4
+    kind, dim = re.fullmatch(r"emb_(\w+)_(\d+)", name).groups()  # type: ignore[union-attr]
+    assert deviation(timestep_embedding(golden[f"t_{kind}"], int(dim)), golden[name]) <= 1e-4
 
 
 # At every size

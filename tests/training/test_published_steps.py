@@ -15,20 +15,21 @@ from scdm.datasets import Batch
 from scdm.label_diffusion import shipped_rates
 from scdm.labels import instance_borders
 from scdm.model import Model, ModelConfig
+from scdm.networks import UNetConfig
 from scdm.palette import Palette
 from scdm.training.config import OptimizerConfig, TrainConfig
 from scdm.training.learner import Learner
 from scdm.training.learning_rate import learning_rate
 from scdm.training.objective import learning
 from scdm.training.stream import DrawnBatch, Draws
-from tests.parity import RATES, arrays, facts, unet
+from tests.parity import RATES, arrays, cases, facts, unet
 
 
-@pytest.mark.parametrize("name", ["train_celeba", "train_celeba_micro_anneal"])
+@pytest.mark.parametrize("name", cases("diffusion/train_*"))
 def test_training_is_the_published_one(name: str) -> None:
-    """The second case sums the gradients of micro-batches, and anneals its learning rate."""
+    """One of the recorded cases sums the gradients of micro-batches, and anneals its learning rate."""
     case, golden = facts(f"diffusion/{name}"), arrays(f"diffusion/{name}")
-    record, config = case["record"], configuration(case)
+    record, config = case["record"], configuration(case, unet(f"diffusion/{name}").config)
     model = published_model(case, copy.deepcopy(unet(f"diffusion/{name}")))
     learner = Learner(config, learning(config, model), Accelerator(cpu=True))
     labels = Batch(*batch(golden, 0, slice(None))).labels(19).blank(dropped(golden, 0) < case["drop_rate"])
@@ -56,10 +57,10 @@ def test_training_is_the_published_one(name: str) -> None:
             assert difference.abs().max() <= 2e-3, key  # Adam divides by the root of gradients near zero
 
 
-def configuration(case: dict[str, Any]) -> TrainConfig:
+def configuration(case: dict[str, Any], network: UNetConfig) -> TrainConfig:
     return TrainConfig(
         run="-",
-        network=unet("diffusion/train_celeba").config,
+        network=network,
         optimizer=OptimizerConfig(
             lr=case["lr"], weight_decay=case["weight_decay"], decay=case["lr_anneal_steps"], clip_norm=None
         ),

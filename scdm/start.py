@@ -1,0 +1,73 @@
+"""What a program does first, before it imports what takes seconds. Needs no other room, and hardly any of Python's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import contextmanager, suppress
+
+TYPE_CHECKING = False  # as typing has it, whose own import would take longer than all that happens here
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+    from typing import NoReturn
+
+INTERRUPTED = 128 + signal.SIGINT  # exit status, as in shells
+
+_program: str | None = None
+
+
+def begin(program: str) -> None:
+    """For the first lines of a program, which no library may call: from here to `perform`, Ctrl-C ends it at once.
+
+    OpenMP's threads, of which torch has its own, wait asleep instead of turning over: beside other busy programs work
+    is several times as fast so, alone it is as fast (benchmarks/busy.py). They read it when torch is loaded.
+    """
+    global _program
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _program = program
+    _heed(_end)
+
+
+def perform(work: Callable[[], int]) -> int:
+    """The exit status of the work of a program that has begun. Ctrl-C is a KeyboardInterrupt in it, and ends in a line."""
+    try:
+        _heed(signal.default_int_handler)
+        status = work()
+        _heed(_end)  # the work is done, and Python tidies up
+    except KeyboardInterrupt:
+        _heed(_end)
+        print(f"{_program}: interrupted", file=sys.stderr)
+        status = INTERRUPTED
+    return status
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Within it Ctrl-C ends a program at once, as after `begin`: nothing has been begun that needs an end, and in imports
+    of others a KeyboardInterrupt may be swallowed or become another error. Without `begin` it does nothing.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    _heed(_end)
+    try:
+        yield
+    finally:
+        _heed(before)
+
+
+def _heed(handler: Callable[[int, FrameType | None], object] | int | None) -> None:
+    """Lead Ctrl-C there, unless it is ignored (nohup), somebody else's, or this is another thread than the main one."""
+    if _program is not None and signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _end):
+        with suppress(ValueError):
+            signal.signal(signal.SIGINT, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # closed, or just being written to
+            stream.flush()
+    try:
+        os.write(2, f"{_program}: interrupted\n".encode())
+    finally:
+        os._exit(128 + number)
