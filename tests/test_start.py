@@ -62,8 +62,8 @@ parent = os.getpid()
 def interrupted(*names, **more):
     global imports
     imports += 1
+    assert begun() or names[0] != "numpy", "the program begins too late"
     if imports % int(every) == 0 and begun() and os.getpid() == parent:
-        assert moments or "numpy" not in sys.modules, "the program begins too late"
         if len(moments) == int(most):
             raise SystemExit
         reading, writing = os.pipe()
