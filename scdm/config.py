@@ -167,7 +167,7 @@ def _coerced_scalar(value: Any, hint: Any, where: str) -> Any:
         if hint is int and not number.is_integer():
             raise _wrong(value, "a whole number", where)
         if math.isnan(number):
-            raise _wrong(value, "a number", where)
+            raise _wrong(value, "a finite number", where)
         if isinstance(value, int):
             return value
         return int(number) if hint is int else number

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .kinds import what_is
 from .outside import file_at
 
 MAX_PIXELS = 64 * 2**20  # 8192 x 8192; a small file can claim far more, and would be decoded into memory
@@ -41,7 +42,9 @@ def read_image(path: str | Path) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         too_large = True
     except Image.UnidentifiedImageError:
-        raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)})") from None
+        kind = what_is(path)
+        found = f", but {kind}" if kind else ""
+        raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)}){found}") from None
     except PermissionError:
         raise ValueError(f"{path}: the file may not be read (permission denied)") from None
     except Exception as error:  # damaged files make decoders raise almost anything

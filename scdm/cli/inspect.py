@@ -11,9 +11,10 @@ from typing import Any
 from PIL import Image
 from safetensors import safe_open
 
-from .. import checkpoint
+from .. import assets, checkpoint
 from .. import config as configuration
 from ..checkpoint import Header, read_header
+from ..kinds import looks_like_a_picture, what_is
 from ..model import ModelConfig
 from ..outside import brief, shown
 from ..palette import read_layout
@@ -22,8 +23,13 @@ from .terminal import say
 
 
 def run(arguments: Namespace) -> None:
-    if Path(arguments.file).suffix.lower() in Image.registered_extensions():
+    path = Path(arguments.file)
+    if arguments.file in assets.embedded_models():
+        _inspect_model(arguments)
+    elif looks_like_a_picture(path) or path.suffix.lower() in Image.registered_extensions():
         _inspect_layout(arguments)
+    elif path.is_file() and (kind := what_is(path)):
+        raise ValueError(f"{path} is neither a layout nor a model, but {kind}")
     else:
         _inspect_model(arguments)
 
