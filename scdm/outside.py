@@ -22,7 +22,6 @@ NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "insuffici
 MOST_BYTES = 10 * 2**20  # of a class table or a configuration
 MOST_YAML = 2 * 2**20  # of them, in YAML, which takes PyYAML some ten seconds a megabyte
 LONGEST = 400  # characters of a stranger's words in a message
-LARGEST = 10**100  # of whole numbers: those of more than 4300 digits Python cannot even write
 DEEPEST = 64  # levels of lists and mappings within each other; programs that walk through them have an end
 MOST_VALUES = 2 * 10**6  # of a table, counting what an alias stands for each time
 
@@ -203,8 +202,6 @@ def _extent(value: Any, depth: int, known: dict[int, tuple[int, int]]) -> tuple[
         parts: Iterable[Any] = chain(value, value.values())
     elif isinstance(value, list | tuple | set):
         parts = value
-    elif isinstance(value, int) and abs(value) > LARGEST:
-        raise ValueError("it holds a number of more than a hundred digits")
     else:
         return 1, 0
     if id(value) in known:

@@ -119,7 +119,7 @@ def test_inspect_takes_none_for_a_broken_model(name: str, tmp_path: Path, capsys
     (tmp_path / name).write_bytes(content)
     assert main(["inspect", str(tmp_path / name)]) == 2
     sentence = capsys.readouterr().err
-    assert f"neither a layout nor a model, but a" in sentence and kind in sentence and advice in sentence
+    assert "neither a layout nor a model, but a" in sentence and kind in sentence and advice in sentence
 
 
 def test_inspect_knows_a_picture_without_a_suffix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

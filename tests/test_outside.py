@@ -160,14 +160,6 @@ def test_times_are_no_numbers() -> None:
         parsed("!!int 1:30", "YAML")
 
 
-@pytest.mark.parametrize(
-    ("text", "form"), [("0x" + "f" * 1000, "YAML"), ("{0b" + "1" * 1000 + ": a}", "YAML"), ("9" * 200, "JSON")]
-)
-def test_numbers_that_nothing_can_write_are_refused(text: str, form: Any) -> None:
-    with pytest.raises(ValueError, match="more than a hundred digits"):
-        parsed(text, form)
-
-
 def test_endless_files_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     with path.open("wb") as file:

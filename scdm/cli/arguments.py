@@ -19,7 +19,8 @@ MOST_IMAGES = 10_000  # of a layout, in one go
 
 PALETTE_HELP = (
     "a palette's name (see 'scdm palette --list'; NAME_golden_angle for the colours of OneFormer preprocessors), a class "
-    "table in JSON or YAML, or a model file, whose palette is taken"
+    "table (JSON or YAML, or as tools write them: labelmap.txt, .gpl, .kpl, _classes.csv, labels.txt, dataset_meta.json, "
+    "config.json), or a model file, whose palette is taken"
 )
 
 
