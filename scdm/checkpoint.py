@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from . import assets
 from . import config as configuration
 from .images import written_whole
+from .kinds import what_is
 from .model import Model, ModelConfig
 from .networks import UNet
 from .outside import brief, file_at, meant, parsed, shown
@@ -175,6 +176,8 @@ def _opened(path: str | Path) -> Any:
     try:
         return safe_open(file_at(path), framework="pt")
     except (SafetensorError, OSError) as error:
+        if kind := what_is(path):
+            raise ValueError(f"{path} is not a safetensors file, or is incomplete; it looks like {kind}") from error
         raise ValueError(
             f"{path} is not a safetensors file, or is incomplete ({brief(str(error))}): download it again, or convert "
             "a .pt file with 'scdm convert'"

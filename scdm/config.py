@@ -6,6 +6,7 @@ Free of torch, so that a command line can check a file before it loads anything 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -165,6 +166,8 @@ def _coerced_scalar(value: Any, hint: Any, where: str) -> Any:
             raise _wrong(value, "a number", where) from None
         if hint is int and not number.is_integer():
             raise _wrong(value, "a whole number", where)
+        if math.isnan(number):
+            raise _wrong(value, "a finite number", where)
         if isinstance(value, int):
             return value
         return int(number) if hint is int else number

@@ -2,6 +2,9 @@
 
 Such files hold little but weights. The network is read from their shapes (`networks.published`), the classes are known
 by the number of label channels, and what leaves no trace is assumed (`Assumptions`) and noted in the provenance.
+
+Training programs wrap weights: in prefixes of their names (`module.`, `_orig_mod.`, `model.`), and in tables beside those of
+the optimizer. A network is found by the names of its weights, wherever it is; of several, one is to be chosen.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import checkpoint
+from .kinds import what_is
 from .label_diffusion import shipped_rates
 from .model import Model, ModelConfig
 from .networks import UNet, UNetConfig
@@ -28,12 +33,16 @@ from .palette import Palette
 
 SCDM = ("ade20k", "coco_stuff", "celebamask_hq")  # what it was released for; the others are SDM's or sparse layouts'
 SIZES = {"cityscapes": (256, 512)}  # of training images where they are not 256x256
+PROCESS = ("noise_schedule", "steps", "prediction")
 SPARSE_STEPS = 1024
 SPARSE_GUIDANCE = 1.5
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin, today's and those before PyTorch 1.6
 WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TEXT = (b"<", b"version https://git-lfs")  # what is often downloaded in a checkpoint's place
+LANDMARK = "time_embed.0.weight"  # a weight of every network of SDM's kind: what comes before it is a prefix
+DEEPEST = 4  # tables within each other that are looked through
+OPTIMIZER = {"state", "param_groups"}  # the entries of the state of a torch optimizer
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,11 @@ class Assumptions:
         data sets that SCDM was released for (SDM's own models of these need "none"), "none" for all others.
     class_rates: of class-wise label diffusion. As published: those that come with the package for the palette.
     size: (height, width) of the training images. As published: 256x256, Cityscapes 256x512.
-    head_channels, heads, qkv_order: of attention, see `UNetConfig`.
+    head_channels, heads, heads_up, qkv_order: of attention, see `UNetConfig`. heads and heads_up count where head_channels
+        is None.
+    prediction, noise_schedule, steps: the process that it was trained on, see `ModelConfig`. As published: eps on 1000
+        linear steps; models of sparse layouts v on 1024 cosine ones.
+    entry: which network it is, where a file holds several: "ema", or with the entries that it lies in, "state_dict.ema".
     """
 
     palette: Palette | None = None
@@ -56,6 +69,11 @@ class Assumptions:
     head_channels: int | None = 64
     heads: int = 4
     qkv_order: Literal["head_major", "qkv_major"] = "head_major"
+    heads_up: int | None = None
+    prediction: Literal["eps", "v", "x0"] | None = None
+    noise_schedule: Literal["linear", "cosine"] | None = None
+    steps: int | None = None
+    entry: str | None = None
 
 
 AS_PUBLISHED = Assumptions()
@@ -68,7 +86,7 @@ def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any 
     """
     path = file_at(path)
     try:
-        source = _read(path)
+        source = _read(path, told.entry)
         config, palette = _meaning(source, told)
         network = _network(config.network, source.weights, operations)
     except ValueError as error:
@@ -101,16 +119,27 @@ def landscapes() -> Palette:
 
 
 class _Source(NamedTuple):
-    """time_scale: of a model of sparse layouts (1 = not distilled); None if nothing says that it is one."""
+    """time_scale: of a model of sparse layouts (1 = not distilled); None if nothing says that it is one.
+
+    entry: where in the file the weights are, if not at its top. others: tensors beside them, that are of no use.
+    """
 
     weights: dict[str, Tensor]
     time_scale: int | None
     name: str
+    entry: str = ""
+    others: int = 0
 
 
 def _meaning(source: _Source, told: Assumptions) -> tuple[ModelConfig, Palette]:
     shapes = {name: tuple(tensor.shape) for name, tensor in source.weights.items()}
-    network = from_shapes(shapes, head_channels=told.head_channels, heads=told.heads, qkv_order=told.qkv_order)
+    network = from_shapes(
+        shapes,
+        head_channels=told.head_channels,
+        heads=told.heads,
+        heads_up=told.heads_up,
+        qkv_order=told.qkv_order,
+    )
     channels = network.label_channels
     known = _known_as(network)
     palette = told.palette or _published_palette(known, channels)
@@ -125,17 +154,21 @@ def _meaning(source: _Source, told: Assumptions) -> tuple[ModelConfig, Palette]:
     rates = told.class_rates
     if kind == "classwise" and rates is None:
         rates = shipped_rates(palette.name)
+    process: dict[str, Any] = {
+        name: value for name in PROCESS if (value := getattr(told, name)) is not None
+    }  # what is told comes before what is published
     config = ModelConfig(network, size, label_diffusion=kind, class_rates=rates)
-    if source.time_scale is None and known != "landscapes":
-        return config, palette
-    time_scale = source.time_scale or _time_scale_in(source.name)
-    return replace(
-        config,
-        noise_schedule="cosine",
-        steps=SPARSE_STEPS,
-        prediction="v",
-        distilled_steps=None if time_scale == 1 else f"ddim{SPARSE_STEPS // time_scale}",
-    ), palette
+    if not _is_sparse(source, network):
+        return replace(config, **process), palette
+    published: dict[str, Any] = {"noise_schedule": "cosine", "steps": SPARSE_STEPS, "prediction": "v"}
+    if process.get("steps", SPARSE_STEPS) == SPARSE_STEPS:
+        time_scale = source.time_scale or _time_scale_in(source.name)
+        published["distilled_steps"] = None if time_scale == 1 else f"ddim{SPARSE_STEPS // time_scale}"
+    return replace(config, **{**published, **process}), palette
+
+
+def _is_sparse(source: _Source, network: UNetConfig) -> bool:
+    return source.time_scale is not None or _known_as(network) == "landscapes"
 
 
 def _known_as(network: UNetConfig) -> str | None:
@@ -173,23 +206,40 @@ def _network(config: UNetConfig, weights: Mapping[str, Tensor], operations: Any)
 
 def _provenance(config: ModelConfig, palette: Palette, told: Assumptions, source: _Source) -> dict[str, Any]:
     """The program that the weights are of, and what was taken for granted."""
-    sparse = config.prediction == "v"
+    sparse = _is_sparse(source, config.network)
+    network = config.network
     in_effect = {
         "palette": palette.name,
         "label_diffusion": config.label_diffusion,
         "size": list(config.size),
-        "head_channels": config.network.head_channels,
-        "qkv_order": config.network.qkv_order,
+        "head_channels": network.head_channels,
+        "qkv_order": network.qkv_order,
     }
     assumed = {name: value for name, value in in_effect.items() if getattr(told, name) == getattr(AS_PUBLISHED, name)}
-    assumed["process"] = f"{config.steps} {config.noise_schedule} steps, {config.prediction}"
+    if network.head_channels is None and told.heads_up is None:
+        assumed["heads_up"] = f"{network.heads}, as heads"
+    if process := _assumed_process(config, told):
+        assumed["process"] = process
     if sparse and source.time_scale is None:
         assumed["distilled to"] = f"{config.distilled_steps or 'no few steps'}, by the file's name"
     provenance = {"form": "sparse layouts" if sparse else "SDM or SCDM", "assumed": assumed}
+    if source.entry:
+        provenance["entry"] = source.entry
+    if source.others:
+        provenance["left out"] = f"{source.others} tensors beside the network's"
     return {**provenance, "guidance": SPARSE_GUIDANCE} if sparse else provenance
 
 
-def _read(path: Path) -> _Source:
+def _assumed_process(config: ModelConfig, told: Assumptions) -> str:
+    """What of the process nobody has told, in words."""
+    if all(getattr(told, name) is None for name in PROCESS):
+        return f"{config.steps} {config.noise_schedule} steps, {config.prediction}"
+    return ", ".join(
+        f"{name.replace('_', ' ')} {getattr(config, name)}" for name in PROCESS if getattr(told, name) is None
+    )
+
+
+def _read(path: Path, entry: str | None) -> _Source:
     """The weights in the file, not yet in memory, and what else it says."""
     try:
         with path.open("rb") as file:
@@ -208,9 +258,84 @@ def _read(path: Path) -> _Source:
     if "G" in content:
         time_scale = _checked_time_scale(content.get("n_timesteps"), content.get("time_scale"))
         content = content["G"]
-    elif "state_dict" in content:
-        content = content["state_dict"]
-    return _Source(_checked_weights(content, path.stat().st_size), time_scale, path.stem)
+    if isinstance(content, Mapping) and content.keys() >= OPTIMIZER:
+        raise ValueError(f"this is the state of an optimizer, without the network: {_beside(path)}")
+    found, content = _chosen(content, entry)
+    prefix = found.prefix if found else ""
+    others = [name for name in content if not str(name).startswith(prefix)] if prefix else []
+    if others:  # networks of a loss, counters
+        content = {name: value for name, value in content.items() if str(name).startswith(prefix)}
+    weights = _checked_weights(content, path.stat().st_size)
+    weights = {name.removeprefix(prefix): weight for name, weight in weights.items()}
+    return _Source(weights, time_scale, path.stem, found.name if found else "", len(others))
+
+
+def _beside(path: Path) -> str:
+    """Advice: files of weights of the same step that lie beside a file of an optimizer, averages first."""
+    number = re.search(r"\d+(?=\D*$)", path.stem)
+    with suppress(OSError):
+        others = sorted(file.name for file in path.parent.iterdir() if file.suffix == path.suffix and file != path)
+        same = [name for name in others if number and number[0] in name and not name.lower().startswith("opt")]
+        if same:
+            same.sort(key=lambda name: "ema" not in name.lower())
+            return f"give {' or '.join(map(brief, same[:3]))}, which lies beside it"
+    step = number[0] if number else "010000"
+    return f"give the weights of the same step, such as ema_0.9999_{brief(step)}.pt or model{brief(step)}.pt"
+
+
+class _Network(NamedTuple):
+    """Where a network lies: in the table at `path`, its names beginning with `prefix`."""
+
+    path: tuple[str, ...]
+    prefix: str
+
+    @property
+    def name(self) -> str:
+        wrappings = [part for part in self.prefix.split(".") if part and part not in ("module", "_orig_mod")]
+        return ".".join([*self.path, *wrappings])
+
+
+def _chosen(content: Any, entry: str | None) -> tuple[_Network | None, Any]:
+    """The one network in a checkpoint, or the one that `entry` names, and the table that it lies in.
+
+    Without any, what looks most like a table of weights, for the complaint about it.
+    """
+    found = _networks(content)
+    if entry is not None:
+        found = [one for one in found if entry == one.name] or [one for one in found if entry in one.name.split(".")]
+    if len(found) > 1 or (entry is not None and not found):
+        names = ", ".join(brief(one.name) or "the network at its top" for one in (found or _networks(content))[:20])
+        wanted = "" if entry is None else f", but not one that {shown(entry)} is meant by alone"
+        raise ValueError(
+            f"it holds {names or 'no network at all'}{wanted}: choose one by its name ('scdm convert --entry NAME'); "
+            "'ema' is usually the best"
+        )
+    if not found:
+        tables = [value for value in content.values() if _is_table(value)] if isinstance(content, Mapping) else []
+        return None, content.get("state_dict", tables[0] if len(tables) == 1 else content)
+    table = content
+    for key in found[0].path:
+        table = table[key]
+    return found[0], table
+
+
+def _networks(content: Any, path: tuple[str, ...] = ()) -> list[_Network]:
+    """All networks of SDM's kind in nested tables."""
+    if not isinstance(content, Mapping) or len(path) > DEEPEST:
+        return []
+    found = [
+        _Network(path, name.removesuffix(LANDMARK))
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, Tensor) and re.search(rf"(^|\.){re.escape(LANDMARK)}$", name)
+    ]
+    for name, value in content.items():
+        if isinstance(name, str) and isinstance(value, Mapping) and not value.keys() >= OPTIMIZER:
+            found += _networks(value, (*path, name))
+    return found
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(part, Tensor) for part in value.values())
 
 
 def _read_torch(path: Path) -> Mapping[str, Any]:
@@ -220,17 +345,22 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise ValueError(f"the file is incomplete or damaged ({error}): download it again") from error
     if compressed:
-        raise ValueError("this zip archive was not written by PyTorch: if there is a checkpoint in it, unpack it first")
+        kind = what_is(path) or "a zip archive"
+        raise ValueError(
+            f"this zip archive was not written by PyTorch ({kind}): if there is a checkpoint in it, unpack it first"
+        )
     try:
         content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         detail = f", namely {brief(foreign[1])}" if foreign else ""
         raise ValueError(
-            f"refused, because it holds more than tensors and numbers{detail}, which may run code"
+            f"refused, because it holds more than tensors and numbers{detail}, which may run code: where it comes from, "
+            "save the table of weights alone (torch.save(network.state_dict(), ...))"
         ) from error
     except Exception as error:  # damaged files make it raise almost anything
-        raise ValueError(f"this is no checkpoint of PyTorch, or a damaged one ({brief(str(error))})") from error
+        detail = what_is(path) or brief(str(error))
+        raise ValueError(f"this is no checkpoint of PyTorch, or a damaged one ({detail})") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"a checkpoint is a table of named tensors, and this holds a {type(content).__name__}")
     return content
@@ -243,13 +373,14 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
                 raise ValueError("this is a model file already, and needs no conversion")
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
+        detail = what_is(path) or brief(str(error))
         raise ValueError(
-            f"this is no checkpoint, neither of PyTorch nor safetensors, or incomplete ({brief(str(error))})"
+            f"this is no checkpoint, neither of PyTorch nor safetensors, or incomplete ({detail})"
         ) from error
 
 
 def _checked_weights(content: Any, file_size: int) -> dict[str, Tensor]:
-    """Plain tensors by name, without the prefix of DataParallel."""
+    """Plain tensors by name."""
     if not isinstance(content, Mapping) or not content:
         raise ValueError("it holds no table of named tensors")
     if any(str(name).startswith("model.diffusion_model.") for name in content):
@@ -261,8 +392,7 @@ def _checked_weights(content: Any, file_size: int) -> dict[str, Tensor]:
     # Views can claim any size of a few stored bytes.
     if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > file_size:
         raise ValueError("its tensors claim to be larger than the file")
-    prefix = "module." if all(name.startswith("module.") for name in content) else ""
-    return {name.removeprefix(prefix): tensor.detach() for name, tensor in content.items()}
+    return {name: tensor.detach() for name, tensor in content.items()}
 
 
 def _checked_time_scale(n_timesteps: Any, time_scale: Any) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from .kinds import what_is
 from .outside import file_at
 from .profiles import in_srgb
 
@@ -73,7 +74,9 @@ def read_image(path: str | Path, remark: Callable[[str], None] = lambda sentence
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         too_large = True
     except Image.UnidentifiedImageError:
-        raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)})") from None
+        kind = what_is(path)
+        found = f", but {kind}" if kind else ""
+        raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)}){found}") from None
     except PermissionError:
         raise ValueError(f"{path}: the file may not be read (permission denied)") from None
     except Exception as error:  # damaged files make decoders raise almost anything

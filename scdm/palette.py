@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from . import assets
+from .class_tables import class_table
 from .images import read_image
-from .outside import meant, read_table, shown
+from .outside import meant, shown
 from .pixels import id_map
 
 if TYPE_CHECKING:
@@ -84,13 +85,18 @@ class Palette:
         return cls.from_dict(json.loads((_class_tables() / f"{name}.json").read_text(encoding="utf-8")))
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Palette:
-        """A class table of the user's own, JSON or YAML: the mapping that `from_dict` reads; `name` may be left out."""
-        table = read_table(path)
+    def from_file(cls, path: str | Path, remark: Callable[[str], None] = warnings.warn) -> Palette:
+        """A class table of the user's own: JSON or YAML as `from_dict` reads it (`name` may be left out), or in the form of
+        a labelling tool or a painting program, see `class_tables`. `remark` receives what was assumed of the latter.
+        """
+        table, remarks = class_table(path)
         try:
-            return cls.from_dict({"name": Path(path).stem, **table} if isinstance(table, dict) else table)
+            palette = cls.from_dict(table)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+        for sentence in remarks:
+            remark(sentence)
+        return palette
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Palette:
@@ -405,7 +411,7 @@ def _text(value: Any, what: str) -> str:
 def _color(value: Any, name: str) -> Color:
     try:
         red, green, blue = ImageColor.getrgb(value)[:3] if isinstance(value, str) else value
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         hint = " (quote it: in YAML a # begins a comment)" if value is None else ""
         raise ValueError(f'the colour of class {name} is {shown(value)}, not [r, g, b] or "#rrggbb"{hint}') from None
     return red, green, blue

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as xml
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .class_tables import own_comment
 from .images import PAPER, write_image, written_whole
 from .outside import CONTROL
 from .palette import Color, Palette
@@ -34,7 +35,7 @@ def export(palette: Palette, path: str | Path) -> None:
 
 def gimp_palette(palette: Palette) -> str:
     """The text of a GIMP palette (.gpl): one named colour for each class that has one."""
-    head = ["GIMP Palette", f"Name: {_line(palette.name)}", f"Columns: {COLUMNS}", f"# {_line(palette.note)}"]
+    head = ["GIMP Palette", f"Name: {_line(palette.name)}", f"Columns: {COLUMNS}", f"# {_comment(palette)}"]
     rows = [f"{r:3d} {g:3d} {b:3d}\t{name}" for (r, g, b), name in _named_colors(palette)]
     return "\n".join([*head, *rows]) + "\n"
 
@@ -43,7 +44,7 @@ def krita_palette(palette: Palette) -> bytes:
     """A Krita palette (.kpl, format version 2.0): one named sRGB swatch for each class that has a colour."""
     named_colors = _named_colors(palette)
     rows = -(-len(named_colors) // COLUMNS)
-    about = {"version": "2.0", "name": _line(palette.name), "comment": _line(palette.note)}
+    about = {"version": "2.0", "name": _line(palette.name), "comment": _comment(palette)}
     root = xml.Element("ColorSet", about, columns=str(COLUMNS), rows=str(rows))
     for place, (color, name) in enumerate(named_colors):
         entry = xml.SubElement(root, "ColorSetEntry", name=name, id=str(place), bitdepth="U8", spot="false")
@@ -98,6 +99,11 @@ def _named_colors(palette: Palette) -> list[tuple[Color, str]]:
             first = palette.read_as(i)
             named.append((color, _line(name if first == i else f"{name} (read as {palette.names[first]})")))
     return named
+
+
+def _comment(palette: Palette) -> str:
+    """The note, and what colours with names cannot say of the classes, so that a palette file can be read again."""
+    return " ".join(part for part in (_line(palette.note), own_comment(palette.to_dict())) if part)
 
 
 def _line(text: str) -> str:

@@ -611,6 +611,13 @@ def test_convert_saves_what_conversion_reads(
     assert told[-1] == Assumptions(size=(256, 512), head_channels=None, heads=8, qkv_order="qkv_major")
     assert scdm("convert published.pt -o c.safetensors --head-channels 32") == 0
     assert told[-1] == Assumptions(head_channels=32)
+    process = "--prediction x0 --noise-schedule cosine --steps 500"
+    assert scdm(f"convert published.pt -o e.safetensors --heads 2 --heads-up 4 {process} --entry ema") == 0
+    assert told[-1] == Assumptions(
+        head_channels=None, heads=2, heads_up=4, prediction="x0", noise_schedule="cosine", steps=500, entry="ema"
+    )
+    capsys.readouterr()
+    refused(capsys, "convert published.pt -o d.safetensors --heads-up 4", "--heads-up belongs to --heads")
     capsys.readouterr()
     refused(capsys, "convert published.pt -o d.safetensors --head-channels 32 --heads 4", "not allowed with")
 

@@ -76,6 +76,7 @@ def test_values_are_read_as_what_they_must_be(data: dict[str, Any], expected: Ru
         ({"name": "a", "optimizer": None}, "optimizer must be a section"),
         ({"name": "a", "optimizer": {"lr": "fast"}}, r"optimizer\.lr must be a number, not 'fast'"),
         ({"name": "a", "optimizer": {"lr": True}}, r"optimizer\.lr must be a number, not True"),
+        ({"name": "a", "optimizer": {"lr": float("nan")}}, r"optimizer\.lr must be a finite number, not nan"),
         ({"name": "a", "optimizer": {"lr": -1}}, "a learning rate is positive"),
         ({"name": "a", "optimizer": {"warmup": 1.5}}, r"optimizer\.warmup must be a whole number"),
         ({"name": "a", "optimizer": {"warmup": float("inf")}}, r"optimizer\.warmup must be a whole number"),

@@ -120,6 +120,105 @@ def test_wrappings_come_off(tmp_path: Path, suffix: str, prefix: str) -> None:
     assert all(parameter.dtype == torch.float32 for parameter in model.network.parameters())
 
 
+def prefixed(prefix: str, table: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in (table or weights()).items()}
+
+
+OTHER = {
+    "criterion.features.weight": torch.zeros(3),
+    "criterion.features.num_batches_tracked": torch.zeros((), dtype=torch.int64),
+}
+OPTIMIZER: dict[str, Any] = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 1e-4, "params": [0]}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "entry"),
+    [
+        (prefixed("_orig_mod."), None),
+        (prefixed("module._orig_mod."), None),
+        (prefixed("_orig_mod.module."), None),
+        ({"model": weights(), "optimizer": OPTIMIZER, "epoch": 3}, "model"),
+        ({"model_state_dict": prefixed("module."), "loss": 0.5}, "model_state_dict"),
+        ({"state": {"ema": weights()}}, "state.ema"),
+        ({"epoch": 1, "state_dict": {**prefixed("network."), **OTHER}}, "state_dict.network"),
+        ({"state_dict": prefixed("model._orig_mod."), "hyper_parameters": {"lr": 1}}, "state_dict.model"),
+    ],
+)
+def test_wrappings_of_training_programs_come_off(tmp_path: Path, content: Any, entry: str | None) -> None:
+    """torch.compile, DistributedDataParallel, Lightning, and tables beside those of the optimizer."""
+    model = convert(published(tmp_path / "checkpoint.pt", content), HEADS)
+    assert model.config.network == NETWORK
+    assert all(torch.equal(tensor, weights()[name]) for name, tensor in model.network.state_dict().items())
+    assert model.provenance.get("entry") == entry
+    others = content.get("state_dict", {}).keys() & OTHER.keys()
+    assert model.provenance.get("left out") == ("2 tensors beside the network's" if others else None)
+
+
+def test_wrappings_come_off_safetensors_too(tmp_path: Path) -> None:
+    path = tmp_path / "compiled.safetensors"
+    save_file(prefixed("module._orig_mod.", {name: tensor.half() for name, tensor in weights().items()}), path)
+    assert convert(path, HEADS).config.network == NETWORK
+
+
+def test_of_several_networks_one_is_chosen(tmp_path: Path) -> None:
+    average = {name: tensor + 1 for name, tensor in weights().items()}
+    path = published(tmp_path / "checkpoint.pt", {"model": weights(), "ema": {"module": average}, "opt": OPTIMIZER})
+    with pytest.raises(ValueError, match=r"it holds model, ema\.module: choose one by its name .*--entry"):
+        convert(path, HEADS)
+    for entry in ("ema", "ema.module", "module"):
+        model = convert(path, replace(HEADS, entry=entry))
+        assert torch.equal(model.network.state_dict()["out.2.bias"], average["out.2.bias"])
+    with pytest.raises(ValueError, match="not one that 'student' is meant by alone"):
+        convert(path, replace(HEADS, entry="student"))
+    flat = published(tmp_path / "flat.pt", {**prefixed("online_model."), **prefixed("ema_model.", average)})
+    model = convert(flat, replace(HEADS, entry="ema_model"))
+    assert torch.equal(model.network.state_dict()["out.2.bias"], average["out.2.bias"])
+
+
+def test_the_state_of_an_optimizer_is_named_and_what_lies_beside_it(tmp_path: Path) -> None:
+    path = published(tmp_path / "opt010000.pt", OPTIMIZER)
+    with pytest.raises(ValueError, match=r"the state of an optimizer, .* such as ema_0\.9999_010000\.pt"):
+        convert(path)
+    for name in ("model010000.pt", "ema_0.9999_010000.pt", "ema_0.9999_020000.pt"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"give ema_0\.9999_010000\.pt or model010000\.pt, which lies beside it"):
+        convert(path)
+
+
+def test_what_leaves_no_trace_can_be_told(tmp_path: Path) -> None:
+    """Heads of the decoder, and a process that is not the published one: wrong ones load without an error."""
+    path = published(tmp_path / "celeba.pt")
+    told = Assumptions(
+        head_channels=None,
+        heads=2,
+        heads_up=4,
+        prediction="x0",
+        noise_schedule="cosine",
+        steps=500,
+        label_diffusion="none",
+    )
+    model = convert(path, told)
+    network = model.config.network
+    assert (network.heads_at(32), network.heads_at(32, decoder=True)) == (2, 4)
+    assert (model.config.prediction, model.config.noise_schedule, model.config.steps) == ("x0", "cosine", 500)
+    assert not {"process", "heads_up"} & model.provenance["assumed"].keys()
+    some = convert(path, replace(HEADS, prediction="v")).provenance["assumed"]
+    assert some["process"] == "noise schedule linear, steps 1000"
+    assert convert(path, Assumptions(head_channels=None, heads=2)).provenance["assumed"]["heads_up"] == "2, as heads"
+
+
+def test_the_process_of_sparse_layouts_can_be_told(tmp_path: Path) -> None:
+    path = tmp_path / "flickr_32.safetensors"
+    save_file(weights(SPARSE), path)
+    config = convert(path, replace(HEADS, prediction="eps", steps=1000, noise_schedule="linear")).config
+    assert (config.prediction, config.steps, config.noise_schedule, config.distilled_steps) == (
+        "eps",
+        1000,
+        "linear",
+        None,
+    )
+
+
 def test_the_model_does_not_hang_on_the_file(tmp_path: Path) -> None:
     path = published(tmp_path / "celeba.pt")
     model = convert(path, HEADS)

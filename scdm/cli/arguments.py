@@ -19,7 +19,8 @@ MOST_IMAGES = 10_000  # of a layout, in one go
 
 PALETTE_HELP = (
     "a palette's name (see 'scdm palette --list'; NAME_golden_angle for the colours of OneFormer preprocessors), a class "
-    "table in JSON or YAML, or a model file, whose palette is taken"
+    "table (JSON or YAML, or as tools write them: labelmap.txt, .gpl, .kpl, _classes.csv, labels.txt, dataset_meta.json, "
+    "config.json), or a model file, whose palette is taken"
 )
 
 
@@ -234,7 +235,10 @@ CONVERT: Words = {
     "epilog": """\
 examples:
   scdm convert ema_0.9999_best.pt -o ade20k.safetensors
-  scdm convert ema_0.9999_best.pt -o ade20k.safetensors --half""",
+  scdm convert ema_0.9999_best.pt -o ade20k.safetensors --half
+  scdm convert checkpoint.pt -o mine.safetensors --entry ema --palette classes.json --prediction v
+
+What weights do not show (label diffusion, size, attention heads, process) is taken as published, and said.""",
 }
 
 
@@ -253,6 +257,21 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
     heads.add_argument("--heads", metavar="N", type=_positive, help="their number, where it is the same at every level")
     command.add_argument(
         "--qkv-order", choices=("head_major", "qkv_major"), help="how its attention is laid out (default head_major)"
+    )
+    command.add_argument(
+        "--heads-up", metavar="N", type=_positive, help="heads in the decoder, with --heads (default: as many)"
+    )
+    command.add_argument(
+        "--prediction", choices=("eps", "v", "x0"), help="what it predicts (default eps; of sparse layouts v)"
+    )
+    command.add_argument(
+        "--noise-schedule", choices=("linear", "cosine"), help="(default linear; of sparse layouts cosine)"
+    )
+    command.add_argument(
+        "--steps", metavar="N", type=_positive, help="of its process (default 1000; of sparse layouts 1024)"
+    )
+    command.add_argument(
+        "--entry", metavar="NAME", help="which network, where the file holds several, such as model and ema"
     )
     command.add_argument("--half", action="store_true", help="store the weights in 16 bits")
     command.add_argument("--force", action="store_true", help="replace OUT if it is there")

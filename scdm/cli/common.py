@@ -35,7 +35,7 @@ def chosen_palette(choice: str) -> Palette:
         with checkpoint.model_file(choice) as path:
             return checkpoint.read_header(path).palette
     if Path(choice).is_file():
-        return Palette.from_file(choice)
+        return Palette.from_file(choice, note)
     return Palette.named(choice)
 
 

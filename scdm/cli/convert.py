@@ -32,7 +32,14 @@ def run(arguments: Namespace) -> None:
     model = convert(arguments.source, told)
     with writing(output, SafetensorError):
         save(output, model, dtype=torch.float16 if arguments.half else None)
+    assumed = ", ".join(f"{name} {_in_words(value)}" for name, value in model.provenance.get("assumed", {}).items())
+    if assumed:
+        note(f"weights do not tell, and so it is assumed: {assumed} (options of 'scdm convert' say otherwise)")
     say(f"{output}: {model.palette.name}, label diffusion {model.config.label_diffusion} ('scdm inspect' tells more)")
+
+
+def _in_words(value: object) -> str:
+    return f"{value[1]}x{value[0]}" if isinstance(value, list) else str(value)
 
 
 def _assumptions(arguments: Namespace) -> Assumptions:
@@ -44,4 +51,6 @@ def _assumptions(arguments: Namespace) -> Assumptions:
         given["size"] = given["size"][::-1]  # (height, width)
     if "heads" in given:
         given["head_channels"] = None
+    elif "heads_up" in given:
+        raise ValueError("--heads-up belongs to --heads: with --head-channels their number follows from the width")
     return Assumptions(**given)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from .. import assets
 from .. import config as configuration
+from ..kinds import looks_like_a_picture, what_is
 from ..layouts.contents import contents_of_ids
 from ..outside import brief, shown
 from ..palette import read_ids
@@ -24,8 +26,13 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Namespace) -> None:
-    if Path(arguments.file).suffix.lower() in Image.registered_extensions():
+    path = Path(arguments.file)
+    if arguments.file in assets.embedded_models():
+        _inspect_model(arguments)
+    elif looks_like_a_picture(path) or path.suffix.lower() in Image.registered_extensions():
         _inspect_layout(arguments)
+    elif path.is_file() and (kind := what_is(path)):
+        raise ValueError(f"{path} is neither a layout nor a model, but {kind}")
     else:
         _inspect_model(arguments)
 
