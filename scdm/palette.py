@@ -306,7 +306,7 @@ def read_layout(
     """The layout in an image file: `read_image`, then `Palette.to_labels`; ValueError names the file."""
     if not isinstance(palette, Palette):
         raise ValueError(f"a palette is wanted, such as model.palette or Palette.named('ade20k'), not {shown(palette)}")
-    image = read_image(path, remark)
+    image = read_image(path, remark, palette.colors)
     try:
         return palette.to_labels(id_map(image) if image.mode == "F" else image, tolerance, remark)
     except ValueError as error:

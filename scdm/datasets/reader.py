@@ -77,7 +77,7 @@ class Reader:
 
     def label(self, pair: Pair, remark: Callable[[str], None] = lambda sentence: None) -> Image.Image:
         """The file's values, of one channel: not yet ids, but for a painted map."""
-        image = read_image(pair.label)
+        image = read_image(pair.label, classes=self.palette.colors)
         for doubt in doubts(image):
             remark(doubt)
         if not self.layout.painted or image.mode in GREY:
