@@ -10,7 +10,8 @@ annotations_trainval2017 (instances_train2017.json, instances_val2017.json):
     python training/prepare_data.py coco_stuff --images coco --maps stuffthingmaps --instances annotations data/coco_stuff
 
 Any data set: a smaller copy, to be data.root where reading takes longer than training. Its images are resized twice, which
-is not as published; little is lost if it is twice as large as the training images:
+is not as published; little is lost if it is twice as large as the training images. Photographs of more than 8 bits become
+such of 8, upright and in sRGB:
 
     python training/prepare_data.py resize --config CONFIG --side 512 data/ade20k_512
 """
