@@ -23,6 +23,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS
 EIGHT_BITS = ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK")  # modes of so many a channel
 LOSSY_TIFF = {"jpeg": "JPEG", "tiff_jpeg": "JPEG", "webp": "WebP"}  # by Pillow's names of compressions
 ORIENTATION_TAG = 0x0112  # of EXIF
+SUBFILE_TAG = 254  # of TIFF: not 0 for smaller copies and for masks of another page
 TURNED_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -227,7 +228,7 @@ def _facts(image: Image.Image, path: Path) -> dict[str, Any]:
         "scdm_orientation": image.getexif().get(ORIENTATION_TAG),
         "scdm_bits": 16 if image.mode in EIGHT_BITS and (bits == 16 or most > 255) else None,
         "scdm_white": None,
-        "scdm_pictures": getattr(image, "n_frames", 1) if image.format not in ("MPO", "JPEG") else 1,  # previews, depth
+        "scdm_pictures": _pictures(image),
     }
     if facts["scdm_orientation"] not in TURNED_BACK:
         facts["scdm_orientation"] = None
@@ -235,9 +236,20 @@ def _facts(image: Image.Image, path: Path) -> dict[str, Any]:
         facts["scdm_white"] = most or 2**bits - 1
     if (image.mode == "I;16" and bits == 12) or (image.mode == "I" and most not in (0, 65535)):
         facts["scdm_white"] = most or 2**bits - 1
-    if facts["scdm_pictures"] == 1:
-        del facts["scdm_pictures"]
     return {key: fact for key, fact in facts.items() if fact is not None}
+
+
+def _pictures(image: Image.Image) -> int | None:
+    """How many pictures an opened file holds, if several: not counting previews and depth of phones, and smaller copies."""
+    count = getattr(image, "n_frames", 1) if image.format not in ("MPO", "JPEG") else 1
+    if image.format == "TIFF" and count > 1:
+        whole = 0
+        for page in range(count):
+            image.seek(page)
+            whole += not image.tag_v2.get(SUBFILE_TAG, 0)  # type: ignore[attr-defined]
+        image.seek(0)
+        count = whole
+    return count if count > 1 else None
 
 
 def _coding(image: Image.Image) -> tuple[str, int]:

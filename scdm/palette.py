@@ -19,8 +19,8 @@ from PIL import Image, ImageColor
 from . import assets
 from .images import read_image
 from .labels import LabelMap
+from .levels import id_map
 from .outside import meant, read_table, shown
-from .pixels import id_map
 
 Color = tuple[int, int, int]
 

@@ -42,7 +42,7 @@ from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
 from scdm.images import made_folder, read_image, write_image, written_whole
-from scdm.pixels import mask_strength
+from scdm.levels import mask_strength
 from scdm.training.config import TrainConfig
 
 FACES_TO_A_FOLDER = 2000  # of masks

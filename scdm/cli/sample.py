@@ -29,10 +29,10 @@ from ..images import (
     write_image,
 )
 from ..labels import LabelMap
+from ..levels import Remark, mask_strength, photograph
 from ..model import Model
 from ..palette import Palette, read_layout
 from ..pipeline import GenerateOptions, generate
-from ..pixels import Remark, mask_strength, photograph
 from ..samplers import Step
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing
 from .terminal import say

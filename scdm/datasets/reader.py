@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..images import as_stored, doubts, from_levels, orientation, read_image
 from ..labels import instance_borders
+from ..levels import Remark, id_map, photograph, silent, survives
 from ..palette import GREY_MODES, Palette
-from ..pixels import Remark, id_map, photograph, silent, survives
 from .config import Exif
 from .examples import Example
 from .framing import Frame, Size
