@@ -94,7 +94,9 @@ class Generate(io.ComfyNode):
                     tooltip="An image to start from, of the layout's size; see denoise and mask.",
                 ),
                 io.Mask.Input(
-                    "mask", optional=True, tooltip="What to paint anew of the image. Elsewhere it stays as it is."
+                    "mask",
+                    optional=True,
+                    tooltip="What to paint anew of the image: white. Elsewhere it stays as it is.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],

@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..scdm.images import to_levels
-from ..scdm.pixels import judged_strength
+from ..scdm.levels import judged_strength
 
 SEEN = 512  # pixels: smaller pictures are enlarged to be seen, as browsers would blur them
 

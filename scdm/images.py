@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from .kinds import what_is
 from .outside import file_at
-from .profiles import in_srgb
+from .profiles import Color, in_srgb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS
 EIGHT_BITS = ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK")  # modes of so many a channel
 LOSSY_TIFF = {"jpeg": "JPEG", "tiff_jpeg": "JPEG", "webp": "WebP"}  # by Pillow's names of compressions
 ORIENTATION_TAG = 0x0112  # of EXIF
+SUBFILE_TAG = 254  # of TIFF: not 0 for smaller copies and for masks of another page
 TURNED_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,7 +46,11 @@ WRITTEN = {
 }
 
 
-def read_image(path: str | Path, remark: Callable[[str], None] = lambda sentence: None) -> Image.Image:
+def read_image(
+    path: str | Path,
+    remark: Callable[[str], None] = lambda sentence: None,
+    classes: Collection[Color | None] = (),
+) -> Image.Image:
     """The picture in a file: the file's own values, upright (EXIF orientation applied); an animation's first frame.
 
     Colours are in sRGB: an embedded profile is applied, CMYK and CIELAB are converted. Greys, RGB of equal channels among
@@ -54,11 +59,13 @@ def read_image(path: str | Path, remark: Callable[[str], None] = lambda sentence
     scdm_lossy: the name of the format, if it is one that changes pixels, such as "JPEG".
     scdm_profile: the name of the profile that the colours were converted from.
     scdm_profile_ignored: why an embedded profile was not applied.
+    scdm_profile_unneeded: the name of one that was not, because the colours are exactly those of `classes`.
     scdm_orientation: the EXIF orientation, 2 to 8, that was applied (`as_stored` undoes it).
     scdm_bits: 16, if the file has 16 bits a channel and the picture the upper 8.
     scdm_white: the level of white, where it is neither that of 8 bits nor of 16.
     scdm_pictures: how many pictures the file holds, if several.
 
+    classes: the colours of classes, for a layout.
     remark: is told what bears on the meaning of the values, a sentence at a time.
     ValueError names the file and says what is wrong: absent, not an image, damaged, or more than `MAX_PIXELS`.
     """
@@ -70,7 +77,7 @@ def read_image(path: str | Path, remark: Callable[[str], None] = lambda sentence
                 facts = _facts(opened, path)  # before the pixels: these are of the file
                 image = ImageOps.exif_transpose(opened)
                 image.info.update(facts)
-                image = _own_values(image)
+                image = _own_values(image, classes)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         too_large = True
     except Image.UnidentifiedImageError:
@@ -226,7 +233,7 @@ def _facts(image: Image.Image, path: Path) -> dict[str, Any]:
         "scdm_orientation": image.getexif().get(ORIENTATION_TAG),
         "scdm_bits": 16 if image.mode in EIGHT_BITS and (bits == 16 or most > 255) else None,
         "scdm_white": None,
-        "scdm_pictures": getattr(image, "n_frames", 1) if image.format not in ("MPO", "JPEG") else 1,  # previews, depth
+        "scdm_pictures": _pictures(image),
     }
     if facts["scdm_orientation"] not in TURNED_BACK:
         facts["scdm_orientation"] = None
@@ -234,9 +241,20 @@ def _facts(image: Image.Image, path: Path) -> dict[str, Any]:
         facts["scdm_white"] = most or 2**bits - 1
     if (image.mode == "I;16" and bits == 12) or (image.mode == "I" and most not in (0, 65535)):
         facts["scdm_white"] = most or 2**bits - 1
-    if facts["scdm_pictures"] == 1:
-        del facts["scdm_pictures"]
     return {key: fact for key, fact in facts.items() if fact is not None}
+
+
+def _pictures(image: Image.Image) -> int | None:
+    """How many pictures an opened file holds, if several: not counting previews and depth of phones, and smaller copies."""
+    count = getattr(image, "n_frames", 1) if image.format not in ("MPO", "JPEG") else 1
+    if image.format == "TIFF" and count > 1:
+        whole = 0
+        for page in range(count):
+            image.seek(page)
+            whole += not image.tag_v2.get(SUBFILE_TAG, 0)  # type: ignore[attr-defined]
+        image.seek(0)
+        count = whole
+    return count if count > 1 else None
 
 
 def _coding(image: Image.Image) -> tuple[str, int]:
@@ -271,7 +289,7 @@ def _is_lossless_webp(path: Path) -> bool:
     return False
 
 
-def _own_values(image: Image.Image) -> Image.Image:
+def _own_values(image: Image.Image, classes: Collection[Color | None]) -> Image.Image:
     """Levels as they are in the file, colours in sRGB."""
     white = image.info.get("scdm_white")
     if white is not None and image.mode in ("L", "I"):  # which Pillow has scaled to 8 or 16 bits
@@ -279,19 +297,7 @@ def _own_values(image: Image.Image) -> Image.Image:
         image = _with_info(Image.fromarray(scaled.round().astype(np.uint8 if image.mode == "L" else np.int32)), image)
     if image.mode in ("RGBX", "RGBa", "La", "YCbCr", "HSV"):
         image = image.convert({"RGBa": "RGBA", "La": "LA"}.get(image.mode, "RGB"))
-    return image if _is_grey(image) else in_srgb(image)
-
-
-def _is_grey(image: Image.Image) -> bool:
-    if image.mode in ("P", "PA"):
-        colours = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
-    elif image.mode in ("RGB", "RGBA"):
-        if "icc_profile" not in image.info:
-            return False  # it makes no difference, so it need not be found out
-        colours = np.asarray(image)[..., :3]
-    else:
-        return image.mode not in ("CMYK", "LAB")
-    return bool((colours == colours[..., :1]).all())
+    return in_srgb(image, classes, greys=False)
 
 
 def _with_info(image: Image.Image, source: Image.Image) -> Image.Image:
@@ -309,6 +315,11 @@ def _remarks(image: Image.Image) -> Iterator[str]:
     info = image.info
     if "scdm_profile" in info:
         yield f"the file has a colour profile ({info['scdm_profile']}): converted to sRGB"
+    if "scdm_profile_unneeded" in info:
+        yield (
+            f"the file has a colour profile ({info['scdm_profile_unneeded']}), which is left out, as its levels are exactly "
+            "those of classes"
+        )
     if "scdm_white" in info:
         yield f"white is the level {info['scdm_white']} in this file: its values are read as 0 to {info['scdm_white']}"
     yield from doubts(image)

@@ -18,8 +18,8 @@ from PIL import Image, ImageColor
 from . import assets
 from .class_tables import class_table
 from .images import read_image
+from .levels import id_map
 from .outside import meant, shown
-from .pixels import id_map
 
 if TYPE_CHECKING:
     from .labels import LabelMap  # which brings torch along: what asks for ids alone answers without it
@@ -326,7 +326,7 @@ def read_ids(
     """The int64 ids (H, W) of the layout in an image file, without torch: `read_image`, then `Palette.to_ids`."""
     if not isinstance(palette, Palette):
         raise ValueError(f"a palette is wanted, such as model.palette or Palette.named('ade20k'), not {shown(palette)}")
-    image = read_image(path, remark)
+    image = read_image(path, remark, palette.colors)
     try:
         return palette.to_ids(id_map(image) if image.mode == "F" else image, tolerance, remark)
     except ValueError as error:

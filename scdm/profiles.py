@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -11,37 +12,49 @@ from PIL import Image
 
 ALIKE = 2  # levels: a profile that changes no colour by more is sRGB, and what it describes stays as it is to the bit
 SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # of profiles, and Pillow's modes for them
+EXACTLY = 0.9  # share of the coloured pixels: the rest may be borders
 NO_PROFILE = "CMYK without a profile"
+
+Color = tuple[int, int, int]
 
 
 class BadProfile(ValueError):
     """A profile that cannot be applied; the message says why."""
 
 
-def in_srgb(image: Image.Image) -> Image.Image:
+def in_srgb(image: Image.Image, classes: Collection[Color | None] = (), greys: bool = True) -> Image.Image:
     """The picture in sRGB, with `scdm_profile` in its `info`, the name of what was converted; or itself, if it was so.
 
     Colours only: an indexed picture keeps its indices, a transparent one its alpha. A profile that cannot be applied is
     left out, and `scdm_profile_ignored` says why.
+
+    classes: colours of classes. A picture that has these very levels was painted by numbers, whatever profile a program
+        has added, and stays as it is, with the profile's name in `scdm_profile_unneeded`.
+    greys: convert pictures without colours, too, whose levels may be ids.
     """
+    if not greys and image.mode not in ("RGB", "RGBA", "P", "PA", "CMYK", "LAB"):
+        return image
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":
         return _named(_lab_to_srgb(image), image, "CIELAB")
     if profile:
         try:
-            return _converted(image, bytes(profile))
+            return _converted(image, bytes(profile), classes, greys)
         except BadProfile as error:
             image.info["scdm_profile_ignored"] = str(error)
     return _named(image.convert("RGB"), image, NO_PROFILE) if image.mode == "CMYK" else image
 
 
-def _converted(image: Image.Image, profile: bytes) -> Image.Image:
+def _converted(image: Image.Image, profile: bytes, classes: Collection[Color | None], greys: bool) -> Image.Image:
     name, space = described(profile)
     colours = "CMYK" if image.mode == "CMYK" else "L" if image.mode in ("1", "L", "LA") and space == "L" else "RGB"
     if space != colours:
         raise BadProfile(f"{name} is a profile of {space} and the picture one of mode {image.mode}")
     transform = _transform(profile, colours)
-    if transform is None:
+    if transform is None or (not greys and _is_grey(image)):
+        return image
+    if _holds(image, classes):
+        image.info["scdm_profile_unneeded"] = name
         return image
     if image.mode in ("P", "PA"):
         return _named(_with_palette(image, transform), image, name)
@@ -50,6 +63,26 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image:
     if alpha is not None:
         converted.putalpha(alpha)
     return _named(converted, image, name)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode == "CMYK":
+        return False
+    in_table = image.mode in ("P", "PA")
+    levels = np.array(image.getpalette("RGB")) if in_table else np.asarray(image)[..., :3]
+    colours = levels.reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
+def _holds(image: Image.Image, classes: Collection[Color | None]) -> bool:
+    """Whether nearly all coloured pixels have exactly the colour of a class. Greys are the same in most profiles."""
+    if not any(classes):
+        return False
+    rgba = np.asarray(image.convert("RGBA")).astype(np.int32)
+    coloured = (rgba[..., :3].max(axis=-1) > rgba[..., :3].min(axis=-1)) & (rgba[..., 3] >= 128)
+    codes = (rgba[..., :3] @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32))[coloured]
+    known = [red << 16 | green << 8 | blue for red, green, blue in filter(None, classes)]
+    return codes.size > 0 and bool(np.isin(codes, known).mean() >= EXACTLY)
 
 
 def _named(converted: Image.Image, source: Image.Image, name: str) -> Image.Image:

@@ -145,6 +145,20 @@ def test_images_and_masks_of_sixteen_bits_are_scaled(folder: Path) -> None:
     assert np.array_equal(pixels("out_8.png"), pixels("out_16.png"))
 
 
+def test_a_turned_photo_is_noted_and_explains_its_size(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = Image.fromarray(pixels("image.png"))
+    photo.save("square.png", exif=exif)
+    assert sample("layout.png -o out.png --image square.png --strength 0.5") == 0
+    assert "note: square.png: turned as the file says (EXIF orientation 6)" in capsys.readouterr().err
+    photo.crop((0, 0, SIZE, 4)).save("wide.png", exif=exif)
+    complaint = f"wide.png is 4x{SIZE} when it is turned as it says (EXIF orientation 6), the layout"
+    refused(
+        capsys, "sample layout.png -o out2.png --image wide.png --strength 0.5 --model model.safetensors", complaint
+    )
+
+
 def test_masks_that_may_be_meant_otherwise_are_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mask, image = pixels("mask.png"), pixels("image.png")
     write_image("ones.png", (mask > 0).astype(np.uint8))

@@ -217,6 +217,17 @@ def test_animations_show_their_first_frame(tmp_path: Path) -> None:
     assert remarks == ["the file holds 2 pictures: the first is read"]
 
 
+def test_pages_are_counted_and_smaller_copies_are_not(tmp_path: Path) -> None:
+    """A page that says so is an overview, as of aerial pictures."""
+    page, small = Image.fromarray(noise(8, 8)), Image.fromarray(noise(4, 4))
+    page.save(tmp_path / "stack.tif", save_all=True, append_images=[page, page])
+    assert read_image(tmp_path / "stack.tif").info["scdm_pictures"] == 3
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    page.save(tmp_path / "overview.tif", save_all=True, append_images=[small])
+    image = read_image(tmp_path / "overview.tif")
+    assert "scdm_pictures" not in image.info and np.array_equal(np.asarray(image), noise(8, 8))
+
+
 def test_formats_that_cannot_hold_the_picture_are_refused(tmp_path: Path) -> None:
     for name in ("image.txt", "image", "image.pdf", "image.xbm", "image.gif", ".png"):
         with pytest.raises(ValueError, match=rf"{name}: the name of an image ends in \.png, \.jpg"):

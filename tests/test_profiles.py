@@ -88,6 +88,18 @@ def test_print_colours_and_cielab_are_converted_without_a_profile() -> None:
     assert min(in_srgb(lab).getpixel((0, 0))) >= 254 and in_srgb(lab).info["scdm_profile"] == "CIELAB"
 
 
+def test_levels_of_classes_are_kept_whatever_profile_a_program_has_added() -> None:
+    """Painted by numbers in a document of another profile; the same picture converted to that profile is converted back."""
+    classes = [None, *(tuple(int(level) for level in color) for color in PAINTED[0])]
+    by_numbers = with_profile(Image.fromarray(PAINTED), ADOBE)
+    assert in_srgb(by_numbers, classes) is by_numbers
+    assert by_numbers.info["scdm_profile_unneeded"] == "Adobe RGB (1998)" and "scdm_profile" not in by_numbers.info
+    assert in_srgb(as_adobe_rgb(PAINTED), classes).info["scdm_profile"] == "Adobe RGB (1998)"
+    mostly_white = PAINTED.repeat(20, axis=0)
+    mostly_white[1:] = 255
+    assert "scdm_profile" in in_srgb(as_adobe_rgb(mostly_white), classes).info
+
+
 @pytest.mark.parametrize(
     ("profile", "reason"),
     [

@@ -1,6 +1,8 @@
 """Read a whole data set before a run does: python training/check_data.py --config CONFIG
 
-Names every file that has no counterpart, cannot be read, differs in size from its image, or holds ids that no class has.
+Names every file that has no counterpart, cannot be read, differs in size from its image, or holds ids that no class has; and
+photos that are black, of one colour or transparent in part, whose white cannot be told (12 bits in a file of 16), or that
+say that they are to be turned where their maps do not (EXIF; data.exif).
 Ends with status 0 if all is well, 1 if something was found, 2 if the configuration or a folder is wrong.
 """
 

@@ -10,7 +10,8 @@ annotations_trainval2017 (instances_train2017.json, instances_val2017.json):
     python training/prepare_data.py coco_stuff --images coco --maps stuffthingmaps --instances annotations data/coco_stuff
 
 Any data set: a smaller copy, to be data.root where reading takes longer than training. Its images are resized twice, which
-is not as published; little is lost if it is twice as large as the training images:
+is not as published; little is lost if it is twice as large as the training images. Photographs of more than 8 bits become
+such of 8, upright and in sRGB:
 
     python training/prepare_data.py resize --config CONFIG --side 512 data/ade20k_512
 """
@@ -46,7 +47,7 @@ from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
 from scdm.images import made_folder, read_image, write_image, written_whole
-from scdm.pixels import mask_strength
+from scdm.levels import mask_strength
 from scdm.training.config import TrainConfig
 
 FACES_TO_A_FOLDER = 2000  # of masks

@@ -99,13 +99,16 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
 
     # Without defaults: those of GenerateOptions hold, and only what is given overrides them.
     image = command.add_argument_group("an image to start from", argument_default=argparse.SUPPRESS)
-    image.add_argument("--image", metavar="FILE", type=Path, default=None, help="of the layout's size")
+    image.add_argument(
+        "--image", metavar="FILE", type=Path, default=None, help="of the layout's size; greys of 16 bits are scaled"
+    )
     image.add_argument(
         "--mask",
         metavar="FILE",
         type=Path,
         default=None,
-        help="which part to repaint, of the layout's size: white is repainted, black and transparent kept, grey mixed",
+        help="which part to repaint, of the layout's size: white is repainted, black and transparent kept, grey mixed; "
+        "of any depth, and 0 and 1 of 255 are taken for black and white",
     )
     image.add_argument("--strength", type=float, help="share of the way that is walked, above 0 to 1 (default 1.0)")
     image.add_argument("--feather", metavar="PIXELS", type=float, help="fade in within the mask (default 0.0)")

@@ -22,6 +22,7 @@ from ..images import (
     UNPAINTED,
     contact_sheet,
     from_levels,
+    orientation,
     picture_format,
     read_image,
     to_levels,
@@ -29,10 +30,10 @@ from ..images import (
 )
 from ..labels import LabelMap
 from ..layouts.contents import contents
+from ..levels import Remark, mask_strength, photograph
 from ..model import Model
 from ..palette import Palette, read_layout
 from ..pipeline import GenerateOptions, generate
-from ..pixels import Remark, mask_strength, photograph
 from ..samplers import Step
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing
 from .terminal import say
@@ -209,8 +210,10 @@ def _source(
     for name, path, pixels in (("image", arguments.image, image), ("mask", arguments.mask, mask)):
         for layout, labels in zip(arguments.layouts, layouts, strict=True):
             if pixels is not None and pixels.shape[-2:] != (labels.height, labels.width):
+                turned = orientation(path)
+                how = "" if turned == 1 else f" when it is turned as it says (EXIF orientation {turned})"
                 raise ValueError(
-                    f"the {name} {path} is {pixels.shape[-1]}x{pixels.shape[-2]}, "
+                    f"the {name} {path} is {pixels.shape[-1]}x{pixels.shape[-2]}{how}, "
                     f"the layout {layout} {labels.width}x{labels.height}: they must have the same size"
                 )
     for sentence in remarks:
@@ -220,6 +223,8 @@ def _source(
 
 def _read(path: Path, meaning: Callable[[Image.Image, Remark], Any], remark: Remark) -> Any:
     image = read_image(path)
+    if "scdm_orientation" in image.info:
+        remark(f"{path}: turned as the file says (EXIF orientation {image.info['scdm_orientation']})")
     try:
         return meaning(image, lambda sentence: remark(f"{path}: {sentence}"))
     except (OSError, ValueError) as error:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..images import as_stored, doubts, from_levels, orientation, read_image
 from ..labels import instance_borders
+from ..levels import Remark, id_map, photograph, silent, survives
 from ..palette import GREY_MODES, Palette
-from ..pixels import Remark, id_map, photograph, silent, survives
 from .config import Exif
 from .examples import Example
 from .framing import Frame, Size
@@ -77,7 +77,7 @@ class Reader:
 
     def label(self, pair: Pair, remark: Callable[[str], None] = lambda sentence: None) -> Image.Image:
         """The file's values, of one channel: not yet ids, but for a painted map."""
-        image = read_image(pair.label)
+        image = read_image(pair.label, classes=self.palette.colors)
         for doubt in doubts(image):
             remark(doubt)
         if not self.layout.painted or image.mode in GREY:

@@ -23,6 +23,7 @@ from scdm.datasets import DataConfig
         ({"seed": -1}, "not negative"),
         ({"workers": -1}, "0 to 256 workers, not -1"),
         ({"workers": 10**6}, "0 to 256 workers, not 1000000"),
+        ({"exif": "turn"}, "apply, ignore"),
         ({"fit": "squash"}, "random_crop, center_crop, stretch"),
         ({"name": "imagenet"}, "scenes, ade20k, celebamask_hq, cityscapes, coco_stuff, folder"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scdm.images import read_image
-from scdm.pixels import id_map, judged_strength, mask_strength, photograph, survives
+from scdm.levels import id_map, judged_strength, mask_strength, photograph, survives
 from tests import icc
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (6, 8), dtype=np.uint8)

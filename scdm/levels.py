@@ -1,4 +1,4 @@
-"""What the numbers of a picture mean: the levels of a photograph, the strength of a mask, the ids of a map.
+"""What the levels of a picture mean: a photograph's light, the strength of a mask, the ids of a map.
 
 All of them pass here before any other use, because Pillow's own conversions clip what has more than 8 bits, drop what is
 transparent, and say nothing.
