@@ -6,12 +6,14 @@ of its name whose `run` does the work. What is wrong with a request ends here as
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from .. import outside
 from ..outside import is_out_of_memory
 from .arguments import parser
 from .terminal import Ended, prepare, say, stoppable
@@ -22,10 +24,13 @@ WRONG, STOPPED = 2, 128  # exit statuses; to the latter the number of the signal
 def main(argv: Sequence[str] | None = None) -> int:
     """Does what the command line asks and returns the exit status; `--help` and `--version` raise SystemExit."""
     prepare()
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a picture is said once, by us
+    command = ""
     try:
         with stoppable(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they speak to programmers; what a user can act on arrives as a note
             arguments = parser().parse_args(argv)
+            command = arguments.command
             import_module(f".{arguments.command}", __package__).run(arguments)
     except KeyboardInterrupt as stop:
         say("scdm: interrupted", sys.stderr)
@@ -38,10 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return _complain("there is not enough memory for this (images of a smaller --size need less)")
+        advice = " (images of a smaller --size need less)" if command == "sample" else ""
+        return _complain(f"there is not enough memory for this{advice}")
     return 0
 
 
 def _complain(sentence: str) -> int:
-    say(f"scdm: error: {' '.join(sentence.split())}", sys.stderr)
+    say(f"scdm: error: {outside.sentence(sentence)}", sys.stderr)
     return WRONG
