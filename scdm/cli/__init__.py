@@ -16,7 +16,7 @@ from importlib import import_module
 from .. import outside
 from ..outside import is_out_of_memory
 from .arguments import parser
-from .terminal import Ended, prepare, say, stoppable
+from .terminal import Ended, alone_on_stderr, prepare, say, stoppable
 
 WRONG, STOPPED = 2, 128  # exit statuses; to the latter the number of the signal is added, as in shells
 
@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore")  # they speak to programmers; what a user can act on arrives as a note
             arguments = parser().parse_args(argv)
             command = arguments.command
-            import_module(f".{arguments.command}", __package__).run(arguments)
+            with alone_on_stderr():
+                import_module(f".{arguments.command}", __package__).run(arguments)
     except KeyboardInterrupt as stop:
         say("scdm: interrupted", sys.stderr)
         return STOPPED + (stop.number if isinstance(stop, Ended) else signal.SIGINT)
