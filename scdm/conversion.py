@@ -324,7 +324,9 @@ def _chosen(content: Any, entry: str | None) -> tuple[_Network | None, Any]:
             "'ema' is usually the best"
         )
     if not found:
-        tables = [value for value in content.values() if _is_table(value)] if isinstance(content, Mapping) else []
+        if not isinstance(content, Mapping):
+            return None, content
+        tables = [value for value in content.values() if _is_table(value)]
         return None, content.get("state_dict", tables[0] if len(tables) == 1 else content)
     table = content
     for key in found[0].path:

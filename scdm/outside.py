@@ -22,6 +22,7 @@ NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "insuffici
 MOST_BYTES = 10 * 2**20  # of a class table or a configuration
 MOST_YAML = 2 * 2**20  # of them, in YAML, which takes PyYAML some ten seconds a megabyte
 LONGEST = 400  # characters of a stranger's words in a message
+LONGEST_LINE = 2000  # characters of a sentence in which they may stand
 DEEPEST = 64  # levels of lists and mappings within each other; programs that walk through them have an end
 MOST_VALUES = 2 * 10**6  # of a table, counting what an alias stands for each time
 
@@ -41,6 +42,12 @@ def brief(words: str, longest: int = LONGEST) -> str:
     """Words on one harmless line, cut where they are long."""
     line = harmless(" ".join(words[: longest + 1].split()))
     return line if len(words) <= longest else f"{line[:longest]}..."
+
+
+def sentence(words: str) -> str:
+    """What is said of a stranger's values on one harmless line: long words lose their middle, long lines their end."""
+    cut = re.sub(r"\S{300,}", lambda long: f"{long[0][:200]}...{long[0][-60:]}", words)
+    return brief(cut, LONGEST_LINE)
 
 
 def harmless(words: str) -> str:

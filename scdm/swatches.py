@@ -10,7 +10,7 @@ from xml.etree import ElementTree as xml
 from PIL import Image, ImageDraw, ImageFont
 
 from .class_tables import own_comment
-from .images import PAPER, write_image, written_whole
+from .images import MAX_PIXELS, PAPER, write_image, written_whole
 from .outside import CONTROL
 from .palette import Color, Palette
 
@@ -62,7 +62,7 @@ def krita_palette(palette: Palette) -> bytes:
 
 
 def swatches(palette: Palette) -> Image.Image:
-    """An RGB picture of all colours that can be painted, with their names."""
+    """An RGB picture of all colours that can be painted, with their names. ValueError where they are too many."""
     shown = [(i, color) for i, color in enumerate(palette.colors) if color is not None]
     columns = min(5, 1 + len(shown) // 8)
     rows = -(-len(shown) // columns)
@@ -72,6 +72,11 @@ def swatches(palette: Palette) -> Image.Image:
     cell_width = max([220, *(BLOCK + 26 + int(text.getlength(name)) for name in names.values())])
     width = max(2 * MARGIN + columns * cell_width, 2 * MARGIN + int(title.getlength(heading)) + 120)
     height = 2 * MARGIN + TITLE + rows * CELL - GAP
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"a picture of {len(shown)} colours with their names would have {width}x{height} pixels, more than "
+            f"{MAX_PIXELS // 2**20} megapixels: write the palette as .gpl or .kpl"
+        )
     picture = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, MARGIN - 4), heading, INK, title)

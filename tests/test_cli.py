@@ -511,6 +511,36 @@ def test_inspect_shows_hostile_words_without_obeying_them(
         assert "".join(output.split("\n")).isprintable()
 
 
+def test_libraries_do_not_speak_beside_us(tmp_path: Path) -> None:
+    """libtiff writes to the terminal by itself about a damaged file."""
+    path = tmp_path / "layout.tif"
+    Image.fromarray(np.zeros((40, 40), dtype=np.uint8)).save(path, compression="tiff_lzw")
+    content = path.read_bytes()
+    place = content.index(b"\x80\x00") if b"\x80\x00" in content[:16] else 8
+    path.write_bytes(content[:place] + bytes(12) + content[place + 12 :])
+    done = subprocess.run(
+        [sys.executable, "-m", "scdm", "inspect", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("scdm: error: ") and done.stderr.count("\n") == 1
+
+
+def test_long_values_are_not_echoed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 10**5
+    for request in (
+        ["inspect", long],
+        ["inspect", "scenes64", "--palette", long],
+        ["inspect", "scenes64", "--tolerance", long],
+        [long],
+        ["sample", "a.png", "-o", "a.png", "--size", long],
+        ["sample", "a.png", "-o", long],
+        ["sample", "a.png", "-o", "b.png", "--model", " x" * 10**5],
+        ["palette", long, "-o", "x.png"],
+    ):
+        assert main(request) in (0, 2)
+        assert len(capsys.readouterr().err) < 3000
+
+
 @pytest.mark.parametrize("name", assets.embedded_models())
 def test_inspect_knows_embedded_models(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert scdm(f"inspect {name}") == 0
@@ -601,6 +631,22 @@ def test_palettes_are_listed_and_exported(folder: Path, capsys: pytest.CaptureFi
         assert scdm(f"palette {name} -o {name}.gpl") == 0
     assert Path("a.gpl").read_text().splitlines()[4] == "120 192 250\tsky"
     assert Path("b.gpl").read_text().splitlines()[1] == "Name: ade20k_golden_angle"
+
+
+def test_a_picture_of_too_many_colours_says_what_to_write_instead(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would take gigabytes."""
+    classes = [{"name": f"class {i}", "color": [i >> 8, i & 255, 0]} for i in range(65_534)]
+    Path("many.json").write_text(json.dumps({"classes": classes}))
+    refused(capsys, "palette many.json -o many.png", "write the palette as .gpl or .kpl")
+    assert scdm("palette many.json -o many.gpl") == 0
+
+
+def test_layouts_are_not_written_where_they_are_spoilt(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And not only after the work: there is no such layout."""
+    for suffix in ("jpg", "webp", "bmp"):
+        refused(capsys, f"corrupt absent.png -o out.{suffix} --kind edges", "a layout is written as .png or .tif")
 
 
 def test_convert_saves_what_conversion_reads(

@@ -430,6 +430,7 @@ def test_zip_archives_are_not_unpacked(tmp_path: Path, compression: int) -> None
         ([1, 2, 3], "this holds a list"),
         ({}, "no table of named tensors"),
         ({"state_dict": 5}, "no table of named tensors"),
+        ({"G": None, "n_timesteps": 1024, "time_scale": 1}, "no table of named tensors"),
         ({"step": 5}, "entry 'step' is none"),
         ({7: torch.zeros(1)}, "entry 7 is none"),
         ({"ids": torch.zeros(3, dtype=torch.int64)}, "entry 'ids' is none"),

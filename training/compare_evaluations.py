@@ -18,6 +18,7 @@ from pathlib import Path
 
 from scdm.evaluation.plots import comparison, plots, read_result
 from scdm.images import made_folder, write_text
+from scdm.outside import sentence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in [arguments.out / "comparison.md", *plots(results, arguments.out)]:
             print(path)
     except (ValueError, OSError) as error:
-        print(f"compare_evaluations: {error}", file=sys.stderr)
+        print(f"compare_evaluations: {sentence(str(error))}", file=sys.stderr)
         return 2
     return 0
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
@@ -31,6 +32,7 @@ from scdm.config import load, to_dict
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.parallel import mapped
 from scdm.images import made_folder, write_text, written_whole
+from scdm.outside import brief, content_of, parsed, sentence
 from scdm.palette import Palette
 from scdm.training.config import TrainConfig
 
@@ -55,11 +57,9 @@ def main(argv: list[str] | None = None) -> int:
         rates = statistics.rates(data.palette.unlabelled)
         print(table(statistics, rates, data.palette))
         if not arguments.dry_run:
-            write_config(arguments.config, rates)
-            if arguments.model:
-                write_model(arguments.model, rates, data.palette, statistics.images)
+            write(arguments.config, arguments.model, rates, data.palette, statistics.images)
     except (ValueError, OSError) as error:
-        print(f"estimate_class_rates: {error}", file=sys.stderr)
+        print(f"estimate_class_rates: {sentence(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("estimate_class_rates: interrupted; without --dry-run the same command goes on", file=sys.stderr)
@@ -131,15 +131,25 @@ def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
     if not file.is_file():
         return Counted(0, ClassStatistics.none(num_classes))
     try:
-        saved = json.loads(file.read_text(encoding="utf-8"))
+        saved = parsed(content_of(file), "JSON")
         statistics = ClassStatistics(saved["images"], np.array(saved["coverage"]), np.array(saved["present"]))
         read, counts = int(saved["read"]), saved["of"]
         statistics += ClassStatistics.none(num_classes)  # objects to other numbers of classes
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}): remove it to count anew") from error
+        _require_counts(read, statistics)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"{file} is damaged ({brief(str(error))}): remove it to count anew") from error
     if counts != of:
         raise ValueError(f"{file} counts other data, or with other settings: remove it to count anew")
     return Counted(read, statistics)
+
+
+def _require_counts(read: int, statistics: ClassStatistics) -> None:
+    images, coverage, present = statistics.images, statistics.coverage, statistics.present
+    numbers = type(images) is int and coverage.dtype.kind in "if" and present.dtype.kind in "if"
+    if not numbers or not 0 <= images <= read or not (np.isfinite(coverage).all() and np.isfinite(present).all()):
+        raise ValueError("its counts are no counts")
+    if (coverage < 0).any() or (present < 0).any() or (present > images).any():
+        raise ValueError("its counts are those of more images than it has")
 
 
 def table(statistics: ClassStatistics, rates: tuple[float, ...], palette: Palette) -> str:
@@ -151,15 +161,24 @@ def table(statistics: ClassStatistics, rates: tuple[float, ...], palette: Palett
     return "\n".join(lines)
 
 
+def write(config: Path, model: Path | None, rates: tuple[float, ...], palette: Palette, images: int) -> None:
+    """Both files get the rates, or none: the model is written in whole before the configuration is replaced."""
+    if model is None:
+        return write_config(config, rates)
+    with written_whole(model) as beside:
+        write_model(model, beside, rates, palette, images)
+        write_config(config, rates)
+
+
 def write_config(path: Path, rates: tuple[float, ...]) -> None:
     """ValueError, and the file stays as it is, where its YAML is out of the ordinary."""
     old = path.read_text(encoding="utf-8")
     new = with_rates(old, rates)
-    wanted = yaml.safe_load(old)
-    wanted["label_diffusion"] = {**wanted.get("label_diffusion", {}), "rates": yaml.safe_load(_list(rates, 0))}
+    wanted = parsed(old, "YAML")
+    wanted["label_diffusion"] = {**wanted.get("label_diffusion", {}), "rates": parsed(_list(rates, 0), "YAML")}
     try:
-        as_wanted = yaml.safe_load(new) == wanted
-    except yaml.YAMLError:
+        as_wanted = parsed(new, "YAML") == wanted
+    except ValueError:
         as_wanted = False
     if not as_wanted:
         raise ValueError(f"{path} cannot be changed: set label_diffusion.rates by hand, to {_list(rates, 4)}")
@@ -207,13 +226,15 @@ def _list(rates: tuple[float, ...], column: int) -> str:
     return "[" + ("\n" + " " * column).join(line.rstrip() for line in lines).rstrip(",") + "]"
 
 
-def write_model(path: Path, rates: tuple[float, ...], palette: Palette, images: int) -> None:
-    """Other class rates for a model; its weights stay as they are."""
+def write_model(path: Path, to: Path, rates: tuple[float, ...], palette: Palette, images: int) -> None:
+    """The model at `path` with other class rates; its weights stay as they are."""
     header = read_header(path)
     provenance = {**header.provenance, "class_rates": f"measured on {images} layouts of {palette.name}"}
     header = replace(header, config=replace(header.config, class_rates=rates), provenance=provenance)
-    with written_whole(path) as beside:
-        save_file(load_file(path), beside, metadata={HEADER: header.to_json()})
+    try:
+        save_file(load_file(path), to, metadata={HEADER: header.to_json()})
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {brief(str(error))}") from error
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from scdm.images import made_folder
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter, save
+from scdm.outside import sentence
 from scdm.palette import Palette
 from scdm.training.config import TrainConfig
 
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         segmenter.provenance = provenance(config, arguments, steps, result)
         save(arguments.out, segmenter)
     except (ValueError, OSError) as error:
-        print(f"train_segmenter: {error}", file=sys.stderr)
+        print(f"train_segmenter: {sentence(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("train_segmenter: interrupted, and nothing is written", file=sys.stderr)

@@ -6,16 +6,18 @@ of its name whose `run` does the work. What is wrong with a request ends here as
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from .. import outside
 from ..outside import is_out_of_memory
 from ..start import importing
 from .arguments import parser
-from .terminal import Ended, prepare, say, stoppable
+from .terminal import Ended, alone_on_stderr, prepare, say, stoppable
 
 WRONG, STOPPED = 2, 128  # exit statuses; to the latter the number of the signal is added, as in shells
 
@@ -23,13 +25,17 @@ WRONG, STOPPED = 2, 128  # exit statuses; to the latter the number of the signal
 def main(argv: Sequence[str] | None = None) -> int:
     """Does what the command line asks and returns the exit status; `--help` and `--version` raise SystemExit."""
     prepare()
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a picture is said once, by us
+    command = ""
     try:
         with stoppable(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they speak to programmers; what a user can act on arrives as a note
             arguments = parser().parse_args(argv)
-            with importing():
-                command = import_module(f".{arguments.command}", __package__)
-            command.run(arguments)
+            command = arguments.command
+            with alone_on_stderr():
+                with importing():
+                    module = import_module(f".{command}", __package__)
+                module.run(arguments)
     except KeyboardInterrupt as stop:
         say("scdm: interrupted", sys.stderr)
         return STOPPED + (stop.number if isinstance(stop, Ended) else signal.SIGINT)
@@ -41,10 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return _complain("there is not enough memory for this (images of a smaller --size need less)")
+        advice = " (images of a smaller --size need less)" if command == "sample" else ""
+        return _complain(f"there is not enough memory for this{advice}")
     return 0
 
 
 def _complain(sentence: str) -> int:
-    say(f"scdm: error: {' '.join(sentence.split())}", sys.stderr)
+    say(f"scdm: error: {outside.sentence(sentence)}", sys.stderr)
     return WRONG

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..assets import embedded_models
+from ..outside import LONGEST_LINE, brief, shown
 from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
@@ -31,7 +32,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings, formatter_class=_Formatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message} ('{self.prog} --help' explains)")
+        raise ValueError(f"{brief(message, LONGEST_LINE)} ('{self.prog} --help' explains)")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         write(message, sys.stdout)
@@ -307,7 +308,7 @@ def _positive(text: str) -> int:
 def _count(text: str) -> int:
     count = _positive(text)
     if count > MOST_IMAGES:
-        raise argparse.ArgumentTypeError(f"at most {MOST_IMAGES} images for each layout, not {text}")
+        raise argparse.ArgumentTypeError(f"at most {MOST_IMAGES} images for each layout, not {brief(text, 80)}")
     return count
 
 
@@ -321,7 +322,7 @@ def _at_least(low: int, text: str) -> int:
             return number
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {text!r}")
+    raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {shown(text)}")
 
 
 def _steps(text: str) -> int | str:
@@ -338,7 +339,7 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError:
         width = height = 0
     if width < 1 or height < 1:
-        raise argparse.ArgumentTypeError(f"must look like 256x192 (width x height), not {text!r}")
+        raise argparse.ArgumentTypeError(f"must look like 256x192 (width x height), not {shown(text)}")
     return width, height
 
 

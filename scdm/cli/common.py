@@ -12,14 +12,15 @@ from typing import Any
 
 from .. import assets
 from ..layouts.contents import Part
+from ..outside import sentence
 from ..palette import Palette
 from ..start import importing
 from .terminal import say
 
 
-def note(sentence: str) -> None:
+def note(words: str) -> None:
     """Something that the user should know and that does not stop the work."""
-    say(f"scdm: note: {sentence}", sys.stderr)
+    say(f"scdm: note: {sentence(words)}", sys.stderr)
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -13,13 +13,17 @@ from ..layouts.corruption import CORRUPTIONS, corrupt
 from ..palette import Palette, read_layout
 from .common import check_output, chosen_palette, note, writing
 
+FAITHFUL = ("PNG", "TIFF")  # formats that change no colour and hold transparency
 FLAGS = {"size": "--to", "radius": "--radius", "share": "--share", "step": "--step", "rates": "--rates"}
 
 
 def run(arguments: Namespace) -> None:
     strength = _strength(arguments)
     check_output(arguments.output, [arguments.layout, Path(arguments.palette)])
-    picture_format(arguments.output)
+    if picture_format(arguments.output) not in FAITHFUL:
+        raise ValueError(
+            f"{arguments.output}: a layout is written as .png or .tif, which keep its colours and what is open"
+        )
     palette = chosen_palette(arguments.palette)
     labels = read_layout(arguments.layout, palette, arguments.tolerance, note)
     if arguments.kind == "diffuse":

@@ -49,6 +49,31 @@ def prepare() -> None:
 
 
 @contextmanager
+def alone_on_stderr() -> Iterator[None]:
+    """Within it, what libraries in C print past Python (libtiff about damaged files) leads nowhere: an error is one line."""
+    try:
+        ours = sys.stderr.fileno() == 2
+    except (OSError, ValueError, AttributeError):  # another stream was put in its place
+        ours = False
+    if not ours:
+        yield
+        return
+    before = sys.stderr
+    before.flush()
+    saved = os.dup(2)
+    with open(saved, "w", buffering=1, encoding=before.encoding, errors=before.errors) as stream:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        sys.stderr = stream
+        try:
+            yield
+        finally:
+            sys.stderr = before
+            os.dup2(saved, 2)
+
+
+@contextmanager
 def stoppable() -> Iterator[None]:
     """Within it, signals that end a process raise `Ended`, so that nothing half made is left behind."""
 

@@ -117,9 +117,11 @@ class FeatureCache:
     def load(self, extractor: FeatureExtractor) -> Tensor | None:
         """(N, D), or None if they are not known, or damaged."""
         try:
-            return load_file(self._path(extractor))["features"]
-        except (FileNotFoundError, SafetensorError, KeyError):
+            features = load_file(self._path(extractor))["features"]
+        except (OSError, SafetensorError, KeyError):
             return None
+        whole = features.ndim == 2 and features.is_floating_point() and bool(features.isfinite().all())
+        return features if whole else None
 
     def save(self, extractor: FeatureExtractor, features: Tensor) -> None:
         made_folder(self.folder)

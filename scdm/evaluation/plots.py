@@ -10,6 +10,7 @@ from typing import Any
 
 from ..images import written_whole
 from ..metrics.optional import library
+from ..outside import LONGEST, brief, content_of, parsed
 from .report import Result, columns, published, table
 
 AXES = {  # of plots: name -> the setting that it shows
@@ -20,18 +21,36 @@ AXES = {  # of plots: name -> the setting that it shows
 }
 
 
+LONGEST_NAME = 80  # characters of a model's name in a table and a plot
+MOST = 1e15  # of a metric or a setting; beyond, plots overflow
+
+
 def read_result(path: str | Path) -> Result:
     """A result.json. ValueError if it is none."""
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        comparison([found])  # whether all is there that is shown
-        for setting in AXES.values():
-            _value(found, setting)
+        Path(path).stat()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is not the result of an evaluation (result.json)") from error
-    return found
+    content = content_of(path)
+    try:
+        found = parsed(content, "JSON")
+        _require_result(found)
+        comparison([found])  # whether all is there that is shown
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path} is not the result of an evaluation (result.json): {brief(str(error))}") from error
+    return dict(found)
+
+
+def _require_result(found: Any) -> None:
+    """An error if what is compared is of another kind than `report.result` writes."""
+    names = [found["model"], found["data"], found["layouts"]]
+    settings = [_value(found, setting) for setting in AXES.values()]
+    numbers = [value for value in settings if not isinstance(value, str)] + [*found["metrics"].values()]
+    words = [*names, *found["metrics"], *(value for value in settings if isinstance(value, str))]
+    if not all(isinstance(word, str) and len(word) <= LONGEST for word in words):
+        raise ValueError(f"its names are no texts of up to {LONGEST} characters")
+    if any(type(number) not in (int, float) or abs(number) > MOST for number in numbers):
+        raise ValueError("a value is no number, or beyond what is ever measured")
 
 
 def comparison(results: Sequence[Result]) -> str:
@@ -62,7 +81,7 @@ def label(found: Result, without: str = "") -> str:
     path, options = Path(found["model"]), found["settings"]["options"]
     name = path.parent.name if path.stem == "model" and path.parent.name else path.stem
     told = {"options.guidance": f"guidance {options['guidance']:g}", "options.steps": f"{options['steps']} steps"}
-    return ", ".join([name, *(words for setting, words in told.items() if setting != without)])
+    return ", ".join([brief(name, LONGEST_NAME), *(words for setting, words in told.items() if setting != without)])
 
 
 def _lines(results: Sequence[Result], setting: str) -> list[list[Result]]:
@@ -91,7 +110,7 @@ def _figure(lines: Sequence[Sequence[Result]], axis: str, setting: str) -> Any:
             points = [found for found in line if name in found["metrics"]]
             values = [str(value) if in_words else value for value in (_value(found, setting) for found in points)]
             heights = [column.factor * found["metrics"][name] for found in points]
-            panel.plot(values, heights, marker="o", label=label(line[0], without=setting))
+            panel.plot(values, heights, marker="o", label=label(line[0], without=setting).replace("$", r"\$"))
         panel.set(xlabel=axis.replace("_", " "), ylabel=column.heading)
         panel.grid(alpha=0.3)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize="small")

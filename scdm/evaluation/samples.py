@@ -15,9 +15,11 @@ from ..config import flat
 from ..datasets import Batch, Validation, loader
 from ..images import from_levels, made_folder, read_image, to_levels, write_image, write_text
 from ..model import Model
+from ..outside import brief, content_of, parsed, shown
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"
+MOST_NAMED = 8  # of the settings that differ
 
 
 class Part(NamedTuple):
@@ -92,14 +94,18 @@ def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
     if not path.is_file() or len(list(folder.iterdir())) == 1:
         return
     try:
-        before = flat(json.loads(path.read_text(encoding="utf-8")))
+        before = flat(parsed(content_of(path), "JSON"))
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
     now = flat(settings)
     differ = [
-        f"{key} {before.get(key)} (now {now.get(key)})"
+        f"{brief(key)} {_in_words(before.get(key))} (now {_in_words(now.get(key))})"
         for key in (*now, *(before.keys() - now.keys()))
         if before.get(key) != now.get(key)
     ]
     if differ:
-        raise ValueError(f"{folder} holds what was made with {', '.join(differ)}: choose another folder")
+        raise ValueError(f"{folder} holds what was made with {', '.join(differ[:MOST_NAMED])}: choose another folder")
+
+
+def _in_words(value: Any) -> str:
+    return brief(value) if isinstance(value, str) else shown(value)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..images import to_levels
+from ..outside import brief, shown
 from ..palette import Palette
 from . import segmenter
 from .optional import digest, library
@@ -76,11 +77,12 @@ class TransformersSegmenter:
         try:
             self.processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
             network = transformers.AutoModelForSemanticSegmentation.from_pretrained(folder, local_files_only=True)
-        except (ImportError, OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{folder} holds no semantic segmenter of the transformers library: {error}") from error
+            labels = [str(network.config.id2label[i]) for i in range(len(network.config.id2label))]
+        except Exception as error:  # on odd settings and weights the library raises almost anything
+            reason = brief(str(error))
+            raise ValueError(f"{folder} holds no semantic segmenter of the transformers library: {reason}") from error
         self.network: Any = network.eval().requires_grad_(False).to(device)
-        labels = network.config.id2label
-        self.id_of = matched([labels[i] for i in range(len(labels))], palette)
+        self.id_of = matched(labels, palette)
         self.known = torch.zeros(palette.num_classes, dtype=torch.bool).scatter(0, self.id_of, True)
         self.device = torch.device(device)
         self.name = f"{type(network).__name__} {Path(folder).resolve().name}"
@@ -108,7 +110,7 @@ def matched(names: list[str], palette: Palette) -> Tensor:
         return torch.tensor(in_order)
     strange = ", ".join(name for name, i in zip(names, ids, strict=True) if i is None) or "in another order"
     raise ValueError(
-        f"the segmenter's {len(names)} classes are not those of {palette.name} ({len(in_order)}): {strange[:200]}"
+        f"the segmenter's {len(names)} classes are not those of {palette.name} ({len(in_order)}): {brief(strange, 200)}"
     )
 
 
@@ -123,7 +125,9 @@ def open_extractor(name: str, device: torch.device | str = "cpu") -> FeatureExtr
     try:
         extractor = getattr(import_module(module), maker)(device)
     except Exception as error:  # it is not our code
-        raise ValueError(f"features come from package.module:maker, and {name!r} gives none: {error}") from error
+        raise ValueError(
+            f"features come from package.module:maker, and {shown(name)} gives none: {brief(str(error))}"
+        ) from error
     if not callable(extractor) or not isinstance(getattr(extractor, "name", None), str):
-        raise ValueError(f"{name!r} gives no feature extractor, which is called with images and has a name")
+        raise ValueError(f"{shown(name)} gives no feature extractor, which is called with images and has a name")
     return extractor

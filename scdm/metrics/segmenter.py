@@ -17,12 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..checkpoint import shape_differences
+from ..checkpoint import not_finite, shape_differences
 from ..images import written_whole
+from ..kinds import what_is
+from ..outside import brief, parsed, shown
 from ..palette import Palette
 
 HEADER = "scdm_segmenter"
 VERSION = 1
+MOST_LEVELS, MOST_WIDTH = 8, 4096  # far beyond any segmenter: what a file's header may ask for
 GROUPS = 8  # of the normalisation: every width is a multiple of it
 
 
@@ -37,8 +40,13 @@ class Segmenter(nn.Module):
         self, palette: Palette, channels: Sequence[int] = (48, 64, 96), provenance: dict[str, Any] | None = None
     ) -> None:
         super().__init__()
-        if not channels or any(width < GROUPS or width % GROUPS for width in channels):
-            raise ValueError(f"the widths of a segmenter are multiples of {GROUPS}, not {list(channels)}")
+        widths = channels if isinstance(channels, list | tuple) else []
+        fitting = [type(width) is int and GROUPS <= width <= MOST_WIDTH and not width % GROUPS for width in widths]
+        if not 1 <= len(widths) <= MOST_LEVELS or not all(fitting):
+            raise ValueError(
+                f"the widths of a segmenter are 1 to {MOST_LEVELS} multiples of {GROUPS}, at most {MOST_WIDTH}, "
+                f"not {shown(channels)}"
+            )
         self.palette, self.channels, self.provenance = palette, tuple(channels), provenance or {}
         levels = list(zip(self.channels, self.channels[1:], strict=False))  # (fine, coarse)
         self.stem = _convolution(3 * 2 * 2, channels[0])
@@ -93,7 +101,10 @@ class Segmenter(nn.Module):
 
 
 def save(path: str | Path, segmenter: Segmenter, dtype: torch.dtype = torch.float16) -> None:
-    """Writes the segmenter, whole or not at all; half precision costs it nothing that can be measured."""
+    """Writes the segmenter, whole or not at all; half precision costs it nothing that can be measured.
+
+    OSError says why it cannot be written.
+    """
     header = {
         "version": VERSION,
         "channels": segmenter.channels,
@@ -102,7 +113,10 @@ def save(path: str | Path, segmenter: Segmenter, dtype: torch.dtype = torch.floa
     }
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in segmenter.state_dict().items()}
     with written_whole(path) as beside:
-        save_file(tensors, beside, metadata={HEADER: json.dumps(header, ensure_ascii=False)})
+        try:
+            save_file(tensors, beside, metadata={HEADER: json.dumps(header, ensure_ascii=False)})
+        except SafetensorError as error:  # of the disk
+            raise OSError(f"{path} cannot be written: {brief(str(error))}") from error
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
@@ -115,9 +129,12 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         if wrong := shape_differences(segmenter, {name: tuple(weight.shape) for name, weight in weights.items()}):
             raise ValueError(f"it does not hold the network that its header describes: {wrong}")
+        if broken := not_finite(weights):
+            raise ValueError(f"it is damaged, or its training went wrong: {broken} holds values that are no numbers")
         segmenter.load_state_dict(weights, assign=True)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a safetensors file, or is incomplete ({error})") from error
+        detail = what_is(path) or brief(str(error))
+        raise ValueError(f"{path} is not a safetensors file, or is incomplete ({detail})") from error
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} holds no segmenter that can be used: {error}") from error
     return segmenter.eval().requires_grad_(False).to(device)
@@ -127,11 +144,18 @@ def _described(header: str | None) -> Segmenter:
     """The segmenter that a header describes, without memory for its weights."""
     if header is None:
         raise ValueError(f"it has no {HEADER!r} header, so another program or model wrote it")
-    content = json.loads(header)
+    try:
+        content = parsed(header, "JSON")
+    except ValueError as error:
+        raise ValueError(f"its header is {error}") from error
     if not isinstance(content, dict) or set(content) != {"version", "channels", "palette", "provenance"}:
         raise ValueError("its header must hold exactly version, channels, palette and provenance")
     if content["version"] != VERSION:
-        raise ValueError(f"its format version is {content['version']}, this program reads {VERSION}: update scdm")
+        raise ValueError(
+            f"its format version is {shown(content['version'])}, this program reads {VERSION}: update scdm"
+        )
+    if not isinstance(content["provenance"], dict):
+        raise ValueError("provenance in its header must be a mapping")
     with torch.device("meta"):
         return Segmenter(Palette.from_dict(content["palette"]), content["channels"], content["provenance"])
 

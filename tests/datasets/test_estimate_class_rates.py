@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors import SafetensorError
 
 from scdm import checkpoint
 from scdm.model import Model, ModelConfig
@@ -105,6 +106,23 @@ def test_rates_go_into_a_model_whose_weights_stay(tmp_path: Path, capsys: pytest
         assert torch.equal(weight, after.network.state_dict()[name])
 
 
+def test_a_full_disk_changes_neither_the_model_nor_the_configuration(tmp_path: Path, capsys, monkeypatch) -> None:
+    tree(tmp_path)
+    palette = Palette.from_file(trees.folder_config(tmp_path).classes or "")
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(file, Model.new(ModelConfig(NETWORK, (16, 16), class_rates=(1.0, 1.0, 1.0)), palette))
+    before = file.read_bytes(), Path(run_config(tmp_path)).read_bytes()
+
+    def full(*arguments: object, **settings: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(estimate_class_rates, "save_file", full)
+    assert run(tmp_path, "--model", str(file)) == 2
+    assert "model.safetensors cannot be written" in capsys.readouterr().err
+    assert (file.read_bytes(), (tmp_path / "run.yaml").read_bytes()) == before
+    assert not list(tmp_path.glob(".scdm-*"))
+
+
 def test_what_has_no_use_for_rates_is_told_before_anything_is_read(tmp_path: Path, capsys) -> None:
     tree(tmp_path)
     palette = Palette.from_file(trees.folder_config(tmp_path).classes or "")
@@ -123,7 +141,17 @@ def test_what_has_no_use_for_rates_is_told_before_anything_is_read(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "content", [b"{", b"[]", b"\xff", b'{"images": 4, "coverage": [1, 2], "present": [1, 2], "read": 4, "of": {}}']
+    "content",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"images": 4, "coverage": [1, 2], "present": [1, 2], "read": 4, "of": {}}',
+        b'{"images": 4, "coverage": ["a", "b", "c"], "present": [1, 2, 3], "read": 4, "of": {}}',
+        b'{"images": "4", "coverage": [1, 2, 3], "present": [1, 2, 3], "read": 4, "of": {}}',
+        b'{"images": 4, "coverage": [NaN, 2, 3], "present": [1, 2, 3], "read": 1e999, "of": {}}',
+        b"[" * 10**5,
+    ],
 )
 def test_damaged_counts_are_named(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree(tmp_path)

@@ -111,5 +111,14 @@ def test_files_that_are_no_results_are_named(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(ValueError, match=r"result.json is not the result of an evaluation"):
             read_result(path)
+    options = whole["settings"]["options"]
+    for change in ({"steps": [1]}, {"steps": None}, {"guidance": 1e300}, {"guidance": 10**400}, {"label_noise": {}}):
+        path.write_text(json.dumps({**whole, "settings": {**whole["settings"], "options": {**options, **change}}}))
+        with pytest.raises(ValueError, match=r"result.json is not the result of an evaluation"):
+            read_result(path)
+    for change in ({"data": []}, {"layouts": 5}, {"metrics": {"fid": True}}, {"metrics": []}, {"model": "x" * 10**4}):
+        path.write_text(json.dumps({**whole, **change}))
+        with pytest.raises(ValueError, match=r"result.json is not the result of an evaluation"):
+            read_result(path)
     path.write_text(json.dumps(whole))
     assert read_result(path) == whole

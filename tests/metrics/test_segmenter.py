@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from scdm.metrics.segmenter import HEADER, Segmenter, load, save
@@ -94,6 +95,46 @@ def test_files_that_hold_no_segmenter_are_named(segmenter: Segmenter, tmp_path: 
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"judge.* incomplete"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channels": [8, 10**30]},
+        {"channels": [8] * 1000},
+        {"channels": {"8": 8}},
+        {"channels": [True]},
+        {"channels": [8.0, 16]},
+        {"version": "x" * 10**5},
+        {"provenance": []},
+        {"palette": None},
+    ],
+)
+def test_absurd_headers_are_refused_in_a_short_sentence(change: dict, segmenter: Segmenter, tmp_path: Path) -> None:
+    header = {"version": 1, "channels": [8, 16, 24], "palette": PALETTE.to_dict(), "provenance": {}, **change}
+    save_file(segmenter.state_dict(), tmp_path / "judge.safetensors", {HEADER: json.dumps(header)})
+    with pytest.raises(ValueError, match="judge") as caught:
+        load(tmp_path / "judge.safetensors")
+    assert len(str(caught.value)) < 1000
+
+
+def test_weights_that_are_no_numbers_are_named(segmenter: Segmenter, tmp_path: Path) -> None:
+    broken = {name: weight.clone() for name, weight in segmenter.state_dict().items()}
+    broken["head.bias"][0] = float("nan")
+    header = {"version": 1, "channels": [8, 16, 24], "palette": PALETTE.to_dict(), "provenance": {}}
+    save_file(broken, tmp_path / "judge.safetensors", {HEADER: json.dumps(header)})
+    with pytest.raises(ValueError, match=r"head\.bias holds values that are no numbers"):
+        load(tmp_path / "judge.safetensors")
+
+
+def test_a_full_disk_is_an_error_of_the_system(segmenter: Segmenter, tmp_path: Path, monkeypatch) -> None:
+    def full(*arguments: object, **settings: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("scdm.metrics.segmenter.save_file", full)
+    with pytest.raises(OSError, match=r"judge\.safetensors cannot be written: .*No space left"):
+        save(tmp_path / "judge.safetensors", segmenter)
+    assert not list(tmp_path.iterdir())
 
 
 def test_widths_must_fit_the_normalisation() -> None:
