@@ -30,7 +30,7 @@ def begin(program: str) -> None:
     _heed(_end)
 
 
-def perform(work: Callable[[], int]) -> int:
+def perform(work: Callable[[], int | None]) -> int | None:
     """The exit status of the work of a program that has begun. Ctrl-C is a KeyboardInterrupt in it, and ends in a line."""
     try:
         _heed(signal.default_int_handler)
