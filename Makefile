@@ -1,7 +1,19 @@
 # `make demo` and `make test` need only Python and git on the machine; everything else they set up themselves.
-PYTHON ?= python3
 VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := $(VENV)/Scripts
+EXE := .exe
+else
+PYTHON ?= python3
 BIN := $(VENV)/bin
+endif
+
+# Threads of torch that wait do so asleep (scdm/start.py): here for what is not begun by a program of ours.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+# Processes that share the tests: "auto" is one for each core, 0 is none beside pytest's own.
+TEST_WORKERS ?= auto
 
 # The ComfyUI that COMFYUI_DIR and COMFYUI_PYTHON name or, without them, one that `make comfyui` installs: the oldest that
 # the nodes support.
@@ -19,7 +31,7 @@ demo: $(VENV)/.installed
 	@echo "The images are in $(CURDIR)/demo; overview.png shows them beside their layouts."
 
 test: $(VENV)/.installed-dev lint types layers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --durations=15
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -63,7 +75,7 @@ $(COMFYUI_HOME)/.installed: requirements.txt | $(COMFYUI_HOME)/.gitignore
 	  -r $(COMFYUI_HOME)/ComfyUI/requirements.txt -r requirements.txt "transformers<5" # which brings requests along
 	touch $@
 
-$(COMFYUI_HOME)/pytest: $(BIN)/python requirements.lock | $(COMFYUI_HOME)/.gitignore
+$(COMFYUI_HOME)/pytest: $(BIN)/python$(EXE) requirements.lock | $(COMFYUI_HOME)/.gitignore
 	$(BIN)/python -m pip --python "$(SERVER_PYTHON)" install --quiet --disable-pip-version-check \
 	  --upgrade --target $@ -c requirements.lock pytest hypothesis
 	touch $@
@@ -72,11 +84,11 @@ $(COMFYUI_HOME)/.gitignore:
 	mkdir -p $(@D)
 	echo '*' > $@
 
-$(BIN)/python:
+$(BIN)/python$(EXE):
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # requirements.lock pins what the environment is made of; the packages' own metadata only give lower bounds.
-$(VENV)/.installed: $(BIN)/python pyproject.toml requirements.lock
+$(VENV)/.installed: $(BIN)/python$(EXE) pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
 	touch $@
 

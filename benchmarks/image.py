@@ -3,10 +3,15 @@
     python benchmarks/image.py --models scenes64 --sizes 64 128
 
 Each time is compared with another of the same run: an image's with that of its bare network calls, an edit's (of a square
-of a quarter of the side) with that of a whole image, the import of scdm with the import of torch alone.
+of a quarter of the side) with that of a whole image, the start of a program with the import of torch alone.
 """
 
 from __future__ import annotations
+
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("image")  # before torch is loaded
 
 import argparse
 import subprocess
@@ -17,6 +22,7 @@ from statistics import median
 
 import torch
 
+from scdm import assets
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
 from scdm.editing import EditSession
@@ -25,7 +31,17 @@ from scdm.model import Model
 from scdm.pipeline import GenerateOptions, generate
 from scdm.schedules import visited_steps
 
-IMPORTS = ("import torch", "import torch, scdm", "import torch; from scdm import generate, load, read_layout")
+COMMAND = "import sys; from scdm.__main__ import main; sys.argv[1:] = '{}'.split(); sys.exit(main())"
+LAYOUT = assets.folder() / "examples" / "landscape.png"
+LIBRARY = "import torch; from scdm import generate, load, read_layout"
+STARTS = {  # what is written -> the program
+    "import torch": "import torch",
+    LIBRARY: LIBRARY,
+    "scdm sample --help": COMMAND.format("sample --help"),
+    "scdm palette --list": COMMAND.format("palette --list"),
+    "scdm inspect layout.png": COMMAND.format(f"inspect {LAYOUT}"),
+    "scdm sample absent.png -o a.png": f"import torch; {COMMAND.format('sample absent.png -o a.png')}",
+}
 
 
 def main() -> None:
@@ -41,7 +57,7 @@ def main() -> None:
         for size in arguments.sizes:
             print(image_row(name, load(name), size, arguments.repeats), flush=True)
     print("\n| start | s | of torch alone |\n| --- | --- | --- |")
-    print("\n".join(import_rows(arguments.repeats)))
+    print("\n".join(start_rows(arguments.repeats)))
 
 
 def image_row(name: str, model: Model, size: int, repeats: int) -> str:
@@ -82,15 +98,15 @@ def image_row(name: str, model: Model, size: int, repeats: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def import_rows(repeats: int) -> list[str]:
+def start_rows(repeats: int) -> list[str]:
     def start(code: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, "-c", code], check=True)
+        return lambda: subprocess.run([sys.executable, "-c", code], capture_output=True)
 
     rows = []
-    for code in IMPORTS:
-        pairs = paired(start(code), start(IMPORTS[0]), repeats)
+    for name, code in STARTS.items():
+        pairs = paired(start(code), start(STARTS["import torch"]), repeats)
         seconds, added = median(a for a, _ in pairs), median(a - b for a, b in pairs)
-        rows.append(f"| `{code}` | {seconds:.2f} | {added:+.2f} s |")
+        rows.append(f"| `{name}` | {seconds:.2f} | {added:+.2f} s |")
     return rows
 
 
@@ -107,4 +123,4 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(perform(main))

@@ -8,6 +8,11 @@ ratio to the renderings'. Neither the model nor the segmenter may have seen the 
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("layout_following")  # before torch is loaded
+
 import argparse
 import json
 import sys
@@ -218,4 +223,4 @@ def as_json(comparison: Comparison, names: Sequence[str], conditions: dict[str, 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -9,6 +9,11 @@ for `--step` seconds a batch, after the first batches; 0 workers means that the 
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("loader")  # before torch is loaded
+
 import argparse
 import itertools
 import sys
@@ -91,4 +96,4 @@ def waited(batches: DataLoader[Example], count: int, busy: float) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -9,6 +9,11 @@ same run: quote the ratio, the seconds are one machine's. GFLOP are counted by t
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("network")  # before torch is loaded
+
 import argparse
 import multiprocessing
 import platform
@@ -146,4 +151,4 @@ def _peak_gigabytes(device: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(perform(main))

@@ -9,8 +9,14 @@ with as many classes as the largest data sets have.
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("patterns")  # before torch is loaded
+
 import argparse
 import platform
+import sys
 import time
 
 import torch
@@ -66,4 +72,4 @@ def fastest(labels: LabelMap, repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(perform(main))

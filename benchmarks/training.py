@@ -11,6 +11,11 @@ twice; `--peak` is the machine's TFLOP/s, of which the share is given.
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("training")  # before torch is loaded
+
 import argparse
 import statistics
 import sys
@@ -153,4 +158,4 @@ def memory(work: Callable[[], object], device: torch.device) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -5,7 +5,7 @@ import sys
 from .start import begin, perform
 
 
-def main() -> int:
+def main() -> int | None:
     begin("scdm")
     from .cli import main as work
 

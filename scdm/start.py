@@ -30,7 +30,7 @@ def begin(program: str) -> None:
     _heed(_end)
 
 
-def perform(work: Callable[[], int]) -> int:
+def perform(work: Callable[[], int | None]) -> int | None:
     """The exit status of the work of a program that has begun. Ctrl-C is a KeyboardInterrupt in it, and ends in a line."""
     try:
         _heed(signal.default_int_handler)
@@ -67,7 +67,10 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # closed, or just being written to
             stream.flush()
+    where = 2
+    with suppress(Exception):
+        where = sys.stderr.fileno()  # another one while the command line keeps 2 from libraries
     try:
-        os.write(2, f"{_program}: interrupted\n".encode())
+        os.write(where, f"{_program}: interrupted\n".encode())
     finally:
         os._exit(128 + number)

@@ -101,8 +101,9 @@ def test_an_image_is_that_of_its_seed(folder: Path) -> None:
     assert sample("layout.png -o out.png --count 3 --seed 7") == 0
     assert sample("layout.png -o alone.png --seed 9") == 0
     assert sorted(path.name for path in folder.glob("out*")) == ["out_7.png", "out_8.png", "out_9.png"]
-    assert np.array_equal(pixels("out_9.png"), pixels("alone.png"))
-    assert not np.array_equal(pixels("out_8.png"), pixels("alone.png"))
+    # A batch of another size may round a level of 255 the other way.
+    assert np.abs(pixels("out_9.png").astype(int) - pixels("alone.png")).max() <= 1
+    assert np.abs(pixels("out_8.png").astype(int) - pixels("alone.png")).max() > 1
 
 
 @pytest.mark.parametrize(

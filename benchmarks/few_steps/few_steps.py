@@ -11,6 +11,11 @@ each pixel, squared differences summed over channels, mean over pixels and level
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("few_steps")  # before torch is loaded
+
 import argparse
 import hashlib
 import sys
@@ -263,4 +268,4 @@ def picture(model: Model, labels: LabelMap, samples: Sequence[Tensor], rendering
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -11,6 +11,11 @@ stopped. --methods and --columns take a part.
 
 from __future__ import annotations
 
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("robustness")  # before torch is loaded
+
 import argparse
 import shutil
 import subprocess
@@ -359,4 +364,4 @@ def named(pictures: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore")  # they speak to programmers; what a user can act on arrives as a note
             arguments = parser().parse_args(argv)
             command = arguments.command
+            with importing():
+                module = import_module(f".{command}", __package__)
             with alone_on_stderr():
-                with importing():
-                    module = import_module(f".{command}", __package__)
                 module.run(arguments)
     except KeyboardInterrupt as stop:
         say("scdm: interrupted", sys.stderr)

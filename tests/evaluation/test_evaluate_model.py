@@ -36,6 +36,17 @@ def images(out: Path) -> dict[str, np.ndarray]:
     return {str(path.relative_to(out)): np.array(read_image(path)) for path in sorted(out.glob("*/*.png"))}
 
 
+def assert_alike(some: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> None:
+    """Other batches and processes may compute in another order, and round a level of 255 the other way."""
+    assert some.keys() == others.keys()
+    assert all(np.abs(some[name].astype(int) - others[name]).max() <= 1 for name in some)
+
+
+def alike(metrics: dict[str, float]) -> object:
+    """Rounding, and a level here or there, moves distances near 0 by 1e-9 and more: they are differences of larger sums."""
+    return pytest.approx(metrics, rel=1e-3, abs=1e-5)
+
+
 def test_it_leaves_images_a_result_and_a_sheet(model: Path, judge: Path, scenes: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert main(command(model, scenes, out, "--segmenter", str(judge), "--corruption", "random")) == 0
@@ -60,8 +71,8 @@ def test_it_goes_on_where_it_was_stopped(model: Path, judge: Path, scenes: Path,
     assert main(command(model, scenes, out, *more, "--batch", "2")) == 0
     assert kept.stat().st_mtime_ns == before
     again = images(out)
-    assert made.keys() == again.keys() and all((made[name] == again[name]).all() for name in made)
-    assert json.loads(result)["metrics"] == pytest.approx(json.loads((out / "result.json").read_text())["metrics"])
+    assert_alike(made, again)
+    assert json.loads(result)["metrics"] == alike(json.loads((out / "result.json").read_text())["metrics"])
 
 
 class Immense:
@@ -102,10 +113,10 @@ def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scen
     script = [str(REPOSITORY / "training" / "evaluate_model.py"), *command(model, scenes, together, *more)]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     subprocess.run(launch + script, env=environment, check=True, capture_output=True, timeout=120)
-    assert len(images(alone)) == 6 and images(alone).keys() == images(together).keys()
-    assert all((images(alone)[name] == images(together)[name]).all() for name in images(alone))
+    assert len(images(alone)) == 6
+    assert_alike(images(alone), images(together))
     first, second = (json.loads((out / "result.json").read_text())["metrics"] for out in (alone, together))
-    assert first == pytest.approx(second, rel=1e-6, abs=1e-12) and "frechet_features" in first
+    assert first == alike(second) and "frechet_features" in first
 
 
 @pytest.mark.parametrize(
