@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from .. import checkpoint
@@ -24,11 +23,7 @@ from .config import MODEL
 def write_models(folder: Path, averages: Mapping[float, Model]) -> None:
     """A file for each decay of the average, the first as model.safetensors. OSError if there is no room for them."""
     for place, (decay, model) in enumerate(averages.items()):
-        path = folder / (MODEL if place == 0 else f"model-ema-{decay}.safetensors")
-        try:
-            checkpoint.save(path, model)
-        except SafetensorError as error:
-            raise OSError(f"{path} could not be written: {error}") from error
+        checkpoint.save(folder / (MODEL if place == 0 else f"model-ema-{decay}.safetensors"), model)
 
 
 def with_weights(model: Model, weights: Mapping[str, Tensor], provenance: dict[str, Any]) -> Model:

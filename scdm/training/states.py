@@ -75,13 +75,12 @@ class States:
 
     def save(self, step: int, content: Mapping[str, Any]) -> None:
         """Writes a state, then removes those that are not to be kept. OSError if there is no room for it."""
-        with written_whole(self.path(step)) as beside, beside.open("wb") as file:
+        with written_whole(self.path(step), durable=True) as beside, beside.open("wb") as file:
             try:
                 torch.save({"version": VERSION, "step": step, **content}, file)
+                file.flush()
             except RuntimeError as error:  # how torch's own writer fails
                 raise OSError(f"there was no room for the state of step {step} in {self.folder}") from error
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name without its content
         *older, _ = self.paths().items()
         for old, path in older[: max(0, len(older) + 1 - self.keep)]:
             if self.keep_every is None or old % self.keep_every:
