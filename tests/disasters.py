@@ -47,7 +47,7 @@ class Operations:
 
 @contextmanager
 def failing_from(at: int, killed: bool) -> Iterator[Operations]:
-    """Within it operations fail as `Operations` says; it ends in Killed, or, of a full disk, as what is within makes of it."""
+    """Within it operations fail as `Operations` says, with Killed or with what a full disk raises."""
     operations = Operations(at, killed)
 
     def watched(name: str, act: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,13 +14,22 @@ from torch import Tensor
 from .learner import Learner
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+NEEDED = {"params", "lr", "betas", "eps", "weight_decay"}  # of an optimizer's settings
+MAY_DIFFER = {
+    "params",
+    "lr",
+    "foreach",
+    "capturable",
+    "differentiable",
+    "fused",
+}  # with the step, the names, and the device
 
 
 def is_description(state: dict[str, Any]) -> bool:
     """Whether what a state says of its run is of the right kinds."""
     told = [state.get("settings"), state.get("origin"), state.get("provenance", {})]
     hours = state.get("hours")
-    return all(map(_is_record, told)) and isinstance(hours, (int, float)) and 0 <= hours < math.inf
+    return all(map(_is_record, told)) and _is_like(hours, 0.0) and hours >= 0  # type: ignore[operator]
 
 
 def is_of(learner: Learner, state: object, steps: int) -> bool:
@@ -48,8 +57,15 @@ def _is_of_optimizer(learner: Learner, state: dict[str, Any]) -> bool:
     (own,) = learner.optimizer.optimizer.param_groups
     (group,) = groups  # type: ignore[misc]
     return (
-        group.get("params") == list(weights)
-        and all(_is_like(group.get(name), own[name]) for name in ("lr", "betas", "eps", "weight_decay"))
+        _is_like(group.get("params"), list(weights))
+        and group["params"] == list(weights)
+        and group.keys() >= NEEDED
+        and _is_like(group["lr"], own["lr"])
+        and all(isinstance(group[name], (bool, type(None))) for name in MAY_DIFFER & group.keys() - {"params", "lr"})
+        and all(
+            _is_like(group[name], own[name]) and group[name] == own[name]
+            for name in group.keys() & own.keys() - MAY_DIFFER
+        )
         and all(_is_like(part.get("step"), 0) for part in moments.values() if isinstance(part, dict))
         and all(
             isinstance(moments[name], dict) and all(_is_like(moments[name].get(moment), weight) for moment in MOMENTS)
@@ -72,7 +88,7 @@ def _is_like(value: object, own: object) -> bool:
         )
     if isinstance(own, (list, tuple)):
         return isinstance(value, (list, tuple)) and len(value) == len(own) and all(map(_is_like, value, own))
-    if isinstance(own, (int, float)):
+    if isinstance(own, (int, float)) and not isinstance(own, bool):
         number = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
         return isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
     return isinstance(value, type(own))
