@@ -137,7 +137,9 @@ def test_any_damage_to_a_file_is_one_sentence_or_does_no_harm(tmp_path):
     path = tmp_path / "state-1.pt"
     whole = path.read_bytes()
     directory = whole.index(b"PK\x01\x02")
-    places = [rng.randrange(directory, len(whole)) for _ in range(300)] + [rng.randrange(len(whole)) for _ in range(150)]
+    places = [rng.randrange(directory, len(whole)) for _ in range(300)] + [
+        rng.randrange(len(whole)) for _ in range(150)
+    ]
     harmless = 0
     for place in places:
         damaged = bytearray(whole)
@@ -198,7 +200,9 @@ def test_what_is_said_of_a_damaged_state_can_be_done(tmp_path):
     with pytest.raises(ValueError, match=r"state-2\.pt is damaged: remove it to begin anew, as no other state"):
         states.newest()
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(ValueError, match=r"damaged: no other state is left to resume from. Begin in another run folder"):
+    with pytest.raises(
+        ValueError, match=r"damaged: no other state is left to resume from. Begin in another run folder"
+    ):
         states.newest()
 
 
