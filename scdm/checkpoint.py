@@ -6,6 +6,8 @@ Header key "scdm" holds JSON: {"version", "config": ModelConfig, "palette": clas
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +79,8 @@ class Header:
 def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> None:
     """Writes the model, whole or not at all; with the `dtype` torch.float16 in half the space.
 
-    ValueError names a tensor whose values are no numbers, or none in that dtype (float16 ends at 65504).
+    ValueError names a tensor whose values are no numbers, or none in that dtype (float16 ends at 65504). OSError names the
+    file and says why it cannot be written; what was there before is kept.
     """
     header = Header(model.config, model.palette, model.provenance)
     tensors = {
@@ -87,8 +90,18 @@ def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> No
     if broken := not_finite(tensors):
         kind = str(tensors[broken].dtype).removeprefix("torch.")
         raise ValueError(f"{path} is not written, because {broken} holds values that are no numbers in {kind}")
-    with written_whole(path) as beside:
-        save_file(tensors, beside, metadata={HEADER: header.to_json()})
+    write_tensors(path, tensors, {HEADER: header.to_json()})
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """A safetensors file, whole or not at all. OSError names it and says why it cannot be written."""
+    with written_whole(path, durable=True) as beside:
+        try:
+            save_file(tensors, beside, metadata)
+        except SafetensorError as error:
+            if (number := re.search(r"os error (\d+)", str(error))) is None:
+                raise OSError(f"{path} cannot be written: {brief(str(error))}") from error
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def read_header(path: str | Path) -> Header:

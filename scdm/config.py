@@ -57,6 +57,13 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
 
 
+def told(config: Any) -> dict[str, Any]:
+    """Of `to_dict` what differs from the defaults: the same whatever settings there will be, as long as nobody uses them."""
+    items = [item for item in dataclasses.fields(config) if item.init and getattr(config, item.name) != _default(item)]
+    values = {item.name: getattr(config, item.name) for item in items}
+    return {name: told(value) if dataclasses.is_dataclass(value) else _plain(value) for name, value in values.items()}
+
+
 def flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """Nested mappings as one, with dotted keys: {"a": {"b": 1}} -> {"a.b": 1}."""
     pairs: dict[str, Any] = {}
@@ -74,6 +81,10 @@ def assignment(text: str) -> tuple[str, Any]:
         return key.strip(), parsed(value, "YAML")
     except ValueError as error:
         raise ValueError(f"{shown(text)}: the value is {error}") from error
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
 
 
 def _plain(value: Any) -> Any:

@@ -209,7 +209,7 @@ class EditSession:
             session = cls(model, _labels(moments.now.plan, model), options, margin=about.get("margin"))
         except ValueError as error:
             raise ValueError(f"{path} is no history that can be reopened: {error}") from error
-        if about.get("weights") != model.digest():
+        if not model.is_known_as(about.get("weights")):
             warnings.warn(f"{path} was made with another model: what it paints anew may not fit the rest", stacklevel=2)
         session._history, session._draws = moments, draws
         return session

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import struct
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from .kinds import what_is
 from .outside import file_at
 from .profiles import Color, in_srgb
+from .scratch import PREFIX, scratch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,22 +157,43 @@ def picture_format(path: str | Path) -> str:
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """A name beside `path` to write to: renamed to `path` on success, removed on failure. Nobody sees half a file."""
+def written_whole(path: str | Path, durable: bool = False) -> Iterator[Path]:
+    """A name to write to: moved to `path` on success, removed on failure. Nobody sees half a file, and whatever ends the
+    process, what was there before is kept, and half a file goes when something is next written into the folder.
+
+    durable: so that not even a power cut loses what is there under the new name.
+    OSError names `path` and the reason.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise ValueError(f"{path}: there is no folder {path.parent}")
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file")
-    beside = path.with_name(f".scdm-{secrets.token_hex(8)}")  # short: the name itself may be as long as names can be
     try:
-        beside.touch()
-        usual_mode = beside.stat().st_mode  # safetensors, for one, makes files that only their owner may read
-        yield beside
-        beside.chmod(usual_mode)
-        beside.replace(path)
+        with scratch(path.parent) as folder:
+            beside = folder / "new"
+            beside.touch()
+            usual_mode = beside.stat().st_mode  # safetensors, for one, makes files that only their owner may read
+            yield beside
+            beside.chmod(usual_mode)
+            if durable:
+                _to_disk(beside)
+            beside.replace(path)
+            if durable and os.name != "nt":
+                with suppress(OSError):  # some file systems do so by themselves, and know no such request
+                    _to_disk(path.parent)
+    except OSError as error:
+        if error.errno is None or (error.filename is not None and PREFIX not in str(error.filename)):
+            raise  # about something else
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _to_disk(path: Path) -> None:
+    file = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(file)
     finally:
-        beside.unlink(missing_ok=True)
+        os.close(file)
 
 
 def made_folder(path: str | Path) -> Path:

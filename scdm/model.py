@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from . import config as configuration
 from .denoiser import Denoiser
 from .devices import dtype_called
 from .label_diffusion import LabelDiffusion
@@ -118,8 +120,19 @@ class Model:
         return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
 
     def digest(self) -> str:
-        """SHA-256 of the configuration and the weights, which tells this model from any other."""
-        digest = hashlib.sha256(repr(self.config).encode())
+        """SHA-256 of the weights and of what the configuration says of them, which tells this model from any other.
+
+        Settings at their defaults are left out, so that it stays the same when there are more of them.
+        """
+        settings = _with_whole_numbers(configuration.told(self.config))
+        return self._digest(json.dumps(settings, sort_keys=True))
+
+    def is_known_as(self, digest: object) -> bool:
+        """Whether this is the model's digest, or the one that version 0.1.0 gave it."""
+        return digest == self.digest() or digest == self._digest(_described_before(self.config))
+
+    def _digest(self, settings: str) -> str:
+        digest = hashlib.sha256(settings.encode())
         for name, weight in self.network.state_dict().items():
             digest.update(name.encode())
             digest.update(weight.detach().float().cpu().numpy().tobytes())
@@ -154,3 +167,33 @@ class Model:
         are made.
         """
         return replace(self, network=CompiledUNet.of(self.network, backend, dynamic))
+
+
+def _with_whole_numbers(settings: Any) -> Any:
+    """2.0 as 2, to which it is equal."""
+    if isinstance(settings, dict):
+        return {name: _with_whole_numbers(value) for name, value in settings.items()}
+    if isinstance(settings, list):
+        return [_with_whole_numbers(value) for value in settings]
+    return int(settings) if isinstance(settings, float) and settings.is_integer() else settings
+
+
+BEFORE = {  # the settings of version 0.1.0, whose `repr` was part of the digest
+    "ModelConfig": (
+        *("network", "size", "noise_schedule", "steps", "prediction", "label_diffusion", "class_rates"),
+        *("distilled_steps", "distilled_guidance"),
+    ),
+    "UNetConfig": (
+        *("num_classes", "edges", "channels", "channel_mult", "res_blocks", "attention", "head_channels", "heads"),
+        *("heads_up", "qkv_order", "scale_shift_norm", "resblock_updown", "hidden", "dropout", "learn_sigma"),
+    ),
+}
+
+
+def _described_before(config: Any) -> str:
+    kind = type(config).__name__
+    if kind not in BEFORE:
+        return repr(config)
+    new = {name: value for name, value in configuration.told(config).items() if name not in BEFORE[kind]}
+    known = ", ".join(f"{name}={_described_before(getattr(config, name))}" for name in BEFORE[kind])
+    return f"{kind}({known}{f', {new}' if new else ''})"

@@ -114,6 +114,18 @@ def test_a_save_that_fails_leaves_the_old_file(path: Path, model: Model, monkeyp
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_full_disk_is_an_error_that_names_the_file(path: Path, model: Model) -> None:
+    resource = pytest.importorskip("resource", reason="disks are filled as Unix lets one")
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=rf"File too large: '{path}'"):
+            checkpoint.save(path, model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(("value", "dtype"), [(70000.0, torch.float16), (float("inf"), None), (float("nan"), None)])
 def test_what_could_not_be_loaded_is_not_saved(
     path: Path, model: Model, value: float, dtype: torch.dtype | None

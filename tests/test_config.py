@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from scdm.config import assignment, flat, from_dict, load, to_dict
+from scdm.config import assignment, flat, from_dict, load, to_dict, told
 
 
 @dataclass(frozen=True)
@@ -174,3 +174,20 @@ def test_what_no_file_can_hold_is_not_asked_of_one() -> None:
 
     with pytest.raises(ValueError, match=r"^noise must be text, not 1$"):
         from_dict(Options, {"noise": 1})
+
+
+def test_what_is_told_leaves_defaults_out() -> None:
+    @dataclass(frozen=True)
+    class Told:
+        name: str
+        optimizer: Optimizer
+        sizes: tuple[int, ...] = (8, 16)
+        again: Optimizer = field(default_factory=Optimizer)
+
+    assert told(Told("a", Optimizer())) == {"name": "a", "optimizer": {}}
+    assert told(Told("a", Optimizer(warmup=3), (8,), Optimizer(lr=1.0))) == {
+        "name": "a",
+        "optimizer": {"warmup": 3},
+        "sizes": [8],
+        "again": {"lr": 1.0},
+    }

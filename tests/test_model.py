@@ -1,6 +1,6 @@
 """A model: a configuration that makes sense, and the denoiser that it means."""
 
-from dataclasses import replace
+from dataclasses import fields, make_dataclass, replace
 from typing import Any
 
 import pytest
@@ -91,3 +91,55 @@ def test_moving_a_model_keeps_its_weights() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.network.state_dict().items())
     convolution = model.network.get_parameter("input_blocks.0.0.weight")
     assert convolution.is_contiguous(memory_format=torch.channels_last)
+
+
+def countable() -> Model:
+    """A model whose weights are the same everywhere."""
+    model = Model.new(CONFIG, PALETTE)
+    with torch.no_grad():
+        for name, weight in model.network.state_dict().items():
+            weight.copy_((torch.arange(weight.numel()) % (7 + len(name))).view(weight.shape) / 8)
+    return model
+
+
+def with_news(kind: type, config: Any, value: int | None = None) -> Any:
+    """The configuration as a later version will have it, with a setting more."""
+    later = make_dataclass(kind.__name__, [("news", int, 5)], bases=(kind,), frozen=True)
+    kept = {item.name: getattr(config, item.name) for item in fields(config)}
+    return later(**kept) if value is None else later(**kept, news=value)
+
+
+DIGEST = "570cdafceef38fe02f07d5c72b6649add4f7ecd922d097bcfcab9813ebaaf7d9"
+DIGEST_BEFORE = "c09eabbabd68231142c2d8c6596550867fff9421d50705b161ed02be8f0b545f"
+
+
+def test_a_digest_stays_the_same_when_there_are_more_settings() -> None:
+    model = countable()
+    assert model.digest() == DIGEST
+    assert model.is_known_as(DIGEST) and model.is_known_as(DIGEST_BEFORE), "the one that 0.1.0 gave it"
+    assert not model.is_known_as(None) and not model.is_known_as(DIGEST[::-1])
+    for value in (None, 6):
+        for config in (
+            with_news(ModelConfig, CONFIG, value),
+            replace(CONFIG, network=with_news(UNetConfig, NETWORK, value)),
+        ):
+            later = replace(model, config=config)
+            assert (later.digest() == DIGEST) == later.is_known_as(DIGEST_BEFORE) == (value is None)
+
+
+def test_a_digest_does_not_tell_equal_settings_apart() -> None:
+    model = countable()
+    again = replace(CONFIG, network=replace(NETWORK, channel_mult=(1.0, 1.0)), class_rates=(0.5, 2))
+    assert again == CONFIG and replace(model, config=again).digest() == DIGEST
+
+
+@pytest.mark.parametrize("changes", [{"prediction": "v"}, {"class_rates": (0.5, 2.5)}, {"distilled_guidance": 2.0}])
+def test_a_digest_tells_other_meanings_apart(changes: dict[str, Any]) -> None:
+    assert replace(countable(), config=replace(CONFIG, **changes)).digest() != DIGEST
+
+
+def test_a_digest_tells_other_weights_apart() -> None:
+    model = countable()
+    with torch.no_grad():
+        next(model.network.parameters()).view(-1)[0] += 1
+    assert model.digest() != DIGEST

@@ -45,13 +45,19 @@ def run(
         _say(f"{name}: {interrupted}")
         status = 128 + interrupted.signum
     except (ValueError, OSError, MemoryError, FloatingPointError) as error:
-        print(f"{name}: {harmless(str(error)) or 'out of memory: a smaller batch needs less'}", file=sys.stderr)
+        print(f"{name}: {harmless(_words(error)) or 'out of memory: a smaller batch needs less'}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted before there was anything to save", file=sys.stderr)
+    except KeyboardInterrupt:  # between runs, or before the first: within one, it asks to save
+        print(f"{name}: interrupted; what was saved is kept, and the same command goes on from there", file=sys.stderr)
         return 130
     part_from_other_processes()
     return status
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _parsed(description: str, argv: Sequence[str] | None) -> argparse.Namespace:

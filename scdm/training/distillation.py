@@ -72,7 +72,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
         denoiser = student.config.denoiser(network).respaced(f"trailing{config.student}")
         return Distillation(student, denoiser, lesson, UniformSteps(config.student), config.null_rate)
 
-    return Task(student, objective, {"teacher": teacher.provenance, TEACHER: teacher.digest()})
+    return Task(student, objective, {"teacher": teacher.provenance, TEACHER: teacher.digest()}, teacher)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,20 @@
-"""Signals that ask a run to end: it finishes its step, saves, and says so."""
+"""What ends a run early: signals, and readers that are killed. It finishes its step, saves, and says so."""
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CHILD: int | None = getattr(signal, "SIGCHLD", None)  # not on Windows
+READER = re.compile(r"DataLoader worker \(pid")  # how torch begins to tell of its death
+
+T = TypeVar("T")
 
 
 class Interrupted(Exception):
@@ -23,20 +30,56 @@ class Interruption:
 
     More of them change nothing: launchers and clusters often send several. Whoever cannot wait sends SIGKILL, and loses the
     steps since the last save.
+
+    lost: what is known of the death of a process that should have read what comes next, or None.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.lost: str | None = None
         self._before: dict[int, Any] = {}
+        self._when_reading: Any = None
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():  # no other may
             self._before = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
+            if CHILD is not None:
+                self._before[CHILD] = self._when_reading = signal.signal(CHILD, _ignored)
         return self
 
     def __exit__(self, *error: object) -> None:
         for signum, handler in self._before.items():
-            signal.signal(signum, handler)
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+
+    def upcoming(self, stream: Iterator[list[T]]) -> list[T]:
+        """What comes next; nothing, if those who should have read it are no more."""
+        try:
+            with self._reading():
+                return next(stream)
+        except RuntimeError as error:
+            if self.signum is None:  # else a signal to all processes has ended them
+                if not READER.match(str(error)):
+                    raise
+                self.lost = str(error)
+            return []
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Only within it may torch raise, from a handler of its own, because a reader has died: between any two other
+        instructions it would leave half a step, or half a save."""
+        if CHILD is None or CHILD not in self._before:
+            yield
+            return
+        signal.signal(CHILD, self._when_reading)
+        try:
+            yield
+        finally:
+            self._when_reading = signal.getsignal(CHILD)  # torch sets it when it starts the first reader
+            signal.signal(CHILD, _ignored)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.signum = self.signum or signum
+
+
+def _ignored(signum: int, frame: FrameType | None) -> None:
+    pass

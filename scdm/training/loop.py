@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, ProjectConfiguration
+from torch import Tensor
 
 from ..images import write_image
 from ..pipeline import GenerateOptions
@@ -22,14 +24,15 @@ from .memory import explained, peak_gigabytes
 from .progress import Progress, chosen_tracker
 from .release import sample_sheet, with_weights, write_models
 from .run import Run, prepared
-from .stream import DrawnBatch, steps_from
+from .stream import steps_from
 
 
 def train(config: RunConfig) -> Path:
     """Runs to `config.steps`, resuming what the run's folder already holds. Returns the released model's file.
 
-    Interrupted, after a save, if SIGINT or SIGTERM asked for it. FloatingPointError after `config.patience` steps in a row
-    without a finite gradient. ValueError, MemoryError and OSError (no room for the last save) say what to change.
+    Interrupted, after a save, if SIGINT or SIGTERM asked for it; ChildProcessError, after a save, if a process that reads
+    ahead was killed. FloatingPointError after `config.patience` steps in a row without a finite gradient. ValueError,
+    MemoryError and OSError (no room for the last save) say what to change.
     """
     accelerator = new_accelerator(config)
     with explained(config, accelerator), Interruption() as interruption, ExitStack() as held:
@@ -37,10 +40,10 @@ def train(config: RunConfig) -> Path:
         if accelerator.is_main_process:
             held.enter_context(run.states.owned())
         stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
-        saved = run.step  # after which step there was a save
         with Progress(accelerator, config, run.step, run.model.config.steps) as progress:
+            problem, tried = complete(run, accelerator, progress), run.step  # of the last save
             while run.step < config.steps:
-                drawn = upcoming(stream, interruption)
+                drawn = interruption.upcoming(stream)
                 late = config.hours is not None and run.step > 0 and run.hours >= config.hours
                 if for_any(accelerator, not drawn or late or interruption.signum is not None):
                     break
@@ -49,19 +52,19 @@ def train(config: RunConfig) -> Path:
                 run.step += 1
                 progress.report(run.step, outcome, lr)
                 if progress.missed == config.patience:
-                    raise FloatingPointError(divergence(run, saved))
-                if run.step % config.save_every == 0 and save(run, accelerator, progress):
-                    saved = run.step
-            missing = run.step > 0 and not (run.states.folder / MODEL).is_file()  # somebody may have moved it away
-            if for_any(accelerator, run.step != saved or missing) and not save(run, accelerator, progress):
-                raise OSError(
-                    f"step {run.step} could not be saved: make room, and the same command goes on from {saved}"
-                )
+                    raise FloatingPointError(divergence(run))
+                if run.step % config.save_every == 0:
+                    problem, tried = save(run, accelerator, progress), run.step
+                    if problem and run.step < config.steps:
+                        progress.say(unsaved(run, problem))
+            if run.step != tried:
+                problem = save(run, accelerator, progress)
+            if for_any(accelerator, bool(problem)):
+                raise OSError(unsaved(run, problem))
         if interruption.signum is not None:  # be it in the last step: others may follow
-            name = signal.Signals(interruption.signum).name
-            raise Interrupted(
-                interruption.signum, f"{name} after step {run.step}, all is saved; the same command goes on from there"
-            )
+            raise Interrupted(interruption.signum, f"{signal.Signals(interruption.signum).name} {kept(run)}")
+        if for_any(accelerator, interruption.lost is not None):
+            raise ChildProcessError(lost(run, interruption.lost or ""))
     return run.states.folder / MODEL
 
 
@@ -101,16 +104,6 @@ def new_accelerator(config: RunConfig) -> Accelerator:
     return accelerator
 
 
-def upcoming(stream: Iterator[list[DrawnBatch]], interruption: Interruption) -> list[DrawnBatch]:
-    """What the next step takes; nothing, if a signal to all processes has ended the workers that should have read it."""
-    try:
-        return next(stream)
-    except RuntimeError:
-        if interruption.signum is None:
-            raise
-        return []
-
-
 def for_any(accelerator: Accelerator, holds: bool) -> bool:
     """Whether it holds for any process, so that all do the same."""
     if accelerator.num_processes == 1:
@@ -118,29 +111,62 @@ def for_any(accelerator: Accelerator, holds: bool) -> bool:
     return bool(accelerator.reduce(torch.tensor(float(holds), device=accelerator.device)) > 0)
 
 
-def save(run: Run, accelerator: Accelerator, progress: Progress) -> bool:
-    """The state to resume from, the released models, and a sheet of samples. False if there was no room.
+def save(run: Run, accelerator: Accelerator, progress: Progress) -> str:
+    """The state to resume from, and then what is released of it. Returns what kept any of it from being written, "" if
+    nothing, on the main process. Every process must call it.
 
-    Every file is written beside and renamed, so what was there before is lost only to what is whole.
+    Every file is written beside and renamed, so what was there before is lost only to what is whole. What a save that was
+    cut short left undone, `complete` does.
     """
-    state, problem = run.state_dict(), None
-    if accelerator.is_main_process:
-        try:
+    run.provenance = provenance(run, accelerator)
+    state = run.state_dict()
+    if not accelerator.is_main_process:
+        return ""
+    try:
+        if run.states.step != run.step:
             run.states.save(run.step, state)
-            averages = {
-                decay: with_weights(run.model, ema["weights"], provenance(run, accelerator))
-                for decay, ema in state["learner"]["ema"].items()
-            }
-            write_models(run.states.folder, averages)
-            if run.unseen is not None:
-                released = averages[run.config.decays[0]].to(accelerator.device)
-                sheet = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))
-                write_image(run.states.folder / f"samples-{run.step}.png", sheet)
-                progress.show(run.step, sheet)
-        except OSError as error:
-            problem = error
-            progress.say(f"step {run.step} could not be saved, earlier saves are kept: {error}")
-    return not for_any(accelerator, problem is not None)
+        averages = {decay: ema["weights"] for decay, ema in state["learner"]["ema"].items()}
+        release(run, averages, accelerator, progress, sheet_path(run))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def complete(run: Run, accelerator: Accelerator, progress: Progress) -> str:
+    """Does what the save of the state that the run resumes may have left undone: its models, which may be of another step,
+    and its sheet of samples. Returns like `save`; every process must call it."""
+    averages = {decay: ema.whole(accelerator.is_main_process) for decay, ema in run.learner.ema.items()}
+    if not accelerator.is_main_process or run.step == 0:
+        return ""
+    run.provenance = run.provenance or provenance(run, accelerator)  # which states of version 0.1.0 do not hold
+    try:
+        run.states.prune()
+        missing = None if (path := sheet_path(run)) is None or path.exists() else path
+        release(run, averages, accelerator, progress, missing)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def release(
+    run: Run,
+    averages: Mapping[float, Mapping[str, Tensor]],
+    accelerator: Accelerator,
+    progress: Progress,
+    sheet: Path | None,
+) -> None:
+    """Writes the averaged weights as models, and a sheet of their samples to the path `sheet`."""
+    models = {decay: with_weights(run.model, weights, run.provenance) for decay, weights in averages.items()}
+    write_models(run.states.folder, models)
+    if sheet is not None and run.unseen is not None:
+        released = models[run.config.decays[0]].to(accelerator.device)
+        picture = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))
+        write_image(sheet, picture)
+        progress.show(run.step, picture)
+
+
+def sheet_path(run: Run) -> Path | None:
+    return None if run.unseen is None else run.states.folder / f"samples-{run.step}.png"
 
 
 def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
@@ -163,10 +189,38 @@ def sampling(config: RunConfig) -> GenerateOptions:
     return GenerateOptions(seed=config.seed) if config.null_rate else GenerateOptions(seed=config.seed, guidance=1.0)
 
 
-def divergence(run: Run, saved: int) -> str:
-    kept = f"the state of step {saved} is kept" if saved else "nothing had been saved"
+def divergence(run: Run) -> str:
+    kept = f"the state of step {run.states.step} is kept" if run.states.step else "nothing had been saved"
     return (
         f"{run.config.patience} steps in a row, up to step {run.step}, gave no finite gradient; {kept}. Look for broken "
         "images (training/check_data.py), or start from the saved model (init) in a new run folder, with a lower "
         "optimizer.lr or clip_norm or with more precision"
+    )
+
+
+def unsaved(run: Run, problem: str) -> str:
+    """problem: why, "" if another process knows."""
+    reason = f" ({problem})" if problem else ""
+    if run.states.step == run.step:
+        return (
+            f"step {run.step} is saved, but not all of its models and samples could be written: make room, and the same "
+            f"command writes them{reason}"
+        )
+    onwards = f"goes on from {run.states.step}" if run.states.step else "begins anew"
+    return f"step {run.step} could not be saved: make room, and the same command {onwards}{reason}"
+
+
+def kept(run: Run) -> str:
+    if run.step == 0:
+        return "before the first step: there was nothing to save, and the same command begins anew"
+    return f"after step {run.step}, all is saved; the same command goes on from there"
+
+
+def lost(run: Run, words: str) -> str:
+    """words: torch's, of the process that is lost."""
+    how = f" ({found[1]})" if (found := re.search(r"killed by signal: ([^.]+)\.", words)) else ""
+    shared = "shared memory (/dev/shm)" if "Bus error" in words else "memory"
+    return (
+        f"a process that reads images was killed by the system{how}, most likely for want of {shared}: set data.workers to "
+        f"less than {run.config.data.workers}. It ended {kept(run)}"
     )

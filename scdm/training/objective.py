@@ -45,11 +45,13 @@ class Task(NamedTuple):
     model: the one to train, with its first weights.
     objective: of its network, as that was prepared for training.
     origin: provenance of what it is made from, as an entry of its own provenance.
+    teacher: the model that it learns from, if it does not learn from data alone.
     """
 
     model: Model
     objective: Callable[[nn.Module], Objective]
     origin: dict[str, Any]
+    teacher: Model | None = None
 
 
 def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = None) -> Task:

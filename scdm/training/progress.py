@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ class Progress:
     def __init__(self, accelerator: Accelerator, config: RunConfig, step: int, process_steps: int):
         self.accelerator, self.config, self.process_steps = accelerator, config, process_steps
         self.missed = self.left_out = 0
+        self.tracking = True
         self.bar = tqdm(total=config.steps, initial=step, unit="step", disable=not accelerator.is_main_process)
         self.window = _Window(step, process_steps)
         hyperparameters = {key: str(value) for key, value in flat(to_dict(config)).items()}
@@ -44,7 +47,7 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self.bar.close()
         for tracker in self.accelerator.trackers:
-            tracker.finish()
+            self._track(tracker.finish)
 
     def report(self, step: int, outcome: Outcome, lr: float) -> None:
         """Tells of the step after which `step` have been made."""
@@ -59,7 +62,7 @@ class Progress:
         if step % self.config.log_every == 0:
             values = self.window.means(self.accelerator)
             values |= {"lr": lr, "gradient_norm": outcome.norm, "images_per_second": speed, "left_out": self.left_out}
-            self.accelerator.log(values, step=step)
+            self._track(lambda: self.accelerator.log(values, step=step))
             self.window = _Window(step, self.process_steps)
 
     def show(self, step: int, sheet: np.ndarray) -> None:
@@ -67,7 +70,19 @@ class Progress:
         for tracker in self.accelerator.trackers:
             if hasattr(tracker, "log_images"):
                 layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
-                tracker.log_images({"samples": sheet[None]}, step=step, **layout)
+                self._track(partial(tracker.log_images, {"samples": sheet[None]}, step=step, **layout))
+
+    def _track(self, act: Callable[[], object]) -> None:
+        """What is logged is worth no run: on a full disk losses are no longer logged, until it goes on another time."""
+        if not self.tracking:
+            return
+        try:
+            act()
+        except OSError as error:
+            self.tracking = False
+            self.say(
+                f"note: losses are no longer logged, because their log cannot be written: {error.strerror or error}"
+            )
 
     def say(self, sentence: str) -> None:
         """A line beside the bar."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .. import checkpoint
@@ -22,13 +22,28 @@ from .config import MODEL
 
 
 def write_models(folder: Path, averages: Mapping[float, Model]) -> None:
-    """A file for each decay of the average, the first as model.safetensors. OSError if there is no room for them."""
+    """A file for each decay of the average, the first as model.safetensors, where it is not there yet.
+
+    OSError if there is no room for them.
+    """
     for place, (decay, model) in enumerate(averages.items()):
         path = folder / (MODEL if place == 0 else f"model-ema-{decay}.safetensors")
-        try:
+        if not holds(path, model):
             checkpoint.save(path, model)
-        except SafetensorError as error:
-            raise OSError(f"{path} could not be written: {error}") from error
+
+
+def holds(path: Path, model: Model) -> bool:
+    """Whether a file has this model's weights, after as many steps."""
+    try:
+        if checkpoint.read_header(path).provenance.get("steps") != model.provenance["steps"]:
+            return False
+        weights = model.network.state_dict()
+        with safe_open(path, framework="pt") as file:
+            return set(file.keys()) == weights.keys() and all(
+                torch.equal(file.get_tensor(name), weight) for name, weight in weights.items()
+            )
+    except (ValueError, OSError, SafetensorError, RuntimeError):  # absent, damaged, or of another kind
+        return False
 
 
 def with_weights(model: Model, weights: Mapping[str, Tensor], provenance: dict[str, Any]) -> Model:

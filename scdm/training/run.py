@@ -20,11 +20,10 @@ from ..outside import is_out_of_memory
 from ..palette import Palette
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation
+from .form import is_description, is_of
 from .learner import Learner
 from .objective import Task, learning
-from .states import DAMAGE, States, damaged, differences, require_same, settings
-
-CONTENT = {"settings", "hours", "origin", "learner"}  # of a state
+from .states import States, differences, require_same, settings
 
 
 @dataclass
@@ -32,6 +31,7 @@ class Run:
     """step: how many have been made. hours: that they took before, over all resumptions.
 
     origin: what its model's provenance says of the model that it is made from.
+    provenance: of the models that are to lie beside the newest state.
     unseen: layouts for the sheet of samples, None if there is none.
     """
 
@@ -44,6 +44,7 @@ class Run:
     origin: dict[str, Any]
     step: int = 0
     hours_before: float = 0.0
+    provenance: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -56,6 +57,7 @@ class Run:
             "settings": settings(self.config, len(self.data)),
             "hours": self.hours,
             "origin": self.origin,
+            "provenance": self.provenance,
             "learner": self.learner.state_dict(),
         }
 
@@ -76,8 +78,8 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     unseen = open_dataset(config.data, "val").validation() if config.samples else None
     saved = states.newest()
     if saved:
-        if not saved.keys() >= CONTENT:
-            raise damaged(states.path(saved["step"]))
+        if not is_description(saved):
+            raise states.damaged(saved["step"])
         require_same(saved["settings"], settings(config, len(data)), states.folder)
     elif (states.folder / MODEL).exists():
         raise ValueError(f"{states.folder} holds a {MODEL}, but no state to resume from: choose another run folder")
@@ -86,19 +88,22 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
         replace(task.model.config, size=turn.height_width)  # objects to sizes that the network cannot make
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:
-        teacher = saved["origin"].get(TEACHER)
-        if teacher != task.origin.get(TEACHER):  # wherever its file is now
+        teacher, taught = task.teacher, saved["origin"].get(TEACHER)
+        if not teacher.is_known_as(taught) if teacher else taught is not None:  # wherever its file is now
             raise ValueError(
                 f"{states.folder} holds the student of another teacher: give the one that it began with, or choose another "
                 "run folder"
             )
+        if not is_of(run.learner, saved.get("learner"), saved["step"]):
+            raise states.damaged(saved["step"])
         try:
             run.learner.load_state_dict(saved["learner"])
-        except DAMAGE as error:
+        except Exception as error:
             if is_out_of_memory(error):
                 raise
-            raise damaged(states.path(saved["step"])) from error
-        run.step, run.hours_before, run.origin = saved["step"], saved["hours"], saved["origin"]
+            raise states.damaged(saved["step"]) from error
+        run.step, run.hours_before, run.provenance = saved["step"], saved["hours"], saved.get("provenance", {})
+        run.origin = saved["origin"] | ({TEACHER: task.origin[TEACHER]} if teacher else {})
     _require_common_folder(run, accelerator)
     return run
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pickle
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,14 +14,16 @@ from typing import Any, TypeVar
 import torch
 from filelock import FileLock, Timeout
 
+from .. import scratch
 from ..config import flat, to_dict
 from ..images import made_folder, written_whole
-from ..outside import shown
-from .config import RunConfig
+from ..outside import is_out_of_memory, shown
+from .config import MODEL, RunConfig
 
 Config = TypeVar("Config", bound=RunConfig)
 VERSION = 2
-DAMAGE = (OSError, RuntimeError, EOFError, KeyError, TypeError, IndexError, AttributeError)  # what it makes torch raise
+NAME = re.compile(r"state-([1-9][0-9]*)\.pt")
+MODEL_START = b'{"__metadata__":{"scdm"'  # of a model file, after 8 bytes
 
 # What may change when a run is resumed: how long it goes and how it ends, where things lie, what is kept and shown, and
 # how the work is done where that does not change the result.
@@ -46,44 +47,69 @@ class States:
 
     def paths(self) -> dict[int, Path]:
         """By step, ascending."""
-        found = {path.stem[6:]: path for path in self.folder.glob("state-*.pt")}
-        return {int(step): found[step] for step in sorted(filter(str.isdecimal, found), key=int)}
+        steps = [int(found[1]) for path in self.folder.glob("state-*.pt") if (found := NAME.fullmatch(path.name))]
+        return {step: self.path(step) for step in sorted(steps)}
+
+    @property
+    def step(self) -> int:
+        """Of the newest state, 0 if there is none."""
+        return max(self.paths(), default=0)
 
     def newest(self) -> dict[str, Any] | None:
         """The state to resume from, None for a fresh run. ValueError if it cannot be read."""
-        paths = self.paths()
-        if not paths:
+        if not self.step:
             return None
-        path = paths[max(paths)]
+        path = self.path(self.step)
         try:
             with zipfile.ZipFile(path) as archive:  # torch would not notice a bit that has changed
                 if broken := archive.testzip():
                     raise OSError(f"{broken} has changed since it was written")
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            if not isinstance(state, dict):
-                raise TypeError("it is no state")
-            if state["version"] != VERSION:
-                raise ValueError(f"{path} was written by another version of scdm: choose another run folder")
-            if not isinstance(state["step"], int):
-                raise TypeError("its step is no number")
-        except (*DAMAGE, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-            raise damaged(path) from error
+        except PermissionError as error:
+            raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+        except Exception as error:  # what is damaged makes zipfile, pickle and torch raise almost anything
+            if is_out_of_memory(error):
+                raise MemoryError(f"there is not enough memory to open {path}") from error
+            raise self.damaged(self.step) from error
+        if not isinstance(state, dict) or not {int} == {type(state.get(name)) for name in ("version", "step")}:
+            raise self.damaged(self.step)
+        if state["version"] != VERSION:
+            raise ValueError(f"{path} was written by another version of scdm: choose another run folder")
+        if state["step"] != self.step:
+            raise self.damaged(self.step)
         return state
+
+    def damaged(self, step: int) -> ValueError:
+        """What to say of a state, and what to do, which depends on what else there is."""
+        before = max((other for other in self.paths() if other < step), default=0)
+        if before:
+            advice = f"remove it to resume from {self.path(before).name}"
+        elif (self.folder / MODEL).exists():
+            advice = (
+                f"no other state is left to resume from. Begin in another run folder, with {MODEL} if you like (init)"
+            )
+        else:
+            advice = "remove it to begin anew, as no other state is left to resume from"
+        return ValueError(f"{self.path(step)} is damaged: {advice}")
 
     def path(self, step: int) -> Path:
         return self.folder / f"state-{step}.pt"
 
     def save(self, step: int, content: Mapping[str, Any]) -> None:
         """Writes a state, then removes those that are not to be kept. OSError if there is no room for it."""
-        with written_whole(self.path(step)) as beside, beside.open("wb") as file:
+        with written_whole(self.path(step), durable=True) as beside, beside.open("wb") as file:
             try:
                 torch.save({"version": VERSION, "step": step, **content}, file)
+                file.flush()
             except RuntimeError as error:  # how torch's own writer fails
-                raise OSError(f"there was no room for the state of step {step} in {self.folder}") from error
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name without its content
-        *older, _ = self.paths().items()
-        for old, path in older[: max(0, len(older) + 1 - self.keep)]:
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise OSError(f"the state of step {step} could not be written: {error}") from error
+        self.prune()
+
+    def prune(self) -> None:
+        """Removes the states that are not to be kept."""
+        for old, path in list(self.paths().items())[: -self.keep]:
             if self.keep_every is None or old % self.keep_every:
                 path.unlink()
 
@@ -102,8 +128,9 @@ class States:
                 f"another run is going on in {self.folder}: wait for it, or choose another folder"
             ) from None
         try:
-            for begun in self.folder.glob(".scdm-*"):  # the names that `written_whole` gives
-                begun.unlink()
+            scratch.clear(self.folder)
+            for left in filter(_is_part_of_model, self.folder.glob(".tmp??????")):  # safetensors' own, of version 0.1.0
+                left.unlink()
             yield
         finally:
             lock.release()
@@ -121,8 +148,11 @@ def in_order(runs: Sequence[Config]) -> Sequence[Config]:
     return runs
 
 
-def damaged(path: Path) -> ValueError:
-    return ValueError(f"{path} is damaged: remove it to resume from the state before, if one is left")
+def _is_part_of_model(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return MODEL_START.startswith(file.read(8 + len(MODEL_START))[8:])
 
 
 def settings(config: RunConfig, images: int) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
+import re
 import signal
 import warnings
 from dataclasses import replace
@@ -16,7 +18,8 @@ from scdm import checkpoint
 from scdm.config import load
 from scdm.denoiser import Denoiser, LossTerms
 from scdm.pipeline import GenerateOptions
-from scdm.training.config import MODEL, LossConfig, OptimizerConfig, TrainConfig
+from scdm.training import loop
+from scdm.training.config import MODEL, DataConfig, LossConfig, OptimizerConfig, TrainConfig
 from scdm.training.interruption import Interrupted
 from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import rehearse, sampling, train
@@ -149,6 +152,59 @@ def test_a_signal_lets_the_step_finish_and_saves(tmp_path, monkeypatch, signum):
     assert_same(learned(tmp_path / "stopped", 4), learned(tmp_path / "whole", 4))
 
 
+def test_a_signal_before_the_first_step_is_said_to_be_that(tmp_path, monkeypatch):
+    prepare = loop.prepared
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(loop, "prepared", interrupted)
+    with pytest.raises(Interrupted, match=r"^SIGINT before the first step: there was nothing to save, and the same"):
+        train(config(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process is killed like that here")
+def test_a_reader_that_is_killed_ends_the_run_with_a_save_and_a_sentence(tmp_path, monkeypatch):
+    """Wherever the main process is then: what torch would raise in the middle of a step, it raises after the step."""
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
+
+    def kill_readers() -> None:
+        for process in multiprocessing.active_children():
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+
+    after_steps(monkeypatch, 3, kill_readers)
+    before, children = config(tmp_path / "killed", steps=50, data=DataConfig(size=16, workers=1)), signal.SIGCHLD
+    words = (
+        r"^a process that reads images was killed by the system.*want of memory: set data.workers to less than 1. "
+        r"It ended after step (\d+), all is saved"
+    )
+    handler = signal.getsignal(children)
+    with pytest.raises(ChildProcessError, match=words) as told:
+        train(before)
+    assert signal.getsignal(children) == handler
+    steps = int(re.search(words, str(told.value))[1])
+    assert 3 <= steps < 10
+    learned(tmp_path / "killed", steps)
+    monkeypatch.undo()
+    train(config(tmp_path / "killed", steps=steps + 1))
+    train(config(tmp_path / "whole", steps=steps + 1))
+    assert_same(learned(tmp_path / "killed", steps + 1), learned(tmp_path / "whole", steps + 1))
+
+
+def test_a_log_that_cannot_be_written_costs_no_step(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tensorboard")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop.Accelerator, "log", full)
+    assert train(config(tmp_path, tracker="tensorboard", log_every=1)).is_file()
+    assert capsys.readouterr().out.count("losses are no longer logged") == 1
+
+
 def test_a_signal_in_the_last_step_is_not_lost(tmp_path, monkeypatch):
     """Another run may follow, which it was to stop as well."""
     after_steps(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -218,7 +274,8 @@ def test_a_disk_that_is_full_for_a_while_costs_a_save_and_no_more(tmp_path, monk
     with pytest.raises(OSError, match="step 6 could not be saved: make room, and the same command goes on from 2"):
         train(config(tmp_path / "full", steps=6))
     filled.__exit__(None, None, None)
-    assert "step 4 could not be saved, earlier saves are kept" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "step 4 could not be saved: make room, and the same command goes on from 2 (File too large)" in told
     assert sorted(path.name for path in (tmp_path / "full").iterdir()) == [".lock", "model.safetensors", "state-2.pt"]
     checkpoint.load(tmp_path / "full" / "model.safetensors")
     monkeypatch.undo()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -124,3 +127,112 @@ def test_another_configuration_is_refused_by_name(tmp_path):
 def test_what_changes_nothing_that_was_learned_may_change(tmp_path):
     now = config("elsewhere", steps=9, hours=1.0, save_every=3, keep=5, samples=2, micro_batches=2, checkpointing=True)
     require_same(settings(config(), 10), settings(now, 10), tmp_path)
+
+
+def test_any_damage_to_a_file_is_one_sentence_or_does_no_harm(tmp_path):
+    """Bits of its directory, of its records, and its end; what is read all the same is what was written."""
+    states, rng = States(tmp_path, 1, None), random.Random(0)
+    content = {"settings": {"a": 1}, "weights": torch.arange(100.0)}
+    states.save(1, content)
+    path = tmp_path / "state-1.pt"
+    whole = path.read_bytes()
+    directory = whole.index(b"PK\x01\x02")
+    places = [rng.randrange(directory, len(whole)) for _ in range(300)] + [
+        rng.randrange(len(whole)) for _ in range(150)
+    ]
+    harmless = 0
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        harmless += is_refused_or_whole(states, content)
+    assert harmless < len(places) / 2
+    for length in range(0, len(whole), 37):
+        path.write_bytes(whole[:length])
+        assert not is_refused_or_whole(states, content)
+
+
+def is_refused_or_whole(states: States, content: dict[str, Any]) -> bool:
+    """Whether it is whole."""
+    try:
+        state = states.newest()
+    except ValueError as error:
+        assert re.search(r"state-1.pt (is damaged: remove it|was written by another version)", str(error))
+        assert "\n" not in str(error)
+        return False
+    assert state is not None and state["settings"] == content["settings"]
+    assert torch.equal(state["weights"], content["weights"])
+    return True
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"version": "2", "step": 1},
+        {"version": torch.zeros(3), "step": 1},
+        {"version": 2, "step": "1"},
+        {"version": 2, "step": torch.ones(2)},
+        {"version": 2, "step": True},
+        {"version": 2, "step": 5},
+        {"version": 2},
+        {"step": 1},
+        [1, 2],
+        "state",
+    ],
+    ids=str,
+)
+def test_a_state_of_other_things_is_damaged(tmp_path, content):
+    torch.save(content, tmp_path / "state-1.pt")
+    with pytest.raises(ValueError, match=r"state-1\.pt is damaged"):
+        States(tmp_path, 1, None).newest()
+
+
+def test_what_is_said_of_a_damaged_state_can_be_done(tmp_path):
+    states = States(tmp_path, 9, None)
+    for step in (2, 4):
+        states.save(step, {})
+    (tmp_path / "state-4.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"state-4\.pt is damaged: remove it to resume from state-2\.pt$"):
+        states.newest()
+    (tmp_path / "state-4.pt").unlink()
+    assert states.newest()["step"] == 2
+    (tmp_path / "state-2.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"state-2\.pt is damaged: remove it to begin anew, as no other state"):
+        states.newest()
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(
+        ValueError, match=r"damaged: no other state is left to resume from. Begin in another run folder"
+    ):
+        states.newest()
+
+
+def test_a_good_state_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    states = States(tmp_path, 1, None)
+    states.save(1, {})
+    for error, told, words in [
+        (PermissionError(13, "Permission denied"), ValueError, r"state-1\.pt: cannot be read \(Permission denied\)"),
+        (MemoryError(), MemoryError, r"not enough memory to open .*state-1\.pt"),
+    ]:
+
+        def fail(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(torch, "load", fail)
+        with pytest.raises(told, match=words):
+            states.newest()
+
+
+def test_other_files_are_no_states(tmp_path):
+    for name in ("state-01.pt", "state-x.pt", "state-.pt", "state-2.pt.part", "state-٣.pt", "state-0.pt"):
+        (tmp_path / name).touch()
+    assert States(tmp_path, 1, None).newest() is None
+
+
+def test_what_safetensors_was_writing_goes_and_nothing_else(tmp_path):
+    """A version before let it write beside the model."""
+    (tmp_path / ".tmpAbCdEf").write_bytes(b'\x10\0\0\0\0\0\0\0{"__metadata__":{"scdm":"{}"}')
+    (tmp_path / ".tmpGhIjKl").touch()
+    (tmp_path / ".tmpbackup").write_text("somebody's own notes")
+    (tmp_path / ".tmpfolder").mkdir()
+    with States(tmp_path, 1, None).owned():
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", ".tmpbackup", ".tmpfolder"}
