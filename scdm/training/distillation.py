@@ -118,14 +118,13 @@ class Distillation:
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
         batch, draws = drawn
         schedule = self.denoiser.schedule
-        place, weight = self.timesteps.pick(draws.step)
-        t = torch.from_numpy(schedule.timesteps)[place]
-        labels = layouts(drawn, self.model, self.null_rate).to(device)
+        index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
+        t = torch.from_numpy(schedule.timesteps).to(device)[index]
+        labels = layouts(drawn, self.model, self.null_rate, device)
         images, noise, u = (v.to(device, non_blocking=True) for v in (batch.images, draws.noise, draws.label))
-        index = place.to(device)
         x = schedule.add_noise(images.to(memory_format=torch.channels_last), index, noise)
         target = self._x0_between(x, self.lesson(x, index, labels, u), index)
-        x0 = self.denoiser(x, t.to(device), labels, u).x0.to(x)
+        x0 = self.denoiser(x, t, labels, u).x0.to(x)
         mse = ((x0 - target) ** 2).flatten(1).mean(1)
         a = schedule.alphas_cumprod
         total = mse * schedule.at(np.maximum(a / (1 - a), 1), index, mse)
