@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -409,16 +408,18 @@ def test_what_is_computed_in_is_comfyuis_choice_too(pack: Any, model: Any, layou
     assert torch.allclose(sampled(pack, patcher, layout), whole, atol=1e-5), "the model itself stays as it was"
 
 
-@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler on a CPU")
 def test_comfyuis_torch_compile_model_works(pack: Any, model: Any, layout: Any) -> None:
-    """The compiled model paints what the plain one does, with and without guidance, and leaves the plain one as it was."""
+    """The compiled model paints what the plain one does, with and without guidance. By a backend without a compiler, which
+    would take minutes: what can be compiled is the same."""
     from comfy_extras.nodes_torch_compile import TorchCompileModel
 
     patcher = model()
-    compiled = TorchCompileModel.execute(patcher, "inductor").result[0]
+    compiled = TorchCompileModel.execute(patcher, "eager").result[0]
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     for guidance in (1.5, 1.0):
         before, again = (sampled(pack, either, layout, guidance=guidance) for either in (patcher, compiled))
         assert (again - before).abs().max() < 1e-3
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0, "something was compiled"
+    counters = torch._dynamo.utils.counters
+    assert counters["stats"]["unique_graphs"] >= 3, "the encoder, the decoder, and the decoder of an empty layout"
+    assert not counters["graph_break"]
