@@ -53,8 +53,8 @@ def way_inputs() -> list[io.Input]:
             min=0,
             max=MOST_GUIDANCE,
             step=0.1,
-            tooltip="How strictly the image follows the layout. 1 is no guidance, in less time. 0: as the model was made "
-            "for, 1.5 for most.",
+            tooltip="How strictly the image follows the layout. 1, or anything between 0 and 1, is no guidance, in less "
+            "time. 0: as the model was made for, 1.5 for most.",
         ),
         label_noise_input(),
     ]
@@ -66,7 +66,7 @@ def way(seed: int, steps: int, sampler: str, guidance: float, label_noise: str) 
         seed=seed,
         steps=steps or None,
         sampler=None if sampler == AUTO else sampler,
-        guidance=guidance or None,
+        guidance=max(guidance, 1.0) if guidance else None,
         label_noise=label_noise,
     )
 

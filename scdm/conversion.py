@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import checkpoint
+from .devices import dtype_called
 from .label_diffusion import shipped_rates
 from .model import Model, ModelConfig
 from .networks import UNet, UNetConfig
@@ -78,13 +79,25 @@ def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any 
 
 
 def load(
-    name: str | Path, device: torch.device | str = "cpu", operations: Any = nn, told: Assumptions = AS_PUBLISHED
+    name: str | Path,
+    device: torch.device | str = "cpu",
+    operations: Any = nn,
+    told: Assumptions = AS_PUBLISHED,
+    *,
+    dtype: str | torch.dtype | None = None,
+    compile: bool = False,
 ) -> Model:
-    """Whatever can be loaded: an embedded model by its name, a model file, or a published file, converted on the fly."""
+    """Whatever can be loaded: an embedded model by its name, a model file, or a published file, converted on the fly.
+
+    dtype: of the weights, whatever the file has: "float32" (None), "bfloat16" or "float16"; `Model.to` changes it.
+    compile: compiles the network (`Model.compiled`).
+    """
+    dtype = dtype_called(dtype)
     with checkpoint.model_file(name) as path:
         if path.is_file() and not checkpoint.is_model(path):
-            return convert(path, told, operations).to(device)
-        return checkpoint.load(path, device, operations)
+            model = convert(path, told, operations).to(device, dtype)
+            return model.compiled() if compile else model
+        return checkpoint.load(path, device, operations, dtype=dtype, compile=compile)
 
 
 def landscapes() -> Palette:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .devices import sent
 from .label_diffusion import LabelDiffusion
 from .labels import LabelMap
 from .likelihood import discretized_gaussian_log_likelihood, gaussian_kl, mean_bits
@@ -30,7 +30,8 @@ class Prediction(NamedTuple):
     variance: Tensor | None = None
 
 
-# Everything that sampling asks of a model: x (B, 3, H, W) at the original steps t (B,) -> Prediction.
+# Everything that sampling asks of a model: x (B, 3, H, W) at the original steps t (B,) -> Prediction. Samplers know on the
+# host where they are and hand in a t that is there, so that nobody has to ask the device.
 Denoise = Callable[[Tensor, Tensor], Prediction]
 
 
@@ -76,7 +77,7 @@ class Denoiser:
 
     def interpret(self, output: Tensor, x: Tensor, t: Tensor) -> Prediction:
         """The network's output as a prediction of the clean image."""
-        index = self.schedule.index_of(t)
+        index = self.schedule.index_of(sent(t, x.device))
         signal, variance = output[:, :3], output[:, 3:] if output.shape[1] == 6 else None
         if self.prediction == "eps":
             return Prediction(self.schedule.x0_from_eps(x, index, signal), variance)
@@ -102,12 +103,19 @@ class Denoiser:
         """The training loss at the original steps t (B,) for clean images (B, 3, H, W) in [-1, 1].
 
         "hybrid" is L_simple + vb_weight * L_vb, the bound training only the variance (Nichol & Dhariwal 2021, eq. 16);
-        "kl" is the bound alone, times the number of steps.
+        "kl" is the bound alone, times the number of steps. ValueError if the network does not learn the variance, of which
+        the bound is.
         """
+        t = sent(t, image.device)
         index = self.schedule.index_of(t)
         x = self.schedule.add_noise(image, index, noise)
         output = self.network(x, t, self.diffused(labels, t, u)).to(x.dtype)
         signal = output[:, :3]
+        if output.shape[1] == 3 and objective == "kl":
+            raise ValueError(
+                "the objective kl is the bound on the likelihood, which needs a network that learns the variance: set "
+                "learn_sigma, or choose the objective hybrid"
+            )
         mse = ((self._target(image, noise, index) - signal) ** 2).flatten(1).mean(1)
         if output.shape[1] == 3:
             return LossTerms(mse, mse)
@@ -122,10 +130,7 @@ class Denoiser:
             return noise
         if self.prediction == "x0":
             return image
-        a = self.schedule.alphas_cumprod
-        return (
-            self.schedule.at(np.sqrt(a), index, image) * noise - self.schedule.at(np.sqrt(1 - a), index, image) * image
-        )
+        return self.schedule.v_from(image, index, noise)
 
     def _variational_bound(self, output: Tensor, image: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """(B,) bits: how far the model's step is from the true posterior; at the first step, the image's likelihood."""
@@ -135,7 +140,7 @@ class Denoiser:
         mean = schedule.posterior_mean(prediction.x0, x, index)
         log_variance = schedule.learned_log_variance(prediction.variance, index)
         true_mean = schedule.posterior_mean(image, x, index)
-        true_log_variance = schedule.at(schedule.posterior_log_variance, index, x)
+        true_log_variance = schedule.at(schedule.log_posterior, index, x)
         kl = mean_bits(gaussian_kl(true_mean, true_log_variance, mean, log_variance))
         nll = mean_bits(-discretized_gaussian_log_likelihood(image, mean, log_variance / 2))
         return torch.where(index == 0, nll, kl)

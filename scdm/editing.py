@@ -339,5 +339,7 @@ def _levels(image: Tensor, size: torch.Size) -> np.ndarray:
 def _options(record: Any) -> GenerateOptions:
     if not isinstance(record, dict) or not isinstance(record.get("label_noise", ""), str):
         raise ValueError("its options are missing, or no options")
+    if isinstance(scale := record.get("guidance"), int | float) and 0 <= scale < 1:
+        record = {**record, "guidance": 1.0}  # which once could be said with less than 1, too
     options = configuration.from_dict(GenerateOptions, record, "options.")
     return replace(options, strength=1.0)  # which once was free, and did harm

@@ -1,21 +1,28 @@
 """From a model and a layout to a `Denoise`, and what may be done to its prediction of the clean image.
 
-Each function takes a `Denoise` and returns one. The published order is guided, extrapolated, then thresholded or clipped,
-then colour_matched.
+Each function takes a `Denoise` and returns one. `shaped` puts them in the published order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from .denoiser import Denoise, Denoiser, Prediction
+from .devices import exact_device, sent
 from .labels import LabelMap
 from .networks import UNet
 from .noise import LabelNoise
+
+
+class Colours(NamedTuple):
+    """Statistics of an image's red, green and blue, (3,) each, in [-1, 1] units."""
+
+    mean: Tensor
+    std: Tensor
 
 
 def guided(denoiser: Denoiser, labels: LabelMap, scale: float = 1.0, label_noise: LabelNoise | None = None) -> Denoise:
@@ -24,32 +31,67 @@ def guided(denoiser: Denoiser, labels: LabelMap, scale: float = 1.0, label_noise
     At a scale of 1 or below there is no guidance and only one network call, as published. The variance is the conditional
     branch's. Both branches share the encoder, which never sees a layout. `label_noise` is needed with label diffusion.
     """
-    network = cast(UNet, denoiser.network)
 
     def denoise(x: Tensor, t: Tensor) -> Prediction:
-        u = label_noise(t, labels.ids.shape) if denoiser.label_diffusion and label_noise else None
-        features = network.encode(x, t)
-        output = network.decode(features, denoiser.diffused(labels, t, u)).to(x.dtype)
-        if scale > 1:
-            null = network.decode(features, None)[:, :3].to(x.dtype)
-            output = torch.cat([null + scale * (output[:, :3] - null), output[:, 3:]], dim=1)
-        return denoiser.interpret(output, x, t)
+        u = None
+        if denoiser.label_diffusion and label_noise:
+            u = sent(label_noise(t, labels.ids.shape), x.device)
+        return guided_step(denoiser, labels, scale, x, sent(t, exact_device(x.device)), u)
 
     return denoise
 
 
-def extrapolated(denoise: Denoise, weight: float) -> Denoise:
+def guided_step(
+    denoiser: Denoiser, labels: LabelMap, scale: float, x: Tensor, t: Tensor, u: Tensor | None
+) -> Prediction:
+    """A step of `guided` for given draws u (B, H, W): a function of tensors alone, which compiles whole."""
+    network = cast(UNet, denoiser.network)
+    features = network.encode(x, t)
+    output = network.decode(features, denoiser.diffused(labels, t, u)).to(x.dtype)
+    if scale > 1:
+        null = network.decode(features, None)[:, :3].to(x.dtype)
+        output = torch.cat([null + scale * (output[:, :3] - null), output[:, 3:]], dim=1)
+    return denoiser.interpret(output, x, t)
+
+
+def shaped(
+    denoise: Denoise,
+    *,
+    extrapolation: float = 0.0,
+    repeats: int = 1,
+    clip: bool = True,
+    dynamic_threshold: float | None = None,
+    colours: Colours | None = None,
+) -> Denoise:
+    """What the options make of a (guided) prediction, in the published order: extrapolated, then thresholded or else
+    clipped, then held to colours. For one trajectory (`extrapolated`)."""
+    if extrapolation:
+        denoise = extrapolated(denoise, extrapolation, repeats)
+    if dynamic_threshold is not None:
+        denoise = thresholded(denoise, dynamic_threshold)
+    elif clip:
+        denoise = clipped(denoise)
+    return denoise if colours is None else colour_matched(denoise, *colours)
+
+
+def extrapolated(denoise: Denoise, weight: float, repeats: int = 1) -> Denoise:
     """x0 + weight * (x0 - x0 of the step before): hurries along the way that the prediction is going.
 
-    Remembers one trajectory's last prediction: make a new one for every trajectory.
+    repeats: how many calls in succession are one step, taken again and again (`samplers.ddpm`). To each of them the step
+        before is the one that was visited before, in its last form: a repeat does not run ahead of the repeat before it.
+    Remembers one trajectory: make a new one for every trajectory.
     """
-    previous: list[Tensor] = []
+    calls = 0
+    before: Tensor | None = None  # the prediction of the step before
+    latest: Tensor | None = None
 
     def extrapolate(x0: Tensor) -> Tensor:
-        if previous:
-            x0 = x0 + weight * (x0 - previous.pop())
-        previous.append(x0)
-        return x0
+        nonlocal calls, before, latest
+        if calls % repeats == 0:
+            before = latest
+        calls += 1
+        latest = x0 if before is None else x0 + weight * (x0 - before)
+        return latest
 
     return _changing_x0(denoise, extrapolate)
 

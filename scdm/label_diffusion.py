@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import assets
+from .devices import Table, exact_device, sent
 from .labels import LabelMap
 
 CLASSWISE_STEPS = 1000  # the class-wise schedule counts t in thousandths, whatever the length of the process
@@ -45,9 +47,11 @@ class LabelDiffusion:
         """(B,) original steps -> (B, num_classes) float64, the chance that a pixel of a class is MASK at t."""
         if self.arriving:
             index = self._index(t)
-            below = torch.tensor((0, *self.timesteps), device=t.device)[index]
-            chance = replace(self, arriving=False).mask_probability(below, num_classes)
-            return chance.masked_fill((index == 0)[:, None], 0)
+            below = self._arrivals.on(torch.int64, t.device)[index]
+            return self._chance(below, num_classes).masked_fill((index == 0)[:, None], 0)
+        return self._chance(t, num_classes)
+
+    def _chance(self, t: Tensor, num_classes: int) -> Tensor:
         if self.rates is None:
             share = (self._index(t).double() + 1) / len(self.timesteps)
             return share[:, None].expand(-1, num_classes)
@@ -55,21 +59,42 @@ class LabelDiffusion:
             raise ValueError(f"there are class rates for {len(self.rates)} classes, the layout has {num_classes}")
         # tau is single precision and the rest double: the published rounding, to the digit.
         tau = (t.float() / CLASSWISE_STEPS).double()[:, None]
-        rate = torch.tensor(self.rates, dtype=torch.float64, device=t.device)[None]
+        rate = self._rates.on(torch.float64, t.device)[None]
         # The published formula has a pole just below 1, where its limit is tau; under 1 tau is the smaller of the two.
         return torch.where(rate > 1 + 1e-6, torch.minimum((rate**tau - 1) / (rate - 1 + 1e-7), tau), tau)
 
     def _index(self, t: Tensor) -> Tensor:
         """Positions of the original steps t (B,) among those visited."""
-        return torch.searchsorted(torch.tensor(self.timesteps, device=t.device), t.contiguous())
+        return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())
+
+    # Beside the fields, so that they stay on a device from step to step; nothing else is ever put there.
+
+    @cached_property
+    def _rates(self) -> Table:
+        return Table(np.array(self.rates, dtype=np.float64))
+
+    @cached_property
+    def _visits(self) -> Table:
+        return Table(np.array(self.timesteps, dtype=np.int64))
+
+    @cached_property
+    def _arrivals(self) -> Table:
+        """Where the step from each position arrives; at the last one this is no step."""
+        return Table(np.array((0, *self.timesteps), dtype=np.int64))
 
     def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
-        """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1), one for each pixel."""
-        keep = 1 - self.mask_probability(t.cpu(), labels.num_classes)  # (B, C)
+        """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1), one for each pixel.
+
+        Nothing is read back from a device: of MPS, which knows no float64, t should be on the host.
+        """
+        device = labels.ids.device
+        keep = 1 - self.mask_probability(sent(t, exact_device(device)), labels.num_classes)  # (B, C)
         keep = torch.cat([keep, torch.zeros_like(keep[:, :1])], dim=1)  # MASK stays MASK
-        keep = keep.to(u.device, torch.float32 if u.device.type == "mps" else torch.float64)  # MPS knows no float64
+        if device.type == "mps":
+            keep = keep.float()
+        keep = sent(keep, device)
         keep_here = keep.gather(1, labels.ids.flatten(1)).view_as(labels.ids)  # (B, H, W)
-        return labels.masked(keep_here + u < 1)
+        return labels.masked(keep_here + sent(u, device) < 1)
 
 
 RARITY = 0.282  # fits the published ADE20K rates: rate = RARITY * ln(images / images with the class) / share of pixels

@@ -35,10 +35,9 @@ def discretized_gaussian_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tens
 
 def prior_bits(x0: Tensor, schedule: NoiseSchedule) -> Tensor:
     """(B,) bits per element of KL(q(x_T-1 | x_0) || N(0, 1)): what the end of the process still knows of x_0."""
-    last = torch.full((len(x0),), len(schedule) - 1, device=x0.device)
-    left = schedule.at(schedule.alphas_cumprod, last, x0.double())
-    mean = left.sqrt().to(x0.dtype) * x0
-    log_variance = (1 - left).log().to(x0.dtype).expand_as(mean)
+    left = float(schedule.alphas_cumprod[-1])
+    mean = math.sqrt(left) * x0
+    log_variance = torch.full_like(mean, math.log(1 - left))
     zero = torch.zeros_like(mean)
     return mean_bits(gaussian_kl(mean, log_variance, zero, zero))
 

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from .denoiser import Denoiser
+from .devices import dtype_called
 from .label_diffusion import LabelDiffusion
 from .labels import LabelMap, instance_borders
-from .networks import UNet, UNetConfig
+from .networks import CompiledUNet, UNet, UNetConfig
 from .outside import shown
 from .palette import Palette
 from .schedules import NoiseSchedule, visited_steps
@@ -132,7 +133,24 @@ class Model:
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    def to(self, device: torch.device | str) -> Model:
-        """Moves the network (in place, as torch does) and lays its weights out for fast convolutions."""
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in, but for autocast: as a rule, that of its weights."""
+        return self.network.dtype
+
+    def to(self, device: torch.device | str, dtype: str | torch.dtype | None = None) -> Model:
+        """Moves the network (in place, as torch does), casts its weights if they are to be of another type, and lays them
+        out for fast convolutions. ValueError if that type is none of float32, bfloat16 and float16."""
+        if dtype is not None:
+            self.network.cast(dtype_called(dtype))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
+
+    def compiled(self, backend: str = "inductor", dynamic: bool | None = None) -> Model:
+        """The same model with a network, of the same weights, that runs compiled: encoder and decoder, a graph each.
+
+        What may be, is compiled at the first call for each batch and size, which takes a minute and more (`backend`,
+        `dynamic`: see `torch.compile`); on the way there, ValueError where torch cannot compile. It pays where many images
+        are made.
+        """
+        return replace(self, network=CompiledUNet.of(self.network, backend, dynamic))

@@ -1,6 +1,7 @@
 """Randomness with an owner: every image of a batch draws from its own seed, so no neighbour can change it.
 
-Draws are made on the CPU and moved, so that a seed means the same image on every device.
+Draws are made on the CPU and sent to the device, so that a seed means the same image on every one. Nothing is read back
+from there: label noise goes by the step, which samplers know on the host.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .devices import sent
+
 Noise = Callable[[Tensor], Tensor]  # like (B, 3, H, W) -> standard normal draws of its shape, new ones at every call
-LabelNoise = Callable[[Tensor, torch.Size], Tensor]  # t (B,), shape (B, H, W) -> uniform draws of that shape
+# t (B,) original steps, shape (B, H, W) -> uniform draws of that shape. Samplers hand in a t that is on the host; the draws
+# may be there too.
+LabelNoise = Callable[[Tensor, torch.Size], Tensor]
 
 Source = TypeVar("Source", Noise, LabelNoise)
 
@@ -26,7 +31,22 @@ def image_noise(seeds: Sequence[int]) -> Noise:
 
     def draw(like: Tensor) -> Tensor:
         draws = [torch.randn(like.shape[1:], generator=generator) for generator in generators]
-        return torch.stack(draws).to(like)
+        return sent(torch.stack(draws), like.device).to(like.dtype)
+
+    return draw
+
+
+def beginning_with(start: Tensor, noise: Noise) -> Noise:
+    """`noise`, but the upper left part of its first draws is `start` (B, 3, H, W)."""
+    first = [start]
+
+    def draw(like: Tensor) -> Tensor:
+        draws = noise(like)
+        if first:
+            given = first.pop()
+            draws = draws.clone()
+            draws[..., : given.shape[-2], : given.shape[-1]] = sent(given, like.device)
+        return draws
 
     return draw
 
@@ -40,7 +60,7 @@ def fresh_label_noise(seeds: Sequence[int]) -> LabelNoise:
             torch.rand(shape[1:], generator=_generator(seed, _LABELS, step))
             for seed, step in zip(seeds, steps, strict=True)
         ]
-        return torch.stack(draws).to(t.device)
+        return sent(torch.stack(draws), t.device)
 
     return draw
 
@@ -49,7 +69,8 @@ def coupled_label_noise(seeds: Sequence[int]) -> LabelNoise:
     """The same draws at every step: as the noise falls, pixels of the layout come back and stay."""
 
     def draw(t: Tensor, shape: torch.Size) -> Tensor:
-        return torch.stack([torch.rand(shape[1:], generator=_generator(seed, _LABELS)) for seed in seeds]).to(t.device)
+        draws = [torch.rand(shape[1:], generator=_generator(seed, _LABELS)) for seed in seeds]
+        return sent(torch.stack(draws), t.device)
 
     return draw
 
@@ -63,11 +84,14 @@ def mixed(make: Callable[[Sequence[int]], Source], seeds: Sequence[int], draws: 
     """Noise that `make` makes of seeds, to which `draws` (H, W), of integers from 0, adds its value at each pixel."""
     parts = [(more, make([(seed + more) % 2**64 for seed in seeds])) for more in draws.unique().tolist()]
     (_, first), *others = parts
+    where: dict[torch.device, list[Tensor]] = {}  # each is drawn, sent once
 
     def draw(*given: Any) -> Tensor:
         noise = first(*given)
-        for more, part in others:
-            noise = torch.where((draws == more).to(noise.device), part(*given), noise)
+        if noise.device not in where:
+            where[noise.device] = [sent(draws == more, noise.device) for more, _ in others]
+        for chosen, (_, part) in zip(where[noise.device], others, strict=True):
+            noise = torch.where(chosen, part(*given), noise)
         return noise
 
     return draw
@@ -80,7 +104,7 @@ def recorded_label_noise(draws: Mapping[int, Tensor]) -> LabelNoise:
         step = int(t[0])
         if step not in draws or draws[step].shape != shape:
             raise ValueError(f"no label noise of shape {tuple(shape)} is recorded for step {step}")
-        return draws[step].to(t.device)
+        return sent(draws[step], t.device)
 
     return draw
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,12 +11,13 @@ import torch
 from torch import Tensor
 
 from .canvas import Canvas
-from .denoiser import Denoise, Denoiser
-from .guidance import clipped, colour_matched, extrapolated, guided, thresholded
+from .denoiser import Denoise, Denoiser, Prediction
+from .devices import AUTO, HALVES, PRECISIONS, fast_dtype, name_of, sent
+from .guidance import Colours, guided, shaped
 from .inpainting import feathered, inpainting, paste
 from .labels import LabelMap
 from .model import MOST_GUIDANCE, Model, ModelConfig
-from .noise import LABEL_NOISE, LabelNoise, Noise, image_noise, mixed
+from .noise import LABEL_NOISE, LabelNoise, Noise, beginning_with, image_noise, mixed
 from .outside import shown
 from .samplers import SAMPLERS, Step
 from .schedules import NoiseSchedule, visited_steps
@@ -35,20 +35,22 @@ class GenerateOptions:
 
     steps: a count (25), "ddim25", "trailing25", or counts for equal sections of the process ("10,15").
     sampler: a key of `samplers.SAMPLERS`.
-    guidance: scale of classifier-free guidance; 1 is none.
+    guidance: scale of classifier-free guidance, from 1, which is none.
     seed: image i of a batch has the seed `seed` + i, and is the same in any batch.
     label_noise: "fresh" draws at every step as in the paper, "coupled", one draw for the whole way, "none", which
         leaves the layout as it is, or a function of one's own, such as `noise.recorded_label_noise`.
     variance: of "ddpm", see there; "learned" is "fixed_large" for a model that has not learned it.
     clip: whether the prediction is cut to [-1, 1].
     dynamic_threshold: quantile such as 0.95, by which it is scaled to that range instead.
-    extrapolation: weight, 0 is none.
+    extrapolation: weight, 0 is none; with `repeats`, all of a step's go by the step before.
     mean, std: colour statistics (3 values each in [-1, 1] units) to hold the prediction to, or None.
     eta: share of fresh noise in "ddim", 0 to 1.
-    strength: with an image, how much of the way is walked: 1 from pure noise, 0.3 changes little.
+    strength: with an image, how much of the way is walked: 1 from pure noise, which keeps nothing but what a mask protects,
+        0.3 changes little.
     repeats: times that each step is taken, to harmonise an inpainted seam ("ddpm" and "ddim").
     feather: pixels over which the inpainted part fades in, inside the mask.
-    precision: "float32", or "bfloat16" where the hardware is fast at it.
+    precision: "float32", "bfloat16", "float16", or "auto", what the model's device is fast and safe in (`fast_dtype`). Weights
+        that are in half precision already are computed with as they are; of others, each is rounded when it is used.
     """
 
     steps: str | int | None = None
@@ -66,7 +68,7 @@ class GenerateOptions:
     strength: float = 1.0
     repeats: int = 1
     feather: float = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
     def __post_init__(self) -> None:
         _require(
@@ -88,8 +90,9 @@ class GenerateOptions:
         )
         _require(_is_whole(self.repeats, 1, 100), f"repeats is a whole number from 1 to 100, not {shown(self.repeats)}")
         _require(
-            self.guidance is None or _is_number(self.guidance, 0, MOST_GUIDANCE),
-            f"guidance is a scale from 0 to {MOST_GUIDANCE}, not {shown(self.guidance)}",
+            self.guidance is None or _is_number(self.guidance, 1, MOST_GUIDANCE),
+            f"guidance is a scale from 1, which is none, to {MOST_GUIDANCE}, not {shown(self.guidance)}: leave it out for "
+            "what the model was made for",
         )
         _require(self.clip in (None, True, False), f"clip is true, false or None, not {shown(self.clip)}")
         quantile = self.dynamic_threshold
@@ -120,12 +123,14 @@ class GenerateOptions:
             f"feather is a number of pixels from 0 to {MOST_FEATHER}, not {shown(self.feather)}",
         )
         _require(
-            self.precision in ("float32", "bfloat16"), f"precision is float32 or bfloat16, not {shown(self.precision)}"
+            self.precision in (AUTO, *PRECISIONS),
+            f"precision is {AUTO}, {', '.join(PRECISIONS)}, not {shown(self.precision)}",
         )
 
     def for_model(self, model: Model) -> GenerateOptions:
         """These options with nothing left open: 25 clipped steps of "ddpm" at guidance 1.5, or what a distilled model was
-        distilled to. ValueError for steps or guidance that such a model does not know.
+        distilled to, in what its device is fast in. ValueError for steps or guidance that such a model does not know, and
+        for a precision that its weights do not have.
         """
         distilled = model.config.distilled_steps
         return replace(
@@ -134,7 +139,27 @@ class GenerateOptions:
             sampler=self.sampler or ("ddpm" if distilled is None else "ddim"),
             guidance=self._guidance_for(model.config),
             clip=self.clip if self.clip is not None else distilled is None,
+            precision=self._precision_for(model),
         )
+
+    def require_use(self, image: bool, mask: bool) -> None:
+        """ValueError if nothing would come of an image, or of a mask, that is given."""
+        _require(image or not mask, "a mask says which part of an image to repaint: give the image too")
+        _require(
+            mask or not image or self.strength < 1,
+            "at full strength nothing is kept of the image: give a mask too, a strength below 1, or no image",
+        )
+
+    def _precision_for(self, model: Model) -> Any:
+        own = model.dtype
+        if own not in HALVES:
+            return name_of(fast_dtype(model.device)) if self.precision == AUTO else self.precision
+        _require(
+            self.precision in (AUTO, name_of(own)),
+            f"the model's weights are in {name_of(own)}: leave the precision at {AUTO}, or load the model in "
+            f"{self.precision} (scdm.load(..., dtype={self.precision!r}))",
+        )
+        return name_of(own)
 
     def _steps_for(self, config: ModelConfig) -> str | int:
         own = config.distilled_steps
@@ -169,13 +194,18 @@ def generate(
     *,
     image: Tensor | None = None,
     mask: Tensor | None = None,
+    noise: Tensor | Noise | None = None,
     draws: Tensor | None = None,
     on_step: Callable[[Step, int], None] | None = None,
 ) -> Tensor:
     """Images (B, 3, H, W) in [-1, 1] that follow `labels` (B, H, W), of the layout's own size.
 
-    image: (1 or B, 3, H, W) in [-1, 1] to start from (`strength`) and, with a mask, to keep.
+    image: (1 or B, 3, H, W) in [-1, 1] to start from (`strength` below 1), to keep around a mask, or both.
     mask: (1 or B, 1, H, W) in [0, 1]; 1 is repainted, and where it is 0 the result is `image`, to the bit.
+    noise: what the image is made from in place of the seed's. (1 or B, 3, H, W) standard normal numbers to start from, after
+        which the seed goes on; or a function like `noise.image_noise`, for the start and each step of a sampler that adds
+        noise. It is asked for the size of the network's canvas: that of the layout, each side rounded up to a multiple of
+        `model.config.network.stride`, and of two at least. Noise for labels is an option, `label_noise`.
     draws: (H, W) integers from 0 to add to the seed, so that one place can have other noise than the next; None is 0.
     on_step: called after every step with the step and their number; an exception from it stops the work.
     ValueError for sizes that do not fit each other or classes that are not the model's.
@@ -184,6 +214,7 @@ def generate(
     require_kinds(model, options)
     _require(isinstance(labels, LabelMap), f"the layout is a LabelMap, as scdm.read_layout gives, not {shown(labels)}")
     options = options.for_model(model)
+    options.require_use(image is not None, mask is not None)
     labels = model.prepared(labels)
     batch, size = labels.batch, (labels.height, labels.width)
     image, mask = _checked_source(image, mask, batch, size)
@@ -194,13 +225,11 @@ def generate(
     )
     schedule, denoiser = _process(model, options, partial=image is not None)
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
-    # Not even asked for in float32: not every device has autocast.
-    autocast = torch.autocast(device.type, torch.bfloat16) if options.precision == "bfloat16" else nullcontext()
-    with torch.inference_mode(), autocast:
+    with torch.inference_mode():
         canvas = Canvas(size, model.config.network.stride)
         layout = canvas.padded_labels(labels.to(device))
         draws = canvas.padded(draws[None, None].double())[0, 0].long()
-        noise = mixed(image_noise, seeds, draws)
+        noise = _noise(noise, mixed(image_noise, seeds, draws), batch, size)
         x = noise(torch.empty(batch, 3, *canvas.padded_size, device=device))
         if image is not None:
             image = canvas.padded(image.to(device))
@@ -212,8 +241,17 @@ def generate(
         label_noise = mixed(LABEL_NOISE[kind], seeds, draws) if isinstance(kind, str) else kind
         guidance = options.guidance if model.config.distilled_guidance is None else 1.0
         assert guidance is not None
-        denoise = guided(denoiser, layout, guidance, label_noise)
-        denoise = _shaped(denoise, options, image, mask)
+        denoise = _in_precision(guided(denoiser, layout, guidance, label_noise), options, model)
+        denoise = shaped(
+            denoise,
+            extrapolation=options.extrapolation,
+            repeats=options.repeats,
+            clip=bool(options.clip),
+            dynamic_threshold=options.dynamic_threshold,
+            colours=_colours(options, device),
+        )
+        if image is not None and mask is not None:
+            denoise = inpainting(denoise, image, mask)
         for step in _steps(denoise, x, schedule, noise, options):
             x = step.x
             if on_step is not None:
@@ -226,8 +264,9 @@ def generate(
         x = canvas.cropped(x).float().cpu()
     _require(
         bool(x.isfinite().all()),
-        "the image's numbers overflowed on the way: ask for less guidance, extrapolation or repeats, or look whether the "
-        "model's weights are whole",
+        "the image's numbers overflowed on the way: ask for less guidance, extrapolation or repeats"
+        + (", for bfloat16 or float32 in place of float16" if options.precision == "float16" else "")
+        + ", or look whether the model's weights are whole",
     )
     return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
 
@@ -248,19 +287,57 @@ def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[Noi
     return schedule, denoiser
 
 
-def _shaped(denoise: Denoise, options: GenerateOptions, image: Tensor | None, mask: Tensor | None) -> Denoise:
-    """What the options and a known part of the image make of a prediction."""
-    if options.extrapolation:
-        denoise = extrapolated(denoise, options.extrapolation)
-    if options.dynamic_threshold is not None:
-        denoise = thresholded(denoise, options.dynamic_threshold)
-    elif options.clip:
-        denoise = clipped(denoise)
-    if options.mean is not None and options.std is not None:
-        denoise = colour_matched(denoise, torch.tensor(options.mean), torch.tensor(options.std))
-    if image is not None and mask is not None:
-        denoise = inpainting(denoise, image, mask)
-    return denoise
+def _noise(given: Tensor | Noise | None, seeded: Noise, batch: int, size: tuple[int, int]) -> Noise:
+    """The source of noise, which checks what it is given."""
+    if given is None:
+        return seeded
+    if isinstance(given, Tensor):
+        shape = tuple(given.shape)
+        _require(
+            shape in ((1, 3, *size), (batch, 3, *size)) and bool(given.isfinite().all()),
+            f"the noise must be numbers of the shape (1 or {batch}, 3, {size[0]}, {size[1]}), not {shape}",
+        )
+        return beginning_with(given.expand(batch, -1, -1, -1), seeded)
+    _require(
+        callable(given), f"noise is a tensor or a function of one, like noise.image_noise([7]), not {shown(given)}"
+    )
+
+    def checked(like: Tensor) -> Tensor:
+        made = given(like)
+        _require(
+            isinstance(made, Tensor) and made.shape == like.shape,
+            f"the noise must have the shape that it is asked for, {tuple(like.shape)}, not "
+            f"{tuple(made.shape) if isinstance(made, Tensor) else shown(made)}",
+        )
+        return sent(made, like.device).to(like.dtype)
+
+    return checked
+
+
+def _in_precision(denoise: Denoise, options: GenerateOptions, model: Model) -> Denoise:
+    """The network in half precision, if its weights are not there already. All else is always in float32."""
+    dtype, device = PRECISIONS[options.precision], model.device.type
+    if dtype not in HALVES or model.dtype in HALVES:
+        return denoise  # autocast is not even asked for in float32: not every device has it
+    try:
+        autocast = torch.autocast(device, dtype)
+    except RuntimeError as error:
+        raise ValueError(
+            f"torch cannot compute in {options.precision} here with weights that are in float32: load them in that type "
+            f"(scdm.load(..., dtype={options.precision!r})), or leave the precision at {AUTO}"
+        ) from error
+
+    def denoise_coarsely(x: Tensor, t: Tensor) -> Prediction:
+        with autocast:
+            return denoise(x, t)
+
+    return denoise_coarsely
+
+
+def _colours(options: GenerateOptions, device: torch.device) -> Colours | None:
+    if options.mean is None or options.std is None:
+        return None
+    return Colours(torch.tensor(options.mean, device=device), torch.tensor(options.std, device=device))
 
 
 def _steps(
@@ -279,7 +356,6 @@ def _checked_source(
     image: Tensor | None, mask: Tensor | None, batch: int, size: tuple[int, int]
 ) -> tuple[Tensor | None, Tensor | None]:
     """Image and mask fit the layout, and the mask chooses a part."""
-    _require(mask is None or image is not None, "a mask says which part of an image to repaint: give the image too")
     # Resampling may overshoot an image's range of [-1, 1] by much, and round a mask's 1 up by little.
     for name, given, channels, low, high in (
         ("image", image, 3, -MOST_VALUE, MOST_VALUE),

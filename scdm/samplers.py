@@ -2,7 +2,8 @@
 
 All have one signature, `sampler(denoise, x, schedule, noise, **own options) -> Iterator[Step]`. `schedule` is the process
 to walk down (respaced to the steps wanted); x is drawn from its last step; `noise(like)` gives standard normal draws. They
-read nothing of a prediction but x0, and the ancestral sampler its variance.
+read nothing of a prediction but x0, and the ancestral sampler its variance. Where on the way they are they know without
+asking the device: the steps t that they hand to `denoise` are on the host.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoise, Prediction
+from .devices import Table
 from .noise import Noise
 from .schedules import NoiseSchedule
 
@@ -38,9 +40,10 @@ def ddpm(
     a network that has not learned it is sampled with "fixed_large". `repeats`: see `_walk`.
     """
 
-    def advance(prediction: Prediction, x: Tensor, index: Tensor) -> Tensor:
+    def advance(prediction: Prediction, x: Tensor, position: int) -> Tensor:
+        index = _index(position, x)
         mean = schedule.posterior_mean(prediction.x0, x, index)
-        if index[0] == 0:
+        if position == 0:
             return mean
         return mean + (0.5 * step_log_variance(schedule, prediction, index, variance)).exp() * noise(x)
 
@@ -52,12 +55,9 @@ def step_log_variance(schedule: NoiseSchedule, prediction: Prediction, index: Te
     if variance == "learned" and prediction.variance is not None:
         return schedule.learned_log_variance(prediction.variance, index)
     if variance in ("learned", "fixed_large"):
-        # The first step's beta is far from its posterior variance, which is 0; the second's stands in, as published.
-        betas = schedule.betas.copy()
-        betas[0] = schedule.posterior_variance[1] if len(schedule) > 1 else betas[0]
-        return schedule.at(np.log(betas), index, prediction.x0)
+        return schedule.at(schedule.log_fixed_large, index, prediction.x0)
     if variance == "fixed_small":
-        return schedule.at(schedule.posterior_log_variance, index, prediction.x0)
+        return schedule.at(schedule.log_posterior, index, prediction.x0)
     raise ValueError(f"variance must be learned, fixed_large or fixed_small, not {variance!r}")
 
 
@@ -67,24 +67,24 @@ def ddim(
     """Song et al. 2021, eq. 12: deterministic at eta 0, ancestral at eta 1. `repeats`: see `_walk`."""
     a, a_prev = schedule.alphas_cumprod, schedule.alphas_cumprod_prev
     sigmas = eta * np.sqrt((1 - a_prev) / (1 - a)) * np.sqrt(1 - a / a_prev)
+    fresh, kept = Table(sigmas), Table(np.sqrt(np.maximum(1 - a_prev - sigmas**2, 0)))
 
-    def advance(prediction: Prediction, x: Tensor, index: Tensor) -> Tensor:
-        mean = ddim_mean(schedule, prediction.x0, x, index, sigmas)
-        if eta == 0 or index[0] == 0:
+    def advance(prediction: Prediction, x: Tensor, position: int) -> Tensor:
+        index = _index(position, x)
+        mean = ddim_mean(schedule, prediction.x0, x, index, kept)
+        if eta == 0 or position == 0:
             return mean
-        return mean + schedule.at(sigmas, index, x) * noise(x)
+        return mean + schedule.at(fresh, index, x) * noise(x)
 
     return _walk(denoise, x, schedule, noise, advance, repeats)
 
 
-def ddim_mean(
-    schedule: NoiseSchedule, x0: Tensor, x: Tensor, index: Tensor, sigmas: float | np.ndarray = 0.0
-) -> Tensor:
-    """Where a step from the positions `index` (B,) leads, but for fresh noise of standard deviation `sigmas` (there)."""
-    a_prev = schedule.alphas_cumprod_prev
+def ddim_mean(schedule: NoiseSchedule, x0: Tensor, x: Tensor, index: Tensor, kept: Table | None = None) -> Tensor:
+    """Where a step from the positions `index` (B,) leads, but for fresh noise. kept: by position, how much noise of x's own
+    the result holds; None is all that belongs there, so that none is to be added."""
     eps = schedule.eps_from_x0(x, index, x0)
-    direction = schedule.at(np.sqrt(np.maximum(1 - a_prev - sigmas**2, 0)), index, x)
-    return schedule.at(np.sqrt(a_prev), index, x) * x0 + direction * eps
+    kept = schedule.sigma_prev if kept is None else kept
+    return schedule.at(schedule.signal_prev, index, x) * x0 + schedule.at(kept, index, x) * eps
 
 
 def dpmpp_2m(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise) -> Iterator[Step]:
@@ -125,19 +125,18 @@ def _walk(
     x: Tensor,
     schedule: NoiseSchedule,
     noise: Noise,
-    advance: Callable[[Prediction, Tensor, Tensor], Tensor],
+    advance: Callable[[Prediction, Tensor, int], Tensor],
     repeats: int,
 ) -> Iterator[Step]:
     """Single-step methods. With `repeats` above 1 each step is undone by fresh noise and taken again so many times in
     all, which lets the repainted part of an image settle with what surrounds it (RePaint, Lugmayr et al. 2022)."""
     for done, position in enumerate(reversed(range(len(schedule))), start=1):
-        index = torch.full((len(x),), position, device=x.device)
         for repeat in range(repeats if position else 1):
             if repeat:
                 beta = schedule.betas[position]
                 x = math.sqrt(1 - beta) * x + math.sqrt(beta) * noise(x)
             prediction = denoise(x, _steps(schedule, position, x))
-            x = advance(prediction, x, index)
+            x = advance(prediction, x, position)
         yield Step(done, int(schedule.timesteps[position]), x, prediction.x0)
 
 
@@ -209,5 +208,11 @@ def _sigma(schedule: NoiseSchedule, index: int) -> float:
     return math.sqrt(1 - schedule.alphas_cumprod[index])
 
 
-def _steps(schedule: NoiseSchedule, index: int, x: Tensor) -> Tensor:
-    return torch.full((len(x),), int(schedule.timesteps[index]), device=x.device)
+def _steps(schedule: NoiseSchedule, position: int, x: Tensor) -> Tensor:
+    """(B,) original steps, on the host."""
+    return torch.full((len(x),), int(schedule.timesteps[position]), device="cpu")
+
+
+def _index(position: int, x: Tensor) -> Tensor:
+    """(B,) positions, beside x."""
+    return torch.full((len(x),), position, device=x.device)

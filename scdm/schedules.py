@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .devices import Table, sent
 from .outside import shown
 
 
@@ -37,7 +38,8 @@ class NoiseSchedule:
     """q(x_t | x_0) = N(sqrt(A_t) x_0, (1 - A_t) I) over the steps that a process visits.
 
     `timesteps` are the visited steps on the original scale 0..T-1, ascending: the network and the label diffusion are
-    told these. Tables are float64 and indexed 0..len-1 by position in that list.
+    told these. Tables are float64 and indexed 0..len-1 by position in that list. What a step reads of them is a `Table`,
+    which stays where it was needed: on a device nothing is computed twice, sent twice or read back.
     """
 
     def __init__(self, betas: np.ndarray, timesteps: Sequence[int] | np.ndarray | None = None):
@@ -86,6 +88,62 @@ class NoiseSchedule:
     def posterior_mean_coef_xt(self) -> np.ndarray:
         return (1 - self.alphas_cumprod_prev) * np.sqrt(1 - self.betas) / (1 - self.alphas_cumprod)
 
+    @cached_property
+    def signal(self) -> Table:
+        """sqrt(A_t), the share of x0 in x_t."""
+        return Table(np.sqrt(self.alphas_cumprod))
+
+    @cached_property
+    def sigma(self) -> Table:
+        """sqrt(1 - A_t), the share of noise in x_t."""
+        return Table(np.sqrt(1 - self.alphas_cumprod))
+
+    @cached_property
+    def signal_prev(self) -> Table:
+        return Table(np.sqrt(self.alphas_cumprod_prev))
+
+    @cached_property
+    def sigma_prev(self) -> Table:
+        return Table(np.sqrt(1 - self.alphas_cumprod_prev))
+
+    @cached_property
+    def inverse_signal(self) -> Table:
+        """sqrt(1 / A_t)"""
+        return Table(np.sqrt(1 / self.alphas_cumprod))
+
+    @cached_property
+    def inverse_sigma(self) -> Table:
+        """sqrt(1 / A_t - 1), the share of noise in x_t / sqrt(A_t)."""
+        return Table(np.sqrt(1 / self.alphas_cumprod - 1))
+
+    @cached_property
+    def log_beta(self) -> Table:
+        return Table(np.log(self.betas))
+
+    @cached_property
+    def log_fixed_large(self) -> Table:
+        """log beta, but at the first step, whose beta is far from its posterior variance of 0: there the second step's
+        posterior variance stands in, as published."""
+        first = self.posterior_variance[1] if len(self) > 1 else self.betas[0]
+        return Table(np.log(np.append(first, self.betas[1:])))
+
+    @cached_property
+    def log_posterior(self) -> Table:
+        return Table(self.posterior_log_variance)
+
+    @cached_property
+    def _posterior_x0(self) -> Table:
+        return Table(self.posterior_mean_coef_x0)
+
+    @cached_property
+    def _posterior_xt(self) -> Table:
+        return Table(self.posterior_mean_coef_xt)
+
+    @cached_property
+    def visits(self) -> Table:
+        """`timesteps`"""
+        return Table(self.timesteps)
+
     def respaced(self, spec: str | int | Sequence[int]) -> NoiseSchedule:
         """The shorter process that visits only the steps chosen by `spec` (see `visited_steps`).
 
@@ -99,44 +157,47 @@ class NoiseSchedule:
         """The process that starts `count` steps from the clean image."""
         return NoiseSchedule(self.betas[:count], self.timesteps[:count])
 
-    def at(self, table: np.ndarray, index: Tensor, like: Tensor) -> Tensor:
-        """`table` at the (B,) positions `index`, as (B, 1, ..., 1) of `like`'s rank, type and device."""
-        # Rounded before it is moved: some devices (MPS) know no float64.
-        values = torch.from_numpy(table).to(like.dtype).to(like.device)[index]
+    def at(self, table: Table | np.ndarray, index: Tensor, like: Tensor) -> Tensor:
+        """`table` at the (B,) positions `index`, as (B, 1, ..., 1) of `like`'s rank, type and device.
+
+        An array is sent to the device each time: what is needed again should be a `Table`.
+        """
+        table = table if isinstance(table, Table) else Table(table)
+        values = table.on(like.dtype, like.device)[sent(index, like.device)]
         return values.view(-1, *[1] * (like.ndim - 1))
 
     def index_of(self, t: Tensor) -> Tensor:
         """Positions of the original steps t (B,) in this process."""
-        return torch.searchsorted(torch.from_numpy(self.timesteps).to(t.device), t.contiguous())
+        return torch.searchsorted(self.visits.on(torch.int64, t.device), t.contiguous())
 
     def add_noise(self, x0: Tensor, index: Tensor, noise: Tensor) -> Tensor:
         """x_t = sqrt(A_t) x0 + sqrt(1 - A_t) noise."""
-        signal = self.at(np.sqrt(self.alphas_cumprod), index, x0)
-        return signal * x0 + self.at(np.sqrt(1 - self.alphas_cumprod), index, x0) * noise
+        return self.at(self.signal, index, x0) * x0 + self.at(self.sigma, index, x0) * noise
 
     def x0_from_eps(self, x: Tensor, index: Tensor, eps: Tensor) -> Tensor:
         """x0 = sqrt(1/A_t) x_t - sqrt(1/A_t - 1) eps."""
-        a = self.alphas_cumprod
-        return self.at(np.sqrt(1 / a), index, x) * x - self.at(np.sqrt(1 / a - 1), index, x) * eps
+        return self.at(self.inverse_signal, index, x) * x - self.at(self.inverse_sigma, index, x) * eps
 
     def x0_from_v(self, x: Tensor, index: Tensor, v: Tensor) -> Tensor:
         """x0 = sqrt(A_t) x_t - sqrt(1 - A_t) v, with v = sqrt(A_t) eps - sqrt(1 - A_t) x0 (Salimans & Ho 2022)."""
-        a = self.alphas_cumprod
-        return self.at(np.sqrt(a), index, x) * x - self.at(np.sqrt(1 - a), index, x) * v
+        return self.at(self.signal, index, x) * x - self.at(self.sigma, index, x) * v
+
+    def v_from(self, x0: Tensor, index: Tensor, eps: Tensor) -> Tensor:
+        """v = sqrt(A_t) eps - sqrt(1 - A_t) x0."""
+        return self.at(self.signal, index, x0) * eps - self.at(self.sigma, index, x0) * x0
 
     def eps_from_x0(self, x: Tensor, index: Tensor, x0: Tensor) -> Tensor:
         """eps = (sqrt(1/A_t) x_t - x0) / sqrt(1/A_t - 1)."""
-        a = self.alphas_cumprod
-        return (self.at(np.sqrt(1 / a), index, x) * x - x0) / self.at(np.sqrt(1 / a - 1), index, x)
+        return (self.at(self.inverse_signal, index, x) * x - x0) / self.at(self.inverse_sigma, index, x)
 
     def posterior_mean(self, x0: Tensor, x: Tensor, index: Tensor) -> Tensor:
         """Mean of q(x_{t-1} | x_t, x_0)."""
-        return self.at(self.posterior_mean_coef_x0, index, x) * x0 + self.at(self.posterior_mean_coef_xt, index, x) * x
+        return self.at(self._posterior_x0, index, x) * x0 + self.at(self._posterior_xt, index, x) * x
 
     def learned_log_variance(self, fraction: Tensor, index: Tensor) -> Tensor:
         """Log variance between the posterior's (fraction -1) and beta's (fraction 1) (Nichol & Dhariwal 2021, eq. 15)."""
-        low = self.at(self.posterior_log_variance, index, fraction)
-        high = self.at(np.log(self.betas), index, fraction)
+        low = self.at(self.log_posterior, index, fraction)
+        high = self.at(self.log_beta, index, fraction)
         f = (fraction + 1) / 2
         return f * high + (1 - f) * low
 

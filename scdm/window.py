@@ -52,6 +52,10 @@ class _Windowed(nn.Module):
         self.network = network
         self.rows, self.columns = rows, columns
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.network.dtype
+
     def encode(self, x: Tensor, t: Tensor) -> tuple[Features, torch.Size]:
         inside = x[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
         return self.network.encode(inside.contiguous(), t), x.shape

@@ -152,8 +152,10 @@ def test_plain_sdm_draws_no_label_noise():
 
 def test_what_is_left_open_is_what_the_model_was_made_for():
     undistilled, distilled = build(), build(distilled_steps="trailing4", distilled_guidance=2.0)
-    assert GenerateOptions().for_model(undistilled) == GenerateOptions(25, "ddpm", guidance=1.5, clip=True)
-    assert GenerateOptions().for_model(distilled) == GenerateOptions("trailing4", "ddim", guidance=2.0, clip=False)
+    found = GenerateOptions().for_model(undistilled)
+    assert found == GenerateOptions(25, "ddpm", guidance=1.5, clip=True, precision="float32")
+    found = GenerateOptions().for_model(distilled)
+    assert found == GenerateOptions("trailing4", "ddim", guidance=2.0, clip=False, precision="float32")
     assert GenerateOptions().for_model(distilled).for_model(distilled) == GenerateOptions().for_model(distilled)
     seen = []
     generate(distilled, layout(), on_step=lambda step, total: seen.append(step.t))
@@ -228,7 +230,7 @@ class TestRepainting:
         options = GenerateOptions(steps=20, guidance=1.0)
         distance = [
             (generate(model, layout(), replace(options, strength=s), image=self.image) - self.image).abs().mean()
-            for s in (0.1, 0.5, 1.0)
+            for s in (0.1, 0.5, 0.9)
         ]
         assert distance[0] < distance[1] < distance[2]
 
@@ -254,8 +256,13 @@ class TestRepainting:
         ],
     )
     def test_bad_sources_are_named(self, model, image, mask, sentence):
+        options = replace(FAST, strength=0.5) if mask is None else FAST
         with pytest.raises(ValueError, match=sentence):
-            generate(model, layout(), FAST, image=image, mask=mask)
+            generate(model, layout(), options, image=image, mask=mask)
+
+    def test_an_image_of_which_nothing_would_be_kept_is_refused(self, model):
+        with pytest.raises(ValueError, match="at full strength nothing is kept of the image: give a mask too"):
+            generate(model, layout(), FAST, image=self.image)
 
     def test_one_empty_mask_among_several_is_named(self, model):
         masks = torch.cat([self.mask, torch.zeros_like(self.mask)])
@@ -298,7 +305,9 @@ def test_a_layout_of_other_classes_is_refused(model):
         ({"seed": True}, "a seed is a whole number"),
         ({"seed": None}, "a seed is a whole number"),
         ({"seed": 10**400}, "a seed is a whole number"),
-        ({"guidance": "1.5"}, "guidance is a scale from 0 to 100, not '1.5'"),
+        ({"guidance": "1.5"}, "guidance is a scale from 1, which is none, to 100, not '1.5'"),
+        ({"guidance": 0}, "from 1, which is none, to 100, not 0: leave it out for what the model was made for"),
+        ({"guidance": 0.5}, "from 1, which is none, to 100, not 0.5"),
         ({"label_noise": ["fresh"]}, "label noise"),
         ({"clip": "no"}, "clip is true, false or None, not 'no'"),
         ({"dynamic_threshold": "0.9"}, "quantile"),

@@ -3,6 +3,11 @@
 Attribute names are the published checkpoints' keys, so a state dictionary reads like the papers' releases. Every layer is
 built through `operations` (a namespace with `Conv2d`, `Conv1d`, `Linear`, `GroupNorm`; `torch.nn` by default), which lets
 a host with memory management of its own, such as ComfyUI, supply its layers.
+
+Half precision: what a layer computes is of the type of what it is given, but no sum over many values is kept in it. Norms
+take their mean and variance, and attention its softmax, in float32 (so do torch's kernels, for bfloat16 and float16 alike),
+convolutions add up in float32, and q and k are scaled before they are multiplied, so that float16, which ends at 65504, is
+far from overflowing. The published half mode has plain norms give out float32, which the convolution behind them rounds.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import Table
 from ..labels import LabelMap
 
 GROUPS = 32
@@ -75,6 +81,8 @@ class SPADE(nn.Module):
             (1 + gamma[0, :, 1, 1]).contiguous(),
             beta[0, :, 1, 1].contiguous(),
         )  # the kernel takes strides for granted
+        # As F.group_norm does: only a CPU's kernel reads channels that come last, all others take them for contiguous.
+        x = x if x.device.type == "cpu" else x.contiguous()
         out, mean, scale = torch.native_group_norm(x, *inner, batch, channels, height * width, GROUPS, EPSILON)
         # mean and 1 / standard deviation (B, GROUPS) -> (B, C, 1)
         mean, scale = (v.repeat_interleave(channels // GROUPS, 1)[:, :, None].to(x.dtype) for v in (mean, scale))
@@ -249,12 +257,19 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     Frequencies and angles are rounded to float32 on purpose: angles reach 999, and the published networks were trained on
     that rounding. The exponential is taken in float64, since processors differ in the last digit of a float32 one.
     """
-    half = dim // 2
-    exponents = -math.log(10000) * torch.arange(half, dtype=torch.float32) / half
-    frequencies = exponents.double().exp().float().to(t.device)
-    angles = t.float()[:, None] * frequencies
+    angles = t.float()[:, None] * _frequencies(dim // 2).on(torch.float32, t.device)
     embedding = torch.cat([angles.cos(), angles.sin()], dim=1)
     return F.pad(embedding, (0, dim % 2))
+
+
+_FREQUENCIES: dict[int, Table] = {}
+
+
+def _frequencies(half: int) -> Table:
+    if half not in _FREQUENCIES:
+        exponents = -math.log(10000) * torch.arange(half, dtype=torch.float32, device="cpu") / half
+        _FREQUENCIES[half] = Table(exponents.double().exp().float().numpy())
+    return _FREQUENCIES[half]
 
 
 def zeroed(layer: nn.Module) -> nn.Module:

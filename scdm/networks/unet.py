@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..devices import HALVES, sent
 from ..labels import LabelMap
 from ..outside import shown
 from .layers import (
@@ -79,12 +81,12 @@ class UNetConfig:
                     f"attention heads of {self.head_channels} channels do not fill a level of {width}: "
                     "choose head_channels that divides it"
                 )
-        if self.heads_up is not None and self.heads_up < 1:
+        if self.heads_up is not None and not 1 <= self.heads_up <= MOST["heads"]:
             raise ValueError(
-                f"a network's heads_up must be at least 1, or None for as many as heads, not {self.heads_up}"
+                f"a network's heads_up must be from 1 to {MOST['heads']}, or None for as many as heads, not {self.heads_up}"
             )
-        if self.heads < 1 or (self.heads_up is not None and self.heads_up < 1) or not 0 <= self.dropout < 1:
-            raise ValueError("a network has at least one attention head, and a dropout from 0 to below 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"a network's dropout is a share from 0 to below 1, not {self.dropout}")
         if self.qkv_order not in ("head_major", "qkv_major"):
             raise ValueError(f"qkv_order must be 'head_major' or 'qkv_major', not {self.qkv_order!r}")
 
@@ -120,11 +122,21 @@ class Features(NamedTuple):
 
 
 class UNet(nn.Module):
-    """eps (or v, or x0) and, with `learn_sigma`, the variance, from a noisy image, its step and a layout."""
+    """eps (or v, or x0) and, with `learn_sigma`, the variance, from a noisy image, its step and a layout.
+
+    Precision: images and steps come in and go out in float32 (float64 for a network in float64); within, all is of the type
+    of the weights. Two small parts are kept in float32 whatever the rest is in (`cast`), as the published half mode keeps
+    them: the first of the embedding of the step, and the head `out`, whose rounding would be multiplied by 157 where noise
+    is strongest. The same holds under autocast.
+
+    compute_dtype: the type to compute in where it is not that of the weights, for layers that cast their weights to the type
+        of what they are given, as those of a host may (`operations`). None is that of the weights.
+    """
 
     def __init__(self, config: UNetConfig, operations: Any = nn):
         super().__init__()
         self.config = config
+        self.compute_dtype: torch.dtype | None = None
         build = _Builder(config, operations)
         self.time_embed = nn.Sequential(
             operations.Linear(config.channels, build.embedding),
@@ -140,6 +152,29 @@ class UNet(nn.Module):
             zeroed(operations.Conv2d(config.widths[0], config.out_channels, 3, padding=1)),
         )
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the blocks compute in, but for autocast."""
+        return self.compute_dtype or _weights_dtype(self.input_blocks[0])
+
+    def cast(self, dtype: torch.dtype) -> UNet:
+        """The weights in another type, in place, but for the parts that stay in float32. ValueError names one that is too
+        large for it."""
+        most = torch.finfo(dtype).max
+        for name, weight in self.named_parameters():
+            if (
+                dtype == torch.float16
+                and weight.dtype != dtype
+                and weight.device.type != "meta"
+                and weight.abs().max() > most
+            ):
+                raise ValueError(f"{name} has values beyond {most:g}, where float16 ends: choose bfloat16 or float32")
+        self.to(dtype)
+        if dtype in HALVES:
+            self.time_embed.float()
+            self.out.float()
+        return self
+
     def forward(self, x: Tensor, t: Tensor, labels: LabelMap | None) -> Tensor:
         """x (B, 3, H, W), t (B,) original steps, labels at any resolution or None -> (B, 3 or 6, H, W)."""
         return self.decode(self.encode(x, t), labels)
@@ -151,7 +186,8 @@ class UNet(nn.Module):
                 f"this network takes images whose sides are multiples of {self.config.stride}, "
                 f"not {x.shape[-1]}x{x.shape[-2]}: pad or resize them"
             )
-        embedding = self.time_embed(timestep_embedding(t, self.config.channels).to(x.dtype))
+        embedding = self._exactly(self.time_embed, timestep_embedding(sent(t, x.device), self.config.channels))
+        x, embedding = x.to(self.dtype), embedding.to(self.dtype)
         skips = []
         for block in self.input_blocks:
             x = block(x, embedding)
@@ -165,7 +201,14 @@ class UNet(nn.Module):
         h = self.middle_block(h, embedding, condition)
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
             h = block(torch.cat([h, skip], dim=1), embedding, condition)
-        return self.out(h)
+        return self._exactly(self.out, h)
+
+    def _exactly(self, part: nn.Sequential, x: Tensor) -> Tensor:
+        """What a part in full precision makes of x; if a host has its weights in less and does not cast them, in that."""
+        dtype = torch.float32 if self.compute_dtype else _weights_dtype(part)
+        with _without_autocast(x.device.type):
+            y = part(x.to(dtype))
+        return y.float() if dtype in HALVES else y
 
     def _fitting(self, labels: LabelMap) -> LabelMap:
         if labels.num_classes != self.config.num_classes:
@@ -177,6 +220,16 @@ class UNet(nn.Module):
             wanted = "needs a layout with" if self.config.edges else "takes no"
             raise ValueError(f"the model {wanted} instance borders")
         return labels
+
+
+def _weights_dtype(part: nn.Module) -> torch.dtype:
+    return next(part.parameters()).dtype
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    # "meta" and some others have no autocast that could be asked.
+    known = device in ("cpu", "cuda", "mps", "xpu")
+    return torch.autocast(device, enabled=False) if known and torch.is_autocast_enabled(device) else nullcontext()
 
 
 class _Stage(nn.ModuleList):
