@@ -7,9 +7,9 @@ of it a call of the network is about, ComfyUI says by cropping what travels with
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import comfy.conds
 import comfy.latent_formats
@@ -26,9 +26,12 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..scdm.canvas import Canvas
+from ..scdm.devices import PRECISIONS, name_of
 from ..scdm.labels import LabelMap
 from ..scdm.model import Model
+from ..scdm.networks.unet import Features
 from ..scdm.noise import LABEL_NOISE
+from ..scdm.pipeline import GenerateOptions
 from ..scdm.schedules import NoiseSchedule, visited_steps
 from .sockets import Layout
 
@@ -41,22 +44,27 @@ PREDICTION = {
 }
 
 
-def managed(model: Model) -> ModelPatcher:
-    """The model as ComfyUI's MODEL: on the device when it is needed, wholly or in part, away when others need the room."""
-    native = NativeModel(model)
+def managed(model: Model, wanted: torch.dtype | None = None) -> ModelPatcher:
+    """The model as ComfyUI's MODEL: on the device when it is needed, wholly or in part, away when others need the room.
+
+    wanted: the kind that its weights are to be of. None leaves that to ComfyUI, as for any other model.
+    """
+    native = NativeModel(model, *chosen_precision(model, wanted))
     patcher = ModelPatcher(native, model_management.get_torch_device(), model_management.unet_offload_device())
-    clip = model.config.distilled_steps is None  # as `GenerateOptions.clip` has it
-
-    def checked(step: dict[str, Any]) -> Tensor:
-        x0 = step["denoised"]
-        if not x0.isfinite().all():
-            raise ValueError(
-                "the sampler's numbers are broken: check the image, the masks and the guidance that go into it"
-            )
-        return x0.clamp(-1, 1) if clip else x0
-
-    patcher.set_model_sampler_post_cfg_function(checked)
+    if model.config.distilled_steps is None:  # as `GenerateOptions.clip` has it
+        patcher.set_model_sampler_post_cfg_function(lambda step: step["denoised"].clamp(-1, 1))
     return patcher
+
+
+def chosen_precision(model: Model, wanted: torch.dtype | None) -> tuple[torch.dtype, torch.dtype | None]:
+    """What ComfyUI, its command line and the device decide for a model of this size.
+
+    The kind of its weights, and what they are cast to as they are used; None: they are used as they are.
+    """
+    kinds, device = Config.supported_inference_dtypes, model_management.get_torch_device()
+    parameters = sum(parameter.numel() for parameter in model.network.parameters())
+    weight = wanted or model_management.unet_dtype(model_params=parameters, supported_dtypes=kinds)
+    return weight, model_management.unet_manual_cast(weight, device, kinds)
 
 
 def scdm_model(patcher: ModelPatcher) -> Model:
@@ -66,10 +74,11 @@ def scdm_model(patcher: ModelPatcher) -> Model:
     return patcher.model.scdm
 
 
-def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> Model:
+def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> HostedModel:
     """The `scdm` model with its weights in place, as far as they fit beside what images of this size need."""
     model = scdm_model(patcher)
-    model_management.load_models_gpu([patcher], memory_required=working_memory(model, batch, height, width))
+    memory = patcher.model.memory_required((batch, 3, height, width))
+    model_management.load_models_gpu([patcher], memory_required=memory)
     return HostedModel(model.config, model.palette, model.network, model.provenance, patcher.load_device)
 
 
@@ -93,6 +102,11 @@ class HostedModel(Model):
     def device(self) -> torch.device:
         return self.host_device or super().device
 
+    def options(self, options: GenerateOptions) -> GenerateOptions:
+        """With the precision that ComfyUI has chosen: what a device is fast in has no say against its command line."""
+        known = self.dtype in PRECISIONS.values()
+        return replace(options, precision=name_of(self.dtype)) if known else options
+
 
 class Pixels(comfy.latent_formats.LatentFormat):
     """Latents that are the image itself, (B, 3, H, W) in [-1, 1]."""
@@ -104,20 +118,72 @@ class Pixels(comfy.latent_formats.LatentFormat):
 class Config(comfy.supported_models_base.BASE):
     unet_extra_config: ClassVar[dict[str, Any]] = {}
     latent_format = Pixels
+    supported_inference_dtypes: ClassVar[list[torch.dtype]] = [torch.float16, torch.bfloat16, torch.float32]
 
-    def __init__(self) -> None:
+    def __init__(self, weight: torch.dtype, cast: torch.dtype | None):
         super().__init__({"disable_unet_model_creation": True})
+        self.set_inference_dtype(weight, cast)
+
+
+class Branch(comfy.conds.CONDRegular):
+    """What is known of a conditioning without a look at its tensors, for which a GPU would have to be waited for: whether
+    its layout is blank, and to which area ComfyUI crops it. `LayoutNetwork` gets those of a call in a list.
+    """
+
+    def __init__(self, blank: bool, area: tuple[int, ...] | None = None):
+        super().__init__((blank, area))
+
+    def process_cond(self, batch_size: int, area: Any = None, **_: Any) -> Branch:
+        return Branch(self.cond[0], None if area is None else tuple(area))
+
+    def can_concat(self, other: Branch) -> bool:
+        return True
+
+    def concat(self, others: list[Branch]) -> list[tuple[bool, tuple[int, ...] | None]]:
+        return [branch.cond for branch in (self, *others)]
+
+    def size(self) -> list[int]:
+        return [1]
 
 
 class NativeModel(comfy.model_base.BaseModel):
-    """What ComfyUI asks of a model, answered by `scdm`."""
+    """What ComfyUI asks of a model, answered by `scdm`.
 
-    def __init__(self, model: Model):
-        super().__init__(Config(), device=model_management.unet_offload_device())
+    weight, cast: see `chosen_precision`. The network becomes of that kind.
+    """
+
+    def __init__(self, model: Model, weight: torch.dtype, cast: torch.dtype | None):
         self.scdm = model
+        super().__init__(Config(weight, cast), device=model_management.unet_offload_device())
+        model.network.cast(weight)
+        if cast is not None:
+            for layer in model.network.modules():
+                if hasattr(layer, "comfy_cast_weights"):
+                    layer.comfy_cast_weights = True  # as ComfyUI's operations called `manual_cast`
         sampling = model_sampling(model.denoiser.schedule, model.config.prediction)
         self.model_sampling = sampling
-        self.diffusion_model = LayoutNetwork(model, sampling.timestep)
+        self.diffusion_model = LayoutNetwork(model, weight, sampling.timestep)
+
+    @property
+    def manual_cast_dtype(self) -> torch.dtype | None:
+        """What weights are cast to as they are used. ComfyUI sets it, and anew where a node patches a MODEL so."""
+        return self.scdm.network.compute_dtype
+
+    @manual_cast_dtype.setter
+    def manual_cast_dtype(self, dtype: torch.dtype | None) -> None:
+        self.scdm.network.compute_dtype = dtype
+
+    def get_dtype_inference(self) -> torch.dtype:
+        """What is computed in. Later versions ask for it; 0.3.64 works it out where it needs it."""
+        return self.manual_cast_dtype or self.get_dtype()
+
+    def process_latent_out(self, latent: Tensor) -> Tensor:
+        """The last look at what was sampled: once, for to look at every step would be to wait for every step."""
+        if not latent.isfinite().all():
+            raise ValueError(
+                "the sampler's numbers are broken: check the image, the masks and the guidance that go into it"
+            )
+        return super().process_latent_out(latent)
 
     def extra_conds(self, **given: Any) -> dict[str, Any]:
         """What `LayoutNetwork.forward` is handed beside x and t, for one conditioning and the whole image."""
@@ -139,6 +205,7 @@ class NativeModel(comfy.model_base.BaseModel):
         conds = {
             "ids": comfy.conds.CONDNoiseShape(comfy.utils.repeat_to_batch_size(labels.ids[:, None], batch).to(device)),
             "places": comfy.conds.CONDNoiseShape(places),
+            "branches": Branch(blank(labels)),
             # Further images of a batch have the seeds that follow, as in `generate`.
             "seed": comfy.conds.CONDConstant(given.get("seed") or 0),
             "shape": comfy.conds.CONDConstant((batch, height, width)),
@@ -151,22 +218,32 @@ class NativeModel(comfy.model_base.BaseModel):
 
     def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
         batch, *_, height, width = input_shape
-        return working_memory(self.scdm, batch, height, width)
+        return working_values(self.scdm, batch, height, width) * self.get_dtype_inference().itemsize
+
+
+class Walk(NamedTuple):
+    """The way that a sampler goes, as it was read from its sigmas once: the steps, and whether it ends without noise."""
+
+    sigmas: Tensor | None
+    steps: list[int]
+    ends: bool
 
 
 class LayoutNetwork(nn.Module):
-    """The network as ComfyUI calls it: x and t, and a layout that fades inside, by the seed and the step alone."""
+    """The network as ComfyUI calls it: x and t, and a layout that fades inside, by the seed and the step alone.
 
-    def __init__(self, model: Model, timestep: Callable[[Tensor], Tensor]):
+    Compiled (by ComfyUI's TorchCompileModel), it is the network's halves that are: what is decided on the host stays there.
+    """
+
+    def __init__(self, model: Model, dtype: torch.dtype, timestep: Callable[[Tensor], Tensor]):
         super().__init__()
-        self.network = model.network
+        self.network, self.dtype = model.network, dtype  # of the weights, as ComfyUI asks for it
         self.config, self.label_diffusion = model.config, model.denoiser.label_diffusion
         self.timestep = timestep  # sigmas -> original steps
+        self.walk = Walk(None, [], False)
+        self.drawn: tuple[Any, Tensor] | None = None  # the last label noise, and what it was drawn for
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.float32
-
+    @torch.compiler.disable(recursive=False)
     def forward(
         self,
         x: Tensor,
@@ -174,6 +251,7 @@ class LayoutNetwork(nn.Module):
         *,
         ids: Tensor,
         places: Tensor,
+        branches: list[tuple[bool, tuple[int, ...] | None]],
         seed: int,
         shape: tuple[int, int, int],
         label_noise: str,
@@ -184,32 +262,69 @@ class LayoutNetwork(nn.Module):
         """x (N * b, 3, h, w): N conditionings one after the other, each about b images or the same part of them.
 
         ids (N * b, 1, h, w): their layouts; places, alike: which pixels of the whole image (`shape`) they are.
+        branches: of each conditioning, see `Branch`.
         """
         if not x.numel():
             raise ValueError("the area of a conditioning is empty: make it larger (SCDM's latents are pixels)")
-        chunks = len(transformer_options["cond_or_uncond"])
-        self.check_way(t, transformer_options["cond_or_uncond"], transformer_options.get("sample_sigmas"))
-        labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
-        canvas = Canvas(tuple(x.shape[-2:]), self.network.config.stride)
-        t = t.long()
-        if self.label_diffusion is not None:
-            seeds = [(seed + i) % 2**64 for i in range(shape[0])]
-            u = LABEL_NOISE[label_noise](seeds)(t[:1].expand(shape[0]), torch.Size(shape))
-            diffusion = self.label_diffusion.respaced(self.visited(transformer_options.get("sample_sigmas")))
-            labels = diffusion(labels, t, u.flatten()[places[:, 0]])
-        x, labels = padded(x, canvas), canvas.padded_labels(labels)
+        labels, x, canvas = self.prepared(x, t, ids, places, seed, shape, label_noise, edges, transformer_options)
+        size = len(x) // len(branches)
         outputs = []
-        before = features = None
-        for start in range(0, len(x), len(x) // chunks):
-            here = slice(start, start + len(x) // chunks)
-            # The branches of guidance see the same x, and the encoder sees no layout: once will do for both.
-            if before is None or not torch.equal(x[here], before):
-                before = x[here]
-                features = self.network.encode(before, t[here])
-            outputs.append(self.network.decode(features, None if blank(labels[here]) else labels[here])[:, :3])
+        encoded: dict[Any, Features] = {}
+        for start, (empty, area) in zip(range(0, len(x), size), branches, strict=True):
+            here = slice(start, start + size)
+            # Branches of the same area see the same x, and the encoder sees no layout: once will do for all of them.
+            if area not in encoded:
+                encoded[area] = self.network.encode(x[here], t[here])
+            outputs.append(self.network.decode(encoded[area], None if empty else labels[here])[:, :3])
         return canvas.cropped(torch.cat(outputs))
 
-    def check_way(self, t: Tensor, branches: list[int], sigmas: Tensor | None) -> None:
+    @torch.compiler.disable
+    def prepared(
+        self,
+        x: Tensor,
+        t: Tensor,
+        ids: Tensor,
+        places: Tensor,
+        seed: int,
+        shape: tuple[int, int, int],
+        label_noise: str,
+        edges: Tensor | None,
+        transformer_options: dict[str, Any],
+    ) -> tuple[LabelMap, Tensor, Canvas]:
+        """The layouts as they are seen at t, and x, both grown to the canvas. Arguments as of `forward`."""
+        walk = self.walked(transformer_options.get("sample_sigmas"))
+        fresh = self.label_diffusion is not None and label_noise == "fresh"
+        # The one number that the host waits for, and only where it decides something.
+        step = int(t[0]) if fresh or self.config.distilled_steps is not None else 0
+        self.check_way(step, transformer_options["cond_or_uncond"], walk)
+        labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
+        canvas = Canvas(tuple(x.shape[-2:]), self.network.config.stride)
+        if self.label_diffusion is not None:
+            u = self.draws(label_noise, seed, step if fresh else 0, shape, t.device)
+            diffusion = self.label_diffusion.respaced(self.visited(walk))
+            labels = diffusion(labels, t.long(), u.flatten()[places[:, 0]])
+        return canvas.padded_labels(labels), padded(x, canvas), canvas
+
+    def walked(self, sigmas: Tensor | None) -> Walk:
+        """Looks at the sigmas of a run once: they lie on the device."""
+        if sigmas is not self.walk.sigmas or sigmas is None:
+            known = torch.empty(0) if sigmas is None else sigmas.cpu()
+            ends = sigmas is not None and not known[-1] > 0
+            self.walk = Walk(sigmas, self.timestep(known[known > 0]).tolist(), ends)
+        return self.walk
+
+    def draws(
+        self, label_noise: str, seed: int, step: int, shape: tuple[int, int, int], device: torch.device
+    ) -> Tensor:
+        """The label noise (`shape`) at a step, drawn by the host, and once for all conditionings."""
+        key = (label_noise, seed, step, shape, device)
+        if self.drawn is None or self.drawn[0] != key:
+            seeds = [(seed + i) % 2**64 for i in range(shape[0])]
+            u = LABEL_NOISE[label_noise](seeds)(torch.full((shape[0],), step), torch.Size(shape))
+            self.drawn = key, u.to(device, non_blocking=True)
+        return self.drawn[1]
+
+    def check_way(self, step: int, branches: list[int], walk: Walk) -> None:
         """ValueError if a distilled model is guided (a branch of 1 is the negative), or walked as it was never taught."""
         own, guidance = self.config.distilled_steps, self.config.distilled_guidance
         if guidance is not None and 1 in branches:
@@ -220,22 +335,21 @@ class LayoutNetwork(nn.Module):
         if own is None:
             return
         known = visited_steps(self.config.steps, own)
-        walk = [] if sigmas is None else self.timestep(sigmas[sigmas > 0].cpu()).tolist()
-        far = any(np.abs(known - step).min() > SLACK for step in [*t.tolist(), *walk])
+        far = any(np.abs(known - visit).min() > SLACK for visit in [step, *walk.steps])
         # All of the way, or a part of it without leaps, of which an end without noise is 1 before the first.
-        walked = [int(np.abs(known - step).argmin()) for step in walk]
-        walked += [] if sigmas is None or sigmas[-1] > 0 else [-1]
+        walked = [int(np.abs(known - visit).argmin()) for visit in walk.steps]
+        walked += [-1] if walk.ends else []
         if far or any(before - after != 1 for before, after in pairwise(walked)):
             raise ValueError(
                 f"this model was distilled to {len(known)} steps and knows no others: take {len(known)} steps of euler "
                 "with the scheduler simple and a denoise of 1, or Generate from Layout (SCDM), which does so by itself"
             )
 
-    def visited(self, sigmas: Tensor | None) -> list[int]:
+    def visited(self, walk: Walk) -> list[int]:
         """The original steps of the walk that a sampler is on, by which uniform label diffusion counts."""
-        if sigmas is None:
+        if walk.sigmas is None:
             return list(range(self.config.steps))
-        walked = sorted(set(self.timestep(sigmas[sigmas > 0].cpu()).tolist()))
+        walked = sorted(set(walk.steps))
         if not walked:
             raise ValueError("the scheduler gives no noise to start from: take more steps, or another scheduler")
         # Of a partial walk (denoise below 1) only the end is seen: what came before had the same stride.
@@ -262,9 +376,9 @@ def check_classes(layout: Layout, model: Model) -> None:
         )
 
 
-def working_memory(model: Model, batch: int, height: int, width: int) -> float:
-    """Bytes that a step takes beside the weights: 18 to 24 maps of the first level's features, and some for cuDNN."""
-    return 30 * 4 * model.config.network.channels * batch * height * width
+def working_values(model: Model, batch: int, height: int, width: int) -> int:
+    """Values that a step holds beside the weights: 18 to 24 maps of the first level's features, and some for cuDNN."""
+    return 30 * model.config.network.channels * batch * height * width
 
 
 def padded(x: Tensor, canvas: Canvas) -> Tensor:
@@ -276,5 +390,5 @@ def padded(x: Tensor, canvas: Canvas) -> Tensor:
 
 
 def blank(labels: LabelMap) -> bool:
-    """Whether this is the null condition, which costs less."""
+    """Whether this layout, which the host holds, is the null condition, which costs less."""
     return bool(labels.unpainted.all()) and (labels.edges is None or not labels.edges.any())

@@ -87,8 +87,10 @@ class LabelMap:
     def __getitem__(self, samples: slice) -> LabelMap:
         return replace(self, ids=self.ids[samples], edges=None if self.edges is None else self.edges[samples])
 
-    def to(self, device: torch.device | str) -> LabelMap:
-        return replace(self, ids=self.ids.to(device), edges=None if self.edges is None else self.edges.to(device))
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> LabelMap:
+        """On another device; `non_blocking` as for tensors."""
+        edges = None if self.edges is None else self.edges.to(device, non_blocking=non_blocking)
+        return replace(self, ids=self.ids.to(device, non_blocking=non_blocking), edges=edges)
 
     def expanded(self, batch: int) -> LabelMap:
         """The one layout of this batch, `batch` times."""

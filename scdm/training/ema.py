@@ -13,17 +13,26 @@ class EMA:
 
     With `warmup` the n-th update's decay is at most (1 + n) / (10 + n): the average of a young run then forgets the
     untrained weights that it started from. Of a network that is sharded, every process averages its own part.
+
+    All of it, the count of updates too, lives on the network's device: the host never waits for a number.
     """
 
     def __init__(self, network: nn.Module, decay: float, warmup: bool = False):
-        self.decay, self.warmup, self.updates = decay, warmup, 0
+        self.decay, self.warmup = decay, warmup
         self.weights = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+        self.updates = torch.zeros((), dtype=torch.int64, device=next(network.parameters()).device)
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
-        torch._foreach_lerp_(list(self.weights.values()), list(network.parameters()), 1 - decay)
+    def update(self, network: nn.Module, taken: Tensor | None = None) -> None:
+        """taken: bool (), on the network's device. If it is false, nothing changes."""
+        self.updates += 1 if taken is None else taken
+        share = torch.full_like(self.updates, 1 - self.decay, dtype=torch.float32)  # of what is new
+        if self.warmup:
+            share = share.maximum(9 / (10 + self.updates))  # 1 - (1 + n) / (10 + n)
+        if taken is not None:
+            share = share * taken
+        averages, news = ([_own(v) for v in values] for values in (self.weights.values(), network.parameters()))
+        torch._foreach_lerp_(averages, news, [share] * len(averages))
 
     def whole(self, wanted: bool = True) -> dict[str, Tensor]:
         """The averaged weights on the CPU, for reading only. Every process must call it, wanted there or not."""
@@ -31,16 +40,21 @@ class EMA:
         return {name: weight.cpu() for name, weight in gathered if wanted}
 
     def state_dict(self, wanted: bool = True) -> dict[str, Any]:
-        return {"updates": self.updates, "weights": self.whole(wanted)}
+        return {"updates": int(self.updates), "weights": self.whole(wanted)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.updates = state["updates"]
+        self.updates.fill_(state["updates"])
         for name, weight in self.weights.items():
             weight.copy_(_spread_like(weight, state["weights"][name].to(weight.device)))
 
 
+def _own(tensor: Any) -> Tensor:
+    """What this process holds of a tensor."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # a DTensor of torch.distributed
+
+
 def _gathered(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # a DTensor of torch.distributed
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def _spread_like(own: Any, whole: Tensor) -> Tensor:

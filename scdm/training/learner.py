@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.utils.checkpoint import checkpoint
 
@@ -22,18 +23,21 @@ from .objective import Losses, Task
 from .stream import DrawnBatch
 from .timesteps import ImportantSteps
 
+FUSED = ("cpu", "cuda")  # devices on which the optimizer is told on the device itself to leave a step out
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # on the main process, whatever the processes share
 
 
 class Outcome(NamedTuple):
-    """Of a step: the losses of this process's examples (on the CPU), and the gradient's norm over all processes.
+    """Of a step, all of it on the device: to look at a number is to wait for the step.
 
-    taken: False if the gradient was not finite, and the weights were left as they were.
+    losses: of this process's examples.
+    norm: float (), of the gradient over all processes, before it was clipped.
+    taken: bool (), false if the gradient was not finite, and the weights were left as they were.
     """
 
     losses: Losses
-    norm: float
-    taken: bool
+    norm: Tensor
+    taken: Tensor
 
 
 class Learner:
@@ -54,7 +58,7 @@ class Learner:
             model.network.parameters(),
             lr=config.optimizer.lr,
             weight_decay=config.optimizer.weight_decay,
-            fused=accelerator.device.type in ("cpu", "cuda"),
+            fused=accelerator.device.type in FUSED,
         )
         self.network, self.optimizer = accelerator.prepare(model.network.train(), optimizer)
         self.ema = {decay: EMA(self.plain, decay, config.ema_warmup) for decay in config.decays}
@@ -73,18 +77,27 @@ class Learner:
             together = nullcontext() if part is drawn[-1] else self.accelerator.no_sync(self.network)
             with together:
                 losses = self.objective(part, self.accelerator.device)
-                self.accelerator.backward((losses.total * losses.weight.to(losses.total)).mean() * share)
+                self.accelerator.backward((losses.total * losses.weight).mean() * share)
             parts.append(Losses(*(term.detach() for term in losses)))
         limit = self.config.optimizer.clip_norm or math.inf
-        norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
-        taken = math.isfinite(norm)
-        if taken or self.accelerator.scaler is not None:  # the scaler leaves the step out itself, and learns from it
-            self.optimizer.step()
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), limit)
+        taken = norm.isfinite()
+        self._update(taken)
         self.optimizer.zero_grad()
-        losses = Losses(*(torch.cat(term).cpu() for term in zip(*parts, strict=True)))
-        if taken:
-            self._remember(losses)
+        losses = Losses(*(torch.cat(term) for term in zip(*parts, strict=True)))
+        self._remember(losses, taken)
         return Outcome(losses, norm, taken)
+
+    def _update(self, taken: Tensor) -> None:
+        """Changes the weights, if `taken`. A fused optimizer looks for itself, on the device: nobody waits for it."""
+        inner = self.optimizer.optimizer
+        if self.accelerator.scaler is not None:  # which leaves the step out itself, and learns from it
+            self.optimizer.step()
+        elif inner.defaults["fused"]:
+            inner.grad_scale, inner.found_inf = None, (~taken).float()
+            self.optimizer.step()
+        elif taken:
+            self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
         """Whole on the main process. Every process must call it."""
@@ -112,12 +125,12 @@ class Learner:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
-    def _remember(self, losses: Losses) -> None:
+    def _remember(self, losses: Losses, taken: Tensor) -> None:
         for ema in self.ema.values():
-            ema.update(self.plain)
+            ema.update(self.plain, taken)
         if isinstance(self.timesteps, ImportantSteps):
-            t, loss = (self.accelerator.gather(v.to(self.accelerator.device)) for v in (losses.t, losses.total))
-            self.timesteps.update(t.cpu(), loss.cpu())
+            t, loss = (self.accelerator.gather(v) for v in (losses.t, losses.total))
+            self.timesteps.update(t, loss, taken)
 
     def _dropout_seed(self, step: int) -> int:
         key = self.config.seed, step, self.accelerator.process_index

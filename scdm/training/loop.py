@@ -20,7 +20,7 @@ from ..pipeline import GenerateOptions
 from .config import MODEL, RunConfig
 from .interruption import Interrupted, Interruption
 from .learning_rate import learning_rate
-from .memory import explained, peak_gigabytes
+from .memory import explained, peak_gigabytes, synchronize
 from .progress import Progress, chosen_tracker
 from .release import sample_sheet, with_weights, write_models
 from .run import Run, prepared
@@ -51,7 +51,7 @@ def train(config: RunConfig) -> Path:
                 outcome = run.learner.step(drawn, run.step, lr)
                 run.step += 1
                 progress.report(run.step, outcome, lr)
-                if progress.missed == config.patience:
+                if progress.missed >= config.patience:
                     raise FloatingPointError(divergence(run))
                 if run.step % config.save_every == 0:
                     problem, tried = save(run, accelerator, progress), run.step
@@ -77,6 +77,7 @@ def rehearse(config: RunConfig) -> str:
         ahead = list(islice(stream, len(config.turns())))  # a step of each size
         started = time.perf_counter()
         outcome, *_ = [run.learner.step(drawn, run.step, learning_rate(run.step, config)) for drawn in ahead]
+        synchronize(accelerator.device)
         seconds = (time.perf_counter() - started) / len(ahead)
     parameters = sum(parameter.numel() for parameter in run.learner.plain.parameters())
     hours = (config.steps - run.step) * seconds / 3600

@@ -30,6 +30,12 @@ def explained(config: RunConfig, accelerator: Accelerator) -> Iterator[None]:
         ) from error
 
 
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done all that it was told."""
+    if device.type != "cpu":
+        torch.empty((), device=device).cpu()
+
+
 def peak_gigabytes(device: torch.device) -> float:
     """The most that this process has held at once, on the device or, on a CPU, in all. nan where nobody counts."""
     if device.type == "cuda":

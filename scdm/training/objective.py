@@ -18,7 +18,7 @@ from .timesteps import TIMESTEPS, Timesteps
 
 
 class Losses(NamedTuple):
-    """Of the examples of a batch, (B,) each: their steps and weights (on the CPU), and the terms of the loss.
+    """Of the examples of a batch, (B,) each, on the device: their steps and weights, and the terms of the loss.
 
     vb is nan for a network that does not learn the variance.
     """
@@ -58,7 +58,7 @@ def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = 
     """To teach `model` what a data set shows. origin: the provenance of the model whose weights it begins with."""
 
     def objective(network: nn.Module) -> DataObjective:
-        timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps)
+        timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps, model.device)
         return DataObjective(model, model.config.denoiser(network), timesteps, config.loss, config.null_rate)
 
     return Task(model, objective, {"init": origin})
@@ -79,12 +79,12 @@ class DataObjective:
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
         batch, draws = drawn
-        t, weight = self.timesteps.pick(draws.step)
-        labels = layouts(drawn, self.model, self.null_rate)
+        t, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
+        labels = layouts(drawn, self.model, self.null_rate, device)
         terms = self.denoiser.loss(
             batch.images.to(device, memory_format=torch.channels_last, non_blocking=True),
-            labels.to(device),
-            t.to(device),
+            labels,
+            t,
             draws.noise.to(device, non_blocking=True),
             draws.label.to(device, non_blocking=True),
             objective=self.config.objective,
@@ -94,7 +94,9 @@ class DataObjective:
         return Losses(t, weight, terms.total, terms.mse, vb)
 
 
-def layouts(drawn: DrawnBatch, model: Model, null_rate: float) -> LabelMap:
-    """Those of a batch as the model reads them, a share of them blanked."""
+def layouts(drawn: DrawnBatch, model: Model, null_rate: float, device: torch.device) -> LabelMap:
+    """Those of a batch as the model reads them, a share of them blanked, on the device."""
     labels = model.prepared(drawn.batch.labels(model.config.network.num_classes))
-    return labels.blank(drawn.draws.null < null_rate)
+    # Blanked where they go to: what was pinned for the journey is not copied before it.
+    blanked = (drawn.draws.null < null_rate).to(device, non_blocking=True)
+    return labels.to(device, non_blocking=True).blank(blanked)

@@ -25,15 +25,19 @@ class Progress:
     """Shows and logs the steps of a run from `step` on, as a context. Every process must report each of its steps.
 
     process_steps: the length of the diffusion process, for the losses of its quarters.
-    missed: steps in a row that were left out.
+    missed: steps in a row that were left out, up to the last look at them.
+
+    Sums stay on the device, and are looked at after every step on a CPU. Elsewhere to look is to wait, so it is done only
+    where something is to be logged, or `config.patience` steps may have been missed.
     """
 
     def __init__(self, accelerator: Accelerator, config: RunConfig, step: int, process_steps: int):
         self.accelerator, self.config, self.process_steps = accelerator, config, process_steps
         self.missed = self.left_out = 0
         self.tracking = True
+        self.skips = torch.zeros(2, dtype=torch.int64, device=accelerator.device)  # of `missed` and `left_out`
         self.bar = tqdm(total=config.steps, initial=step, unit="step", disable=not accelerator.is_main_process)
-        self.window = _Window(step, process_steps)
+        self.window = _Window(step, process_steps, accelerator.device)
         hyperparameters = {key: str(value) for key, value in flat(to_dict(config)).items()}
         if config.tracker != "none" and not accelerator.log_with:
             self.say(
@@ -51,19 +55,29 @@ class Progress:
 
     def report(self, step: int, outcome: Outcome, lr: float) -> None:
         """Tells of the step after which `step` have been made."""
-        self.missed = 0 if outcome.taken else self.missed + 1
-        self.left_out += not outcome.taken
-        if outcome.taken:
-            self.window.add(outcome)
-        speed = self.window.steps_per_second(step) * self.config.batch
-        left_out = f", {self.left_out} steps left out" if self.left_out else ""
-        self.bar.set_postfix_str(f"loss {self.window.loss:.4f}, {speed:.3g} images/s{left_out}", refresh=False)
+        in_a_row, ever = self.skips
+        left_out = (~outcome.taken).long()
+        self.skips = torch.stack([(in_a_row + 1) * left_out, ever + left_out])
+        self.window.add(outcome)
         self.bar.update()
-        if step % self.config.log_every == 0:
+        due = step % self.config.log_every == 0
+        if not (due or step % self.look_every == 0):
+            return
+        self.missed, self.left_out = self.skips.tolist()
+        speed = self.window.steps_per_second(step) * self.config.batch
+        words = f", {self.left_out} steps left out" if self.left_out else ""
+        self.bar.set_postfix_str(f"loss {self.window.loss:.4f}, {speed:.3g} images/s{words}", refresh=False)
+        if due:
             values = self.window.means(self.accelerator)
-            values |= {"lr": lr, "gradient_norm": outcome.norm, "images_per_second": speed, "left_out": self.left_out}
+            values |= {"lr": lr, "gradient_norm": float(outcome.norm)}
+            values |= {"images_per_second": speed, "left_out": self.left_out}
             self._track(lambda: self.accelerator.log(values, step=step))
-            self.window = _Window(step, self.process_steps)
+            self.window = _Window(step, self.process_steps, self.accelerator.device)
+
+    @property
+    def look_every(self) -> int:
+        """Steps between looks."""
+        return 1 if self.accelerator.device.type == "cpu" else self.config.patience
 
     def show(self, step: int, sheet: np.ndarray) -> None:
         """A picture, uint8 (H, W, 3), for the trackers that take pictures."""
@@ -93,10 +107,10 @@ class Progress:
 class _Window:
     """Sums of losses since `start` steps had been made."""
 
-    def __init__(self, start: int, process_steps: int):
+    def __init__(self, start: int, process_steps: int, device: torch.device):
         self.start, self.since, self.process_steps = start, time.monotonic(), process_steps
-        self.sums = torch.zeros(4, dtype=torch.float32)  # of examples, and of their total, mse and vb
-        self.quarters = torch.zeros(2, QUARTERS, dtype=torch.float32)  # the same for each: examples, and their total
+        self.sums = torch.zeros(4, device=device)  # of examples, and of their total, mse and vb
+        self.quarters = torch.zeros(2, QUARTERS, device=device)  # the same for each: examples, and their total
 
     @property
     def loss(self) -> float:
@@ -106,14 +120,15 @@ class _Window:
         return (step - self.start) / max(1e-9, time.monotonic() - self.since)
 
     def add(self, outcome: Outcome) -> None:
+        """Of a step that was left out, nothing."""
         t, _, *terms = outcome.losses
-        one = torch.ones(len(t))
-        self.sums += torch.stack([one, *terms]).sum(1)
-        self.quarters.index_add_(1, t * QUARTERS // self.process_steps, torch.stack([one, terms[0]]))
+        values = torch.where(outcome.taken, torch.stack([torch.ones_like(terms[0]), *terms]), 0)
+        self.sums += values.sum(1)
+        self.quarters.index_add_(1, t * QUARTERS // self.process_steps, values[:2])
 
     def means(self, accelerator: Accelerator) -> dict[str, float]:
         """Over the examples of all processes. Terms that there were none of are left out."""
-        sums, quarters = (accelerator.reduce(v.to(accelerator.device)).cpu() for v in (self.sums, self.quarters))
+        sums, quarters = (accelerator.reduce(v).cpu() for v in (self.sums, self.quarters))
         names = ["total", "mse", "vb"] + [
             f"t {i * self.process_steps // QUARTERS}-{(i + 1) * self.process_steps // QUARTERS - 1}"
             for i in range(QUARTERS)

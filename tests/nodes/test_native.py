@@ -314,3 +314,113 @@ def test_seeds_wrap_as_those_of_generate_do(pack: Any, model: Any, layout: Any) 
 def test_batches_that_only_a_link_can_bring_are_refused(pack: Any, model: Any, layout: Any, batch: int) -> None:
     with pytest.raises(ValueError, match=f"1 to 64 images, not {batch}"):
         encoded(pack, model(), layout, batch=batch)
+
+
+def reads(network: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often each call of the network has the host wait for a number."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    counts: list[int] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            counts[-1] += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
+            return func(*args, **(kwargs or {}))
+
+    forward = type(network).forward
+
+    def watched(self: Any, *given: Any, **named: Any) -> Tensor:
+        counts.append(0)
+        with Watch():
+            return forward(self, *given, **named)
+
+    monkeypatch.setattr(type(network), "forward", watched)
+    return counts
+
+
+def test_the_host_waits_for_one_number_a_step_at_most(
+    pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step, by which the noise of the label diffusion is drawn; with noise that stays, not even that."""
+    patcher = model()
+    counts = reads(patcher.model.diffusion_model, monkeypatch)
+    for label_noise, most in (("fresh", 1), ("coupled", 0)):
+        counts.clear()
+        sampled(pack, patcher, layout, label_noise=label_noise)
+        assert len(counts) == STEPS and max(counts[1:]) == most, "the first looks at the sampler's way"
+
+
+def test_guidance_away_from_another_layout_and_from_an_empty_one(pack: Any, model: Any, layout: Any) -> None:
+    """A negative that is painted is a layout like any other; one of MASK is the null condition, however it came about."""
+    patcher = model()
+    sockets = pack("nodes.sockets")
+    empty = sockets.Layout(pack("scdm.labels").LabelMap(torch.full((1, *SIZE), 14), 14), layout.palette)
+    other = sockets.Layout(pack("scdm.labels").LabelMap(torch.full((1, *SIZE), 7), 14), layout.palette)
+
+    def away_from(what: Any) -> Any:
+        return lambda positive, negative: (positive, encoded(pack, patcher, what)[0])
+
+    plain = sampled(pack, patcher, layout)
+    assert torch.equal(sampled(pack, patcher, layout, change=away_from(empty)), plain)
+    assert not torch.allclose(sampled(pack, patcher, layout, change=away_from(other)), plain, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("flag", "weight", "tolerance"),
+    [("fp16_unet", torch.float16, 0.02), ("bf16_unet", torch.bfloat16, 0.15), ("fp32_unet", torch.float32, 1e-6)],
+)
+def test_the_kind_of_weights_is_comfyuis_choice(
+    pack: Any,
+    model: Any,
+    layout: Any,
+    flag: str,
+    weight: torch.dtype,
+    tolerance: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By its command line here. On a CPU it keeps them so, and casts them to float32 layer by layer."""
+    from comfy.cli_args import args
+
+    whole = sampled(pack, model(), layout)
+    monkeypatch.setattr(args, flag, True)
+    patcher = model()
+    assert patcher.model_dtype() == weight and patcher.model.get_dtype_inference() == torch.float32
+    network = patcher.model.scdm.network  # of which two small parts stay exact
+    assert network.input_blocks[0][0].weight.dtype == weight and network.out[2].weight.dtype == torch.float32
+    seen = []
+    patcher.model.scdm.network.middle_block[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].dtype))
+    assert (sampled(pack, patcher, layout) - whole).abs().mean() <= tolerance
+    assert set(seen) == {torch.float32}
+    image = exact(pack, patcher, layout, "ddim")
+    assert (image - whole.clamp(-1, 1)).abs().mean() <= tolerance and image.dtype == torch.float32
+
+
+def test_what_is_computed_in_is_comfyuis_choice_too(pack: Any, model: Any, layout: Any) -> None:
+    """As its node ModelComputeDtype has it."""
+    from comfy_extras.nodes_model_advanced import ModelComputeDtype
+
+    patcher = model()
+    whole, half = sampled(pack, patcher, layout), ModelComputeDtype().patch(patcher, "bf16")[0]
+    seen = []
+    patcher.model.scdm.network.middle_block[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].dtype))
+    out = sampled(pack, half, layout)
+    assert set(seen) == {torch.bfloat16} and out.dtype == torch.float32
+    assert 0 < (out - whole).abs().mean() < 0.15
+    assert torch.allclose(sampled(pack, patcher, layout), whole, atol=1e-5), "the model itself stays as it was"
+
+
+def test_comfyuis_torch_compile_model_works(pack: Any, model: Any, layout: Any) -> None:
+    """The compiled model paints what the plain one does, with and without guidance. By a backend without a compiler, which
+    would take minutes: what can be compiled is the same."""
+    from comfy_extras.nodes_torch_compile import TorchCompileModel
+
+    patcher = model()
+    compiled = TorchCompileModel.execute(patcher, "eager").result[0]
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for guidance in (1.5, 1.0):
+        before, again = (sampled(pack, either, layout, guidance=guidance) for either in (patcher, compiled))
+        assert (again - before).abs().max() < 1e-3
+    counters = torch._dynamo.utils.counters
+    assert counters["stats"]["unique_graphs"] >= 3, "the encoder, the decoder, and the decoder of an empty layout"
+    assert not counters["graph_break"]

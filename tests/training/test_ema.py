@@ -42,3 +42,24 @@ def test_it_goes_on_from_its_state():
     resumed.update(network)
     for name, weight in average.whole().items():
         assert torch.equal(weight, resumed.whole()[name])
+
+
+def test_a_step_that_was_left_out_is_not_averaged():
+    network = nn.Linear(3, 2)
+    average, other = EMA(network, 0.5, warmup=True), EMA(network, 0.5, warmup=True)
+    before = network.weight.detach().clone()
+    network.weight.data.add_(1)
+    average.update(network, torch.tensor(False))
+    assert average.state_dict()["updates"] == 0
+    assert torch.equal(average.whole()["weight"], before)
+    average.update(network, torch.tensor(True))
+    other.update(network)
+    assert torch.equal(average.whole()["weight"], other.whole()["weight"])
+
+
+def test_the_host_is_not_asked_for_a_number():
+    """Of a tensor on `meta` there is none to be had."""
+    network = nn.Linear(3, 2, device="meta")
+    average = EMA(network, 0.5, warmup=True)
+    average.update(network, torch.empty((), dtype=torch.bool, device="meta"))
+    assert average.weights["weight"].is_meta and average.updates.is_meta

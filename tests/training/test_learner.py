@@ -45,7 +45,7 @@ def test_summed_micro_batches_have_a_gradient_as_many_times_as_large():
     unclipped = OptimizerConfig(clip_norm=None)
     _, mean = after(config(micro_batches=2, optimizer=unclipped), steps=1)
     _, total = after(config(micro_batches=2, micro_batch_sum=True, optimizer=unclipped), steps=1)
-    assert total.norm == pytest.approx(2 * mean.norm, rel=1e-4)
+    assert float(total.norm) == pytest.approx(2 * float(mean.norm), rel=1e-4)
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing():

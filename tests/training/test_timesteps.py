@@ -44,6 +44,21 @@ def test_importance_goes_on_from_its_state():
     assert torch.equal(before.weights, after.weights)
 
 
+def test_importance_does_not_learn_from_a_step_that_was_left_out():
+    before, after = trained(), trained()
+    after.update(torch.tensor([2, 2]), torch.tensor([9.0, torch.nan]), torch.tensor(False))
+    assert torch.equal(before.losses, after.losses) and torch.equal(before.counts, after.counts)
+    after.update(torch.tensor([2, 2]), torch.tensor([8.0, 9.0]), torch.tensor(True))
+    assert after.losses[2, -2:].tolist() == [8.0, 9.0] and after.counts.tolist() == [10, 10, 12, 10, 10]
+
+
+def test_importance_asks_the_host_for_no_number():
+    sampler = ImportantSteps(5, "meta")
+    t, weight = sampler.pick(EVENLY[:4])
+    sampler.update(t, torch.empty(4, device="meta"), torch.empty((), dtype=torch.bool, device="meta"))
+    assert t.is_meta and weight.is_meta and sampler.losses.is_meta
+
+
 def test_uniform_steps_are_all_alike():
     t, weight = UniformSteps(5).pick(EVENLY)
     assert torch.bincount(t).tolist() == [20_000] * 5 and set(weight.tolist()) == {1.0}
