@@ -18,7 +18,6 @@ import argparse
 import importlib.util
 import json
 import multiprocessing
-import os
 import platform
 import statistics
 import subprocess
@@ -26,27 +25,25 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # so that nothing need be installed
-
-import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 BUDGET = 9 * 60.0  # seconds
 LEAST = 15.0  # seconds, below which no part is begun: a process with torch and a GPU takes some by itself
 ENOUGH = 1.5  # seconds of repeats
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SCALE = 1.5  # of guidance
 
 
 @dataclass(frozen=True)
@@ -173,9 +170,11 @@ def work(order: Order, emit: Emit) -> None:
 
 
 def failure(part: str, what: str, error: Exception) -> Row:
+    from scdm.outside import is_out_of_memory
+
     traceback.print_exception(error)
     words = " ".join(f"{type(error).__name__}: {error}".split())[:300].replace("|", "/")
-    return Row(part, what, note=f"failed: {words}")
+    return Row(part, what, note=f"{'left out' if is_out_of_memory(error) else 'failed'}: {words}")
 
 
 # The parts: each emits its rows
@@ -213,7 +212,7 @@ def peaks(order: Order, emit: Emit) -> None:
         try:
             a, b = (torch.randn(side, side, device=order.device).to(DTYPES[precision]) for _ in range(2))
             with tf32(precision == "tf32"):
-                seconds = median_seconds(lambda a=a, b=b: a @ b, order)  # type: ignore[misc]
+                seconds = median_seconds(partial(torch.matmul, a, b), order)
             speed = 2 * side**3 / seconds / 1e12
             emit(Row(order.part, f"product of {side}x{side}", precision, seconds * 1e3, speed))
         except Exception as error:
@@ -231,9 +230,9 @@ def steps(order: Order, emit: Emit) -> None:
 
 
 def step_row(order: Order, precision: str, compiled: bool) -> Row:
-    from benchmarks.network import PUBLISHED, guided_step, network_called
+    from benchmarks.network import PUBLISHED, REHEARSAL, guided_step, network_called
 
-    network, size = network_called("rehearsal" if order.rehearse else PUBLISHED, order.device)
+    network, size = network_called(REHEARSAL if order.rehearse else PUBLISHED, order.device)
     network.cast(DTYPES[precision])
     network.requires_grad_(False)
     with torch.inference_mode(), tf32(precision == "tf32"):
@@ -254,7 +253,7 @@ def step_row(order: Order, precision: str, compiled: bool) -> Row:
 def as_compiled(network: Any, order: Order) -> Any:
     from scdm.networks import CompiledUNet
 
-    return CompiledUNet.of(network, "eager" if order.rehearse else "inductor", None)
+    return CompiledUNet.of(network, "eager" if order.rehearse else "inductor", dynamic=False)
 
 
 def images(order: Order, emit: Emit) -> None:
@@ -265,7 +264,7 @@ def images(order: Order, emit: Emit) -> None:
     from scdm.pipeline import GenerateOptions, generate
     from scdm.schedules import visited_steps
 
-    for name in embedded_models():
+    for name in embedded_models()[: 1 if order.rehearse else None]:
         model = load(name, order.device)
         options = GenerateOptions(steps=2 if order.rehearse and model.config.distilled_steps is None else None)
         filled = options.for_model(model)
@@ -275,12 +274,12 @@ def images(order: Order, emit: Emit) -> None:
             for batch in (1,) if order.rehearse else (1, 16):
                 labels = scene(model, size).expanded(batch)
                 try:
+                    image = partial(generate, model, labels, options)
                     reset_memory(order)
-                    seconds = median_seconds(lambda m=model, y=labels: generate(m, y, options), order)  # type: ignore[misc]
-                    flop = counted(lambda m=model, y=labels: generate(m, y, options))  # type: ignore[misc]
+                    seconds = median_seconds(image, order)
                     what = f"{name}, {batch} of {size}x{size}, {count} steps"
-                    speed = flop / seconds / 1e12
-                    emit(Row(order.part, what, options.precision, seconds * 1e3, speed, None, memory(order)))
+                    speed = counted(image) / seconds / 1e12
+                    emit(Row(order.part, what, filled.precision, seconds * 1e3, speed, None, memory(order)))
                 except Exception as error:
                     emit(failure(order.part, f"{name}, {batch} of {size}x{size}", error))
 
@@ -294,16 +293,16 @@ def training(order: Order, emit: Emit) -> None:
     file = ROOT / "training" / "configs" / ("scenes32.yaml" if order.rehearse else "ade20k.yaml")
     smaller = ["data.size=16", "precision=float32"] if order.rehearse else []
     for checkpointing in (True, False):
-        for batch in (1,) if order.rehearse else (8,):
+        for batch in (1,) if order.rehearse else (4,):
             what = f"{batch} images, activations {'computed again' if checkpointing else 'kept'}"
             try:
                 config = load(TrainConfig, file, [f"batch={batch}", "micro_batches=1", *smaller])
                 config = replace(config, tracker="none", checkpointing=checkpointing, compile=False)
-                step = ready(config)
+                step, *_ = ready(config)
                 flop = counted(step)
                 if order.part.endswith("compiled") and not order.rehearse:
                     del step
-                    step = ready(replace(config, compile=True))
+                    step, *_ = ready(replace(config, compile=True))
                 started = time.monotonic()
                 step()
                 wait(order.device)
@@ -385,10 +384,18 @@ def counted(run: Callable[[], object]) -> float:
     return counter.get_total_flops()
 
 
-def tf32(allowed: bool) -> AbstractContextManager[None]:
-    """From here on; every precision says what it wants."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-    return nullcontext()
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Whether products and convolutions of float32 may be rounded to TF32 within; torch allows it convolutions."""
+    backends: tuple[Any, Any] = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = allowed
+        yield
+    finally:
+        for backend, allows in zip(backends, before, strict=True):
+            backend.allow_tf32 = allows
 
 
 def wait(device: str) -> None:

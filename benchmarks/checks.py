@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from scdm import checkpoint
 from scdm.datasets import open_dataset
@@ -51,12 +52,13 @@ TOLERANCE = {"float32": 2e-3, "bfloat16": 5e-2, "float16": 1e-2}
 def images_are_those_of_the_cpu(device: torch.device) -> None:
     """By every sampler in every precision, guided, with label diffusion, of random weights that look at everything."""
     labels = blocks()
-    for sampler in SAMPLERS:
+    for sampler in list(SAMPLERS)[: 1 if device.type == "cpu" else None]:
         options = GenerateOptions(steps=STEPS, sampler=sampler, seed=3, precision="float32")
         expected = generate(random_model(), labels, options)
         assert expected.std() > 0.1, "not flat"
         for precision, tolerance in on(device, TOLERANCE).items():
-            made = generate(random_model().to(device), labels, replace(options, precision=precision))
+            there = replace(options, precision=precision)  # type: ignore[arg-type]
+            made = generate(random_model().to(device), labels, there)
             within(f"{sampler} in {precision}", made, expected, tolerance)
 
 
@@ -91,7 +93,7 @@ def a_training_step_does_not_wait(device: torch.device) -> None:
         run = config(precision=precision, loss=LossConfig(timesteps="importance"), ema=(0.9, 0.99))
         learner = learner_of(run, device)
         drawn = next(steps_from(0, open_dataset(run.data), run))
-        pinned = [type(part)(*map(pinned_for(device), part)) for part in drawn]
+        pinned = pin_memory(drawn) if device.type == "cuda" else drawn  # as the loader leaves it
         for number in range(2):  # the first makes what stays
             with silence(device) if number else nullcontext():
                 learner.step(pinned, number, 1e-3)
@@ -114,7 +116,10 @@ def a_run_resumes(device: torch.device) -> None:
     """What was stopped ends near what was not: sums on a GPU need not be the same twice."""
     precision = "float32" if device.type == "cpu" else "fp16"  # whose scaler is part of the state
     with tempfile.TemporaryDirectory() as folder:
-        whole, parts = (config(Path(folder) / name, precision=precision) for name in ("whole", "parts"))
+        samples = 0 if device.type == "cpu" else 2  # a sheet at every save, which is guided
+        whole, parts = (
+            config(Path(folder) / name, precision=precision, samples=samples) for name in ("whole", "parts")
+        )
         with apart():
             expected = checkpoint.load(train(whole))
         for steps in (2, 4):
@@ -141,7 +146,7 @@ def a_student_learns(device: torch.device) -> None:
                 drawn = next(steps_from(0, open_dataset(run.data), run))
                 return [float(learner.step(drawn, number, 2e-3).losses.total.mean()) for number in range(steps)]
 
-        expected, made = losses(torch.device("cpu"), 1), losses(device, 8)
+        expected, made = losses(torch.device("cpu"), 1), losses(device, 3 if device.type == "cpu" else 20)
     assert abs(made[0] / expected[0] - 1) < 1e-2, f"the loss is {made[0]}, on the CPU {expected[0]}"
     assert made[-1] < made[0], "it does not learn"
 
@@ -175,7 +180,7 @@ def config(run: Path | str = "-", **changes: object) -> TrainConfig:
         batch=4,
         steps=4,
         save_every=2,
-        samples=2,
+        samples=0,
         tracker="none",
     )
     return replace(base, **changes)  # type: ignore[arg-type]
@@ -228,17 +233,6 @@ def within(what: str, made: Tensor, expected: Tensor, tolerance: float) -> None:
     """By the mean error."""
     error = float((made.detach().float().cpu() - expected.detach().float().cpu()).abs().mean())
     assert error <= tolerance, f"{what}: the mean error is {error:.2g}, more than {tolerance:g}"
-
-
-def pinned_for(device: torch.device) -> Callable[[object], object]:
-    """As the loader leaves what it reads."""
-
-    def pinned(value: object) -> object:
-        if isinstance(value, tuple):
-            return type(value)(*map(pinned, value))  # type: ignore[call-arg]
-        return value.pin_memory() if isinstance(value, Tensor) and device.type == "cuda" else value
-
-    return pinned
 
 
 @contextmanager

@@ -45,8 +45,7 @@ def main() -> None:
 
 
 def image_row(name: str, model: Model, size: int, repeats: int) -> str:
-    _, ids = Scenes(1, 1, (size, size))[0]
-    labels = LabelMap(ids[None], model.palette.num_classes)
+    labels = scene(model, size)
     options = GenerateOptions().for_model(model)
     assert options.steps is not None and options.guidance is not None
     steps = len(visited_steps(model.config.steps, options.steps))
@@ -80,6 +79,12 @@ def image_row(name: str, model: Model, size: int, repeats: int) -> str:
             f"{median(first / second for first, second in pairs):.2f}",
         ]
     return f"| {' | '.join(cells)} |"
+
+
+def scene(model: Model, size: int) -> LabelMap:
+    """The layout of a made scene."""
+    _, ids = Scenes(1, 1, (size, size))[0]
+    return LabelMap(ids[None], model.palette.num_classes)
 
 
 def import_rows(repeats: int) -> list[str]:

@@ -52,11 +52,11 @@ def main() -> int:
     return 0
 
 
-def made(root: Path) -> str:
+def made(root: Path, files: int = FILES) -> str:
     """Scenes in the folders of ADE20K."""
     for kind in ("images", "annotations"):
         (root / kind / "training").mkdir(parents=True)
-    for index in range(FILES):
+    for index in range(files):
         image, ids = render(index, size=(HEIGHT, WIDTH))
         write_image(root / "images" / "training" / f"{index}.jpg", image)
         write_image(root / "annotations" / "training" / f"{index}.png", ids + 1)

@@ -15,7 +15,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from scdm.networks import UNet, UNetConfig
 
 SCALE = 1.5
 PUBLISHED = "published ADE20K 256x256"
+REHEARSAL = "rehearsal"  # so small that it shows no more than that a program runs
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,8 @@ def main() -> None:
 
 @torch.inference_mode()
 def measure(name: str, precision: str, repeats: int, device: str) -> Row:
-    network, size = _network(name, device)
-    x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-    x = x.contiguous(memory_format=torch.channels_last)
-    t = torch.tensor([500], device=device)
-    ids = torch.randint(0, network.config.num_classes, (1, size[0] // 16, size[1] // 16))
-    labels = LabelMap(ids, network.config.num_classes).resized(*size).to(device)
+    network, size = network_called(name, device)
+    x, t, labels = inputs(network, size, device)
 
     def forward() -> Tensor:
         return network(x, t, labels)
@@ -90,11 +87,7 @@ def measure(name: str, precision: str, repeats: int, device: str) -> Row:
         null = network(x, t, labels.blank())
         return null + SCALE * (network(x, t, labels) - null)
 
-    def guided() -> Tensor:
-        features = network.encode(x, t)
-        null = network.decode(features, None)
-        return null + SCALE * (network.decode(features, labels) - null)
-
+    guided = guided_step(network, size, device)
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
         difference = (two_forwards() - guided()).abs().max().item()  # also warms up
         seconds = [[_seconds(work, device) for work in (forward, two_forwards, guided)] for _ in range(repeats)]
@@ -112,14 +105,40 @@ def measure(name: str, precision: str, repeats: int, device: str) -> Row:
         )
 
 
-def _network(name: str, device: str) -> tuple[UNet, tuple[int, int]]:
-    if name != PUBLISHED:
+def guided_step(network: UNet, size: tuple[int, int], device: str) -> Callable[[], Tensor]:
+    """Of one image: the encoder once, the decoder with a layout and with none."""
+    x, t, labels = inputs(network, size, device)
+
+    def step() -> Tensor:
+        features = network.encode(x, t)
+        null = network.decode(features, None)
+        return null + SCALE * (network.decode(features, labels) - null)
+
+    return step
+
+
+def inputs(network: UNet, size: tuple[int, int], device: str) -> tuple[Tensor, Tensor, LabelMap]:
+    """Noise, a step, and a layout in blocks of 16 pixels."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 3, *size, generator=generator).to(device)
+    ids = torch.randint(0, network.config.num_classes, (1, size[0] // 16, size[1] // 16), generator=generator)
+    labels = LabelMap(ids, network.config.num_classes).resized(*size).to(device)
+    return x.contiguous(memory_format=torch.channels_last), torch.tensor([500], device=device), labels
+
+
+def network_called(name: str, device: str) -> tuple[UNet, tuple[int, int]]:
+    """An embedded model's network, a file's, or one with random weights: the published, or one for a rehearsal."""
+    if name not in (PUBLISHED, REHEARSAL):
         model = load(name, device)
         return model.network, model.config.size
-    network = UNet(UNetConfig(num_classes=151))  # the defaults are the published configuration
+    config, side = UNetConfig(num_classes=151), 256  # the defaults are the published configuration
+    if name == REHEARSAL:
+        config, side = replace(config, channels=32, channel_mult=(1, 1), res_blocks=1, head_channels=32, hidden=8), 32
+    with torch.device(device):
+        network = UNet(config)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
-    return network.to(device, memory_format=torch.channels_last), (256, 256)  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last), (side, side)  # type: ignore[call-overload]
 
 
 def _seconds(work: Callable[[], Tensor], device: str) -> float:

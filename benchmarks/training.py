@@ -21,6 +21,7 @@ from dataclasses import replace
 import torch
 from accelerate.state import AcceleratorState
 from torch import Tensor
+from torch.utils.data._utils.pin_memory import pin_memory
 from torch.utils.flop_counter import FlopCounterMode
 
 from scdm.config import load
@@ -29,7 +30,7 @@ from scdm.labels import LabelMap, instance_borders
 from scdm.model import Model
 from scdm.palette import Palette
 from scdm.training.config import TrainConfig
-from scdm.training.learner import Learner, recompute_activations
+from scdm.training.learner import Learner, Outcome, recompute_activations
 from scdm.training.loop import new_accelerator
 from scdm.training.objective import learning
 from scdm.training.run import new_model
@@ -65,21 +66,12 @@ def main() -> int:
 
 def measured(config: TrainConfig, repeats: int, peak: float | None) -> str:
     """A line of the table: medians of the seconds, and of the ratios of neighbours in time."""
-    AcceleratorState._reset_state(True)
-    accelerator = new_accelerator(config)
-    palette = Palette.named(config.data.name)
-    model = new_model(config, palette)
-    drawn = made(config, model)
-    learner = Learner(config, learning(config, model), accelerator)
-    bare = bare_step(config, palette, drawn, accelerator.device)
-
-    def library() -> object:
-        return learner.step([drawn], 0, config.optimizer.lr)
-
+    library, drawn, device = ready(config)
+    bare = bare_step(config, Palette.named(config.data.name), drawn, device)
     with FlopCounterMode(display=False) as counter:
         library()
     bare()
-    pairs = [(seconds(bare, accelerator.device), seconds(library, accelerator.device)) for _ in range(repeats)]
+    pairs = [(seconds(bare, device), seconds(library, device)) for _ in range(repeats)]
     alone, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(second / first for first, second in pairs)
     speed = counter.get_total_flops() / ours / 1e12
@@ -93,9 +85,19 @@ def measured(config: TrainConfig, repeats: int, peak: float | None) -> str:
         f"{config.batch / ours:.1f}",
         f"{speed:.2f}",
         f"{speed / peak:.1%}" if peak else "",
-        memory(library, accelerator.device),
+        memory(library, device),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def ready(config: TrainConfig) -> tuple[Callable[[], Outcome], DrawnBatch, torch.device]:
+    """A step of the library, always on the same batch, which lies ready as the loader leaves it; the batch, the device."""
+    AcceleratorState._reset_state(True)
+    accelerator = new_accelerator(config)
+    model = new_model(config, Palette.named(config.data.name))
+    drawn = made(config, model)
+    learner = Learner(config, learning(config, model), accelerator)
+    return lambda: learner.step([drawn], 0, config.optimizer.lr), drawn, accelerator.device
 
 
 def bare_step(config: TrainConfig, palette: Palette, drawn: DrawnBatch, device: torch.device) -> Callable[[], Tensor]:
@@ -129,10 +131,11 @@ def made(config: TrainConfig, model: Model) -> DrawnBatch:
     images = torch.randn(config.batch, 3, height, width, generator=generator).clamp(-1, 1)
     edges = instance_borders(labels.ids) if config.network.edges else None
     draws = [draws_at(0, position, (height, width)) for position in range(config.batch)]
-    return DrawnBatch(
+    drawn = DrawnBatch(
         Batch(images, labels.ids, edges, torch.arange(config.batch)),
         Draws(*(torch.stack(part) for part in zip(*draws, strict=True))),
     )
+    return pin_memory(drawn) if torch.cuda.is_available() else drawn
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
