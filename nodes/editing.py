@@ -165,7 +165,11 @@ def edited(
     try:
         ready = on_device(model, labels.batch, labels.height, labels.width)
         session = EditSession(
-            ready, before.labels if before else labels, options, margin=margin, image=before.image if before else None
+            ready,
+            before.labels if before else labels,
+            ready.options(options),
+            margin=margin,
+            image=before.image if before else None,
         )
         session.change(labels)
         return session.update(Progress())

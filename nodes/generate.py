@@ -167,7 +167,7 @@ def painted(model: ModelPatcher, job: Job, options: GenerateOptions) -> Tensor:
     labels = job.labels
     try:
         ready = on_device(model, labels.batch, labels.height, labels.width)
-        return generate(ready, labels, options, image=job.image, mask=job.mask, on_step=Progress())
+        return generate(ready, labels, ready.options(options), image=job.image, mask=job.mask, on_step=Progress())
     except (MemoryError, RuntimeError) as error:
         if not is_want_of_memory(error):
             raise

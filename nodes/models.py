@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ..scdm import conversion
 from ..scdm.assets import embedded_models
+from ..scdm.devices import AUTO, PRECISIONS, dtype_called
 from ..scdm.outside import shown
 from .messages import complaint
 from .native import managed, pixel_vae
@@ -35,6 +36,14 @@ class LoadModel(io.ComfyNode):
                     options=[*embedded_models(), *folder_paths.get_filename_list(FOLDER)],
                     tooltip="A model that comes with SCDM (no suffix), or a file of models/scdm: .safetensors or .pt.",
                 ),
+                io.Combo.Input(
+                    "precision",
+                    options=[AUTO, *PRECISIONS],
+                    default=AUTO,
+                    optional=True,
+                    tooltip="Of the weights. auto: what ComfyUI's command line says (--fp16-unet and its kin), or else what "
+                    "the device is fast in. float32 is exact, and slower on a GPU.",
+                ),
             ],
             outputs=[
                 io.Model.Output(
@@ -46,20 +55,21 @@ class LoadModel(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str | None) -> bool | str:
+    def validate_inputs(cls, model: str | None, precision: str | None = AUTO) -> bool | str:
         return complaint(model_file, model)
 
     @classmethod
-    def fingerprint_inputs(cls, model: str | None) -> object:
+    def fingerprint_inputs(cls, model: str | None, precision: str | None = AUTO) -> object:
         file = model and model_file(model)
         return file and file.stat().st_mtime_ns  # a training run writes to the same name again
 
     @classmethod
-    def execute(cls, model: str) -> io.NodeOutput:
+    def execute(cls, model: str, precision: str = AUTO) -> io.NodeOutput:
         file = model_file(model)
+        wanted = None if precision == AUTO else dtype_called(precision)
         # Layers that can fetch weights which did not fit onto the device.
         loaded = conversion.load(model if file is None else file, operations=comfy.ops.disable_weight_init)
-        return io.NodeOutput(managed(loaded), pixel_vae(), loaded.palette)
+        return io.NodeOutput(managed(loaded, wanted), pixel_vae(), loaded.palette)
 
 
 def model_file(name: str) -> Path | None:

@@ -7,7 +7,7 @@ of it a call of the network is about, ComfyUI says by cropping what travels with
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,10 +26,12 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..scdm.canvas import Canvas
+from ..scdm.devices import PRECISIONS, name_of
 from ..scdm.labels import LabelMap
 from ..scdm.model import Model
 from ..scdm.networks.unet import Features
 from ..scdm.noise import LABEL_NOISE
+from ..scdm.pipeline import GenerateOptions
 from ..scdm.schedules import NoiseSchedule, visited_steps
 from .sockets import Layout
 
@@ -42,27 +44,27 @@ PREDICTION = {
 }
 
 
-def managed(model: Model) -> ModelPatcher:
+def managed(model: Model, wanted: torch.dtype | None = None) -> ModelPatcher:
     """The model as ComfyUI's MODEL: on the device when it is needed, wholly or in part, away when others need the room.
 
-    In which precision its weights are kept, and computed with, is ComfyUI's choice, as for any other model.
+    wanted: the kind that its weights are to be of. None leaves that to ComfyUI, as for any other model.
     """
-    native = NativeModel(model, *chosen_precision(model))
+    native = NativeModel(model, *chosen_precision(model, wanted))
     patcher = ModelPatcher(native, model_management.get_torch_device(), model_management.unet_offload_device())
     if model.config.distilled_steps is None:  # as `GenerateOptions.clip` has it
         patcher.set_model_sampler_post_cfg_function(lambda step: step["denoised"].clamp(-1, 1))
     return patcher
 
 
-def chosen_precision(model: Model) -> tuple[torch.dtype, torch.dtype | None]:
+def chosen_precision(model: Model, wanted: torch.dtype | None) -> tuple[torch.dtype, torch.dtype | None]:
     """What ComfyUI, its command line and the device decide for a model of this size.
 
     The kind of its weights, and what they are cast to as they are used; None: they are used as they are.
     """
+    kinds, device = Config.supported_inference_dtypes, model_management.get_torch_device()
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
-    weight = model_management.unet_dtype(model_params=parameters, supported_dtypes=Config.supported_inference_dtypes)
-    device = model_management.get_torch_device()
-    return weight, model_management.unet_manual_cast(weight, device, Config.supported_inference_dtypes)
+    weight = wanted or model_management.unet_dtype(model_params=parameters, supported_dtypes=kinds)
+    return weight, model_management.unet_manual_cast(weight, device, kinds)
 
 
 def scdm_model(patcher: ModelPatcher) -> Model:
@@ -72,7 +74,7 @@ def scdm_model(patcher: ModelPatcher) -> Model:
     return patcher.model.scdm
 
 
-def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> Model:
+def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> HostedModel:
     """The `scdm` model with its weights in place, as far as they fit beside what images of this size need."""
     model = scdm_model(patcher)
     memory = patcher.model.memory_required((batch, 3, height, width))
@@ -99,6 +101,11 @@ class HostedModel(Model):
     @property
     def device(self) -> torch.device:
         return self.host_device or super().device
+
+    def options(self, options: GenerateOptions) -> GenerateOptions:
+        """With the precision that ComfyUI has chosen: what a device is fast in has no say against its command line."""
+        known = self.dtype in PRECISIONS.values()
+        return replace(options, precision=name_of(self.dtype)) if known else options
 
 
 class Pixels(comfy.latent_formats.LatentFormat):
@@ -146,9 +153,9 @@ class NativeModel(comfy.model_base.BaseModel):
     """
 
     def __init__(self, model: Model, weight: torch.dtype, cast: torch.dtype | None):
-        super().__init__(Config(weight, cast), device=model_management.unet_offload_device())
         self.scdm = model
-        model.network.to(weight)
+        super().__init__(Config(weight, cast), device=model_management.unet_offload_device())
+        model.network.cast(weight)
         if cast is not None:
             for layer in model.network.modules():
                 if hasattr(layer, "comfy_cast_weights"):
@@ -157,8 +164,17 @@ class NativeModel(comfy.model_base.BaseModel):
         self.model_sampling = sampling
         self.diffusion_model = LayoutNetwork(model, weight, sampling.timestep)
 
+    @property
+    def manual_cast_dtype(self) -> torch.dtype | None:
+        """What weights are cast to as they are used. ComfyUI sets it, and anew where a node patches a MODEL so."""
+        return self.scdm.network.compute_dtype
+
+    @manual_cast_dtype.setter
+    def manual_cast_dtype(self, dtype: torch.dtype | None) -> None:
+        self.scdm.network.compute_dtype = dtype
+
     def get_dtype_inference(self) -> torch.dtype:
-        """What is computed in. ComfyUI asks since 0.3.70 or so; before, it worked this out where it needed it."""
+        """What is computed in. Later versions ask for it; 0.3.64 works it out where it needs it."""
         return self.manual_cast_dtype or self.get_dtype()
 
     def process_latent_out(self, latent: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from ..conversion import load
 from ..denoiser import Denoiser
+from ..devices import Table
 from ..guidance import clipped, guided
 from ..labels import LabelMap
 from ..model import Model
@@ -59,8 +60,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
     )
     student.network.load_state_dict(teacher.network.state_dict())
     if config.compile:
-        teacher.network.encode = torch.compile(teacher.network.encode, dynamic=False)  # type: ignore[method-assign]
-        teacher.network.decode = torch.compile(teacher.network.decode, dynamic=False)  # type: ignore[method-assign]
+        teacher = teacher.compiled(dynamic=False)  # sizes are few, and each is faster by itself
     lesson = Lesson(
         teacher,
         teacher.denoiser.respaced(f"trailing{2 * config.student}"),
@@ -94,7 +94,7 @@ class Lesson:
         if self.model.config.distilled_steps is None:
             denoise = clipped(denoise)
         schedule = self.denoiser.schedule
-        visits = torch.from_numpy(schedule.timesteps).to(x.device)
+        visits = schedule.visits.on(torch.int64, x.device)
         for place in (2 * index + 1, 2 * index):
             with self.autocast():
                 x0 = denoise(x, visits[place]).x0
@@ -119,24 +119,36 @@ class Distillation:
         batch, draws = drawn
         schedule = self.denoiser.schedule
         index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
-        t = torch.from_numpy(schedule.timesteps).to(device)[index]
+        t = schedule.visits.on(torch.int64, device)[index]
         labels = layouts(drawn, self.model, self.null_rate, device)
         images, noise, u = (v.to(device, non_blocking=True) for v in (batch.images, draws.noise, draws.label))
         x = schedule.add_noise(images.to(memory_format=torch.channels_last), index, noise)
         target = self._x0_between(x, self.lesson(x, index, labels, u), index)
         x0 = self.denoiser(x, t, labels, u).x0.to(x)
         mse = ((x0 - target) ** 2).flatten(1).mean(1)
-        a = schedule.alphas_cumprod
-        total = mse * schedule.at(np.maximum(a / (1 - a), 1), index, mse)
+        total = mse * schedule.at(self.weights, index, mse)
         return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))
+
+    @cached_property
+    def weights(self) -> Table:
+        a = self.denoiser.schedule.alphas_cumprod
+        return Table(np.maximum(a / (1 - a), 1))
+
+    @cached_property
+    def noise_left(self) -> Table:
+        """Of the noise in x, what a step leaves."""
+        schedule = self.denoiser.schedule
+        return Table(np.sqrt((1 - schedule.alphas_cumprod_prev) / (1 - schedule.alphas_cumprod)))
+
+    @cached_property
+    def x0_added(self) -> Table:
+        schedule = self.denoiser.schedule
+        return Table(np.sqrt(schedule.alphas_cumprod_prev) - self.noise_left.values * np.sqrt(schedule.alphas_cumprod))
 
     def _x0_between(self, x: Tensor, reached: Tensor, index: Tensor) -> Tensor:
         """The x0 that takes x to `reached` in one step from the positions `index`."""
-        schedule = self.denoiser.schedule
-        at = partial(schedule.at, index=index, like=x)
-        a, a_prev = schedule.alphas_cumprod, schedule.alphas_cumprod_prev
-        noise_left = np.sqrt((1 - a_prev) / (1 - a))
-        return (reached - at(noise_left) * x) / at(np.sqrt(a_prev) - noise_left * np.sqrt(a))
+        at = partial(self.denoiser.schedule.at, index=index, like=x)
+        return (reached - at(self.noise_left) * x) / at(self.x0_added)
 
 
 def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> None:
