@@ -20,7 +20,17 @@ from ..scdm.pipeline import MOST_FEATHER, GenerateOptions, generate
 from ..scdm.samplers import Step
 from .native import check_classes, on_device, scdm_model
 from .pictures import flat, rgb
-from .sampling import DEFAULT, batch_size_input, check_batch, seed_input, subject_inputs, way, way_inputs
+from .sampling import (
+    AUTO,
+    DEFAULT,
+    batch_size_input,
+    check_batch,
+    precision_input,
+    seed_input,
+    subject_inputs,
+    way,
+    way_inputs,
+)
 from .sockets import Layout
 from .versions import where_known
 
@@ -90,11 +100,12 @@ class Generate(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="An image to start from, of the layout's size; see denoise and mask.",
+                    tooltip="An image to start from, of the layout's size: with a mask, with a denoise below 1, or both.",
                 ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="What to paint anew of the image. Elsewhere it stays as it is."
                 ),
+                precision_input(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
         )
@@ -117,9 +128,10 @@ class Generate(io.ComfyNode):
         feather: float,
         image: Tensor | None = None,
         mask: Tensor | None = None,
+        precision: str = AUTO,
     ) -> io.NodeOutput:
         options = replace(
-            way(seed, steps, sampler, guidance, label_noise),
+            way(seed, steps, sampler, guidance, label_noise, precision),
             dynamic_threshold=dynamic_threshold or None,
             extrapolation=extrapolation,
             strength=denoise,
