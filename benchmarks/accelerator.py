@@ -264,7 +264,7 @@ def images(order: Order, emit: Emit) -> None:
     from scdm.pipeline import GenerateOptions, generate
     from scdm.schedules import visited_steps
 
-    for name in embedded_models():
+    for name in embedded_models()[: 1 if order.rehearse else None]:
         model = load(name, order.device)
         options = GenerateOptions(steps=2 if order.rehearse and model.config.distilled_steps is None else None)
         filled = options.for_model(model)

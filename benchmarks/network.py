@@ -124,8 +124,9 @@ def guided_step(network: UNet, size: tuple[int, int], device: str) -> Callable[[
 
 def inputs(network: UNet, size: tuple[int, int], device: str) -> tuple[Tensor, Tensor, LabelMap]:
     """Noise, a step, and a layout in blocks of 16 pixels."""
-    x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device)
-    ids = torch.randint(0, network.config.num_classes, (1, size[0] // 16, size[1] // 16))
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 3, *size, generator=generator).to(device)
+    ids = torch.randint(0, network.config.num_classes, (1, size[0] // 16, size[1] // 16), generator=generator)
     labels = LabelMap(ids, network.config.num_classes).resized(*size).to(device)
     return x.contiguous(memory_format=torch.channels_last), torch.tensor([500], device=device), labels
 

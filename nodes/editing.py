@@ -19,7 +19,7 @@ from .generate import Progress, is_want_of_memory, to_comfy, too_large
 from .messages import tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb
-from .sampling import DEFAULT, seed_input, subject_inputs, way, way_inputs
+from .sampling import AUTO, DEFAULT, precision_input, seed_input, subject_inputs, way, way_inputs
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
@@ -68,6 +68,7 @@ class EditImage(io.ComfyNode):
                     tooltip="The layout that the previous image was made for. Where the layout differs from it, the image "
                     "is painted anew.",
                 ),
+                precision_input(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The image, as large as the layout.")],
             hidden=[io.Hidden.unique_id],
@@ -87,8 +88,9 @@ class EditImage(io.ComfyNode):
         feather: float,
         previous_image: Tensor | None = None,
         previous_layout: Layout | None = None,
+        precision: str = AUTO,
     ) -> io.NodeOutput:
-        options = way(seed, steps, sampler, guidance, label_noise)
+        options = way(seed, steps, sampler, guidance, label_noise, precision)
         source = scdm_model(model)
         node = cls.hidden.unique_id if cls.hidden is not None else None
         check_classes(layout, source)

@@ -21,7 +21,17 @@ from ..scdm.samplers import Step
 from .messages import tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb, strength
-from .sampling import DEFAULT, batch_size_input, check_batch, seed_input, subject_inputs, way, way_inputs
+from .sampling import (
+    AUTO,
+    DEFAULT,
+    batch_size_input,
+    check_batch,
+    precision_input,
+    seed_input,
+    subject_inputs,
+    way,
+    way_inputs,
+)
 from .sockets import Layout
 from .versions import where_known
 
@@ -91,13 +101,14 @@ class Generate(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="An image to start from, of the layout's size; see denoise and mask.",
+                    tooltip="An image to start from, of the layout's size: with a mask, with a denoise below 1, or both.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
                     tooltip="What to paint anew of the image: white. Elsewhere it stays as it is.",
                 ),
+                precision_input(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
             hidden=[io.Hidden.unique_id],
@@ -121,9 +132,10 @@ class Generate(io.ComfyNode):
         feather: float,
         image: Tensor | None = None,
         mask: Tensor | None = None,
+        precision: str = AUTO,
     ) -> io.NodeOutput:
         options = replace(
-            way(seed, steps, sampler, guidance, label_noise),
+            way(seed, steps, sampler, guidance, label_noise, precision),
             dynamic_threshold=dynamic_threshold or None,
             extrapolation=extrapolation,
             strength=denoise,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..scdm.devices import AUTO, PRECISIONS
 from ..scdm.model import MOST_GUIDANCE
 from ..scdm.noise import LABEL_NOISE
 from ..scdm.pipeline import GenerateOptions
@@ -11,7 +12,6 @@ from ..scdm.samplers import SAMPLERS
 from .sockets import LayoutSocket
 
 DEFAULT = GenerateOptions()
-AUTO = "auto"
 MOST_IMAGES = 64  # in a batch
 
 
@@ -60,7 +60,21 @@ def way_inputs() -> list[io.Input]:
     ]
 
 
-def way(seed: int, steps: int, sampler: str, guidance: float, label_noise: str) -> GenerateOptions:
+def precision_input() -> io.Combo.Input:
+    """The last of a node's widgets, and optional: workflows that were saved without it still run."""
+    return io.Combo.Input(
+        "precision",
+        options=[AUTO, *PRECISIONS],
+        default=AUTO,
+        optional=True,
+        tooltip="What to compute in. auto: what the device is fast and safe in, or what ComfyUI has put the model's weights "
+        "in. A model in half precision stays in it.",
+    )
+
+
+def way(
+    seed: int, steps: int, sampler: str, guidance: float, label_noise: str, precision: str = AUTO
+) -> GenerateOptions:
     """What these inputs ask for."""
     return GenerateOptions(
         seed=seed,
@@ -68,6 +82,7 @@ def way(seed: int, steps: int, sampler: str, guidance: float, label_noise: str) 
         sampler=None if sampler == AUTO else sampler,
         guidance=max(guidance, 1.0) if guidance else None,
         label_noise=label_noise,
+        precision=precision,
     )
 
 

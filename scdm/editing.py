@@ -24,6 +24,7 @@ from .inpainting import grown
 from .labels import LabelMap
 from .layouts.painting import class_called
 from .model import Model
+from .networks import CompiledUNet
 from .outside import shown
 from .pipeline import MOST_VALUE, GenerateOptions, generate, require_kinds
 from .samplers import Step
@@ -157,14 +158,15 @@ class EditSession:
             region, image = self._region(moment), moment.image
             if region.any():
                 with _stopping(self.model.network, self._cancelled):
-                    image = to_levels(self._made(moment, region, on_step))[0]
+                    image = to_levels(self._made(moment, region, self._watched(on_step)))[0]
                 with self._editing:
                     self._history = self._history.painted(then, image)
             assert image is not None  # without one, all is to be painted
             return Update(from_levels(image[None]), region, time.perf_counter() - start)
 
     def cancel(self) -> None:
-        """Stops the update that is under way, before the next layer of the network: it raises `Cancelled`."""
+        """Stops the update that is under way, before the next layer of the network (of a compiled one, after the step):
+        it raises `Cancelled`."""
         self._cancelled.set()
 
     def undo(self) -> bool:
@@ -213,6 +215,17 @@ class EditSession:
             warnings.warn(f"{path} was made with another model: what it paints anew may not fit the rest", stacklevel=2)
         session._history, session._draws = moments, draws
         return session
+
+    def _watched(self, on_step: Callable[[Step, int], None] | None) -> Callable[[Step, int], None]:
+        """`on_step`, unless the update is cancelled by then."""
+
+        def watch(step: Step, steps: int) -> None:
+            if self._cancelled.is_set():
+                raise Cancelled
+            if on_step is not None:
+                on_step(step, steps)
+
+        return watch
 
     @contextmanager
     def _as_updater(self) -> Iterator[None]:
@@ -281,14 +294,16 @@ class EditSession:
 
 @contextmanager
 def _stopping(network: nn.Module, cancelled: threading.Event) -> Iterator[None]:
-    """Raises `Cancelled` at the next layer that this thread comes to, once the event is set."""
+    """Raises `Cancelled` at the next layer that this thread comes to, once the event is set. Not within a compiled network,
+    whose graph this would break."""
     thread = threading.get_ident()  # others may use the network at the same time
 
     def check(*_: Any) -> None:
         if cancelled.is_set() and threading.get_ident() == thread:
             raise Cancelled
 
-    hooks = [layer.register_forward_pre_hook(check) for layer in network.modules()]
+    layers = () if isinstance(network, CompiledUNet) else network.modules()
+    hooks = [layer.register_forward_pre_hook(check) for layer in layers]
     try:
         yield
     finally:

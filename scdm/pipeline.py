@@ -50,8 +50,7 @@ class GenerateOptions:
     repeats: times that each step is taken, to harmonise an inpainted seam ("ddpm" and "ddim").
     feather: pixels over which the inpainted part fades in, inside the mask.
     precision: "float32", "bfloat16", "float16", or "auto", what the model's device is fast and safe in (`fast_dtype`).
-        Weights
-        that are in half precision already are computed with as they are; of others, each is rounded when it is used.
+        Weights that are in half precision already are computed with as they are; of others, each is rounded when used.
     """
 
     steps: str | int | None = None

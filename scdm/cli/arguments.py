@@ -127,7 +127,7 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
         "--guidance",
         metavar="SCALE",
         type=float,
-        help="how strictly the layout counts (default: 1.5, or what is built in)",
+        help="how strictly the layout counts, from 1, which is none (default: 1.5, or what is built in)",
     )
     way.add_argument("--seed", type=int, help="of the first image; the next have the next (default 0)")
     way.add_argument("--eta", metavar="SHARE", type=float, help="of fresh noise in ddim, 0 to 1 (default 0.0)")
@@ -150,8 +150,17 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
             type=float,
             help=f"hold the image's colours to this {name}, in units where black is -1 and white 1; needs both",
         )
-    way.add_argument("--precision", help="float32 or bfloat16, where that is fast (default float32)")
+    way.add_argument(
+        "--precision",
+        help="auto, float32, bfloat16 or float16 (default auto: what the device is fast in, float32 on a CPU)",
+    )
     way.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default auto)")
+    way.add_argument(
+        "--compile",
+        action="store_true",
+        default=False,
+        help="compile the network first: a minute or more, which pays for many images of one size",
+    )
 
     report = command.add_argument_group("what is said")
     report.add_argument(

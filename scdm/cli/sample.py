@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import conversion
+from ..devices import AUTO, fast_dtype
 from ..images import (
     MAX_PIXELS,
     UNPAINTED,
@@ -62,7 +63,9 @@ def run(arguments: Namespace) -> None:
     options = _options(arguments)
     pictures = _pictures(arguments.output, arguments.layouts, _seeds(options.seed, arguments.count))
     _check_files(arguments, pictures)
-    model = conversion.load(arguments.model, _device(arguments.device))
+    device = _device(arguments.device)
+    dtype = fast_dtype(device) if options.precision == AUTO else options.precision
+    model = conversion.load(arguments.model, device, dtype=dtype, compile=arguments.compile)
     _check_sampler(arguments, options.for_model(model).sampler)
     palette = _palette(arguments.palette, model)
     layouts = [_layout(path, palette, arguments, model, remark) for path in arguments.layouts]
@@ -97,8 +100,7 @@ def _options(arguments: Namespace) -> GenerateOptions:
     if arguments.mask is None and "feather" in given:
         raise ValueError("--feather softens the border of a mask: give the mask with --mask")
     options = GenerateOptions(**given)
-    if arguments.image is not None and arguments.mask is None and options.strength == 1:
-        raise ValueError("at full strength nothing is kept of the image: give a --mask, or a --strength below 1")
+    options.require_use(arguments.image is not None, arguments.mask is not None)
     return options
 
 

@@ -70,26 +70,24 @@ class SPADE(nn.Module):
     def _null(self, x: Tensor) -> Tensor:
         # An empty layout is constant in space, so gamma and beta are too, but for the one-pixel border where the
         # convolutions' zero padding shows. Three rows and three columns say it all: first, any inner one, last.
-        # Inside, the modulation is a norm's own affine map; the border is then done over.
-        batch, channels, height, width = x.shape
+        height, width = x.shape[-2:]
+        z = F.group_norm(
+            x, GROUPS, eps=EPSILON
+        )  # which knows, unlike the kernels beneath, what layout each device takes
         if min(height, width) < 3:
-            z = F.group_norm(x, GROUPS, eps=EPSILON)
             return _modulated(z, *self._modulation(x.new_zeros(1, self.label_channels, height, width)))
         nine = self._modulation(x.new_zeros(1, self.label_channels, 3, 3))
-        gamma, beta = (v.to(x.dtype) for v in nine)  # (1, C, 3, 3)
-        inner = (
-            (1 + gamma[0, :, 1, 1]).contiguous(),
-            beta[0, :, 1, 1].contiguous(),
-        )  # the kernel takes strides for granted
-        # As F.group_norm does: only a CPU's kernel reads channels that come last, all others take them for contiguous.
-        x = x if x.device.type == "cpu" else x.contiguous()
-        out, mean, scale = torch.native_group_norm(x, *inner, batch, channels, height * width, GROUPS, EPSILON)
-        # mean and 1 / standard deviation (B, GROUPS) -> (B, C, 1)
-        mean, scale = (v.repeat_interleave(channels // GROUPS, 1)[:, :, None].to(x.dtype) for v in (mean, scale))
-        for edge in (0, -1):
-            for line, length in ((..., edge, slice(None)), width), ((..., edge), height):
-                z = (x[line] - mean) * scale  # (B, C, length)
-                out[line] = _modulated(z, _stretched(gamma[line], length), _stretched(beta[line], length))
+        gamma, beta = (v.to(z.dtype) for v in nine)  # (1, C, 3, 3)
+        border = [
+            (line, _modulated(z[line], _stretched(gamma[line], length), _stretched(beta[line], length)))
+            for edge in (0, -1)
+            for line, length in (((..., edge, slice(None)), width), ((..., edge), height))
+        ]
+        scale, shift = 1 + gamma[..., 1:2, 1:2], beta[..., 1:2, 1:2]
+        # In place where no gradient needs z: half the memory and the time.
+        out = torch.addcmul(shift, z, scale) if torch.is_grad_enabled() else z.mul_(scale).add_(shift)
+        for line, values in border:
+            out[line] = values
         return out
 
 

@@ -160,15 +160,13 @@ class UNet(nn.Module):
     def cast(self, dtype: torch.dtype) -> UNet:
         """The weights in another type, in place, but for the parts that stay in float32. ValueError names one that is too
         large for it."""
-        most = torch.finfo(dtype).max
-        for name, weight in self.named_parameters():
-            if (
-                dtype == torch.float16
-                and weight.dtype != dtype
-                and weight.device.type != "meta"
-                and weight.abs().max() > most
-            ):
-                raise ValueError(f"{name} has values beyond {most:g}, where float16 ends: choose bfloat16 or float32")
+        if dtype == torch.float16 and self.dtype != dtype:
+            most = torch.finfo(dtype).max
+            for name, weight in self.named_parameters():
+                if weight.device.type != "meta" and weight.abs().max() > most:
+                    raise ValueError(
+                        f"{name} has values beyond {most:g}, where float16 ends: choose bfloat16 or float32"
+                    )
         self.to(dtype)
         if dtype in HALVES:
             self.time_embed.float()

@@ -133,7 +133,10 @@ def to_api(graph: Json, info: Json) -> Json:
         for section in ("required", "optional"):
             for name, (kind, *options) in info[node["type"]]["input"].get(section, {}).items():
                 if kind in WIDGETS or isinstance(kind, list):
-                    inputs[name] = next(values)
+                    value = next(values, None)  # a graph may be older than an optional widget
+                    if value is None and section == "optional":
+                        continue
+                    inputs[name] = value
                     if options and options[0].get("control_after_generate"):
                         next(values)
         inputs |= {socket["name"]: sources[socket["link"]] for socket in node["inputs"] if socket["link"] is not None}

@@ -424,3 +424,33 @@ def test_comfyuis_torch_compile_model_works(pack: Any, model: Any, layout: Any) 
     counters = torch._dynamo.utils.counters
     assert counters["stats"]["unique_graphs"] >= 3, "the encoder, the decoder, and the decoder of an empty layout"
     assert not counters["graph_break"]
+
+
+def test_a_model_is_loaded_in_the_precision_asked_for(pack: Any) -> None:
+    load = pack("nodes.models").LoadModel.execute
+    for precision, weight in (("auto", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)):
+        patcher = load("scenes64-fast", precision).result[0]
+        if precision != "auto" or not torch.cuda.is_available():
+            assert patcher.model_dtype() == weight
+    assert load("scenes64-fast").result[0].model_dtype() == load("scenes64-fast", "auto").result[0].model_dtype()
+    with pytest.raises(ValueError, match="float32, bfloat16, float16, not 'int8'"):
+        load("scenes64-fast", "int8")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+@pytest.mark.parametrize(
+    ("flag", "tolerance"), [("fp32_unet", 2e-3), ("fp16_unet", 0.02), ("bf16_unet", 0.1), ("force_fp16", 0.02)]
+)
+def test_a_gpu_samples_what_the_cpu_does(
+    pack: Any, model: Any, layout: Any, tmp_path: Path, flag: str, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from comfy.cli_args import args
+
+    monkeypatch.setattr(args, flag, True)
+    patcher, pipeline = model(), pack("scdm.pipeline")
+    assert patcher.load_device.type == "cuda"
+    options = pipeline.GenerateOptions(steps=STEPS, guidance=1.5, sampler="ddim", seed=3)
+    alone = pipeline.generate(pack("scdm.conversion").load(tmp_path / "model0eps.safetensors"), layout.labels, options)
+    for made in (sampled(pack, patcher, layout), exact(pack, patcher, layout, "ddim")):
+        assert (made.cpu().clamp(-1, 1) - alone).abs().mean() <= tolerance

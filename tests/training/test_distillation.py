@@ -15,6 +15,7 @@ from scdm.datasets import open_dataset
 from scdm.denoiser import Prediction
 from scdm.guidance import clipped, guided
 from scdm.model import Model
+from scdm.networks import CompiledUNet
 from scdm.noise import coupled_label_noise, image_noise
 from scdm.palette import Palette
 from scdm.pipeline import generate
@@ -25,6 +26,7 @@ from scdm.training.learner import Learner
 from scdm.training.loop import train
 from scdm.training.run import new_model
 from scdm.training.stream import steps_from
+from tests.training.test_learner import on_meta
 from tests.training.tiny import config
 
 SCENES = Palette.named("scenes")
@@ -192,3 +194,20 @@ def test_no_student_has_more_than_half_of_the_steps(teacher: Path) -> None:
 def test_students_are_halved(students: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="each half of the one before"):
         DistillConfig(run="x", teacher="scenes64", students=students)
+
+
+def test_a_lesson_has_the_host_wait_for_no_number(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On `meta`, where there are none: the teacher's guided steps, the student's loss, and the step that learns from it."""
+    run = student_config(teacher)
+    task = distillation(run, SCENES, Accelerator(cpu=True))  # which copies weights
+    learner = Learner(run, task, on_meta(monkeypatch))
+    assert isinstance(learner.objective, Distillation)
+    learner.objective.lesson.model.to("meta")
+    losses = learner.step(next(steps_from(0, open_dataset(run.data), run)), 0, 1e-3).losses
+    assert all(value.is_meta for value in losses)
+
+
+def test_a_compiled_teacher_is_compiled_in_both_halves(teacher: Path) -> None:
+    _, objective = lesson_of(student_config(teacher, compile=True))
+    network = objective.lesson.denoiser.network
+    assert isinstance(network, CompiledUNet) and network is objective.lesson.model.network

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
 
 from scdm.datasets import open_dataset
 from scdm.palette import Palette
@@ -107,3 +108,35 @@ def test_several_averages_are_kept_at_once():
     assert_same(learner.ema[0.0].whole(), now)
     for name, value in learner.ema[0.9].whole().items():
         torch.testing.assert_close(value, 0.9 * start[name] + 0.1 * now[name])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": LossConfig(timesteps="importance"), "ema": (0.9, 0.99), "micro_batches": 2},
+        {"loss": LossConfig(objective="kl"), "checkpointing": True, "optimizer": OptimizerConfig(clip_norm=None)},
+        {"network": replace(NETWORK, learn_sigma=False), "prediction": "v"},
+    ],
+)
+def test_a_step_has_the_host_wait_for_no_number(changes, monkeypatch):
+    """On `meta`, where there are none; nor does anything stay behind on the host, which could not be computed with there.
+
+    The optimizer's kernel is not there either: that it leaves broken steps out by itself, a CPU's shows.
+    """
+    accelerator = on_meta(monkeypatch)
+    run = config(**changes)
+    learner = Learner(run, learning(run, new_model(run, Palette.named("scenes"))), accelerator)
+    for number in range(2):
+        outcome = learner.step(drawn(run), number, 1e-3)
+    assert all(value.is_meta for value in (*outcome.losses, outcome.norm, outcome.taken))
+    assert all(average.is_meta for average in learner.ema[run.decays[0]].weights.values())
+
+
+def on_meta(monkeypatch: pytest.MonkeyPatch) -> Accelerator:
+    """An accelerator on `meta`."""
+    accelerator = Accelerator(cpu=True)
+    for state in (AcceleratorState, PartialState):
+        monkeypatch.setitem(state._shared_state, "device", torch.device("meta"))
+    monkeypatch.setattr("scdm.training.learner.FUSED", ("meta",))
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, closure=None: None)
+    return accelerator
