@@ -56,15 +56,18 @@ class Table:
     """Numbers by position (N,), of float64 or integers, and a copy for each type and device that asked: rounded once."""
 
     def __init__(self, values: np.ndarray):
-        self.values = np.ascontiguousarray(values)
+        with torch.inference_mode(False):  # or training could not go by what sampling has left here
+            self.values = torch.from_numpy(np.array(values))
         self._copies: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def on(self, dtype: torch.dtype, device: torch.device) -> Tensor:
         """(N,)"""
         copy = self._copies.get((dtype, device))
-        if copy is None:
-            with torch.inference_mode(False):  # or training could not go by what sampling has left here
-                # Rounded before it is moved: MPS knows no float64.
-                copy = torch.from_numpy(self.values).to(dtype).to(device)
-            self._copies[dtype, device] = copy
+        if copy is not None:
+            return copy
+        if torch.compiler.is_compiling():  # what is made within a graph is not to be kept
+            return self.values.to(dtype).to(device)
+        with torch.inference_mode(False):
+            # Rounded before it is moved: MPS knows no float64.
+            self._copies[dtype, device] = copy = self.values.to(dtype).to(device)
         return copy

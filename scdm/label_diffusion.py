@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -35,9 +35,23 @@ class LabelDiffusion:
     timesteps: tuple[int, ...] = tuple(range(1000))
     arriving: bool = False
 
+    if TYPE_CHECKING:
+        _rates: ClassVar[Table]
+        _visits: ClassVar[Table]
+        _arrivals: ClassVar[Table]
+
     def __post_init__(self) -> None:
         if self.rates is not None and not all(np.isfinite(rate) and rate >= 0 for rate in self.rates):
             raise ValueError("class rates must be finite and not negative")
+        # Beside the fields: what stays on a device from step to step. The step from each position arrives at the visited
+        # one below; that from the last is no step.
+        tables = {
+            "_rates": np.array(self.rates or (), dtype=np.float64),
+            "_visits": np.array(self.timesteps, dtype=np.int64),
+            "_arrivals": np.array((0, *self.timesteps), dtype=np.int64),
+        }
+        for name, values in tables.items():
+            object.__setattr__(self, name, Table(values))
 
     def respaced(self, timesteps: Sequence[int] | np.ndarray) -> LabelDiffusion:
         """The same schedule for a process that visits only these original steps."""
@@ -66,21 +80,6 @@ class LabelDiffusion:
     def _index(self, t: Tensor) -> Tensor:
         """Positions of the original steps t (B,) among those visited."""
         return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())
-
-    # Beside the fields, so that they stay on a device from step to step; nothing else is ever put there.
-
-    @cached_property
-    def _rates(self) -> Table:
-        return Table(np.array(self.rates, dtype=np.float64))
-
-    @cached_property
-    def _visits(self) -> Table:
-        return Table(np.array(self.timesteps, dtype=np.int64))
-
-    @cached_property
-    def _arrivals(self) -> Table:
-        """Where the step from each position arrives; at the last one this is no step."""
-        return Table(np.array((0, *self.timesteps), dtype=np.int64))
 
     def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
         """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1), one for each pixel.

@@ -40,6 +40,10 @@ class NoiseSchedule:
     `timesteps` are the visited steps on the original scale 0..T-1, ascending: the network and the label diffusion are
     told these. Tables are float64 and indexed 0..len-1 by position in that list. What a step reads of them is a `Table`,
     which stays where it was needed: on a device nothing is computed twice, sent twice or read back.
+
+    signal, sigma: sqrt(A_t) and sqrt(1 - A_t); signal_prev, sigma_prev: the same of the step before.
+    inverse_signal, inverse_sigma: sqrt(1 / A_t) and sqrt(1 / A_t - 1).
+    log_beta, log_posterior, log_fixed_large: log variances of a reverse step.
     """
 
     def __init__(self, betas: np.ndarray, timesteps: Sequence[int] | np.ndarray | None = None):
@@ -47,6 +51,22 @@ class NoiseSchedule:
         if self.betas.ndim != 1 or not len(self.betas) or not ((self.betas > 0) & (self.betas <= 1)).all():
             raise ValueError("betas must be a list of numbers in (0, 1]")
         self.timesteps = np.arange(len(self.betas)) if timesteps is None else np.asarray(timesteps, dtype=np.int64)
+        self._tabulate()
+
+    def _tabulate(self) -> None:
+        # At once, not at need: a step that is compiled must find them.
+        a, a_prev = self.alphas_cumprod, self.alphas_cumprod_prev
+        with np.errstate(divide="ignore"):  # a beta of 1 leaves no signal, of which nobody may ask the inverse
+            self.signal, self.sigma = Table(np.sqrt(a)), Table(np.sqrt(1 - a))  # the shares of x0 and of noise in x_t
+            self.signal_prev, self.sigma_prev = Table(np.sqrt(a_prev)), Table(np.sqrt(1 - a_prev))
+            self.inverse_signal, self.inverse_sigma = Table(np.sqrt(1 / a)), Table(np.sqrt(1 / a - 1))
+            self.log_beta, self.log_posterior = Table(np.log(self.betas)), Table(self.posterior_log_variance)
+        # beta, but at the first step, whose beta is far from its posterior variance of 0: there the second step's posterior
+        # variance stands in, as published.
+        second = self.posterior_variance[1] if len(self) > 1 else self.betas[0]
+        self.log_fixed_large = Table(np.log(np.append(second, self.betas[1:])))
+        self._posterior_x0, self._posterior_xt = Table(self.posterior_mean_coef_x0), Table(self.posterior_mean_coef_xt)
+        self._visits = Table(self.timesteps)
 
     @classmethod
     def named(cls, name: str, steps: int = 1000) -> NoiseSchedule:
@@ -88,62 +108,6 @@ class NoiseSchedule:
     def posterior_mean_coef_xt(self) -> np.ndarray:
         return (1 - self.alphas_cumprod_prev) * np.sqrt(1 - self.betas) / (1 - self.alphas_cumprod)
 
-    @cached_property
-    def signal(self) -> Table:
-        """sqrt(A_t), the share of x0 in x_t."""
-        return Table(np.sqrt(self.alphas_cumprod))
-
-    @cached_property
-    def sigma(self) -> Table:
-        """sqrt(1 - A_t), the share of noise in x_t."""
-        return Table(np.sqrt(1 - self.alphas_cumprod))
-
-    @cached_property
-    def signal_prev(self) -> Table:
-        return Table(np.sqrt(self.alphas_cumprod_prev))
-
-    @cached_property
-    def sigma_prev(self) -> Table:
-        return Table(np.sqrt(1 - self.alphas_cumprod_prev))
-
-    @cached_property
-    def inverse_signal(self) -> Table:
-        """sqrt(1 / A_t)"""
-        return Table(np.sqrt(1 / self.alphas_cumprod))
-
-    @cached_property
-    def inverse_sigma(self) -> Table:
-        """sqrt(1 / A_t - 1), the share of noise in x_t / sqrt(A_t)."""
-        return Table(np.sqrt(1 / self.alphas_cumprod - 1))
-
-    @cached_property
-    def log_beta(self) -> Table:
-        return Table(np.log(self.betas))
-
-    @cached_property
-    def log_fixed_large(self) -> Table:
-        """log beta, but at the first step, whose beta is far from its posterior variance of 0: there the second step's
-        posterior variance stands in, as published."""
-        first = self.posterior_variance[1] if len(self) > 1 else self.betas[0]
-        return Table(np.log(np.append(first, self.betas[1:])))
-
-    @cached_property
-    def log_posterior(self) -> Table:
-        return Table(self.posterior_log_variance)
-
-    @cached_property
-    def _posterior_x0(self) -> Table:
-        return Table(self.posterior_mean_coef_x0)
-
-    @cached_property
-    def _posterior_xt(self) -> Table:
-        return Table(self.posterior_mean_coef_xt)
-
-    @cached_property
-    def visits(self) -> Table:
-        """`timesteps`"""
-        return Table(self.timesteps)
-
     def respaced(self, spec: str | int | Sequence[int]) -> NoiseSchedule:
         """The shorter process that visits only the steps chosen by `spec` (see `visited_steps`).
 
@@ -168,7 +132,7 @@ class NoiseSchedule:
 
     def index_of(self, t: Tensor) -> Tensor:
         """Positions of the original steps t (B,) in this process."""
-        return torch.searchsorted(self.visits.on(torch.int64, t.device), t.contiguous())
+        return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())
 
     def add_noise(self, x0: Tensor, index: Tensor, noise: Tensor) -> Tensor:
         """x_t = sqrt(A_t) x0 + sqrt(1 - A_t) noise."""

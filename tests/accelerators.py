@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -15,8 +16,8 @@ MOVES = ("aten::_to_copy", "aten::copy_")
 
 
 class OneDevice(TorchDispatchMode):
-    """Every operation's tensors are on one device, but for those that bring them there: `meta` itself lets some of the host's
-    pass. Single numbers may be on the host, as everywhere."""
+    """Every operation's tensors are on one device, but for those that bring them there: `meta` itself lets some of the
+    host's pass. Single numbers may be on the host, as everywhere."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func._schema.name not in MOVES:
@@ -32,7 +33,7 @@ class AcceleratorLayouts(TorchFunctionMode):
     others."""
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.group_norm:
+        if func in (torch.group_norm, F.group_norm):
             args = (args[0].contiguous(), *args[1:])
         if func is torch.native_group_norm and not args[0].is_contiguous():
             raise RuntimeError("Expected X.is_contiguous(memory_format) to be true, but got false.")

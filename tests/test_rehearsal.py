@@ -7,7 +7,6 @@ same on a GPU, with its numbers, is in tests/test_cuda.py.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -285,58 +284,48 @@ class TestHalfPrecision:
 class TestCompiling:
     """By a backend that runs the graph as it is: what breaks it, breaks it for all of them."""
 
-    @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-    @pytest.mark.parametrize("kind", ["as published", "with borders"])
-    def test_a_guided_step_is_one_graph(self, backend: str, kind: str) -> None:
-        network = NETWORKS[kind]
+    @pytest.mark.parametrize(("kind", "backend"), [("as published", "eager"), ("with borders", "aot_eager")])
+    def test_a_guided_step_is_one_graph(self, kind: str, backend: str) -> None:
+        network = replace(NETWORKS[kind], channel_mult=(1,), attention=())
         own = model(network).denoiser.respaced("4")
-        x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-        labels, u = layout(network.edges), torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(1))
-        t = torch.tensor([666, 666])
+        x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        labels, u = layout(network.edges, side=8), torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(1))
         torch._dynamo.reset()
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            step = torch.compile(guided_step, backend=backend, fullgraph=True)
-            made = step(own, labels, 1.5, x, t, u)
-            torch.testing.assert_close(made.x0, guided_step(own, labels, 1.5, x, t, u).x0, rtol=1e-4, atol=1e-4)
-            step(own, labels, 1.5, x, torch.tensor([333, 333]), u)
+        step = torch.compile(guided_step, backend=backend, fullgraph=True)
+        with torch.inference_mode():
+            for t in (torch.tensor([666, 666]), torch.tensor([333, 333])):
+                made = step(own, labels, 1.5, x, t, u)
+                torch.testing.assert_close(made.x0, guided_step(own, labels, 1.5, x, t, u).x0, rtol=1e-4, atol=1e-4)
 
-    def test_a_compiled_model_makes_the_same_image(self) -> None:
-        own, options = model(), GenerateOptions(steps=3)
+    def test_a_compiled_model_shares_its_weights_and_makes_the_same_image(self) -> None:
+        own, options = model(replace(NETWORK, attention=())), GenerateOptions(steps=3)
         torch._dynamo.reset()
-        compiled = own.compiled("aot_eager")
-        for guidance in (1.0, 1.5):
-            made = generate(compiled, layout(), replace(options, guidance=guidance))
-            assert (made - generate(own, layout(), replace(options, guidance=guidance))).abs().max() < 1e-4
-
-    def test_it_shares_its_weights_and_may_be_moved_and_cast(self) -> None:
-        own = model()
         compiled = own.compiled("eager")
+        assert (generate(compiled, layout(), options) - generate(own, layout(), options)).abs().max() < 1e-4
         assert compiled.network.state_dict().keys() == own.network.state_dict().keys()
         assert next(compiled.network.parameters()) is next(own.network.parameters())
         assert type(own.network) is UNet
-        compiled.to("cpu", "bfloat16")
-        assert generate(compiled, layout(), GenerateOptions(steps=1)).dtype == torch.float32
 
     def test_an_update_of_a_compiled_model_is_cancelled_after_a_step(self) -> None:
+        """And no hook is put into its layers, which would break the graph."""
         torch._dynamo.reset()
-        session = EditSession(model().compiled("eager"), layout(batch=1), GenerateOptions(steps=4))
+        compiled = model(replace(NETWORK, attention=())).compiled("eager")
+        session = EditSession(compiled, layout(batch=1), GenerateOptions(steps=4, guidance=1.0))
         seen = []
 
         def cancel(step: object, steps: int) -> None:
+            assert not any(layer._forward_pre_hooks for layer in compiled.network.modules())
             seen.append(step)
             session.cancel()
 
         with pytest.raises(Cancelled):
             session.update(cancel)
         assert len(seen) == 1 and session.image is None
-        session.update()
-        assert session.image is not None
 
     def test_where_torch_cannot_compile_a_sentence_says_so(self) -> None:
         def broken(graph: object, inputs: object) -> None:
             raise RuntimeError("no compiler")
 
         torch._dynamo.reset()
-        with pytest.raises(ValueError, match="cannot compile the network here: leave compile out.*no compiler"):
+        with pytest.raises(ValueError, match=r"cannot compile the network here: leave compile out.*no compiler"):
             generate(model().compiled(broken), layout(), GenerateOptions(steps=1))  # type: ignore[arg-type]
