@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from scdm import palette as palettes_module
+from scdm import pixels
 from scdm.labels import LabelMap
 from scdm.palette import Color, Palette, palette_names, read_layout
 from scdm.swatches import export, gimp_palette, krita_palette, swatches
@@ -204,7 +204,7 @@ def test_large_images_are_read_piece_by_piece(rgba: np.ndarray, band: int) -> No
 
     whole = read()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(palettes_module, "BAND", band)
+        patch.setattr(pixels, "BAND", band)
         assert read() == whole
 
 

@@ -21,7 +21,7 @@ def run(arguments: Namespace) -> None:
     check_output(arguments.output, [arguments.layout, Path(arguments.palette)])
     picture_format(arguments.output)
     palette = chosen_palette(arguments.palette)
-    labels = read_layout(arguments.layout, palette, arguments.tolerance, note)
+    labels = read_layout(arguments.layout, palette, arguments.tolerance, note, values=arguments.values)
     if arguments.kind == "diffuse":
         strength["rates"] = _rates(arguments.rates or palette.name)
     spoilt = corrupt(labels, arguments.kind, arguments.seed, **strength)

@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> None:
 
 def _inspect_layout(arguments: Namespace) -> None:
     palette = chosen_palette(arguments.palette)
-    labels = read_layout(arguments.file, palette, arguments.tolerance, note)
+    labels = read_layout(arguments.file, palette, arguments.tolerance, note, values=arguments.values)
     classes = class_shares(labels, palette)
     if arguments.json:
         size = [labels.width, labels.height]

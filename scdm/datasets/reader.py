@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,22 +13,29 @@ from PIL import Image
 
 from ..images import from_levels, read_image
 from ..labels import instance_borders
-from ..palette import GREY_MODES, Palette
+from ..palette import Palette
+from ..pixels import stored
+from ..values import GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers
 from .examples import Example
 from .framing import Frame, Size
-from .layouts import UNKNOWN, Layout
+from .layouts import Layout
 from .listing import Pair
 
 MOST_ELONGATED = 32  # longer side to shorter; a crop of the shorter one would be immense
-GREY = set(GREY_MODES) - {"LA"}  # modes of one channel
+VALUES_ONLY = set(GREY_MODES) - {"LA", "La"}  # modes of one channel
+PAINTED = VALUES  # added to the ids of painted maps, which no value can be mistaken for
 
 
 class Reader:
     """Reads pairs. Whatever is wrong with a file ends in a ValueError that names it."""
 
     def __init__(self, layout: Layout, palette: Palette) -> None:
+        """ValueError if the class table has no such values as the layout says."""
         self.layout, self.palette = layout, palette
+        self.convention = layout.convention(palette)
         self.id_of = layout.id_table(palette)
+        self._table = palette.id_table(self.convention)
+        self._alone = replace(palette, values=(self.convention,))  # so that all files of a data set are read alike
 
     def example(self, pair: Pair, frame: Callable[[Size, int], Frame], position: int) -> Example:
         image, label, instances = self.read(pair)
@@ -69,25 +78,50 @@ class Reader:
         except (OSError, ValueError) as error:
             raise ValueError(f"{pair.image}: an image of mode {image.mode} cannot be read in colours") from error
 
-    def label(self, pair: Pair, remark: Callable[[str], None] = lambda sentence: None) -> Image.Image:
-        """The file's values, of one channel: not yet ids, but for a painted map."""
+    def label(self, pair: Pair, remark: Callable[[str], None] | None = None) -> Image.Image:
+        """The file's values, of one channel, for `ids`; where a map is painted, its ids with `PAINTED` added.
+
+        remark: receives what does not stop a run, but should be known.
+        """
         image = read_image(pair.label)
-        if not self.layout.painted or image.mode in GREY:
-            return _values(image, pair.label)
         try:
-            ids = self.palette.to_labels(image, remark=remark).ids[0].numpy()
+            if self.layout.painted and (image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
+                ids = self._alone.to_labels(image, remark=remark or _unheard).ids[0].numpy()
+                return Image.fromarray((ids + PAINTED).astype(np.int32))
+            values = numbers(image)
         except ValueError as error:
             raise ValueError(f"{pair.label}: {error}") from error
-        return Image.fromarray(ids.astype(np.int32))
+        if lossy := image.info.get("scdm_lossy"):
+            raise ValueError(
+                f"{pair.label}: ids do not survive {lossy}, which changes them at every border: save the map as PNG"
+            )
+        if values is not None and values.size and values.max() >= VALUES:
+            raise ValueError(
+                f"{pair.label} holds the value {values.max()}, but label maps have values up to {VALUES - 1}"
+            )
+        if remark is not None and values is not None:
+            self._remark_on(values, pair, remark)
+        return _values(image, pair.label)
+
+    def _remark_on(self, values: np.ndarray, pair: Pair, remark: Callable[[str], None]) -> None:
+        found, _ = distinct(values)
+        if (looked_up(self._table, found) == UNKNOWN).any():
+            return  # which `ids` says
+        if found.tolist() == [0]:
+            remark(f"every pixel is 0, so all of it is {self.palette.called(int(self._table[0]))}")
+        if smoothed := self.palette.smoothed(values, self._table):
+            remark(smoothed)
+        if self.layout.values is None and (doubt := self.palette.doubts(found, self.convention, Path(pair.label).name)):
+            remark(doubt)
 
     def instances(self, pair: Pair) -> Image.Image | None:
         return None if pair.instances is None else _values(read_image(pair.instances), pair.instances)
 
     def ids(self, values: np.ndarray, pair: Pair) -> np.ndarray:
         """Values of a label map -> int64 ids of the same shape."""
-        values = values.astype(np.int64)
-        inside = (values >= 0) & (values < len(self.id_of))
-        ids = np.where(inside, self.id_of[np.where(inside, values, 0)], UNKNOWN)
+        if values.dtype == np.int32 and (values >= PAINTED).all():
+            return values.astype(np.int64) - PAINTED
+        ids = looked_up(self._table, values)
         if (ids == UNKNOWN).any():
             unknown = np.unique(values[ids == UNKNOWN])
             known = np.flatnonzero(self.id_of != UNKNOWN)
@@ -118,11 +152,18 @@ def _collected(problems: list[str]) -> Iterator[None]:
         problems.append(str(error))
 
 
+def _unheard(sentence: str) -> None:
+    pass
+
+
 def _values(image: Image.Image, path: str) -> Image.Image:
-    """A map whose pixel values are ids (also of colour tables), in a mode that can be resized."""
-    if image.mode not in GREY | {"P"}:
+    """A map of values (also of places in a colour table, and of greys in three channels) in a mode that can be resized."""
+    if image.mode in ("1", "L", "P"):
+        return image
+    held = stored(image, None)
+    if held is None:
         raise ValueError(f"{path}: a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
-    return image if image.mode in ("1", "L", "P") else Image.fromarray(np.asarray(image).astype(np.int32))
+    return Image.fromarray(held.values if held.values.dtype == np.uint8 else held.values.astype(np.int32))
 
 
 def _ranges(values: np.ndarray) -> str:
