@@ -24,6 +24,7 @@ from .pixels import Color
 from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up
 
 GOLDEN_ANGLE = "_golden_angle"  # the end of the names that `Palette.golden_angle` gives
+CITYSCAPES_TRAIN = "cityscapes_train"
 TOLERANCE = 16.0  # above the noise of a mild JPEG, below the half-way blends of an anti-aliased edge
 MAX_CLASSES = 65535  # ids fit into 16-bit images, with one to spare for "ignore"
 LONGEST_NAME = 255  # characters, as of a file; so that names fit into messages and pictures
@@ -84,9 +85,15 @@ class Palette:
 
     @classmethod
     def named(cls, name: str) -> Palette:
-        """One of the palettes that come with the package (`palette_names`); NAME_golden_angle in those colours."""
+        """One of the palettes that come with the package (`palette_names`); NAME_golden_angle in those colours.
+
+        cityscapes_train: the same classes, for maps that store the 19 train ids.
+        """
         if name.endswith(GOLDEN_ANGLE):
             return cls.named(name.removesuffix(GOLDEN_ANGLE)).golden_angle()
+        if name == CITYSCAPES_TRAIN:
+            whole = cls.named("cityscapes")
+            return replace(whole, name=name, values=(whole.convention("train_ids"),))
         if name not in palette_names():
             hint = meant(name, palette_names()) or f"choose one of {', '.join(palette_names())}, or give a file"
             raise ValueError(f"there is no palette {shown(name)}: {hint}")
@@ -107,9 +114,9 @@ class Palette:
 
         `id` defaults to the place in the list; a colour is [r, g, b] or "#rrggbb", or absent. Optional: "num_channels"
         (ids below it that no class takes are unnamed and colourless), "unlabelled_channel" (an id), "edge_channel"
-        (true), "note", and "values": {"annotations": {"first": 1, "unlabelled": [0]}, ...}, see `Convention`, of which the
-        first is assumed where nothing tells (a table with a shipped palette's name and classes has its values). Further
-        keys are left alone. ValueError says which entry is wrong.
+        (true), "note", and "values": [{"name": "annotations", "first": 1, "unlabelled": [0]}, ...], see `Convention`, of
+        which the first is assumed where nothing tells (a table with a shipped palette's name and classes has its values).
+        Further keys are left alone. ValueError says which entry is wrong.
         """
         if not isinstance(table, Mapping) or not isinstance(table.get("classes"), list | tuple):
             raise ValueError('a class table is a mapping that holds "classes", a list of {"name": ..., "color": ...}')
@@ -154,9 +161,7 @@ class Palette:
                 {"id": i, "name": name} if color is None else {"id": i, "name": name, "color": list(color)}
                 for i, (name, color) in enumerate(zip(self.names, self.colors, strict=True))
             ],
-            **(
-                {"values": {convention.name: convention.to_dict() for convention in self.values}} if self.values else {}
-            ),
+            **({"values": [convention.to_dict() for convention in self.values]} if self.values else {}),
         }
 
     @property
@@ -326,10 +331,10 @@ class Palette:
                 f"0..{self.num_classes - 1}: choose the palette that made this layout, or paint with its colours"
             )
         if convention and not chosen:
-            if doubt := self.doubts(stored.found, convention, file_name):
-                remark(doubt)
             if stored.found.tolist() == [0] and meant[0] == 0:
                 return self._empty(stored, remark)
+            if doubt := self.doubts(stored.found, convention, file_name):
+                remark(doubt)
             self._remark_on_void(stored.found, meant, convention, remark)
         if smoothed := self.smoothed(stored.values, table):
             remark(smoothed)
@@ -375,8 +380,10 @@ class Palette:
             return True
         if stored.kind == pixels.TRIPLET:
             colors = bool(exact.all()) or (bool(lossy) and mostly)
-            if not colors:
-                remark("the picture is grey throughout, with greys that no class has: they are read as class ids")
+            if not colors and stored.found[-1] > 0:
+                remark(
+                    "the picture is grey throughout, with greys that no class has: read as ids (values colors: as paint)"
+                )
         elif not differ.any() or exact[differ] @ weights[differ] >= 0.5 * weights[differ].sum():
             colors = True
         else:
@@ -532,9 +539,12 @@ def _class_tables() -> Any:
 
 
 def _conventions(told: Any) -> tuple[Convention, ...]:
-    if not isinstance(told, Mapping):
-        raise ValueError(f'the values of a palette are a mapping such as {{"ids": {{}}}}, not {shown(told)}')
-    return tuple(Convention.from_dict(name, how) for name, how in told.items())
+    if not isinstance(told, list | tuple):
+        raise ValueError(f'the values of a palette are a list such as [{{"name": "ids"}}], not {shown(told)}')
+    found = tuple(Convention.from_dict(how) for how in told)
+    if len({convention.name for convention in found}) < len(found):
+        raise ValueError("two of a palette's values have the same name")
+    return found
 
 
 def _shipped_values(name: Any, names: tuple[str, ...]) -> tuple[Convention, ...]:
@@ -547,7 +557,7 @@ def _shipped_values(name: Any, names: tuple[str, ...]) -> tuple[Convention, ...]
 @cache
 def _values_of_names(name: str) -> tuple[tuple[str, ...], tuple[Convention, ...]]:
     table = json.loads((_class_tables() / f"{name}.json").read_text(encoding="utf-8"))
-    return tuple(entry["name"] for entry in table["classes"]), _conventions(table.get("values", {}))
+    return tuple(entry["name"] for entry in table["classes"]), _conventions(table.get("values", []))
 
 
 def _golden_angle_color(i: int) -> Color:

@@ -53,12 +53,12 @@ class Convention:
             raise ValueError(f"the files of the values {shown(self.name)} are a list of names")
 
     @classmethod
-    def from_dict(cls, name: str, told: Any) -> Convention:
-        """{"first": 1, "unlabelled": [0], ...}, every key optional. ValueError says what is wrong."""
-        told = {} if told is None else told
-        if not isinstance(told, Mapping):
-            raise ValueError(f"the values {shown(name)} are told by a mapping, not by {shown(told)}")
-        if wrong := [key for key in told if key not in KEYS]:
+    def from_dict(cls, told: Any) -> Convention:
+        """{"name": "annotations", "first": 1, ...}, all but the name optional. ValueError says what is wrong."""
+        if not isinstance(told, Mapping) or "name" not in told:
+            raise ValueError(f'a way to store values is told by a mapping that has a "name", not by {shown(told)}')
+        name = told["name"]
+        if wrong := [key for key in told if key not in ("name", *KEYS)]:
             raise ValueError(f"the values {shown(name)} have no {shown(wrong[0])}: there are {', '.join(KEYS)}")
         lists = {key: told.get(key, ()) for key in KEYS if key != "first"}
         for key, entries in lists.items():
@@ -69,7 +69,9 @@ class Convention:
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads, of plain JSON types."""
         told = {key: getattr(self, key) for key in KEYS if getattr(self, key)}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in told.items()}
+        return {"name": self.name} | {
+            key: list(value) if isinstance(value, tuple) else value for key, value in told.items()
+        }
 
     @property
     def lenient(self) -> bool:

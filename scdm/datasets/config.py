@@ -27,7 +27,8 @@ class DataConfig:
     seed: of the order and the augmentation; of what `scenes` shows.
     workers: processes that read ahead.
     values: what the values of label maps mean, by the name that the class table has for it. None is as the data set stores
-        them; for a `folder`, the first that the class table has, which is ids if it has none.
+        them; for a `folder`, the first that the class table has, which is ids if it has none. "colors": the
+        maps of a folder are painted, also where they are grey.
     """
 
     name: Literal["scenes", "ade20k", "celebamask_hq", "cityscapes", "coco_stuff", "folder"] = "scenes"

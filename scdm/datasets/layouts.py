@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 
 from ..palette import Palette
+from ..values import COLORS, VALUES, Convention
 from ..values import UNKNOWN as UNKNOWN
-from ..values import VALUES, Convention
 from .config import Fit, Split
 from .listing import IMAGE, INSTANCES, LABEL, Listing, listed
 
@@ -57,6 +57,9 @@ class Layout:
     fit: Fit = "random_crop"
 
     def convention(self, palette: Palette) -> Convention:
+        """ValueError if the class table has none of this name, or if maps that cannot be painted are said to be."""
+        if self.values == COLORS and self.painted:
+            return palette.convention()
         return palette.convention(self.values)
 
     def id_table(self, palette: Palette) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..images import from_levels, read_image
 from ..labels import instance_borders
 from ..palette import Palette
 from ..pixels import stored
-from ..values import GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers
+from ..values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers
 from .examples import Example
 from .framing import Frame, Size
 from .layouts import Layout
@@ -85,8 +85,9 @@ class Reader:
         """
         image = read_image(pair.label)
         try:
-            if self.layout.painted and (image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
-                ids = self._alone.to_labels(image, remark=remark or _unheard).ids[0].numpy()
+            colors = COLORS if self.layout.values == COLORS else None
+            if self.layout.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
+                ids = self._alone.to_labels(image, remark=remark or _unheard, values=colors).ids[0].numpy()
                 return Image.fromarray((ids + PAINTED).astype(np.int32))
             values = numbers(image)
         except ValueError as error:
