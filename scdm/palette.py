@@ -19,7 +19,7 @@ from PIL import Image, ImageColor
 from . import assets, pixels
 from .images import read_image
 from .labels import LabelMap
-from .outside import meant, read_table, shown
+from .outside import brief, meant, read_table, shown
 from .pixels import Color
 from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up
 
@@ -225,7 +225,8 @@ class Palette:
 
         `remark` receives a sentence for each thing that the painter should know but that does not stop the work.
         ValueError: a value that no class has, no pixel with the colour of a class (all transparent is fine: all MASK),
-        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention.
+        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention. `remark` is told of a
+        profile that was converted (`image.info["scdm_profile"]`).
         """
         if not 0 <= tolerance <= 442:  # from black to white
             raise ValueError(f"the colour tolerance is a distance from 0 to 442, so not {tolerance}")
@@ -452,6 +453,8 @@ class Palette:
         remark: Callable[[str], None],
     ) -> np.ndarray:
         """(H, W) int64 ids by nearest colour."""
+        if profile := image.info.get("scdm_profile"):
+            remark(f"the colours were those of the profile {brief(str(profile))}, and have been converted to sRGB")
         ids, strays = pixels.Colors(self.colors, tolerance).ids(image)
         unknown = ids == self.num_classes
         if opaque is not None:

@@ -161,10 +161,13 @@ def _values(image: Image.Image, path: str) -> Image.Image:
     """A map of values (also of places in a colour table, and of greys in three channels) in a mode that can be resized."""
     if image.mode in ("1", "L", "P"):
         return image
-    held = stored(image, None)
-    if held is None:
-        raise ValueError(f"{path}: a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
-    return Image.fromarray(held.values if held.values.dtype == np.uint8 else held.values.astype(np.int32))
+    values = numbers(image)
+    if values is None:
+        held = stored(image, None)
+        if held is None:
+            raise ValueError(f"{path}: a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
+        values = held.values
+    return Image.fromarray(values if values.dtype == np.uint8 else values.astype(np.int32))
 
 
 def _ranges(values: np.ndarray) -> str:
