@@ -223,10 +223,10 @@ class Palette:
 
         A picture of nothing but the value 0, whose class is not black, is an empty one: all MASK.
 
-        `remark` receives a sentence for each thing that the painter should know but that does not stop the work.
+        `remark` receives a sentence for each thing that the painter should know but that does not stop the work, such as the
+        colour profile that was converted (`image.info["scdm_profile"]`).
         ValueError: a value that no class has, no pixel with the colour of a class (all transparent is fine: all MASK),
-        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention. `remark` is told of a
-        profile that was converted (`image.info["scdm_profile"]`).
+        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention.
         """
         if not 0 <= tolerance <= 442:  # from black to white
             raise ValueError(f"the colour tolerance is a distance from 0 to 442, so not {tolerance}")

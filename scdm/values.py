@@ -136,13 +136,12 @@ def distinct(values: np.ndarray, where: np.ndarray | None = None) -> tuple[np.nd
     seen = values.ravel() if where is None else values[where]
     if not seen.size:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    low, high = int(seen.min()), int(seen.max())
-    if high - low > 2**20:
-        found, counts = np.unique(seen, return_counts=True)
-        return found.astype(np.int64), counts
-    if seen.dtype in (np.uint8, np.uint16):
-        low = 0
-    else:
+    low = 0
+    if seen.dtype not in (np.uint8, np.uint16):
+        low, high = int(seen.min()), int(seen.max())
+        if high - low > 2**20:
+            found, counts = np.unique(seen, return_counts=True)
+            return found.astype(np.int64), counts
         seen = seen.astype(np.int64) - low
     counts = np.bincount(seen)
     occurring = np.flatnonzero(counts)
