@@ -14,9 +14,10 @@ from ..scdm.layouts.decoding import decoded, with_opacity
 from ..scdm.layouts.fitting import FITS, fitted
 from ..scdm.layouts.preview import preview
 from ..scdm.palette import TOLERANCE, Palette, read_layout
+from ..scdm.values import COLORS
 from .files import layout_file, layout_names
 from .messages import complaint, tell
-from .palettes import chosen_palette, model_palette_input, palette_input
+from .palettes import AUTO, chosen_palette, chosen_values, model_palette_input, palette_input, values_input
 from .pictures import flat, levels, shown
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
@@ -45,6 +46,7 @@ class LoadLayout(io.ComfyNode):
                 ),
                 *reading_inputs(),
                 model_palette_input(),
+                values_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
             hidden=[io.Hidden.unique_id],
@@ -70,12 +72,13 @@ class LoadLayout(io.ComfyNode):
         height: int,
         fit: str,
         model_palette: Palette | None = None,
+        values: str = AUTO,
     ) -> io.NodeOutput:
         remarks: list[str] = []
         classes = chosen_palette(palette, model_palette)
         path = layout_file(image)
         try:
-            labels = read_layout(path, classes, tolerance, remarks.append)
+            labels = read_layout(path, classes, tolerance, remarks.append, values=chosen_values(values))
         except ValueError as error:
             raise ValueError(
                 str(error).replace(str(path), image)
@@ -109,6 +112,7 @@ class LayoutFromImage(io.ComfyNode):
                     tooltip="What is transparent: the mask that came with the image. Half is painted.",
                 ),
                 model_palette_input(),
+                values_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
             hidden=[io.Hidden.unique_id],
@@ -126,6 +130,7 @@ class LayoutFromImage(io.ComfyNode):
         alpha_shows: str,
         alpha: Tensor | None = None,
         model_palette: Palette | None = None,
+        values: str = AUTO,
     ) -> io.NodeOutput:
         if alpha_shows not in ALPHA_SHOWS:
             raise ValueError(
@@ -136,8 +141,9 @@ class LayoutFromImage(io.ComfyNode):
         pictures, painted = levels(image), alpha_shows == "painted"
         if alpha is not None:
             pictures = with_opacity(pictures, flat(alpha if painted else 1 - alpha))
-        # In Krita's layers the grey of paper or of a pencil is a colour, and no class.
-        labels = decoded(pictures, classes, tolerance, remarks.append, may_be_ids=alpha is None or not painted)
+        if values == AUTO and alpha is not None and painted:
+            values = COLORS  # in Krita's layers the grey of paper or of a pencil is a colour, and no class
+        labels = decoded(pictures, classes, tolerance, remarks.append, values=chosen_values(values))
         return made(cls, Layout(fitted(labels, height, width, fit), classes), remarks)
 
 

@@ -200,7 +200,7 @@ class NativeModel(comfy.model_base.BaseModel):
         if layout is None:
             raise ValueError("SCDM's models are not told what to draw by text: connect Encode Layout (SCDM)")
         check_classes(layout, self.scdm)
-        labels = self.scdm.prepared(layout.labels.resized(height, width))
+        labels = self.scdm.prepared(layout.labels.reduced(height, width))
         places = torch.arange(batch * height * width, device=device).view(batch, 1, height, width)
         conds = {
             "ids": comfy.conds.CONDNoiseShape(comfy.utils.repeat_to_batch_size(labels.ids[:, None], batch).to(device)),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+VOTES = 2**22  # counted at once when a layout shrinks
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,25 @@ class LabelMap:
         columns = torch.arange(width, device=self.ids.device) * self.width // width
         return self.picked(rows, columns)
 
+    def reduced(self, height: int, width: int) -> LabelMap:
+        """For people's layouts: each target pixel has the class that covers most of the part of the source that it shows.
+
+        MASK only wins with more than half: what is left open along the soft edge of a stroke does not make holes in it. Ties
+        go to the class that `resized` would take, else to the lowest id. A border is where any of the part has one. A side
+        that does not shrink is resized. Networks and data sets see layouts by `resized`, as published.
+        """
+        if height >= self.height and width >= self.width:
+            return self.resized(height, width)
+        if height > self.height or width > self.width:  # the side that shrinks first
+            small = self.reduced(min(height, self.height), min(width, self.width))
+            return small.resized(height, width)
+        rows, columns = _Cells(self.height, height), _Cells(self.width, width)
+        ids = torch.stack([_most_of(own, self.num_classes, rows, columns) for own in self.ids.cpu()])
+        edges = None
+        if self.edges is not None:
+            edges = F.adaptive_max_pool2d(self.edges.float(), (height, width)) > 0
+        return replace(self, ids=ids.to(self.ids.device), edges=edges)
+
     def picked(self, rows: Tensor, columns: Tensor) -> LabelMap:
         """The layout made of these rows and columns (int64 indices) of this one."""
         edges = None if self.edges is None else self.edges[..., rows, :][..., columns]
@@ -144,6 +166,52 @@ class LabelMap:
         value, ids = y[:, :num_classes].max(dim=1)
         ids = ids.masked_fill(value == 0, num_classes)
         return cls(ids, num_classes, y[:, num_classes:] > 0 if y.shape[1] > num_classes else None)
+
+
+class _Cells:
+    """`count` equal parts of a line of `length` >= `count` pixels: each pixel lies in one of them, or in two.
+
+    first, second: (length,) the parts of each pixel; weights: how much of it lies in either, in units of 1 / count.
+    nearest: (count,) the pixel that `LabelMap.resized` takes.
+    """
+
+    def __init__(self, length: int, count: int):
+        left = torch.arange(length) * count  # of each pixel, where a part is `length` units long
+        right = left + count
+        self.count = count
+        self.first, self.second = left // length, (right - 1) // length
+        inside = torch.minimum(right, (self.first + 1) * length) - left
+        self.weights = inside, count - inside
+        self.nearest = torch.arange(count) * length // count
+
+
+def _most_of(ids: Tensor, mask_id: int, rows: _Cells, columns: _Cells) -> Tensor:
+    """(H, W) ids -> (rows.count, columns.count), see `LabelMap.reduced`."""
+    present = torch.nonzero(ids.flatten().bincount(minlength=mask_id + 1))[:, 0]
+    places = torch.zeros(mask_id + 1, dtype=torch.int64).scatter_(0, present, torch.arange(len(present)))[ids]
+    made = torch.empty(rows.count, columns.count, dtype=torch.int64)
+    step = max(1, VOTES // (columns.count * len(present)))  # rows of the result at once
+    for top in range(0, rows.count, step):
+        count = min(step, rows.count - top)
+        votes = torch.zeros(count * columns.count * len(present), dtype=torch.int64)
+        for row_cells, row_weights in zip((rows.first, rows.second), rows.weights, strict=True):
+            at = torch.nonzero((row_cells >= top) & (row_cells < top + count) & (row_weights > 0))[:, 0]
+            own = places[at]
+            for cells, weights in zip((columns.first, columns.second), columns.weights, strict=True):
+                if not weights.any():  # no column lies in two parts
+                    continue
+                where = ((row_cells[at, None] - top) * columns.count + cells) * len(present) + own
+                votes.scatter_add_(0, where.flatten(), (row_weights[at, None] * weights).expand(own.shape).flatten())
+        votes = votes.view(count, columns.count, len(present))
+        if int(present[-1]) == mask_id:
+            painted = votes[..., :-1].sum(dim=-1)
+            votes[..., -1] *= votes[..., -1] > painted
+        nearest = places[rows.nearest[top : top + count]][:, columns.nearest]
+        votes = 2 * votes
+        kept = votes.gather(-1, nearest[..., None]) > 0  # MASK without a majority has lost
+        votes.scatter_add_(-1, nearest[..., None], kept.to(votes.dtype))
+        made[top : top + count] = present[votes.argmax(dim=-1)]
+    return made
 
 
 def instance_borders(instances: Tensor) -> Tensor:

@@ -6,35 +6,38 @@ import colorsys
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageColor
 
-from . import assets
+from . import assets, pixels
 from .class_tables import class_table
 from .images import read_image
-from .levels import id_map
 from .outside import meant, shown
+from .pixels import Color
+from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up
 
 if TYPE_CHECKING:
     from .labels import LabelMap  # which brings torch along: what asks for ids alone answers without it
 
-Color = tuple[int, int, int]
-
 GOLDEN_ANGLE = "_golden_angle"  # the end of the names that `Palette.golden_angle` gives
+CITYSCAPES_TRAIN = "cityscapes_train"
 TOLERANCE = 16.0  # above the noise of a mild JPEG, below the half-way blends of an anti-aliased edge
 MAX_CLASSES = 65535  # ids fit into 16-bit images, with one to spare for "ignore"
 LONGEST_NAME = 255  # characters, as of a file; so that names fit into messages and pictures
-VOID = (255, 65535)  # "ignore" in 8-bit and 16-bit id images, wherever it is not the id of a class
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")
 WORTH_A_REMARK = 0.05  # share of painted pixels without a class; anti-aliased borders stay below it
 MOST_NAMED = 8  # of the classes that share a colour, in a remark
-BAND = 2**20  # pixels that are worked on at once
+LOSSY_SLACK = 6  # levels by which the channels of a grey differ after a lossy format
+MOST_STRAY = (
+    0.5  # share of pixels near a class's colour beyond which the painter's colours are off, and nothing is blended
+)
+LEAST_ACCIDENTS = 0.001  # share of all pixels of a class that nobody painted, if it is the only one
+LEAST_BETWEEN, LEAST_BETWEEN_SHARE = 24, 0.2  # pixels of ids in between others, and their share of all borders
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Palette:
     names, colors: one entry for each id 0..num_classes - 1; colour None = cannot be painted (drawn like MASK).
     unlabelled: the id of the class that stands for "the annotator left this out", where the model has one.
     edge_channel: the data set's models also read instance borders.
+    values: how label maps store the classes, if not as ids alone; see `conventions`.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Palette:
     unlabelled: int | None = None
     edge_channel: bool = False
     note: str = ""
+    values: tuple[Convention, ...] = ()
 
     def __post_init__(self) -> None:
         for text in (self.name, *self.names):
@@ -73,12 +78,24 @@ class Palette:
                 raise ValueError(
                     f"the colour of class {shown(name)} is {shown(color)}, not three levels, integers from 0 to 255"
                 )
+        for convention in self.values:
+            if wrong := [i for i in convention.classes if i >= self.num_classes]:
+                raise ValueError(
+                    f"the values {convention.name} of palette {self.name} stand for class {wrong[0]}, but its ids are "
+                    f"0..{self.num_classes - 1}"
+                )
 
     @classmethod
     def named(cls, name: str) -> Palette:
-        """One of the palettes that come with the package (`palette_names`); NAME_golden_angle in those colours."""
+        """One of the palettes that come with the package (`palette_names`); NAME_golden_angle in those colours.
+
+        cityscapes_train: the same classes, for maps that store the 19 train ids.
+        """
         if name.endswith(GOLDEN_ANGLE):
             return cls.named(name.removesuffix(GOLDEN_ANGLE)).golden_angle()
+        if name == CITYSCAPES_TRAIN:
+            whole = cls.named("cityscapes")
+            return replace(whole, name=name, values=(whole.convention("train_ids"),))
         if name not in palette_names():
             hint = meant(name, palette_names()) or f"choose one of {', '.join(palette_names())}, or give a file"
             raise ValueError(f"there is no palette {shown(name)}: {hint}")
@@ -104,7 +121,9 @@ class Palette:
 
         `id` defaults to the place in the list; a colour is [r, g, b] or "#rrggbb", or absent. Optional: "num_channels"
         (ids below it that no class takes are unnamed and colourless), "unlabelled_channel" (an id), "edge_channel"
-        (true), "note". Further keys are left alone. ValueError says which entry is wrong.
+        (true), "note", and "values": [{"name": "annotations", "first": 1, "unlabelled": [0]}, ...], see `Convention`, of
+        which the first is assumed where nothing tells (a table with a shipped palette's name and classes has its values).
+        Further keys are left alone. ValueError says which entry is wrong.
         """
         if not isinstance(table, Mapping) or not isinstance(table.get("classes"), list | tuple):
             raise ValueError('a class table is a mapping that holds "classes", a list of {"name": ..., "color": ...}')
@@ -126,13 +145,15 @@ class Palette:
             )
         unlabelled = table.get("unlabelled_channel")
         rows = [classes.get(i, ("unlabelled" if i == unlabelled else f"unused {i}", None)) for i in range(num_classes)]
+        name, names = table.get("name", "unnamed"), tuple(name for name, _ in rows)
         return cls(
-            name=table.get("name", "unnamed"),
-            names=tuple(name for name, _ in rows),
+            name=name,
+            names=names,
             colors=tuple(color for _, color in rows),
             unlabelled=None if unlabelled is None else _integer(unlabelled, "unlabelled_channel"),
             edge_channel=bool(table.get("edge_channel", False)),
             note=_text(table.get("note", ""), "the note of a palette"),
+            values=_conventions(table["values"]) if "values" in table else _shipped_values(name, names),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,6 +168,7 @@ class Palette:
                 {"id": i, "name": name} if color is None else {"id": i, "name": name, "color": list(color)}
                 for i, (name, color) in enumerate(zip(self.names, self.colors, strict=True))
             ],
+            **({"values": [convention.to_dict() for convention in self.values]} if self.values else {}),
         }
 
     @property
@@ -182,31 +204,111 @@ class Palette:
         return replace(self, name=self.name + GOLDEN_ANGLE, colors=colors)
 
     def to_labels(
-        self, image: Image.Image, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
+        self,
+        image: Image.Image,
+        tolerance: float = TOLERANCE,
+        remark: Callable[[str], None] = warnings.warn,
+        *,
+        values: str | None = None,
+        file_name: str = "",
     ) -> LabelMap:
         """A painted or annotated image as a layout of batch 1: the ids that `to_ids` reads."""
-        return _as_labels(self.to_ids(image, tolerance, remark), self)
+        return _as_labels(self.to_ids(image, tolerance, remark, values=values, file_name=file_name), self)
 
     def to_ids(
-        self, image: Image.Image, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
+        self,
+        image: Image.Image,
+        tolerance: float = TOLERANCE,
+        remark: Callable[[str], None] = warnings.warn,
+        *,
+        values: str | None = None,
+        file_name: str = "",
     ) -> np.ndarray:
         """A painted or annotated image as int64 ids (H, W); pixels of less than half opacity are MASK, `num_classes`.
 
-        Colours (RGB and its kin): the class of the nearest colour, MASK if that is further than `tolerance`
-        (Euclidean, in 8-bit levels). Grey images of 8 or 16 bits hold ids, taken as they are (no offset is guessed);
-        255, 65535 and `num_classes` are MASK where they are no class. Images with a colour table (mode P) hold ids if
-        all of these are valid, unless most pixels for which the two readings differ have exactly a class's colour.
+        What a picture holds is told by the picture:
+
+        * Grey images hold values, of any depth. If the palette knows none of them but all are greys of its classes, or if
+          it would be without a class where the greys of several are, they are colours.
+        * Colours (RGB and its kin) are colours: the class of the nearest one, MASK if that is further than `tolerance`
+          (Euclidean, in 8-bit levels). But a picture that is grey wherever it is opaque, with greys that no class has
+          exactly, holds values, three times each, as long as the palette knows them all.
+        * A colour table (mode P): colours decide where most pixels are within the tolerance of a class's colour, unless the
+          table is a usual one for values (a ramp of greys, PASCAL VOC's) and most colours are not exactly a class's.
+
+        What values mean, the palette's conventions say: `values` names one, and then also the two last kinds are values.
+        `values="colors"` reads any picture by its colours. Without it the file's name tells, or else the first of the
+        conventions that know every value; what it took, `remark` is told if another would have read something else.
+
+        A picture of nothing but the value 0, whose class is not black, is an empty one: all MASK.
 
         `remark` receives a sentence for each thing that the painter should know but that does not stop the work.
-        ValueError: an id that no class has, or no pixel with the colour of a class (all transparent is fine: all MASK).
+        ValueError: a value that no class has, no pixel with the colour of a class (all transparent is fine: all MASK),
+        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention.
         """
         if not 0 <= tolerance <= 442:  # from black to white
             raise ValueError(f"the colour tolerance is a distance from 0 to 442, so not {tolerance}")
-        opaque = _opaque(image)
-        ids = self._ids_of_values(image, opaque, remark)
+        chosen = None if values in (None, COLORS) else self.convention(values)
+        lossy = str(image.info.get("scdm_lossy", ""))
+        opaque = pixels.opaque_part(image)
+        stored = None if values == COLORS else pixels.stored(image, opaque, LOSSY_SLACK if lossy else 0)
+        ids = None if stored is None else self._ids_of_values(stored, chosen, file_name, tolerance, lossy, remark)
         if ids is None:
-            ids = self._ids_of_colors(image, opaque, tolerance, remark)
+            ids = self._ids_of_colors(image, opaque, tolerance, lossy, remark)
+        elif opaque is not None:
+            ids[~opaque] = self.num_classes
         return ids
+
+    @property
+    def conventions(self) -> tuple[Convention, ...]:
+        """The ways in which label maps store the classes; the first is assumed where nothing tells."""
+        return self.values or (IDS,)
+
+    def convention(self, name: str | None = None) -> Convention:
+        """The way to store values of that name, or the first. ValueError with those that there are."""
+        named = {convention.name: convention for convention in self.conventions}
+        if name is None:
+            return self.conventions[0]
+        if name not in named:
+            raise ValueError(
+                f"palette {self.name} has no values {shown(name)}: choose {', '.join(named)}, or {COLORS} to read any "
+                "picture by its colours"
+            )
+        return named[name]
+
+    def id_table(self, convention: Convention) -> np.ndarray:
+        """(65537,) int64, see `Convention.table`."""
+        return convention.table(self.num_classes, self.unlabelled)
+
+    def called(self, class_id: int) -> str:
+        """A class, or MASK, in words."""
+        return "unpainted" if class_id == self.num_classes else f"{self.names[class_id]} ({class_id})"
+
+    def holds_colors(self, image: Image.Image) -> bool:
+        """Whether `to_labels` reads a picture by its colours. ValueError for numbers that are none."""
+        stored = pixels.stored(image, pixels.opaque_part(image))
+        if stored is None:
+            return True
+        convention = self._fitting(stored.found, "")
+        meant = looked_up(self.id_table(convention), stored.found) if convention else None
+        return self._shows_colors(stored, meant, TOLERANCE, "", lambda sentence: None)
+
+    def doubts(self, found: np.ndarray, read_as: Convention, file_name: str = "") -> str:
+        """Why maps of these values (ascending) may be stored otherwise, in a sentence; "" if nothing says so."""
+        ids = {convention: looked_up(self.id_table(convention), found) for convention in self.conventions}
+        fitting = [convention for convention, meant in ids.items() if (meant != UNKNOWN).all()]
+        others = [convention for convention in fitting if convention is not read_as]
+        if read_as is self.conventions[0] and read_as.tells(file_name):
+            return ""
+        for other in others:
+            if (differ := np.flatnonzero(ids[other] != ids[read_as])).size:
+                value = differ[:1]
+                mine, theirs = (self.called(ids[convention][value][0]) for convention in (read_as, other))
+                return (
+                    f"the values are read as {read_as.name} ({found[value][0]} is {mine}): if they are {other.name} "
+                    f"({found[value][0]} is {theirs}), choose the values {other.name}"
+                )
+        return ""
 
     def to_image(self, labels: LabelMap, mask_color: Color | None = None) -> np.ndarray:
         """uint8 (B, H, W, 4), MASK and colourless classes transparent; with a `mask_color` for them (B, H, W, 3)."""
@@ -221,42 +323,163 @@ class Palette:
         return np.array(table, dtype=np.uint8)[labels.ids.cpu().numpy()]
 
     def _ids_of_values(
-        self, image: Image.Image, opaque: np.ndarray, remark: Callable[[str], None]
+        self,
+        stored: pixels.Stored,
+        chosen: Convention | None,
+        file_name: str,
+        tolerance: float,
+        lossy: str,
+        remark: Callable[[str], None],
     ) -> np.ndarray | None:
-        """(H, W) int64 ids of an image whose pixel values are ids; None for an image of colours."""
-        if image.mode not in (*GREY_MODES, "P"):
+        """(H, W) int64 ids of a picture whose numbers are values; None for a picture of colours."""
+        convention = chosen or self._fitting(stored.found, file_name)
+        table = self.id_table(convention or self.conventions[0])
+        meant = looked_up(table, stored.found)
+        if chosen is None and self._shows_colors(stored, meant if convention else None, tolerance, lossy, remark):
             return None
-        ids = np.array(image.getchannel("L") if image.mode == "LA" else image, dtype=np.int64)
-        for void in VOID:
-            if void >= self.num_classes:
-                ids[ids == void] = self.num_classes
-        wrong = opaque & ((ids < 0) | (ids > self.num_classes))
-        if wrong.any():
-            if image.mode == "P":
-                return None
+        if lossy:
             raise ValueError(
-                f"grey images hold class ids, and this one holds {ids[wrong][0]}, but palette {self.name} has ids "
+                f"a map of ids does not survive {lossy}, which changes them at every border: save it as PNG"
+            )
+        if (meant == UNKNOWN).any():
+            wrong = stored.found[meant == UNKNOWN][0]
+            if chosen:
+                raise ValueError(f"{wrong} is none of the values {chosen.name} of palette {self.name}: choose others")
+            raise ValueError(
+                f"grey images hold class ids, and this one holds {wrong}, but palette {self.name} has ids "
                 f"0..{self.num_classes - 1}: choose the palette that made this layout, or paint with its colours"
             )
-        if image.mode == "P":
-            by_color = self._nearest(image, tolerance=0)
-            differ = opaque & (by_color != ids)
-            if differ.any() and (by_color < self.num_classes)[differ].mean() >= 0.5:
-                return None
-            if opaque.any() and not (by_color[opaque] < self.num_classes).any():
+        if convention and not chosen:
+            if stored.found.tolist() == [0] and meant[0] == 0:
+                return self._empty(stored, remark)
+            if doubt := self.doubts(stored.found, convention, file_name):
+                remark(doubt)
+            self._remark_on_void(stored.found, meant, convention, remark)
+        if smoothed := self.smoothed(stored.values, table):
+            remark(smoothed)
+        return looked_up(table, stored.values)
+
+    def _fitting(self, found: np.ndarray, file_name: str) -> Convention | None:
+        """The convention that the file's name tells, or the first that knows all values: if possible by saying so."""
+        fitting = [c for c in self.conventions if (looked_up(self.id_table(c), found) != UNKNOWN).all()]
+        told = [c for c in fitting if c.tells(file_name)]
+        void = np.intersect1d(found[found >= self.num_classes], VOID).size > 0
+        said = [c for c in fitting if not (c.lenient and void)]
+        return next(iter((*told, *said, *fitting)), None)
+
+    def _shows_colors(
+        self,
+        stored: pixels.Stored,
+        meant: np.ndarray | None,
+        tolerance: float,
+        lossy: str,
+        remark: Callable[[str], None],
+    ) -> bool:
+        """Whether the pixels are colours, see `to_labels`. meant: the ids of the values found, None if not all are known."""
+        if stored.codes is None or not stored.found.size:
+            return False
+        near, far = pixels.Colors(self.colors, tolerance).nearest(stored.codes)
+        weights = stored.counts / stored.counts.sum()
+        known = near < self.num_classes
+        exact = known & (far == 0)
+        several = len(np.unique(near[known if lossy else exact])) > 1
+        mostly = several and weights[known].sum() >= 1 - WORTH_A_REMARK
+        differ = np.ones_like(known) if meant is None else near != meant
+        if stored.kind == pixels.GREY:
+            if lossy:
+                colors = mostly or bool(exact.all() and meant is None)
+            elif meant is None:
+                colors = mostly or bool(exact.all())
+            else:
+                colors = bool(exact.all()) and several and bool((meant == self.num_classes).any())
+            if colors:
+                remark(f"the greys are those of classes of palette {self.name}, so they are read as colours")
+            return colors
+        if meant is None:
+            return True
+        if stored.kind == pixels.TRIPLET:
+            colors = bool(exact.all()) or (bool(lossy) and mostly)
+            if not colors and stored.found[-1] > 0:
+                remark(
+                    "the picture is grey throughout, with greys that no class has: read as ids (values colors: as paint)"
+                )
+        elif not differ.any() or exact[differ] @ weights[differ] >= 0.5 * weights[differ].sum():
+            colors = True
+        else:
+            colors = not stored.table_of_ids and weights[known].sum() >= 0.5
+            if not known.any():
                 remark(f"no pixel has a colour of palette {self.name}, so the values are read as class ids")
-        ids[~opaque] = self.num_classes
-        return ids
+            elif not colors:
+                remark(
+                    f"{1 - weights[known].sum():.0%} of the pixels have no colour of palette {self.name}, so the places in "
+                    "the colour table are read as class ids"
+                    if not stored.table_of_ids
+                    else "the colour table is one for maps of ids, so the places in it are read as class ids"
+                )
+        doubtful = stored.kind == pixels.TRIPLET or stored.table_of_ids or weights[known].sum() < 0.9
+        if colors and differ.any() and doubtful:
+            remark(
+                f"the pixels are read as colours, but could be values too: if they are, choose the values "
+                f"{self.conventions[0].name}"
+            )
+        if colors and stored.found.tolist() == [0] and stored.codes[0] == 0:
+            remark(f"every pixel is black, so all of it is {self.called(int(near[0]))}")
+        return colors
+
+    def _empty(self, stored: pixels.Stored, remark: Callable[[str], None]) -> np.ndarray:
+        """(H, W) ids of a picture of nothing but 0."""
+        black = self.colors[0] == (0, 0, 0)
+        remark(
+            f"every pixel is 0, so all of it is {self.called(0)}"
+            if black
+            else f"every pixel is 0, as in an empty picture, so all is unpainted: if it is {self.called(0)}, choose the "
+            f"values {self.conventions[0].name}"
+        )
+        return np.full(stored.values.shape, 0 if black else self.num_classes, dtype=np.int64)
+
+    def _remark_on_void(
+        self, found: np.ndarray, meant: np.ndarray, convention: Convention, remark: Callable[[str], None]
+    ) -> None:
+        left_out = [int(value) for value in found[meant == self.unlabelled] if value < 0 or value in VOID]
+        if left_out and convention.lenient and self.unlabelled not in left_out:
+            remark(
+                f"{left_out[0]} is read as {self.called(int(self.unlabelled or 0))}, as in training; "
+                f"what is transparent or {self.num_classes} is unpainted"
+            )
+        if found.tolist() == [0, 255] and meant[1] == self.num_classes:
+            remark(f"the picture holds 0 and 255 only, like a mask: read as {self.called(int(meant[0]))} and unpainted")
+
+    def smoothed(self, values: np.ndarray, table: np.ndarray) -> str:
+        """Whether (H, W) stored values look interpolated, in a sentence; "" if they do not. table: of `Convention.table`."""
+        between, borders = pixels.in_between(values)
+        if len(between) < LEAST_BETWEEN or len(between) < LEAST_BETWEEN_SHARE * borders:
+            return ""
+        ids, counts = np.unique(looked_up(table, between), return_counts=True)
+        often = [self.called(int(i)) for i in ids[np.argsort(-counts, kind="stable")] if i >= 0][:MOST_NAMED]
+        share = len(between) / borders
+        return (
+            f"{share:.0%} of the borders between classes pass through values in between ({', '.join(often)}): "
+            "the map seems to have been resized with smoothing, which makes classes that nobody chose: use nearest neighbour"
+        )
 
     def _ids_of_colors(
-        self, image: Image.Image, opaque: np.ndarray, tolerance: float, remark: Callable[[str], None]
+        self,
+        image: Image.Image,
+        opaque: np.ndarray | None,
+        tolerance: float,
+        lossy: str,
+        remark: Callable[[str], None],
     ) -> np.ndarray:
         """(H, W) int64 ids by nearest colour."""
-        ids = self._nearest(image, tolerance)
-        unknown = opaque & (ids == self.num_classes)
-        share = unknown.sum() / max(opaque.sum(), 1)
+        ids, strays = pixels.Colors(self.colors, tolerance).ids(image)
+        unknown = ids == self.num_classes
+        if opaque is not None:
+            unknown &= opaque
+            ids[~opaque] = self.num_classes
+        painted = ids.size if opaque is None else int(opaque.sum())
+        share = np.count_nonzero(unknown) / max(painted, 1)
         if share >= WORTH_A_REMARK:
-            found = _most_frequent(image, unknown)
+            found = pixels.most_frequent(image, unknown)
             if share == 1:
                 raise ValueError(
                     f"no pixel has a colour of palette {self.name} (tolerance {tolerance:g}), they are {found}: "
@@ -265,48 +488,47 @@ class Palette:
             remark(
                 f"{share:.0%} of the painted pixels have no colour of palette {self.name} and stay unpainted, {found}"
             )
-        ids[~opaque] = self.num_classes
-        pixels = np.bincount(ids.ravel(), minlength=self.num_classes)
+        elif lossy and share:
+            remark(
+                f"{share:.2%} of the painted pixels have no colour of palette {self.name} any more and stay unpainted, "
+                f"since {lossy} changes colours: save layouts as PNG"
+            )
+        if len(strays):
+            self._remark_on_accidents(image, ids, strays, remark)
+        counts = np.bincount(ids.ravel(), minlength=self.num_classes)
         for color, group in self.duplicates.items():
-            if pixels[group[0]]:
+            if counts[group[0]]:
                 first, *others = (f"{self.names[i]} ({i})" for i in group)
                 more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-                shared = (
-                    f"#{_codes(np.array(color)):06x} is the colour of {first} and of {', '.join(others[:MOST_NAMED])}"
-                )
+                code = "#{:02x}{:02x}{:02x}".format(*color)
+                shared = f"{code} is the colour of {first} and of {', '.join(others[:MOST_NAMED])}"
                 remark(f"{shared}{more}: read as {first}")
         return ids
 
-    def _nearest(self, image: Image.Image, tolerance: float) -> np.ndarray:
-        """int64 (H, W): lowest id among the nearest colours, `num_classes` beyond `tolerance`."""
-        ids = np.empty((image.height, image.width), dtype=np.int64)
-        # A layout has millions of pixels but few colours, so each of the 2^24 colours is looked up at most once.
-        found = np.zeros(1 << 24, dtype=np.int32)  # id + 1, 0 for not yet; pages that no colour touches cost nothing
-        for rows, rgba in _bands(image):
-            codes = _codes(rgba)
-            new = np.unique(codes[found[codes] == 0])
-            found[new] = self._nearest_of(new, tolerance) + 1
-            ids[rows] = found[codes] - 1
-        return ids
+    def _remark_on_accidents(
+        self, image: Image.Image, ids: np.ndarray, strays: np.ndarray, remark: Callable[[str], None]
+    ) -> None:
+        """Names the classes that nobody painted: no pixel has their very colour, and they are as thin as blended borders.
 
-    def _nearest_of(self, codes: np.ndarray, tolerance: float) -> np.ndarray:
-        """0xrrggbb (N,) -> int32 (N,), see `_nearest`."""
-        class_ids = np.array([i for i, color in enumerate(self.colors) if color is not None], dtype=np.int32)
-        class_colors = np.array([color for color in self.colors if color is not None], dtype=np.float32).reshape(-1, 3)
-        ids = np.full(len(codes), self.num_classes, dtype=np.int32)
-        if len(class_ids) == 0:
-            return ids
-        # |a - b|^2 - |a|^2 = (a, 1).(-2 b, |b|^2): integers below 2^24, exact in float32, so ties stay ties
-        squares = (class_colors**2).sum(axis=-1, keepdims=True)
-        distances = np.concatenate([-2 * class_colors, squares], axis=-1).T  # (4, classes)
-        step = 1 + 2**19 // len(class_ids)  # distances are computed for so many at once
-        for start in range(0, len(codes), step):
-            some = codes[start : start + step]
-            colors = np.stack([some >> 16, some >> 8 & 255, some & 255, np.ones_like(some)], axis=-1).astype(np.float32)
-            nearest = (colors @ distances).argmin(axis=-1)
-            squared = ((colors[:, :3] - class_colors[nearest]) ** 2).sum(axis=-1)
-            ids[start : start + step] = np.where(squared <= tolerance**2, class_ids[nearest], self.num_classes)
-        return ids
+        strays: colours, 0xrrggbb, that are only near that of a class.
+        """
+        stray = pixels.having(image, strays) & (ids < self.num_classes)
+        counts = np.bincount(ids.ravel(), minlength=self.num_classes + 1)
+        if np.count_nonzero(stray) > MOST_STRAY * counts[: self.num_classes].sum():
+            return
+        of_strays = np.bincount(ids[stray], minlength=self.num_classes + 1)
+        mostly = np.flatnonzero((of_strays > 0) & (of_strays >= 0.8 * counts))
+        accidents = pixels.without_interior(ids, mostly) if mostly.size else mostly
+        share = counts[accidents].sum() / ids.size
+        if len(accidents) > 1 or share >= LEAST_ACCIDENTS:
+            order = accidents[np.argsort(-counts[accidents], kind="stable")]
+            more = f" and {len(order) - MOST_NAMED} more" if len(order) > MOST_NAMED else ""
+            classes = "1 class lies" if len(order) == 1 else f"{len(order)} classes lie"
+            remark(
+                f"{classes} only along borders of others, in colours that are not quite theirs, {share:.2%} in all: "
+                f"{', '.join(self.called(int(i)) for i in order[:MOST_NAMED])}{more}. The picture seems to have been "
+                "resized with smoothing, or drawn with soft edges: use nearest neighbour and hard brushes, or less tolerance"
+            )
 
 
 def palette_names() -> list[str]:
@@ -314,21 +536,31 @@ def palette_names() -> list[str]:
 
 
 def read_layout(
-    path: str | Path, palette: Palette, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
+    path: str | Path,
+    palette: Palette,
+    tolerance: float = TOLERANCE,
+    remark: Callable[[str], None] = warnings.warn,
+    *,
+    values: str | None = None,
 ) -> LabelMap:
     """The layout in an image file: `read_image`, then `Palette.to_labels`; ValueError names the file."""
-    return _as_labels(read_ids(path, palette, tolerance, remark), palette)
+    return _as_labels(read_ids(path, palette, tolerance, remark, values=values), palette)
 
 
 def read_ids(
-    path: str | Path, palette: Palette, tolerance: float = TOLERANCE, remark: Callable[[str], None] = warnings.warn
+    path: str | Path,
+    palette: Palette,
+    tolerance: float = TOLERANCE,
+    remark: Callable[[str], None] = warnings.warn,
+    *,
+    values: str | None = None,
 ) -> np.ndarray:
     """The int64 ids (H, W) of the layout in an image file, without torch: `read_image`, then `Palette.to_ids`."""
     if not isinstance(palette, Palette):
         raise ValueError(f"a palette is wanted, such as model.palette or Palette.named('ade20k'), not {shown(palette)}")
     image = read_image(path, remark, palette.colors)
     try:
-        return palette.to_ids(id_map(image) if image.mode == "F" else image, tolerance, remark)
+        return palette.to_ids(image, tolerance, remark, values=values, file_name=Path(path).name)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -345,47 +577,26 @@ def _class_tables() -> Any:
     return assets.folder() / "classes"
 
 
-def _opaque(image: Image.Image) -> np.ndarray:
-    """(H, W) bool: alpha of at least one half."""
-    if image.mode.startswith("I") or not image.has_transparency_data:
-        return np.ones((image.height, image.width), dtype=bool)
-    return np.concatenate([rgba[..., 3] >= 128 for _, rgba in _bands(image)])
+def _conventions(told: Any) -> tuple[Convention, ...]:
+    if not isinstance(told, list | tuple):
+        raise ValueError(f'the values of a palette are a list such as [{{"name": "ids"}}], not {shown(told)}')
+    found = tuple(Convention.from_dict(how) for how in told)
+    if len({convention.name for convention in found}) < len(found):
+        raise ValueError("two of a palette's values have the same name")
+    return found
 
 
-def _bands(image: Image.Image) -> Iterator[tuple[slice, np.ndarray]]:
-    """The image from top to bottom, piece by piece: which rows, and their uint8 (h, W, 4), see `_rgba`."""
-    height = max(1, BAND // image.width)
-    for top in range(0, image.height, height):
-        bottom = min(top + height, image.height)
-        yield slice(top, bottom), _rgba(image.crop((0, top, image.width, bottom)))
+def _shipped_values(name: Any, names: tuple[str, ...]) -> tuple[Convention, ...]:
+    """Those of the shipped palette of this name and these classes: tables written before there were any have none."""
+    shipped = name.removesuffix(GOLDEN_ANGLE) if isinstance(name, str) else ""
+    known = _values_of_names(shipped) if shipped in palette_names() else None
+    return known[1] if known is not None and known[0] == names[: len(known[0])] else ()
 
 
-def _rgba(image: Image.Image) -> np.ndarray:
-    """uint8 (H, W, 4), the colours as they are: not blended with anything where the alpha is low."""
-    try:
-        return np.asarray(image.convert("RGBA"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"a layout in an image of mode {image.mode} cannot be read: save it as PNG") from error
-
-
-def _most_frequent(image: Image.Image, where: np.ndarray, count: int = 3) -> str:
-    """The most frequent colours where the bool (H, W) is true, in words; of many pixels, a sample speaks for all."""
-    every = 1 + int(where.sum()) // 2**18
-    sample = np.concatenate([_codes(rgba)[where[rows]][::every] for rows, rgba in _bands(image)])
-    found, counts = np.unique(sample, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:count]
-    often = [f"#{found[i]:06x} ({counts[i] / len(sample):.0%})" for i in order if counts[i] >= 0.005 * len(sample)]
-    return (
-        f"mostly {', '.join(often)}"
-        if often
-        else "of very many colours, as in photographs and JPEG files (paint in PNG)"
-    )
-
-
-def _codes(rgb: np.ndarray) -> np.ndarray:
-    """uint8 (..., 3 or 4) -> int32 (...): 0xrrggbb."""
-    red, green, blue = np.moveaxis(rgb[..., :3].astype(np.int32), -1, 0)
-    return red << 16 | green << 8 | blue
+@cache
+def _values_of_names(name: str) -> tuple[tuple[str, ...], tuple[Convention, ...]]:
+    table = json.loads((_class_tables() / f"{name}.json").read_text(encoding="utf-8"))
+    return tuple(entry["name"] for entry in table["classes"]), _conventions(table.get("values", []))
 
 
 def _golden_angle_color(i: int) -> Color:

@@ -134,6 +134,10 @@ class NoiseSchedule:
         """Positions of the original steps t (B,) in this process."""
         return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())
 
+    def steps_at(self, index: Tensor) -> Tensor:
+        """The original steps at the positions `index` (B,) of this process."""
+        return self._visits.on(torch.int64, index.device)[index]
+
     def add_noise(self, x0: Tensor, index: Tensor, noise: Tensor) -> Tensor:
         """x_t = sqrt(A_t) x0 + sqrt(1 - A_t) noise."""
         return self.at(self.signal, index, x0) * x0 + self.at(self.sigma, index, x0) * noise

@@ -493,6 +493,22 @@ def test_inspect_shows_a_layout(folder: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["classes"][0] == {"id": 0, "name": "sky", "share": 0.5}
 
 
+def test_values_are_chosen_and_what_was_assumed_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.array([[0, 3, 3]], dtype=np.uint8)).save("map.png")
+    assert scdm("inspect map.png --palette ade20k") == 0
+    output, errors = capsys.readouterr()
+    assert "floor" in output and "scdm: note: the values are read as ids" in errors and "values annotations" in errors
+    assert scdm("inspect map.png --palette ade20k --values annotations") == 0
+    output, errors = capsys.readouterr()
+    assert "sky" in output and errors == ""
+    assert scdm("corrupt map.png -o rough.png --kind random --palette ade20k --values annotations") == 0
+    assert read_layout("rough.png", Palette.named("ade20k")).ids[0, 0, -1] in (2, 151)
+    capsys.readouterr()
+    refused(capsys, "inspect map.png --values official", "palette scenes has no values 'official': choose ids")
+    assert scdm("palette --list") == 0
+    assert "cityscapes         35 classes, --values ids, train_ids\n" in capsys.readouterr().out
+
+
 def test_inspect_shows_hostile_words_without_obeying_them(
     folder: Path, model_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

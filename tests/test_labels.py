@@ -1,12 +1,15 @@
 """LabelMap: MASK is one idea, ids survive the way there and back, the published conditions come out to the bit."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from scdm import labels as labels_module
 from scdm.labels import LabelMap, instance_borders
 from tests import parity
 
@@ -120,3 +123,54 @@ def test_masking_the_unlabelled_class_zeroes_its_channel() -> None:
     assert torch.equal(masked.one_hot(torch.uint8), golden["y_without_edge_last_zeroed"])
     without_borders = LabelMap(labels.ids, 6, torch.zeros_like(labels.ids, dtype=torch.bool)[:, None])
     assert torch.equal(without_borders.one_hot(torch.uint8), golden["y_with_edge_last_zeroed"])  # the last is theirs
+
+
+def of_parts(ids: torch.Tensor, mask_id: int, height: int, width: int) -> torch.Tensor:
+    """`LabelMap.reduced` pixel by pixel."""
+    rows, columns = ids.shape
+    made = torch.empty(height, width, dtype=torch.int64)
+    for i, j in itertools.product(range(height), range(width)):
+        votes: dict[int, int] = {}
+        for r, c in itertools.product(range(rows), range(columns)):
+            high = min((r + 1) * height, (i + 1) * rows) - max(r * height, i * rows)
+            wide = min((c + 1) * width, (j + 1) * columns) - max(c * width, j * columns)
+            if high > 0 and wide > 0:
+                votes[int(ids[r, c])] = votes.get(int(ids[r, c]), 0) + high * wide
+        if 2 * votes.get(mask_id, 0) <= sum(votes.values()):
+            votes.pop(mask_id, None)
+        most = [class_id for class_id, count in votes.items() if count == max(votes.values())]
+        nearest = int(ids[i * rows // height, j * columns // width])
+        made[i, j] = nearest if nearest in most else min(most)
+    return made
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrays(np.int64, st.tuples(*[st.integers(1, 7)] * 2), elements=st.integers(0, 3)), st.data())
+def test_a_layout_shrinks_by_majority(ids: np.ndarray, data: st.DataObject) -> None:
+    height, width = (data.draw(st.integers(1, side)) for side in ids.shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels_module, "VOTES", data.draw(st.sampled_from([1, 20, 2**22])))
+        made = LabelMap(torch.from_numpy(ids)[None], 3).reduced(height, width)
+    assert torch.equal(made.ids[0], of_parts(torch.from_numpy(ids), 3, height, width))
+
+
+def test_what_grows_is_resized_also_on_one_side() -> None:
+    labels = LabelMap(torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 1]]]), 2)
+    assert torch.equal(labels.reduced(4, 8).ids, labels.resized(4, 8).ids)
+    assert labels.reduced(4, 2).ids.tolist() == [[[0, 1]] * 4]
+
+
+def test_soft_edges_leave_no_holes_in_a_shrunken_layout() -> None:
+    """A stroke of 512 pixels with an unpainted seam of two pixels around it, at 64."""
+    rows, columns = torch.meshgrid(torch.arange(512), torch.arange(512), indexing="ij")
+    distance = ((rows - 250.0) ** 2 + (columns - 260.0) ** 2).sqrt()
+    ids = torch.where(distance < 100, 1, torch.where(distance < 102, 2, 0))[None]
+    labels = LabelMap(ids, 2)
+    assert labels.resized(64, 64).unpainted.any() and not labels.reduced(64, 64).unpainted.any()
+
+
+def test_borders_of_instances_survive_shrinking() -> None:
+    edges = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    edges[..., 3] = True
+    made = LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), 1, edges).reduced(2, 2)
+    assert made.edges is not None and made.edges[0, 0].tolist() == [[True, False]] * 2

@@ -20,6 +20,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from scdm import palette as palettes_module
+from scdm import pixels
 from scdm.labels import LabelMap
 from scdm.palette import Color, Palette, palette_names, read_layout
 from scdm.swatches import export, gimp_palette, krita_palette, swatches
@@ -187,7 +188,7 @@ def test_nearest_colour_agrees_with_the_plain_search(rgb: np.ndarray, tolerance:
     squared = ((rgb[:, :, None].astype(np.int64) - colors) ** 2).sum(axis=-1)
     expected = np.where(squared.min(axis=-1) <= tolerance**2, squared.argmin(axis=-1), palette.num_classes)
     if (expected < palette.num_classes).any():
-        labels = palette.to_labels(Image.fromarray(rgb), tolerance, silent)
+        labels = palette.to_labels(Image.fromarray(rgb), tolerance, silent, values="colors")
         assert np.array_equal(labels.ids[0].numpy(), expected)
 
 
@@ -204,7 +205,7 @@ def test_large_images_are_read_piece_by_piece(rgba: np.ndarray, band: int) -> No
 
     whole = read()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(palettes_module, "BAND", band)
+        patch.setattr(pixels, "BAND", band)
         assert read() == whole
 
 
@@ -309,6 +310,240 @@ def test_colour_tables_of_painting_programs_are_colours() -> None:
     see_through = indexed([0, 1], table)
     see_through.info["transparency"] = 0
     assert THREE.to_labels(see_through).ids.tolist() == [[[MASK, 0]]]
+
+
+def test_a_black_and_white_mask_is_read_by_the_colours_of_its_classes() -> None:
+    """255 would be nobody's; also as the greys that optimisers make of a painting."""
+    mask = Palette("mask", ("ground", "thing"), ((0, 0, 0), (255, 255, 255)))
+    remarks: list[str] = []
+    grey = Image.fromarray(np.array([[0, 255, 255]], dtype=np.uint8))
+    assert mask.to_labels(grey, remark=remarks.append).ids.tolist() == [[[0, 1, 1]]]
+    assert len(remarks) == 1 and "read as colours" in remarks[0]
+    assert mask.to_labels(grey, remark=silent, values="ids").ids.tolist() == [[[0, 2, 2]]]
+
+
+def test_minus_one_is_nobodys_in_maps_of_any_type(tmp_path: Path) -> None:
+    for dtype in (np.int32, np.float32):
+        Image.fromarray(np.array([[-1, 0, 2]], dtype=dtype)).save(tmp_path / "ids.tif")
+        assert read_layout(tmp_path / "ids.tif", THREE).ids.tolist() == [[[MASK, 0, 2]]]
+    holes = Image.fromarray(np.array([[np.nan, 1]], dtype=np.float32))
+    assert THREE.to_labels(holes).ids.tolist() == [[[MASK, 1]]]
+    with pytest.raises(ValueError, match="whole numbers, and this one fractions"):
+        THREE.to_labels(Image.fromarray(np.array([[0.5, 1]], dtype=np.float32)))
+    with pytest.raises(ValueError, match="holds -2"):
+        THREE.to_labels(Image.fromarray(np.array([[-2, 1]], dtype=np.int32)))
+
+
+def remarks_on(palette: Palette, image: Image.Image, **how: Any) -> tuple[list[list[int]], str]:
+    """The ids, and all remarks in a row."""
+    remarks: list[str] = []
+    ids = palette.to_labels(image, remark=remarks.append, **how).ids[0].tolist()
+    return ids, " | ".join(remarks)
+
+
+def values(*numbers: int, times: int = 1) -> Image.Image:
+    return Image.fromarray(np.array([numbers], dtype=np.uint8).repeat(times, 1))
+
+
+def test_what_ade20k_stores_is_said_once() -> None:
+    ade20k = Palette.named("ade20k")
+    ids, remarks = remarks_on(ade20k, values(0, 3, 149))
+    assert ids == [[0, 3, 149]] and "if they are annotations" in remarks and "choose the values annotations" in remarks
+    assert remarks_on(ade20k, values(0, 3, 150), values="annotations") == ([[150, 2, 149]], "")
+    ids, remarks = remarks_on(ade20k, values(0, 3), file_name="ADE_val_00000003.png")
+    assert ids == [[150, 2]] and "if they are ids" in remarks, "the data set's own names"
+    ids, remarks = remarks_on(ade20k, values(3, 255))
+    assert ids == [[3, 150]] and "255 is read as unlabelled" in remarks, "no annotation has 255"
+    with pytest.raises(ValueError, match="255 is none of the values annotations of palette ade20k"):
+        ade20k.to_labels(values(3, 255), values="annotations")
+    with pytest.raises(ValueError, match="no values 'coco': choose ids, annotations, or colors"):
+        ade20k.to_labels(values(3), values="coco")
+
+
+def test_255_in_coco_stuff_is_what_training_reads() -> None:
+    coco = Palette.named("coco_stuff")
+    ids, remarks = remarks_on(coco, values(0, 181, 255))
+    assert ids == [[0, 181, 182]] and "255 is unpainted" in remarks and "choose the values unpainted" in remarks
+    assert remarks_on(coco, values(0, 255), values="unpainted") == ([[0, 183]], "")
+    assert remarks_on(coco, values(0, 183))[0] == [[0, 183]], "nobody's id"
+    assert remarks_on(coco, values(0, 181))[1] == "", "both readings are the same"
+
+
+def test_cityscapes_train_ids_become_label_ids() -> None:
+    cityscapes = Palette.named("cityscapes")
+    table = json.loads((Path(palettes_module.__file__).parent / "assets/classes/cityscapes.json").read_text())
+    for entry in table["classes"]:
+        if entry["train_id"] != 255:
+            assert remarks_on(cityscapes, values(entry["train_id"]), values="train_ids")[0] == [[entry["id"]]]
+    for name in ("x_gtFine_labelTrainIds.png", "prediction.png"):
+        ids, remarks = remarks_on(cityscapes, values(0, 10, 255), file_name=name)
+        assert ids == [[7, 23, 35]] and "read as train_ids" in remarks and "choose the values ids" in remarks
+    assert "if they are train_ids" in remarks_on(cityscapes, values(7, 11))[1], "either is possible"
+    assert remarks_on(cityscapes, values(7, 11), file_name="x_gtFine_labelIds.png") == ([[7, 11]], "")
+    assert remarks_on(cityscapes, values(7, 26)) == ([[7, 26]], "")
+    assert remarks_on(Palette.named("cityscapes_train"), values(0, 1, 255)) == ([[7, 8, 35]], "")
+
+
+def test_a_users_table_has_values_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "garden.yaml"
+    path.write_text(
+        "classes: [{name: lawn}, {name: path}]\nvalues:\n- {name: sparse, classes: [1, 0], unlabelled: [9]}\n"
+    )
+    garden = Palette.from_file(path)
+    assert garden.to_labels(values(0, 1, 9)).ids.tolist() == [[[1, 0, 2]]]
+    assert Palette.from_dict(json.loads(json.dumps(garden.to_dict()))) == garden
+    for told, complaint in [
+        ("{ids: {}}", "a list such as"),
+        ("[ids]", "a mapping that has"),
+        ("[{name: a}, {name: a}]", "the same name"),
+        ("[{name: a, frist: 1}]", "no 'frist'"),
+        ("[{name: a, classes: [7]}]", "stand for class 7"),
+        ("[{name: a, unlabelled: [70000]}]", "from 0 to 65535"),
+        ("[{name: a, unlabelled: 5}]", "is a list"),
+        ("[{name: colors}]", "other than 'colors'"),
+        ("[{name: a, first: 1, classes: [0]}]", "not by both"),
+    ]:
+        path.write_text(f"classes: [{{name: lawn}}]\nvalues: {told}\n")
+        with pytest.raises(ValueError, match=complaint):
+            Palette.from_file(path)
+
+
+def test_tables_from_before_there_were_values_have_those_of_the_shipped_one() -> None:
+    ade20k = Palette.named("ade20k")
+    old = {key: value for key, value in ade20k.to_dict().items() if key != "values"}
+    assert Palette.from_dict(old) == ade20k
+    assert Palette.from_dict({**old, "classes": old["classes"][:5]}).conventions[0].name == "ids"
+    assert len(Palette.from_dict({**old, "classes": old["classes"][:5]}).conventions) == 1
+
+
+def test_ids_in_three_channels_are_ids() -> None:
+    """OpenCV and "convert to RGB" make them; tolerance would make them all black."""
+    dark = Palette(
+        "dark", ("ground", "road", "sky", "tree"), ((0, 0, 0), (128, 64, 128), (70, 130, 180), (107, 142, 35))
+    )
+    ids, remarks = remarks_on(dark, values(0, 1, 2, 3).convert("RGB"))
+    assert ids == [[0, 1, 2, 3]] and "read as ids" in remarks
+    assert remarks_on(dark, values(0, 1, 2, 3).convert("RGB"), values="colors")[0] == [[0, 0, 0, 0]]
+    assert remarks_on(dark, values(0, 1, 200).convert("RGB"))[0] == [[0, 0, 4]], "200 is no id"
+    optimised = indexed([0, 1, 2], [(2, 2, 2), (0, 0, 0), (3, 3, 3)])
+    assert remarks_on(dark, optimised)[0] == [[2, 0, 3]], "a grey image that an optimiser gave a colour table"
+
+
+def test_colours_decide_in_a_picture_of_few_colours() -> None:
+    """A painting reduced to an adaptive table, whose indices would pass for ids; PASCAL's table on ids is for show."""
+    scenes = Palette.named("scenes")
+    rng = np.random.default_rng(0)
+    ids = rng.permutation(14)[:6].repeat(100).reshape(30, 20)
+    painted = np.array(scenes.colors, dtype=np.uint8)[ids].astype(int) + rng.integers(-3, 4, (30, 20, 3))
+    reduced = Image.fromarray(painted.clip(0, 255).astype(np.uint8)).quantize(32)
+    assert (np.array(remarks_on(scenes, reduced)[0]) == ids).mean() > 0.95
+    voc = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in pixels._VOC_COLORS]
+    assert voc[:4] == [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)] and voc[255] == (224, 224, 192)
+    many = indexed(list(range(14)), voc)
+    found, remarks = remarks_on(scenes, many)
+    assert found == [list(range(14))] and "read as class ids" in remarks
+
+
+def test_an_empty_picture_is_unpainted() -> None:
+    ade20k = Palette.named("ade20k")
+    for image in (Image.new("L", (3, 1)), Image.new("RGB", (3, 1)), Image.new("RGBA", (3, 1), (0, 0, 0, 255))):
+        ids, remarks = remarks_on(ade20k, image)
+        assert ids == [[151] * 3] and "every pixel is 0" in remarks and "wall (0)" in remarks
+    assert remarks_on(ade20k, Image.new("L", (3, 1)), values="ids") == ([[0, 0, 0]], ""), "who says so means it"
+    black = Palette.named("celebamask_hq")
+    for mode in ("L", "RGB"):
+        ids, remarks = remarks_on(black, Image.new(mode, (3, 1)))
+        assert ids == [[0, 0, 0]] and "all of it is background (0)" in remarks
+
+
+def test_ids_do_not_survive_a_lossy_format() -> None:
+    grey = values(0, 1, 2, 2, times=8)
+    grey.info["scdm_lossy"] = "JPEG"
+    near = Image.fromarray(np.array([[[1, 2, 2], [0, 0, 1]]], dtype=np.uint8))  # as WebP leaves greys in three channels
+    near.info["scdm_lossy"] = "WebP"
+    for image, name in ((grey, "JPEG"), (near, "WebP")):
+        with pytest.raises(ValueError, match=f"does not survive {name}.*save it as PNG"):
+            THREE.to_labels(image)
+    walls = Palette("walls", ("wall", "road"), ((120, 120, 120), ROAD))
+    painted = values(119, 120, 141, 140)
+    painted.info["scdm_lossy"] = "JPEG"
+    assert remarks_on(walls, painted)[0] == [[0, 0, 1, 1]], "painted greys do"
+
+
+def test_foreign_colours_of_a_lossy_format_are_counted() -> None:
+    rgb = np.array([[SKY] * 99 + [(70, 180, 180)]], dtype=np.uint8)
+    image = Image.fromarray(rgb)
+    assert remarks_on(THREE, image)[1] == ""
+    image.info["scdm_lossy"] = "JPEG"
+    assert "1.00% of the painted pixels" in remarks_on(THREE, image)[1]
+
+
+def test_a_converted_profile_is_told() -> None:
+    image = Image.new("RGB", (2, 2), SKY)
+    image.info["scdm_profile"] = "Adobe RGB (1998)"
+    assert "profile Adobe RGB (1998), and have been converted to sRGB" in remarks_on(THREE, image)[1]
+
+
+@pytest.mark.parametrize("resampling", [Image.Resampling.BILINEAR, Image.Resampling.LANCZOS])
+def test_what_smoothing_leaves_along_borders_is_named(resampling: Image.Resampling) -> None:
+    ade20k = Palette.named("ade20k")
+    ids = np.kron(np.array([[25, 20, 21, 11], [26, 4, 17, 21], [25, 15, 11, 9]]), np.ones((20, 20), int))
+    painted = Image.fromarray(np.array([color or (0, 0, 0) for color in ade20k.colors], dtype=np.uint8)[ids])
+    assert remarks_on(ade20k, painted)[1] == ""
+    smooth, sharp = (painted.resize((240, 180), how) for how in (resampling, Image.Resampling.NEAREST))
+    assert "only along borders of others" in remarks_on(ade20k, smooth)[1]
+    assert "borders" not in remarks_on(ade20k, sharp)[1]
+    maps = Image.fromarray((5 * ids + 1).astype(np.uint8))
+    smooth, sharp = (maps.resize((240, 180), how) for how in (Image.Resampling.BILINEAR, Image.Resampling.NEAREST))
+    assert "resized with smoothing" in remarks_on(ade20k, smooth)[1]
+    assert "resized" not in remarks_on(ade20k, sharp)[1]
+
+
+def test_a_colour_that_is_a_little_off_is_no_accident() -> None:
+    ids = np.kron(np.array([[0, 1], [2, 0]]), np.ones((20, 20), int))
+    off = np.array([SKY, (12, 205, 5), ROAD], dtype=np.uint8)[ids]
+    assert remarks_on(THREE, Image.fromarray(off)) == (ids.tolist(), "")
+
+
+KINDS = ["RGBA", "P", "L", "LA", "I;16", "I", "triplet", "ramp", "voc"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(palettes(), st.sampled_from(KINDS), st.data())
+def test_no_picture_is_another_layout_in_silence(palette: Palette, kind: str, data: st.DataObject) -> None:
+    """Painted, or stored as ids in any way that programs know: read rightly, or with a remark, or refused."""
+    ids = data.draw(arrays(np.int64, (4, 5), elements=st.integers(0, palette.num_classes)))
+    stored = np.where(ids == palette.num_classes, 255, ids).astype(np.uint8)
+    expected = ids
+    if kind in ("RGBA", "P"):
+        drawable = np.array([color is not None for color in palette.colors] + [False])
+        expected = np.where(drawable[ids], ids, palette.num_classes)
+        picture = Image.fromarray(palette.to_image(LabelMap(torch.from_numpy(ids)[None], palette.num_classes))[0])
+        if kind == "P":
+            picture = picture.quantize(64)
+    elif kind in ("I;16", "I"):
+        picture = Image.fromarray(stored.astype({"I;16": np.uint16, "I": np.int32}[kind]))
+    elif kind == "LA":
+        picture = Image.fromarray(np.dstack([stored, np.where(stored == 255, 0, 255).astype(np.uint8)]))
+    else:
+        picture = Image.fromarray(stored)
+        if kind == "triplet":
+            picture = picture.convert("RGB")
+        elif kind in ("ramp", "voc"):
+            codes = pixels._VOC_COLORS if kind == "voc" else pixels._GREY_RAMP
+            picture.putpalette(np.stack([codes >> 16, codes >> 8 & 255, codes & 255], -1).astype(np.uint8).tobytes())
+    file = io.BytesIO()
+    picture.save(file, format="TIFF" if kind == "I" else "PNG")
+    if palette.unlabelled is not None:  # which 255 is
+        expected = np.where(
+            (ids == palette.num_classes) & (kind not in ("RGBA", "P", "LA")), palette.unlabelled, expected
+        )
+    remarks: list[str] = []
+    try:
+        found = palette.to_labels(Image.open(file), remark=remarks.append).ids[0].numpy()
+    except ValueError:
+        return
+    assert remarks or np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("mode", ["1", "LA", "La", "PA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB", "F", "I;16B"])

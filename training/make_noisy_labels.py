@@ -91,7 +91,9 @@ def value_table(data: PairSet, unlabelled: int | None) -> np.ndarray:
     table = np.zeros(palette.num_classes + 1, dtype=np.int64)
     table[ids[ids >= 0]] = values[ids >= 0]
     if unlabelled is None:
-        void = [value for value in data.reader.layout.void if id_of[value] == palette.num_classes]
+        void = [
+            value for value in data.reader.convention.void(palette.num_classes) if id_of[value] == palette.num_classes
+        ]
         unlabelled = next(iter(void), 0) if palette.unlabelled is None else int(table[palette.unlabelled])
     if not 0 <= unlabelled <= 65535:
         raise ValueError(f"a pixel of a label map has a value from 0 to 65535, not {unlabelled}")

@@ -60,7 +60,7 @@ SAMPLE: Words = {
     "usage": "scdm sample LAYOUT [LAYOUT ...] -o OUT [options]",
     "description": """\
 Make images from layouts: pictures in which every class is painted in its colour. What is transparent, or has no
-class's colour, is left to the model. Grey images hold class ids.
+class's colour, is left to the model. Grey images hold class ids, or other values (--values).
 
 OUT says where the images go:
   a file        for one image; for --count above 1 the seed is put before the suffix (out_7.png)
@@ -95,7 +95,7 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     layout.add_argument("--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: the model's own)")
     _add_tolerance(layout)
     layout.add_argument(
-        "--size", metavar="WxH", type=_size, help="resize the layout, nearest neighbour (default: its own)"
+        "--size", metavar="WxH", type=_size, help="resize the layout, by majority where it shrinks (default: its own)"
     )
 
     # Without defaults: those of GenerateOptions hold, and only what is given overrides them.
@@ -307,6 +307,13 @@ def _add_tolerance(command: argparse._ActionsContainer) -> None:
         type=float,
         default=DEFAULT_TOLERANCE,
         help=f"how far a pixel may be from a class's colour, in levels of 255 (default {DEFAULT_TOLERANCE:g})",
+    )
+    command.add_argument(
+        "--values",
+        metavar="NAME",
+        help="what the values of a grey image or of places in a colour table mean, by the palette: ids, or for example "
+        "annotations (ade20k) or train_ids (cityscapes), see 'scdm palette --list'; colors: none, they are colours "
+        "(default: as the file tells; a note says what was assumed)",
     )
 
 

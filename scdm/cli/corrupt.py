@@ -25,7 +25,7 @@ def run(arguments: Namespace) -> None:
             f"{arguments.output}: a layout is written as .png or .tif, which keep its colours and what is open"
         )
     palette = chosen_palette(arguments.palette)
-    labels = read_layout(arguments.layout, palette, arguments.tolerance, note)
+    labels = read_layout(arguments.layout, palette, arguments.tolerance, note, values=arguments.values)
     if arguments.kind == "diffuse":
         strength["rates"] = _rates(arguments.rates or palette.name)
     spoilt = corrupt(labels, arguments.kind, arguments.seed, **strength)

@@ -39,7 +39,7 @@ def run(arguments: Namespace) -> None:
 
 def _inspect_layout(arguments: Namespace) -> None:
     palette = chosen_palette(arguments.palette)
-    ids = read_ids(arguments.file, palette, arguments.tolerance, note)
+    ids = read_ids(arguments.file, palette, arguments.tolerance, note, values=arguments.values)
     classes = class_shares(contents_of_ids(ids, palette), palette)
     height, width = ids.shape
     if arguments.json:

@@ -14,7 +14,9 @@ from .terminal import say
 def run(arguments: Namespace) -> None:
     if arguments.list:
         for name in palette_names():
-            say(f"{name:<16} {Palette.named(name).num_classes:>4} classes")
+            palette = Palette.named(name)
+            named = ", ".join(convention.name for convention in palette.values)
+            say(f"{name:<16} {palette.num_classes:>4} classes{f', --values {named}' if named else ''}")
         return
     if arguments.palette is None or arguments.output is None:
         raise ValueError("say which palette, and with -o which file to write: 'scdm palette scenes -o scenes.kpl'")

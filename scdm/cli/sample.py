@@ -181,12 +181,14 @@ def _palette(choice: str | None, model: Model) -> Palette:
 def _layout(
     path: Path, palette: Palette, arguments: Namespace, model: Model, remark: Callable[[str], None]
 ) -> LabelMap:
-    labels = read_layout(path, palette, arguments.tolerance, lambda sentence: remark(f"{path}: {sentence}"))
+    labels = read_layout(
+        path, palette, arguments.tolerance, lambda sentence: remark(f"{path}: {sentence}"), values=arguments.values
+    )
     if arguments.size:
         width, height = arguments.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"--size {width}x{height} is more than {MAX_PIXELS // 2**20} megapixels: ask for less")
-        labels = labels.resized(height, width)
+        labels = labels.reduced(height, width)
     if labels.unpainted.all():
         remark(f"{path}: nothing is painted, so the model is free to make anything")
     trained_height, trained_width = model.config.size

@@ -29,6 +29,9 @@ class DataConfig:
         and map show that it was done to the map; else the photo is left out, as its map may lie the other way.
     seed: of the order and the augmentation; of what `scenes` shows.
     workers: processes that read ahead.
+    values: what the values of label maps mean, by the name that the class table has for it. None is as the data set stores
+        them; for a `folder`, the first that the class table has, which is ids if it has none. "colors": the
+        maps of a folder are painted, also where they are grey.
     """
 
     name: Literal["scenes", "ade20k", "celebamask_hq", "cityscapes", "coco_stuff", "folder"] = "scenes"
@@ -40,6 +43,7 @@ class DataConfig:
     exif: Exif | None = None
     seed: int = 0
     workers: int = 1
+    values: str | None = None
 
     def __post_init__(self) -> None:
         if (self.name == "scenes") != (self.root is None):
@@ -56,6 +60,8 @@ class DataConfig:
             )
         if not all(1 <= side <= MOST_PIXELS for side in self.height_width):
             raise ValueError(f"images have sides of 1 to {MOST_PIXELS} pixels, not {self.size}")
+        if self.name == "scenes" and self.values is not None:
+            raise ValueError(f"scenes are made, not read, so they have no values, not {self.values!r}: leave it out")
         if self.seed < 0:
             raise ValueError(f"the seed of a data set is not negative, so not {self.seed}")
         if not 0 <= self.workers <= MOST_WORKERS:

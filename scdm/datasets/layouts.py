@@ -3,7 +3,7 @@
 ROOT is the data set's folder. An image and its maps have one name, but for the endings given here and the suffix.
 
 * ade20k: ROOT/images/{training,validation}, ROOT/annotations/{training,validation}: the archive ADEChallengeData2016.
-  Value 0 is unlabelled (id 150), 1..150 are ids 0..149.
+  Values are the class table's `annotations`: 0 is unlabelled (id 150), 1..150 are ids 0..149.
 * coco_stuff: ROOT/{train,val}_{img,label,inst}, which `training/prepare_data.py` makes of the official downloads. Values are
   ids, 255 is unlabelled (id 182). Borders come from the instance maps.
 * celebamask_hq: ROOT/{train,val}/{images,labels}, which `training/prepare_data.py` makes of the official archive. Values are
@@ -14,7 +14,9 @@ ROOT is the data set's folder. An image and its maps have one name, but for the 
   that folder, borders lie between classes. Label maps hold ids, 255 (or 65535) for unlabelled, or they are painted in the
   class table's colours. A ROOT that has images and labels itself, and no train and val, serves for both.
 
-Unlabelled pixels get the class table's id for them, and are MASK where it has none.
+The setting `values` chooses another of the class table's conventions.
+
+Unlabelled pixels, and those of value -1, get the class table's id for them, and are MASK where it has none.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..palette import VOID, Palette
+from ..palette import Palette
+from ..values import COLORS, VALUES, Convention
+from ..values import UNKNOWN as UNKNOWN
 from .config import Fit, Split
 from .listing import IMAGE, INSTANCES, LABEL, Listing, listed
-
-UNKNOWN = -1  # the id of a value that no class has
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Layout:
 
     images, labels, instances: folders in the root; {split} stands for `train` or `val`.
     endings: of the names of images, label maps and instance maps, before the suffix.
-    first: the value of class 0. void: values that say "unlabelled", where no class has them.
+    values: what the values mean, by the name that the class table has for it; None for its first convention.
     painted: label maps may be in the palette's colours.
     any_resolution: maps have the proportions of their images, but not always the size.
     """
@@ -49,20 +51,20 @@ class Layout:
     endings: tuple[str, str, str] = ("", "", "")
     train: str = "train"
     val: str = "val"
-    first: int = 0
-    void: tuple[int, ...] = ()
+    values: str | None = None
     painted: bool = False
     any_resolution: bool = False
     fit: Fit = "random_crop"
 
+    def convention(self, palette: Palette) -> Convention:
+        """ValueError if the class table has none of this name, or if maps that cannot be painted are said to be."""
+        if self.values == COLORS and self.painted:
+            return palette.convention()
+        return palette.convention(self.values)
+
     def id_table(self, palette: Palette) -> np.ndarray:
         """(65536,) int64: the id of each value, UNKNOWN if no class has it."""
-        ids = np.arange(65536) - self.first
-        ids[(ids < 0) | (ids >= palette.num_classes)] = UNKNOWN
-        unlabelled = palette.num_classes if palette.unlabelled is None else palette.unlabelled
-        for value in self.void:
-            ids[value] = unlabelled if ids[value] == UNKNOWN else ids[value]
-        return ids
+        return palette.id_table(self.convention(palette))[:VALUES]
 
     def listing(self, root: Path, split: Split, borders: bool) -> Listing:
         """The files of a split; those of instances only if `borders` are wanted. ValueError as for `listed`."""
@@ -75,7 +77,7 @@ class Layout:
 
 
 LAYOUTS = {
-    "ade20k": Layout("images/{split}", "annotations/{split}", train="training", val="validation", first=1, void=(0,)),
+    "ade20k": Layout("images/{split}", "annotations/{split}", train="training", val="validation", values="annotations"),
     "celebamask_hq": Layout("{split}/images", "{split}/labels", any_resolution=True),
     "cityscapes": Layout(
         images="leftImg8bit/{split}",
@@ -84,13 +86,13 @@ LAYOUTS = {
         endings=("_leftImg8bit", "_gtFine_labelIds", "_gtFine_instanceIds"),
         fit="stretch",
     ),
-    "coco_stuff": Layout("{split}_img", "{split}_label", "{split}_inst", void=(255,)),
+    "coco_stuff": Layout("{split}_img", "{split}_label", "{split}_inst", values="annotations"),
 }
 
 
 def folder_layout(root: Path, palette: Palette, split: Split) -> Layout:
     """The layout of a `folder`, by what lies in it."""
-    layout = Layout("{split}/images", "{split}/labels", void=(*VOID, palette.num_classes), painted=True)
+    layout = Layout("{split}/images", "{split}/labels", painted=True)
     if not (root / split).is_dir() and (root / "images").is_dir():
         layout = replace(layout, images="images", labels="labels")
         if split == "val":

@@ -37,6 +37,7 @@ class PairSet:
         else:
             self.palette = Palette.named(config.name)
             layout = LAYOUTS[config.name]
+        layout = layout if config.values is None else replace(layout, values=config.values)
         self.config, self.fit = config, config.fit or layout.fit
         self.reader = Reader(layout, self.palette, config.exif)
         self.pairs, self.unpaired = layout.listing(root, split, self.palette.edge_channel)

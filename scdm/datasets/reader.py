@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,25 +13,32 @@ from PIL import Image
 
 from ..images import as_stored, doubts, from_levels, orientation, read_image
 from ..labels import instance_borders
-from ..levels import Remark, id_map, photograph, silent, survives
-from ..palette import GREY_MODES, Palette
+from ..levels import Remark, photograph, silent, survives
+from ..palette import Palette
+from ..pixels import stored
+from ..values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers
 from .config import Exif
 from .examples import Example
 from .framing import Frame, Size
-from .layouts import UNKNOWN, Layout
+from .layouts import Layout
 from .listing import Pair
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 MOST_ELONGATED = 32  # longer side to shorter; a crop of the shorter one would be immense
-GREY = {*GREY_MODES, "F"} - {"LA"}  # modes of one channel
+VALUES_ONLY = set(GREY_MODES) - {"LA", "La"}  # modes of one channel
+PAINTED = VALUES  # added to the ids of painted maps, which no value can be mistaken for
 
 
 class Reader:
     """Reads pairs. Whatever is wrong with a file ends in a ValueError that names it."""
 
     def __init__(self, layout: Layout, palette: Palette, exif: Exif | None = None) -> None:
+        """ValueError if the class table has no such values as the layout says."""
         self.layout, self.palette, self.exif = layout, palette, exif
+        self.convention = layout.convention(palette)
         self.id_of = layout.id_table(palette)
+        self._table = palette.id_table(self.convention)
+        self._alone = replace(palette, values=(self.convention,))  # so that all files of a data set are read alike
 
     def example(self, pair: Pair, frame: Callable[[Size, int], Frame], position: int) -> Example:
         image, label, instances = self.read(pair)
@@ -75,18 +84,45 @@ class Reader:
         except (OSError, ValueError) as error:
             raise ValueError(f"{pair.image}: {error}") from error
 
-    def label(self, pair: Pair, remark: Callable[[str], None] = lambda sentence: None) -> Image.Image:
-        """The file's values, of one channel: not yet ids, but for a painted map."""
+    def label(self, pair: Pair, remark: Callable[[str], None] | None = None) -> Image.Image:
+        """The file's values, of one channel, for `ids`; where a map is painted, its ids with `PAINTED` added.
+
+        remark: receives what does not stop a run, but should be known.
+        """
         image = read_image(pair.label, classes=self.palette.colors)
-        for doubt in doubts(image):
-            remark(doubt)
-        if not self.layout.painted or image.mode in GREY:
-            return _values(image, pair.label)
+        if remark is not None:
+            for doubt in doubts(image):
+                remark(doubt)
         try:
-            ids = self.palette.to_labels(image, remark=remark).ids[0].numpy()
+            colors = COLORS if self.layout.values == COLORS else None
+            if self.layout.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
+                ids = self._alone.to_labels(image, remark=remark or _unheard, values=colors).ids[0].numpy()
+                return Image.fromarray((ids + PAINTED).astype(np.int32))
+            values = numbers(image)
         except ValueError as error:
             raise ValueError(f"{pair.label}: {error}") from error
-        return Image.fromarray(ids.astype(np.int32))
+        if lossy := image.info.get("scdm_lossy"):
+            raise ValueError(
+                f"{pair.label}: ids do not survive {lossy}, which changes them at every border: save the map as PNG"
+            )
+        if values is not None and values.size and values.max() >= VALUES:
+            raise ValueError(
+                f"{pair.label} holds the value {values.max()}, but label maps have values up to {VALUES - 1}"
+            )
+        if remark is not None and values is not None:
+            self._remark_on(values, pair, remark)
+        return _values(image, pair.label)
+
+    def _remark_on(self, values: np.ndarray, pair: Pair, remark: Callable[[str], None]) -> None:
+        found, _ = distinct(values)
+        if (looked_up(self._table, found) == UNKNOWN).any():
+            return  # which `ids` says
+        if found.tolist() == [0]:
+            remark(f"every pixel is 0, so all of it is {self.palette.called(int(self._table[0]))}")
+        if smoothed := self.palette.smoothed(values, self._table):
+            remark(smoothed)
+        if self.layout.values is None and (doubt := self.palette.doubts(found, self.convention, Path(pair.label).name)):
+            remark(doubt)
 
     def instances(self, pair: Pair, remark: Remark = silent) -> Image.Image | None:
         if pair.instances is None:
@@ -100,9 +136,9 @@ class Reader:
 
     def ids(self, values: np.ndarray, pair: Pair) -> np.ndarray:
         """Values of a label map -> int64 ids of the same shape."""
-        values = values.astype(np.int64)
-        inside = (values >= 0) & (values < len(self.id_of))
-        ids = np.where(inside, self.id_of[np.where(inside, values, 0)], UNKNOWN)
+        if values.dtype == np.int32 and (values >= PAINTED).all():
+            return values.astype(np.int64) - PAINTED
+        ids = looked_up(self._table, values)
         if (ids == UNKNOWN).any():
             unknown = np.unique(values[ids == UNKNOWN])
             known = np.flatnonzero(self.id_of != UNKNOWN)
@@ -148,11 +184,21 @@ def _collected(problems: list[str]) -> Iterator[None]:
         problems.append(str(error))
 
 
+def _unheard(sentence: str) -> None:
+    pass
+
+
 def _values(image: Image.Image, path: str) -> Image.Image:
-    try:
-        return id_map(image)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    """A map of values (also of places in a colour table, and of greys in three channels) in a mode that can be resized."""
+    if image.mode in ("1", "L", "P"):
+        return image
+    values = numbers(image)
+    if values is None:
+        held = stored(image, None)
+        if held is None:
+            raise ValueError(f"{path}: a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
+        values = held.values
+    return Image.fromarray(values if values.dtype == np.uint8 else values.astype(np.int32))
 
 
 def _ranges(values: np.ndarray) -> str:

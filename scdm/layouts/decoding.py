@@ -20,13 +20,11 @@ def decoded(
     tolerance: float = TOLERANCE,
     remark: Callable[[str], None] = warnings.warn,
     *,
-    may_be_ids: bool = True,
+    values: str | None = None,
 ) -> LabelMap:
-    """Pictures, uint8 (B, H, W, C), as a batch of layouts; see `Palette.to_labels` for what becomes of colours.
+    """Pictures, uint8 (B, H, W, C), as a batch of layouts, each as `Palette.to_labels` reads it (`values` as there).
 
-    C: 1 for ids, 3 for colours, 4 for colours with an alpha. Ids are often handed on as colours, with three levels alike: a
-    picture that is grey wherever it is opaque is read as ids, unless the palette paints in its greys, or `may_be_ids` is
-    false, because somebody painted it.
+    C: 1 for values, 3 for colours (or values handed on as colours, with three levels alike), 4 for colours with an alpha.
     """
     if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3, 4) or not pictures.size:
         raise ValueError(
@@ -36,7 +34,7 @@ def decoded(
     remarks: list[str] = []
     for levels in pictures:
         try:
-            ids.append(palette.to_labels(_picture(levels, may_be_ids), tolerance, remarks.append).ids)
+            ids.append(palette.to_labels(_picture(levels), tolerance, remarks.append, values=values).ids)
         except ValueError as error:
             which = f"picture {len(ids) + 1} of {len(pictures)}: " if len(pictures) > 1 else ""
             raise ValueError(f"{which}{error}") from error
@@ -60,19 +58,5 @@ def with_opacity(pictures: np.ndarray, opacity: torch.Tensor) -> np.ndarray:
     )
 
 
-def _picture(levels: np.ndarray, may_be_ids: bool) -> Image.Image:
-    """uint8 (H, W, C) as a picture whose mode tells `Palette.to_labels` what it may hold: ids, colours, or either."""
-    if not may_be_ids:
-        return Image.fromarray(levels if levels.shape[-1] > 1 else levels.repeat(3, axis=-1))
-    if levels.shape[-1] == 1:
-        return Image.fromarray(levels[..., 0])
-    opaque = levels[..., 3] >= 128 if levels.shape[-1] == 4 else np.ones(levels.shape[:2], dtype=bool)
-    seen = levels[opaque]
-    unused = np.flatnonzero(np.bincount(seen[:, 0], minlength=256) == 0)
-    if not len(unused) or (seen[:, :1] != seen[:, 1:3]).any():
-        return Image.fromarray(levels)
-    # Either: an index into a colour table of greys, with one index to spare for what is transparent.
-    either = Image.fromarray(np.where(opaque, levels[..., 0], unused[-1]).astype(np.uint8))
-    either.putpalette(np.arange(256, dtype=np.uint8).repeat(3).tobytes())
-    either.info["transparency"] = int(unused[-1])
-    return either
+def _picture(levels: np.ndarray) -> Image.Image:
+    return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)

@@ -18,7 +18,8 @@ def fitted(labels: LabelMap, height: int = 0, width: int = 0, fit: str = "resize
     """The layout at `height` x `width` pixels; a side of 0 follows from the other in proportion, or both stay.
 
     fit: what becomes of other proportions. "resize" stretches; "crop" fills the frame and cuts off what hangs over, on
-    both sides alike; "pad" shows the whole and leaves the rest of the frame unpainted. Always nearest neighbour.
+    both sides alike; "pad" shows the whole and leaves the rest of the frame unpainted. What shrinks takes the
+    class of most of each part (`LabelMap.reduced`), what grows that of the nearest pixel.
     """
     if fit not in FITS:
         raise ValueError(f"a layout can be made to fit by {', '.join(FITS)}, not {fit!r}: choose one of these")
@@ -28,9 +29,12 @@ def fitted(labels: LabelMap, height: int = 0, width: int = 0, fit: str = "resize
             f"a layout of {width} x {height} pixels has more than {MAX_PIXELS // 2**20} megapixels: ask for less"
         )
     if fit == "resize":
-        return labels.resized(height, width)
+        return labels.reduced(height, width)
     scales = height / labels.height, width / labels.width
     scale = max(scales) if fit == "crop" else min(scales)
+    if scale < 1:
+        labels = labels.reduced(max(1, round(labels.height * scale)), max(1, round(labels.width * scale)))
+        scale = 1.0
     rows = _sources(labels.height, height, scale).to(labels.ids.device)
     columns = _sources(labels.width, width, scale).to(labels.ids.device)
     inside_rows, inside_columns = rows.clamp(0, labels.height - 1), columns.clamp(0, labels.width - 1)

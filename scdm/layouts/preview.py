@@ -38,7 +38,7 @@ def preview(
             f"{len(image)} images cannot lie under {labels.batch} layouts: give one of either, or as many of both"
         )
     if image is not None:
-        labels = labels.expanded(max(labels.batch, len(image))).resized(*image.shape[1:3])
+        labels = labels.expanded(max(labels.batch, len(image))).reduced(*image.shape[1:3])
     times = -(-LEGIBLE // max(labels.height, labels.width)) if legend else 1
     labels = labels.resized(times * labels.height, times * labels.width)
     if image is None:

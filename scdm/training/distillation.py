@@ -94,10 +94,9 @@ class Lesson:
         if self.model.config.distilled_steps is None:
             denoise = clipped(denoise)
         schedule = self.denoiser.schedule
-        visits = schedule.visits.on(torch.int64, x.device)
         for place in (2 * index + 1, 2 * index):
             with self.autocast():
-                x0 = denoise(x, visits[place]).x0
+                x0 = denoise(x, schedule.steps_at(place)).x0
             x = ddim_mean(schedule, x0, x, place)
         return x
 
@@ -119,7 +118,7 @@ class Distillation:
         batch, draws = drawn
         schedule = self.denoiser.schedule
         index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
-        t = schedule.visits.on(torch.int64, device)[index]
+        t = schedule.steps_at(index)
         labels = layouts(drawn, self.model, self.null_rate, device)
         images, noise, u = (v.to(device, non_blocking=True) for v in (batch.images, draws.noise, draws.label))
         x = schedule.add_noise(images.to(memory_format=torch.channels_last), index, noise)

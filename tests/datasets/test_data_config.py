@@ -12,6 +12,7 @@ from scdm.datasets import DataConfig
     "settings, complaint",
     [
         ({"name": "ade20k"}, "ade20k needs a root: the folder"),
+        ({"name": "scenes", "values": "ids"}, "scenes are made, not read, so they have no values"),
         ({"name": "scenes", "root": "here"}, "scenes are made, not read, so they have no root"),
         ({"name": "folder", "root": "here"}, "folder needs classes: a class table"),
         (

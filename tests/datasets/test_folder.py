@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from scdm.datasets import DataConfig, open_dataset
+from scdm.datasets.pairs import PairSet
 from tests.datasets import trees
 from tests.parity import REPOSITORY
 
@@ -59,6 +60,85 @@ def test_what_is_unlabelled_is_mask_or_the_class_for_it(dtype, void: int, table:
     ids[:9] = void
     read = ids_of(Image.fromarray(ids), tmp_path, table)
     assert (read[:9] == meaning).all() and np.array_equal(read[9:], ids[9:])
+
+
+def opened(label: Image.Image, root: Path, table: dict = TABLE, name: str = "a.png", **settings) -> PairSet:
+    """A data set of one map, a file of this name."""
+    trees.write(root, "folder", np.zeros(label.size[::-1], np.uint8))
+    place = trees.path(root, "folder", "label")
+    place.unlink()
+    label.save(place.with_name(name))
+    return PairSet(trees.folder_config(root, table, size=label.size[::-1], **settings), "train")
+
+
+def test_a_folder_has_the_values_that_its_settings_choose(tmp_path: Path) -> None:
+    """Of the class table's conventions; without a choice the first is taken for all files, and a check says so."""
+    values = [
+        {"name": "ids"},
+        {"name": "from_one", "first": 1, "unlabelled": [0]},
+        {"name": "swapped", "classes": [1, 0]},
+    ]
+    table = {**TABLE, "values": values}
+    ids = trees.random_label(3)
+    ids[:2] = 0
+    data = opened(Image.fromarray(ids), tmp_path, table)
+    (remark,) = data.check()
+    assert "read as ids" in remark and np.array_equal(data.layout(0), ids)
+    data = opened(Image.fromarray(ids), tmp_path, table, values="from_one")
+    assert list(data.check()) == []
+    assert np.array_equal(data.layout(0), np.where(ids == 0, 3, ids.astype(np.int64) - 1))
+    painted = opened(Image.fromarray(COLORS[ids]), tmp_path, table, values="swapped")
+    assert list(painted.check()) == [] and np.array_equal(painted.layout(0), ids), "colours are colours"
+    with pytest.raises(ValueError, match="has no values 'train_ids': choose ids, from_one, swapped, or colors"):
+        opened(Image.fromarray(ids), tmp_path, table, values="train_ids")
+
+
+def test_greys_in_three_channels_are_ids(tmp_path: Path) -> None:
+    table = {"classes": [{"name": "ground", "color": [0, 0, 0]}, {"name": "a", "color": "#ff0000"}, {"name": "b"}]}
+    ids = trees.random_label(3)
+    data = opened(Image.fromarray(ids).convert("RGB"), tmp_path, table)
+    (remark,) = data.check()
+    assert "read as ids" in remark and np.array_equal(data.layout(0), ids)
+    assert not np.array_equal(
+        opened(Image.fromarray(ids).convert("RGB"), tmp_path, table, values="colors").layout(0), ids
+    )
+
+
+def test_black_and_white_masks_are_painted(tmp_path: Path) -> None:
+    table = {"classes": [{"name": "ground", "color": [0, 0, 0]}, {"name": "thing", "color": "#ffffff"}]}
+    ids = trees.random_label(3) % 2
+    data = opened(Image.fromarray(255 * ids), tmp_path, table)
+    assert np.array_equal(data.layout(0), ids) and "read as colours" in next(iter(data.check()))
+
+
+def test_minus_one_is_unlabelled(tmp_path: Path) -> None:
+    ids = trees.random_label(3).astype(np.int32)
+    ids[:9] = -1
+    for dtype in (np.int32, np.float32):
+        data = opened(Image.fromarray(ids.astype(dtype)), tmp_path, name="a.tif")
+        assert list(data.check()) == [] and (data.layout(0)[:9] == 3).all()
+        assert np.array_equal(data.layout(0)[9:], ids[9:])
+        (tmp_path / "train" / "labels" / "a.tif").unlink()
+    with pytest.raises(ValueError, match="values up to 65535"):
+        opened(Image.fromarray(ids + 70000), tmp_path, name="a.tif").layout(0)
+
+
+def test_ids_of_a_lossy_format_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = opened(Image.fromarray(trees.random_label(3)), tmp_path)
+    image = Image.open(data.pairs[0].label)
+    image.info["scdm_lossy"] = "JPEG"
+    monkeypatch.setattr("scdm.datasets.reader.read_image", lambda path: image)
+    with pytest.raises(ValueError, match=r"a\.png: ids do not survive JPEG, .*: save the map as PNG"):
+        data.layout(0)
+
+
+def test_maps_of_one_value_and_smoothed_maps_are_remarked(tmp_path: Path) -> None:
+    data = opened(Image.new("L", (8, 8)), tmp_path)
+    assert "every pixel is 0, so all of it is sky (0)" in next(iter(data.check())) and not data.layout(0).any()
+    table = {"classes": [{"name": str(i)} for i in range(60)]}
+    blocks = Image.fromarray(np.array([[0, 50, 20], [40, 5, 30]], dtype=np.uint8)).resize((60, 40), 0)
+    smooth = opened(blocks.resize((180, 120), Image.Resampling.BILINEAR), tmp_path, table)
+    assert "resized with smoothing" in next(iter(smooth.check()))
 
 
 def test_transparent_pixels_are_unlabelled(tmp_path: Path) -> None:

@@ -172,11 +172,11 @@ def test_checking_names_every_problem(tmp_path: Path) -> None:
     folder = tmp_path / "train"
     broken = break_image(tmp_path, "0")
     Image.fromarray(np.full(trees.SIZE, 200, np.uint8)).save(folder / "labels" / "1.png")
-    Image.fromarray(np.zeros((8, 9), np.uint8)).save(folder / "labels" / "2.png")
+    Image.fromarray(np.ones((8, 9), np.uint8)).save(folder / "labels" / "2.png")
     (folder / "labels" / "3.png").unlink()
     (folder / "images" / "4.png").unlink()
     Image.fromarray(trees.random_image(1, (4, 200))).save(folder / "images" / "5.png")
-    Image.fromarray(np.zeros((4, 200), np.uint8)).save(folder / "labels" / "5.png")
+    Image.fromarray(np.ones((4, 200), np.uint8)).save(folder / "labels" / "5.png")
     expected = [
         (folder / "images" / "3.png", "no label map of this name"),
         (folder / "labels" / "4.png", "no image of this name"),

@@ -94,3 +94,12 @@ def test_remarks_are_made_once_and_errors_name_the_picture() -> None:
         decoded(picture(red), PAINTS)
     with pytest.raises(ValueError, match="1, 3 or 4 channels"):
         decoded(np.zeros((1, 2, 2, 2), np.uint8), PAINTS)
+
+
+def test_values_are_chosen_as_for_files() -> None:
+    ade20k = Palette.named("ade20k")
+    assert decoded(grey(0, 3), ade20k, values="annotations").ids.tolist() == [[[150, 2]]]
+    assert decoded(grey(120, 121, 140), ade20k, remark=silent, values="colors").ids.tolist() == [[[0, 0, 6]]]
+    remarks: list[str] = []
+    assert decoded(np.zeros((2, 4, 4, 3), np.uint8), ade20k, remark=remarks.append).unpainted.all()
+    assert len(remarks) == 1 and "every pixel is 0" in remarks[0], "a canvas on which nothing is painted"

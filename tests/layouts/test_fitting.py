@@ -40,7 +40,7 @@ def test_cropping_fills_the_frame_with_one_scale(height: int, width: int, to_hei
     """As scaling the whole layout and cutting out the middle."""
     labels = board(height, width)
     scale = max(to_height / height, to_width / width)
-    whole = labels.resized(round(height * scale), round(width * scale))
+    whole = labels.reduced(round(height * scale), round(width * scale))
     top, left = (whole.height - to_height) // 2, (whole.width - to_width) // 2
     expected = whole.picked(top + torch.arange(to_height), left + torch.arange(to_width))
     cropped = fitted(labels, to_height, to_width, "crop")
@@ -55,7 +55,7 @@ def test_padding_shows_the_whole_on_an_unpainted_frame(height: int, width: int, 
     assert (padded.height, padded.width) == (to_height, to_width) and padded.edges is not None
     assert not padded.edges[:, 0][padded.unpainted].any(), "no borders in the frame"
     scale = min(to_height / height, to_width / width)
-    shown = labels.resized(max(1, round(height * scale)), max(1, round(width * scale)))
+    shown = labels.reduced(max(1, round(height * scale)), max(1, round(width * scale)))
     assert padded.ids[~padded.unpainted].tolist() == shown.ids.flatten().tolist()
     rows, columns = (~padded.unpainted[0]).nonzero().unbind(1)
     assert abs(int(rows.min() + rows.max() + 1) - to_height) <= 1, "centred, but for half a pixel"

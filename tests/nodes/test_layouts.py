@@ -98,6 +98,27 @@ def test_a_layout_is_made_to_fit(pack: Any, folders: Any, tmp_path: Path) -> Non
         load_layout(pack, "strip.png", width=8192)
 
 
+def test_values_are_chosen_by_the_last_input(pack: Any, folders: Any, said: list[str], tmp_path: Path) -> None:
+    """So that workflows from before there was one load; and what was assumed is said."""
+    Image.fromarray(np.array([[0, 3]], np.uint8)).save(tmp_path / "input" / "map.png")
+    for node in (pack("nodes.layouts").LoadLayout, pack("nodes.layouts").LayoutFromImage):
+        last = node.define_schema().inputs[-1]
+        assert (last.id, last.optional, last.default) == ("values", True, "auto")
+        assert {"ids", "annotations", "train_ids", "colors"} < set(last.options)
+    assert load_layout(pack, "map.png", palette="ade20k").labels.ids.tolist() == [[[0, 3]]]
+    assert "choose the values annotations" in said[0]
+    assert load_layout(pack, "map.png", palette="ade20k", values="annotations").labels.ids.tolist() == [[[150, 2]]]
+    grey = comfy((0, 0, 0), (3, 3, 3))
+    assert layout_from(pack, grey, palette="ade20k", values="annotations").labels.ids.tolist() == [[[150, 2]]]
+    with pytest.raises(ValueError, match="palette scenes has no values 'train_ids'"):
+        load_layout(pack, "map.png", values="train_ids")
+
+
+def test_an_empty_picture_is_unpainted(pack: Any, said: list[str]) -> None:
+    assert layout_from(pack, torch.zeros(1, 4, 4, 3)).labels.unpainted.all()
+    assert "every pixel is 0, as in an empty picture" in said[0]
+
+
 def test_the_models_palette_goes_before_the_one_chosen(pack: Any, folders: Any, tmp_path: Path) -> None:
     painted(tmp_path / "input" / "a.png")
     own = pack("scdm.palette").Palette("own", ("lawn", "air"), (GRASS, SKY))
