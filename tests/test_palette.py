@@ -478,12 +478,6 @@ def test_foreign_colours_of_a_lossy_format_are_counted() -> None:
     assert "1.00% of the painted pixels" in remarks_on(THREE, image)[1]
 
 
-def test_a_converted_profile_is_told() -> None:
-    image = Image.new("RGB", (2, 2), SKY)
-    image.info["scdm_profile"] = "Adobe RGB (1998)"
-    assert "profile Adobe RGB (1998), and have been converted to sRGB" in remarks_on(THREE, image)[1]
-
-
 @pytest.mark.parametrize("resampling", [Image.Resampling.BILINEAR, Image.Resampling.LANCZOS])
 def test_what_smoothing_leaves_along_borders_is_named(resampling: Image.Resampling) -> None:
     ade20k = Palette.named("ade20k")
