@@ -36,8 +36,8 @@ class EMA:
 
     def whole(self, wanted: bool = True) -> dict[str, Tensor]:
         """The averaged weights on the CPU, for reading only. Every process must call it, wanted there or not."""
-        gathered = ((name, _gathered(weight)) for name, weight in self.weights.items())
-        return {name: weight.cpu() for name, weight in gathered if wanted}
+        weights = ((name, gathered(weight)) for name, weight in self.weights.items())
+        return {name: weight.cpu() for name, weight in weights if wanted}
 
     def state_dict(self, wanted: bool = True) -> dict[str, Any]:
         return {"updates": int(self.updates), "weights": self.whole(wanted)}
@@ -53,7 +53,8 @@ def _own(tensor: Any) -> Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # a DTensor of torch.distributed
 
 
-def _gathered(tensor: Tensor) -> Tensor:
+def gathered(tensor: Any) -> Tensor:
+    """The whole of a tensor that may be sharded over the processes, all of which must call this."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 

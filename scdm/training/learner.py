@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..networks import UNet
 from .config import RunConfig
-from .ema import EMA
+from .ema import EMA, gathered
 from .objective import Losses, Task
 from .stream import DrawnBatch
 from .timesteps import ImportantSteps
@@ -80,7 +80,7 @@ class Learner:
                 self.accelerator.backward((losses.total * losses.weight).mean() * share)
             parts.append(Losses(*(term.detach() for term in losses)))
         limit = self.config.optimizer.clip_norm or math.inf
-        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), limit)
+        norm = gathered(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
         taken = norm.isfinite()
         self._update(taken)
         self.optimizer.zero_grad()
