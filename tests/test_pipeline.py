@@ -147,7 +147,8 @@ def test_noise_may_be_handed_in(model):
     assert torch.equal(generate(model, layout(15, 9), options, noise=first), image)
     assert not same(generate(model, layout(15, 9), options, noise=image_noise([8])), image)
     assert not same(generate(model, layout(15, 9), options, noise=-first), image)
-    both = generate(model, layout(15, 9).expanded(2), replace(options, sampler="ddim"), noise=first)
+    still = replace(options, sampler="ddim", label_noise="none")
+    both = generate(model, layout().expanded(2), still, noise=image_noise([7])(torch.empty(1, 3, 16, 16)))
     assert same(both[:1], both[1:])
 
 
