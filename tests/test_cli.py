@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from scdm import assets, checkpoint
+from scdm import assets, checkpoint, conversion
 from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
 from scdm.cli.terminal import stoppable
@@ -127,6 +127,39 @@ def test_several_layouts_need_a_folder_or_a_pattern(folder: Path, output: str, n
 def test_size_resizes_the_layout(folder: Path) -> None:
     assert sample("layout.png -o out.png --size 12x10") == 0
     assert pixels("out.png").shape == (10, 12, 3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision", "dtype", "compiled"),
+    [
+        ("--device cpu", "float32", torch.float32, False),
+        ("--precision float32", "float32", torch.float32, False),
+        ("--precision bfloat16 --compile", "bfloat16", torch.bfloat16, True),
+        ("--precision float16", "float16", torch.float16, False),
+    ],
+)
+def test_weights_are_loaded_in_the_precision_asked_for(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: str,
+    precision: str,
+    dtype: torch.dtype,
+    compiled: bool,
+) -> None:
+    loaded = []
+
+    def loading(*given: Any, **options: Any) -> Model:
+        loaded.append((load(*given, **{**options, "compile": False}), options["compile"]))
+        return loaded[-1][0]
+
+    load = conversion.load
+    monkeypatch.setattr(conversion, "load", loading)
+    assert sample(f"layout.png -o out.png --json {flags}") == 0
+    ((model, asked),) = loaded
+    assert model.dtype == dtype and asked == compiled
+    assert json.loads(capsys.readouterr().out)["options"]["precision"] == precision
+    assert pixels("out.png").shape == (SIZE, SIZE, 3)
 
 
 def test_only_what_the_mask_shows_white_is_repainted(folder: Path) -> None:
@@ -263,6 +296,8 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("layout.png -o out.png --count 0", "must be a whole number from 1"),
         ("layout.png -o out.png --seed -1", "a seed is a whole number"),
         ("layout.png -o out.png --guidance nan", "guidance is a scale"),
+        ("layout.png -o out.png --guidance 0", "from 1, which is none, to 100, not 0.0: leave it out"),
+        ("layout.png -o out.png --precision int8", "precision is auto, float32, bfloat16, float16, not 'int8'"),
         ("layout.png -o out.png --sampler euler", "no sampler is called 'euler'"),
         ("layout.png -o out.png --sampler unipc --repeats 2", "unipc cannot"),
         ("layout.png -o out.png --label-noise white", "label noise is fresh or coupled"),

@@ -110,6 +110,8 @@ def test_without_learned_variance_the_loss_is_the_error() -> None:
     terms = denoiser.loss(image, labels, torch.tensor([3, 700]), noise)
     assert terms.vb is None and denoiser(image, torch.tensor([3, 700]), labels).variance is None
     assert deviation(terms.total, ((noise - output) ** 2).mean((1, 2, 3))) <= 1e-6
+    with pytest.raises(ValueError, match=r"objective kl .* needs a network that learns the variance: set learn_sigma"):
+        denoiser.loss(image, labels, torch.tensor([3, 700]), noise, objective="kl")
 
 
 def test_the_bound_trains_only_the_variance() -> None:

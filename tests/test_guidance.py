@@ -1,5 +1,6 @@
 """Guidance and what follows it: the published reverse step for every option, and each part on its own."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from torch import Tensor, nn
 
 from scdm.denoiser import Denoise, Denoiser, Prediction
 from scdm.guidance import (
+    Colours,
     clipped,
     colour_matched,
     dynamic_threshold,
     extrapolated,
     guided,
     match_colours,
+    shaped,
     thresholded,
 )
 from scdm.label_diffusion import LabelDiffusion, shipped_rates
@@ -62,15 +65,18 @@ def test_reverse_step_is_the_published_one(entry: int) -> None:
 
     scale = case["options"].get("s", 1.0)
     denoise = guided(denoiser, layout(golden, 19), scale, lambda t, shape: golden["u"].reshape(shape))
-    denoise, remembered = with_published_options(denoise, case, golden)
-    prediction = denoise(x, t)
+    options = published_options(case, golden)
+    prediction = after_the_step_before(denoise, case, golden, lambda d: shaped(d, **options))(x, t)
 
     assert torch.equal(network.encoded[0], golden["net_t"])
     assert network.asked[0] is not None
     assert torch.equal(network.asked[0].one_hot(torch.uint8), golden["net_y_cond"])
     assert network.asked[1:] == [None] * (case["n_network_calls"] - 1)
     if "prev_x_after" in golden:
-        assert relative_deviation(remembered[-1], golden["prev_x_after"]) <= 5e-5
+        ahead, _ = after_the_step_before(denoise, case, golden, lambda d: extrapolated(d, options["extrapolation"]))(
+            x, t
+        )
+        assert relative_deviation(ahead, golden["prev_x_after"]) <= 5e-5
     assert relative_deviation(prediction.x0, golden["pred_xstart"]) <= 5e-5
     assert relative_deviation(schedule.posterior_mean(prediction.x0, x, index), golden["mean"]) <= 5e-5
     kind = {"learned_range": "learned"}.get(case["variance"], case["variance"])
@@ -81,29 +87,28 @@ def test_reverse_step_is_the_published_one(entry: int) -> None:
     assert relative_deviation(variance, golden["variance"]) <= 5e-5
 
 
-def with_published_options(
-    denoise: Denoise, case: dict[str, Any], golden: dict[str, Tensor]
-) -> tuple[Denoise, list[Tensor]]:
-    """The published options applied in the published order, and the list of what extrapolation goes by."""
-    options, remembered = case["options"], []
-    if options.get("extrapolation", 0) > 0:
-        inner = denoise
-        before = [Prediction(golden["prev_x"])] if case["has_prev_x"] else []
-        extrapolate = extrapolated(lambda x, t: before.pop() if before else inner(x, t), options["extrapolation"])
-        if before:
-            extrapolate(golden["x"], golden["t"])  # the step before, whose prediction was prev_x
+def after_the_step_before(
+    denoise: Denoise, case: dict[str, Any], golden: dict[str, Tensor], wrap: Callable[[Denoise], Denoise]
+) -> Denoise:
+    """`wrap(denoise)` where it is on its way: its step before, if the case has one, predicted `prev_x`."""
+    before = [Prediction(golden["prev_x"])] if case["has_prev_x"] else []
+    wrapped = wrap(lambda x, t: before.pop() if before else denoise(x, t))
+    if before:
+        wrapped(golden["x"], golden["t"])
+    return wrapped
 
-        def denoise(x: Tensor, t: Tensor) -> Prediction:
-            prediction = extrapolate(x, t)
-            remembered.append(prediction.x0)
-            return prediction
 
-    if case["clip_denoised"] and "dynamic_threshold" in options:
-        quantile = options["dynamic_threshold"]
-        denoise = thresholded(denoise, quantile) if quantile > 0 else clipped(denoise)
-    if case["clip_denoised"] and case["mean_std"]:
-        denoise = colour_matched(denoise, golden["mean_rgb"], golden["std_rgb"])
-    return denoise, remembered
+def published_options(case: dict[str, Any], golden: dict[str, Tensor]) -> dict[str, Any]:
+    options, clip = case["options"], case["clip_denoised"] and "dynamic_threshold" in case["options"]
+    quantile = options.get("dynamic_threshold", 0)
+    return {
+        "extrapolation": max(options.get("extrapolation", 0), 0),
+        "clip": clip,
+        "dynamic_threshold": quantile if clip and quantile > 0 else None,
+        "colours": Colours(golden["mean_rgb"], golden["std_rgb"])
+        if case["clip_denoised"] and case["mean_std"]
+        else None,
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in tensors("diffusion/dynamic_threshold") if name.startswith("out_")])
@@ -188,6 +193,26 @@ def test_extrapolation_goes_by_its_own_last_prediction() -> None:
     denoise = extrapolated(x0s(1, 2, 4), 0.5)
     values = [denoise(torch.zeros(1, 3, 2, 2), T).x0.unique().item() for _ in range(3)]
     assert values == pytest.approx([1, 2.5, 4.75])
+
+
+def test_a_repeated_step_extrapolates_from_the_step_before_it() -> None:
+    """1, 1 | 2, 3 | 6, 7 with weight 0.5: from the last of the step before, 1: 2.5 and 4; from 4: 7 and 8.5."""
+    denoise = extrapolated(x0s(1, 1, 2, 3, 6, 7), 0.5, repeats=2)
+    values = [denoise(torch.zeros(1, 3, 2, 2), T).x0.unique().item() for _ in range(6)]
+    assert values == pytest.approx([1, 1, 2.5, 4, 7, 8.5])
+
+
+def test_the_order_is_extrapolated_then_thresholded_then_colours() -> None:
+    mean, std = torch.zeros(3), torch.ones(3)
+    x0 = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    denoise = shaped(
+        lambda x, t: Prediction(x), extrapolation=2, dynamic_threshold=0.9, colours=Colours(mean, std), clip=False
+    )
+    denoise(0 * x0, T)
+    expected = match_colours(dynamic_threshold(3 * x0, 0.9), mean, std)
+    assert deviation(denoise(x0, T).x0, expected) <= 1e-5
+    assert torch.equal(shaped(lambda x, t: Prediction(x), clip=False)(3 * x0, T).x0, 3 * x0)
+    assert torch.equal(shaped(lambda x, t: Prediction(x))(3 * x0, T).x0, (3 * x0).clamp(-1, 1))
 
 
 def test_every_trajectory_has_its_own_memory() -> None:

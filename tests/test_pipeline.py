@@ -10,7 +10,7 @@ import torch
 from scdm.labels import LabelMap
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.noise import fresh_label_noise, recorded_label_noise
+from scdm.noise import fresh_label_noise, image_noise, recorded_label_noise
 from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import SAMPLERS
@@ -136,6 +136,57 @@ def test_label_noise_of_ones_own_replays_a_trajectory(model):
     assert len(draws) == 4 and torch.equal(first, again) and torch.equal(first, generate(model, layout(), FAST))
     with pytest.raises(ValueError, match="no label noise"):
         generate(model, layout(), replace(FAST, steps=5, label_noise=recorded_label_noise(draws)))
+
+
+def test_noise_may_be_handed_in(model):
+    """The seed's own, as a function or only its first draws, gives the seed's image; other noise another."""
+    options = replace(FAST, seed=7)
+    image = generate(model, layout(15, 9), options)
+    assert torch.equal(generate(model, layout(15, 9), options, noise=image_noise([7])), image)
+    first = image_noise([7])(torch.empty(1, 3, 16, 10))[..., :15, :9]
+    assert torch.equal(generate(model, layout(15, 9), options, noise=first), image)
+    assert not same(generate(model, layout(15, 9), options, noise=image_noise([8])), image)
+    assert not same(generate(model, layout(15, 9), options, noise=-first), image)
+    still = replace(options, sampler="ddim", label_noise="none")
+    both = generate(model, layout().expanded(2), still, noise=image_noise([7])(torch.empty(1, 3, 16, 16)))
+    assert same(both[:1], both[1:])
+
+
+@pytest.mark.parametrize(
+    ("noise", "sentence"),
+    [
+        (torch.zeros(1, 3, 8, 8), r"noise must be numbers of the shape \(1 or 1, 3, 16, 16\), not \(1, 3, 8, 8\)"),
+        (torch.full((1, 3, 16, 16), torch.nan), "noise must be numbers"),
+        (7, "noise is a tensor or a function of one, .* not 7"),
+        (lambda like: like[:, :1], r"shape that it is asked for, \(1, 3, 16, 16\), not \(1, 1, 16, 16\)"),
+        (lambda like: None, "not None"),
+    ],
+)
+def test_noise_that_does_not_fit_is_refused_in_words(model, noise, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        generate(model, layout(), FAST, noise=noise)
+
+
+def test_label_noise_is_told_the_step_where_the_sampler_knows_it(model):
+    """On the host, so that nobody asks the device; its draws may be there too."""
+    seen = []
+
+    def label_noise(t, shape):
+        seen.append(t)
+        return torch.zeros(shape)
+
+    generate(model, layout(), replace(FAST, label_noise=label_noise))
+    assert [int(t[0]) for t in seen] == [999, 666, 333, 0] and all(t.device.type == "cpu" for t in seen)
+
+
+def test_sampling_leaves_nothing_behind_that_training_could_not_use(model):
+    """Tables on a device are made where they are first needed, which may be within inference mode."""
+    denoiser = model.config.denoiser(model.network)
+    with torch.inference_mode():
+        denoiser(torch.zeros(1, 3, 16, 16), torch.tensor([3]), layout(), torch.zeros(1, 16, 16))
+    image = torch.zeros(1, 3, 16, 16, requires_grad=True)
+    denoiser.loss(image, layout(), torch.tensor([3]), torch.ones(1, 3, 16, 16), torch.zeros(1, 16, 16)).total.backward()
+    assert image.grad is not None
 
 
 def test_the_result_is_an_ordinary_tensor(model):

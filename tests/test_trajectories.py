@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdm.denoiser import Denoise, Denoiser
-from scdm.guidance import clipped, colour_matched, extrapolated, guided, thresholded
-from scdm.label_diffusion import LabelDiffusion, shipped_rates
-from scdm.samplers import ddim, ddpm
-from scdm.schedules import NoiseSchedule
-from tests.parity import RATES, arrays, cases, facts, layout, relative_deviation, tensors, unet
+from scdm.label_diffusion import shipped_rates
+from scdm.model import Model, ModelConfig
+from scdm.palette import Palette
+from scdm.pipeline import GenerateOptions, generate
+from scdm.samplers import Step
+from tests.parity import RATES, arrays, cases, facts, layout, network_of, relative_deviation, tensors, unet
 
 CASES = [*cases("diffusion/trajectory_*"), *cases("diffusion/ddim_*")]
 RECORDED = [name for name in CASES if "step_noise" in tensors(f"diffusion/{name}")]
@@ -20,18 +20,10 @@ RECORDED = [name for name in CASES if "step_noise" in tensors(f"diffusion/{name}
 @pytest.mark.parametrize("name", CASES)
 def test_trajectory_is_the_published_one(name: str) -> None:
     case, golden = facts(f"diffusion/{name}"), arrays(f"diffusion/{name}")
-    denoiser = published_denoiser(f"diffusion/{name}", case)
     labels = layout(golden, case["config"]["num_classes"])
-    draws = Draws(case["torch_manual_seed"])
-    x = draws.noise(torch.empty(labels.batch, 3, labels.height, labels.width))
-
-    denoise = guided(denoiser, labels, case["options"]["s"], draws.label_noise)
-    denoise = with_published_options(denoise, case, golden)
-    with torch.no_grad():
-        if "eta" in case:
-            steps = list(ddim(denoise, x, denoiser.schedule, draws.noise, eta=case["eta"]))
-        else:
-            steps = list(ddpm(denoise, x, denoiser.schedule, draws.noise))
+    draws, steps = Draws(case["torch_manual_seed"]), list[Step]()
+    options = published_options(case, golden, draws)
+    generate(published_model(name, case, labels.ids.shape[1:]), labels, options, noise=draws.noise, on_step=keep(steps))
 
     assert [step.t for step in steps] == case["original_timesteps"]
     for saved, position in enumerate(case.get("saved_steps", range(len(steps)))):
@@ -68,22 +60,35 @@ class Draws:
         return torch.rand(shape, generator=self.generator)
 
 
-def published_denoiser(name: str, case: dict[str, Any]) -> Denoiser:
-    """The network by recipe with its published label diffusion, visiting the published steps."""
-    options = case["config"]
-    diffusion = {
-        "discrete_zero_classwise": lambda: LabelDiffusion(shipped_rates(RATES[options["dataset_mode"]])),
-        "discrete_zero_uniform": LabelDiffusion,
-        "": lambda: None,
-    }[options.get("cond_opt", "")]()
-    denoiser = Denoiser(unet(name), NoiseSchedule.named("linear"), diffusion)
-    return denoiser.respaced(options.get("timestep_respacing") or case["respacing"])
+def keep(steps: list[Step]) -> Any:
+    return lambda step, count: steps.append(step)
 
 
-def with_published_options(denoise: Denoise, case: dict[str, Any], golden: dict[str, Tensor]) -> Denoise:
-    options = case["options"]
-    if options.get("extrapolation", -1) > 0:
-        denoise = extrapolated(denoise, options["extrapolation"])
-    quantile = options.get("dynamic_threshold", -1)
-    denoise = thresholded(denoise, quantile) if quantile > 0 else clipped(denoise)
-    return colour_matched(denoise, golden["mean_rgb"], golden["std_rgb"]) if "mean_rgb" in golden else denoise
+def published_model(name: str, case: dict[str, Any], size: torch.Size) -> Model:
+    """The network by recipe, with its published label diffusion."""
+    flags = case["config"]
+    kinds = {"discrete_zero_classwise": "classwise", "discrete_zero_uniform": "uniform", "": "none"}
+    kind = kinds[flags.get("cond_opt") or ""]
+    rates = shipped_rates(RATES[flags["dataset_mode"]]) if kind == "classwise" else None
+    classes = flags["num_classes"]
+    palette = Palette("published", tuple(map(str, range(classes))), (None,) * classes)
+    config = ModelConfig(network_of(flags), tuple(size), label_diffusion=kind, class_rates=rates)  # type: ignore[arg-type]
+    return Model(config, palette, unet(f"diffusion/{name}"))
+
+
+def published_options(case: dict[str, Any], golden: dict[str, Tensor], draws: "Draws") -> GenerateOptions:
+    flags, options = case["config"], case["options"]
+    quantile, weight = options.get("dynamic_threshold", -1), options.get("extrapolation", -1)
+    colours = {
+        name: tuple(golden[f"{name}_rgb"].tolist()) if "mean_rgb" in golden else None for name in ("mean", "std")
+    }
+    return GenerateOptions(
+        steps=flags.get("timestep_respacing") or case["respacing"],
+        sampler="ddim" if "eta" in case else "ddpm",
+        eta=case.get("eta", 0.0),
+        guidance=max(options["s"], 1.0),
+        label_noise=draws.label_noise,
+        dynamic_threshold=quantile if quantile > 0 else None,
+        extrapolation=max(weight, 0.0),
+        **colours,
+    )

@@ -104,6 +104,8 @@ def test_other_tables_of_tensors_are_no_network() -> None:
         {"hidden": 0},
         {"heads": 0},
         {"heads_up": 0},
+        {"heads_up": 1025},
+        {"dropout": 1.0},
         {"head_channels": 0},
         {"head_channels": 64},
     ],

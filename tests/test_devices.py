@@ -1,0 +1,35 @@
+"""Tables and types: rounded once, and named by everybody alike."""
+
+import numpy as np
+import pytest
+import torch
+
+from scdm.devices import Table, dtype_called, exact_device, name_of, sent
+
+
+def test_a_table_is_rounded_once_for_each_type_and_device() -> None:
+    table = Table(np.array([1 / 3, 2 / 3]))
+    single = table.on(torch.float32, torch.device("cpu"))
+    assert table.on(torch.float32, torch.device("cpu")) is single
+    assert single.tolist() == np.array([1 / 3, 2 / 3], dtype=np.float32).tolist()
+    assert table.on(torch.float64, torch.device("cpu")).tolist() == [1 / 3, 2 / 3]
+    assert table.on(torch.float32, torch.device("meta")).device.type == "meta"
+
+
+def test_a_table_does_not_follow_the_array_that_it_was_made_of() -> None:
+    values = np.arange(3)[::-1]
+    table = Table(values)
+    values.fill(7)
+    assert table.on(torch.int64, torch.device("cpu")).tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize("given", ["bfloat16", torch.bfloat16])
+def test_types_by_name_and_by_themselves(given: object) -> None:
+    assert dtype_called(given) == torch.bfloat16 and name_of(torch.bfloat16) == "bfloat16"  # type: ignore[arg-type]
+    assert dtype_called(None) == torch.float32
+
+
+def test_float64_is_had_on_the_host_where_the_device_has_none() -> None:
+    assert exact_device(torch.device("mps")).type == "cpu"
+    assert exact_device(torch.device("cuda")).type == "cuda"
+    assert sent(torch.ones(2), torch.device("meta")).device.type == "meta"
