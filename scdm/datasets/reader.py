@@ -101,11 +101,15 @@ class Reader:
         for path, map_ in ((pair.label, label), (pair.instances, instances)):
             if map_ is None or map_.size == image.size:
                 continue
-            alike = map_.width * image.height == map_.height * image.width
-            if not (alike and self.layout.any_resolution):
+            if not (self.layout.any_resolution and _of_one_proportion(map_.size, image.size)):
+                size = f"{image.width} x {image.height}"
+                advice = (
+                    ": maps may be larger or smaller, but not of other proportions: crop or pad the one that shows more, "
+                    f"or export the map anew at {size} without smoothing"
+                )
                 raise ValueError(
-                    f"{path} is {map_.width} x {map_.height} pixels, "
-                    f"but its image {pair.image} is {image.width} x {image.height}"
+                    f"{path} is {map_.width} x {map_.height} pixels, but its image {pair.image} is {size}"
+                    f"{advice if self.layout.any_resolution else ''}"
                 )
 
 
@@ -116,6 +120,12 @@ def _collected(problems: list[str]) -> Iterator[None]:
         yield
     except ValueError as error:
         problems.append(str(error))
+
+
+def _of_one_proportion(one: Size, other: Size) -> bool:
+    """Whether one size is the other, scaled and rounded to whole pixels."""
+    small, large = sorted((one, other))
+    return abs(small[0] / large[0] - small[1] / large[1]) < 1 / min(large)
 
 
 def _values(image: Image.Image, path: str) -> Image.Image:
