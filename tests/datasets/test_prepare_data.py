@@ -191,7 +191,7 @@ def test_a_smaller_copy_takes_maps_of_another_resolution_and_the_list(tmp_path: 
     (tmp_path / "train.txt").write_text("b")
     arguments = ["resize", "--config", run_config(tmp_path), "--side", "30", "--split", "train", "--workers", "1"]
     assert prepare_data.main([*arguments, "--set", "data.list='{split}.txt'", str(tmp_path / "copy")]) == 0
-    data = open_dataset(trees.folder_config(tmp_path, root=str(tmp_path / "copy"), list="{split}.txt"))
+    data = open_dataset(replace(trees.folder_config(tmp_path, list="{split}.txt"), root=str(tmp_path / "copy")))
     assert data.validation().names == ["b"] and data.layout(0).shape == (30, 40)
 
 
