@@ -12,6 +12,7 @@ from ..scdm.labels import LabelMap
 from ..scdm.layouts.contents import summary
 from ..scdm.layouts.decoding import decoded, with_opacity
 from ..scdm.layouts.fitting import FITS, fitted
+from ..scdm.layouts.instances import bordered, instances_of, require_one_size
 from ..scdm.layouts.preview import preview
 from ..scdm.palette import TOLERANCE, Palette, read_layout
 from ..scdm.values import COLORS
@@ -47,6 +48,7 @@ class LoadLayout(io.ComfyNode):
                 *reading_inputs(),
                 model_palette_input(),
                 values_input(),
+                instances_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
             hidden=[io.Hidden.unique_id],
@@ -73,6 +75,7 @@ class LoadLayout(io.ComfyNode):
         fit: str,
         model_palette: Palette | None = None,
         values: str = AUTO,
+        instances: Tensor | None = None,
     ) -> io.NodeOutput:
         remarks: list[str] = []
         classes = chosen_palette(palette, model_palette)
@@ -83,7 +86,8 @@ class LoadLayout(io.ComfyNode):
             raise ValueError(
                 str(error).replace(str(path), image)
             ) from error  # as in the list: not where the server has it
-        return made(cls, Layout(fitted(labels, height, width, fit), classes), remarks)
+        labels = sized(labels, instances, (height, width, fit), remarks)
+        return made(cls, Layout(labels, classes), remarks)
 
 
 class LayoutFromImage(io.ComfyNode):
@@ -113,6 +117,7 @@ class LayoutFromImage(io.ComfyNode):
                 ),
                 model_palette_input(),
                 values_input(),
+                instances_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
             hidden=[io.Hidden.unique_id],
@@ -131,6 +136,7 @@ class LayoutFromImage(io.ComfyNode):
         alpha: Tensor | None = None,
         model_palette: Palette | None = None,
         values: str = AUTO,
+        instances: Tensor | None = None,
     ) -> io.NodeOutput:
         if alpha_shows not in ALPHA_SHOWS:
             raise ValueError(
@@ -144,7 +150,8 @@ class LayoutFromImage(io.ComfyNode):
         if values == AUTO and alpha is not None and painted:
             values = COLORS  # in Krita's layers the grey of paper or of a pencil is a colour, and no class
         labels = decoded(pictures, classes, tolerance, remarks.append, values=chosen_values(values))
-        return made(cls, Layout(fitted(labels, height, width, fit), classes), remarks)
+        labels = sized(labels, instances, (height, width, fit), remarks)
+        return made(cls, Layout(labels, classes), remarks)
 
 
 class BlankLayout(io.ComfyNode):
@@ -207,6 +214,24 @@ def reading_inputs() -> list[io.Input]:
             "hangs over, pad leaves the rest unpainted.",
         ),
     ]
+
+
+def instances_input() -> io.Input:
+    return io.Image.Input(
+        "instances",
+        optional=True,
+        tooltip="Tells things of one class that touch apart, for models that read borders (Cityscapes, COCO-Stuff): an "
+        "image of the painting's size with a colour of its own for each thing. Without it borders lie between classes.",
+    )
+
+
+def sized(labels: LabelMap, instances: Tensor | None, size: tuple[int, int, str], remarks: list[str]) -> LabelMap:
+    """The layouts at a size (height, width, fit), with the borders of instances if there is a picture of these."""
+    if instances is None:
+        return fitted(labels, *size)
+    things = instances_of(levels(instances))
+    require_one_size(labels, things)
+    return bordered(fitted(labels, *size), fitted(things, *size), remarks.append)
 
 
 def made(node: type[io.ComfyNode], layout: Layout, remarks: list[str]) -> io.NodeOutput:

@@ -240,6 +240,86 @@ def test_options_reach_the_sampler(folder: Path, capsys: pytest.CaptureFixture[s
     assert (options["mean"], options["std"]) == ([-0.1, 0, 0.1], [0.3, 0.2, 0.1])
 
 
+def with_borders(folder: Path) -> None:
+    """bordered.safetensors: a model that reads borders of instances."""
+    torch.manual_seed(0)
+    model = Model.new(ModelConfig(dataclasses.replace(TINY, edges=True), (SIZE, SIZE), label_diffusion="none"), SCENES)
+    for parameter in model.network.parameters():
+        parameter.data = torch.randn(parameter.shape) * 0.05
+    checkpoint.save("bordered.safetensors", model)
+
+
+def test_instances_keep_things_that_touch_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_borders(folder)
+    things = np.repeat([[7], [26001]], SIZE // 2, axis=0).repeat(SIZE, axis=1).astype(np.uint16)
+    write_image("classes.png", things)
+    things[SIZE // 2 :, SIZE // 2 :] = 26002
+    write_image("things.png", things)
+    colours = np.zeros((SIZE, SIZE, 3), np.uint8)
+    colours[SIZE // 2 :] = 9
+    colours[SIZE // 2 :, SIZE // 2 :, 2] = 200
+    write_image("colours.png", colours)
+    made = "sample layout.png --model bordered.safetensors --steps 2 --guidance 1 -o"
+    assert scdm(f"{made} none.png") == 0
+    assert "taken between classes" in capsys.readouterr().err
+    for name in ("classes", "things", "colours"):
+        assert scdm(f"{made} {name}-image.png --instances {name}.png --json") == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["layouts"][0]["instances"] == f"{name}.png" and report["notes"] == []
+    assert np.array_equal(pixels("classes-image.png"), pixels("none.png"))
+    assert not np.array_equal(pixels("things-image.png"), pixels("none.png"))
+    assert np.array_equal(pixels("things-image.png"), pixels("colours-image.png"))
+
+
+def test_each_layout_has_its_instances(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_borders(folder)
+    paint("other.png", np.zeros(SIZE))
+    Path("things").mkdir()
+    for name in ("layout", "other"):
+        write_image(f"things/{name}.png", np.eye(SIZE, dtype=np.uint8).repeat(2, axis=0)[:SIZE])
+    made = "sample layout.png other.png --model bordered.safetensors --steps 1 --size 16x16 -o {layout}-new.png --instances"
+    assert scdm(f"{made} things/{{layout}}.png --json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [one["instances"] for one in report["layouts"]] == ["things/layout.png", "things/other.png"]
+    assert scdm(f"{made} things/layout.png --instances things/other.png") == 0
+    capsys.readouterr()
+    refused(capsys, f"{made} things/layout.png", "2 layouts need as many instance maps, not 1")
+
+
+@pytest.mark.parametrize(
+    "instances, complaint",
+    [
+        (
+            "small.png",
+            "small.png, for layout.png: the instance map is 4x4, the layout 8x8: they must have the same size",
+        ),
+        ("nowhere.png", "nowhere.png: there is no such file"),
+        ("half.tif", "half.tif: an instance map holds whole numbers or colours, and this one fractions"),
+    ],
+)
+def test_instances_that_cannot_be_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], instances: str, complaint: str
+) -> None:
+    with_borders(folder)
+    write_image("small.png", np.zeros((4, 4), np.uint8))
+    write_image("half.tif", np.full((SIZE, SIZE), 0.5, np.float32))
+    refused(
+        capsys,
+        f"sample layout.png -o x.png --model bordered.safetensors --instances {instances}",
+        complaint,
+    )
+
+
+def test_instances_are_for_models_that_read_borders(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image("things.png", np.zeros((SIZE, SIZE), np.uint8))
+    refused(
+        capsys,
+        "sample layout.png -o x.png --model model.safetensors --instances things.png",
+        "the model reads no borders of instances",
+    )
+    refused(capsys, "sample layout.png -o layout.png --model model.safetensors --instances layout.png", "would be lost")
+
+
 def test_notes_are_sentences_that_quiet_silences(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = pixels("layout.png").copy()
     rows[0] = 1, 2, 3, 255

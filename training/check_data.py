@@ -47,6 +47,8 @@ def check(config: TrainConfig, split: Split) -> int:
     """Prints what is wrong with a split and returns the number of problems. ValueError if it cannot be opened."""
     data = open_dataset(config.data, split)
     require_network_for(config, data.palette.num_classes, data.palette.name)
+    for note in getattr(data, "notes", ()):
+        print(f"note: {note}")
     found = 0
     for problem in data.check():
         tqdm.write(problem)  # beside the bar

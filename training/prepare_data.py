@@ -9,6 +9,9 @@ annotations_trainval2017 (instances_train2017.json, instances_val2017.json):
 
     python training/prepare_data.py coco_stuff --images coco --maps stuffthingmaps --instances annotations data/coco_stuff
 
+A shape that is no shape is named and left out, and its image is made with the others; an image is left out if it has no
+entry in the annotations, no map, or one of another size. The status is 1 if anything was left out.
+
 Any data set: a smaller copy, to be data.root where reading takes longer than training. Its images are resized twice, which
 is not as published; little is lost if it is twice as large as the training images. Photographs of more than 8 bits become
 such of 8, upright and in sRGB:
@@ -28,18 +31,18 @@ import json
 import os
 import shutil
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
 from scdm import assets
 from scdm.config import load
+from scdm.datasets.affixes import SUFFIXES
+from scdm.datasets.coco import FIRST_INSTANCE, Annotations, Shape, instance_map, read_annotations
 from scdm.datasets.config import SPLITS
 from scdm.datasets.framing import keep_aspect
 from scdm.datasets.listing import Pair
@@ -52,8 +55,6 @@ from scdm.training.config import TrainConfig
 
 FACES_TO_A_FOLDER = 2000  # of masks
 HELD_OUT = 2000  # faces
-FIRST_INSTANCE = 256  # values below are those of the pixel map
-FINER = 4  # polygons are drawn at this multiple of an image's size
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -92,22 +93,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def done(make: Callable[[Any], None], things: Iterable[Any], workers: int, total: int) -> int:
-    """`make` done to each of `things`. Prints what goes wrong and returns how often it did."""
+def done(make: Callable[[Any], list[str] | None], things: Iterable[Any], workers: int, total: int) -> int:
+    """`make` done to each of `things`. Prints what goes wrong, raised or returned, and returns how often it did."""
     complaints = 0
-    for complaint in tqdm(mapped(partial(attempted, make), things, workers), total=total, unit="image"):
-        if complaint:
-            tqdm.write(complaint)
-            complaints += 1
+    for sentences in tqdm(mapped(partial(attempted, make), things, workers), total=total, unit="image"):
+        for sentence in sentences:
+            tqdm.write(sentence)
+        complaints += len(sentences)
     return complaints
 
 
-def attempted(make: Callable[[Any], None], thing: Any) -> str | None:
+def attempted(make: Callable[[Any], list[str] | None], thing: Any) -> list[str]:
     try:
-        make(thing)
+        return make(thing) or []
     except ValueError as error:
-        return str(error)
-    return None
+        return [str(error)]
 
 
 def placed(source: Path, target: Path) -> None:
@@ -173,10 +173,12 @@ def parts() -> list[str]:
 
 
 class Picture(NamedTuple):
-    """An image of COCO and the shapes of its instances: polygons, or runs of a crowd's pixels."""
+    """An image of COCO, the shapes of its instances, the size that they are meant for if that is known, or what is wrong."""
 
     image: Path
-    shapes: list[Any]
+    shapes: list[Shape]
+    size: tuple[int, int] | None = None
+    problem: str | None = None
 
 
 def prepare_coco(arguments: argparse.Namespace) -> int:
@@ -185,63 +187,76 @@ def prepare_coco(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{arguments.images} has neither train2017 nor val2017: give the folder that holds them")
     complaints = 0
     for split in splits:
-        images = sorted((arguments.images / f"{split}2017").glob("*.jpg"))
-        shapes = instance_shapes(arguments.instances / f"instances_{split}2017.json")
+        images = images_in(arguments.images / f"{split}2017")
+        annotations = read_annotations(arguments.instances / f"instances_{split}2017.json")
         for kind in ("img", "label", "inst"):
             made_folder(arguments.out / f"{split}_{kind}")
-        pictures = (Picture(image, shapes[int(image.stem)]) for image in images)
+        pictures = pictures_of(images, annotations)
         make = partial(prepare_picture, arguments.maps / f"{split}2017", arguments.out, split)
-        complaints += done(make, pictures, arguments.workers, len(images))
+        for problem in annotations.problems:
+            tqdm.write(problem)
+        found = len(annotations.problems) + done(make, pictures, arguments.workers, len(images))
+        there = len(list((arguments.out / f"{split}_img").iterdir()))
+        print(f"{split}: {there} of {len(images)} images are there, {found or 'no'} problem{'' if found == 1 else 's'}")
+        complaints += found
     return complaints
 
 
-def instance_shapes(annotations: Path) -> dict[int, list[Any]]:
-    """Image number -> the shapes of its instances."""
-    try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
-        shapes: dict[int, list[Any]] = defaultdict(list)
-        for annotation in content["annotations"]:
-            shapes[annotation["image_id"]].append(annotation["segmentation"])
-        return shapes
-    except OSError as error:
-        raise ValueError(f"{annotations}: cannot be read ({error.strerror})") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{annotations}: not the instances of COCO ({error})") from error
+def images_in(folder: Path) -> list[Path]:
+    images = sorted(
+        file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    )
+    if not images:
+        raise ValueError(f"there are no images in {folder} (names that end in {', '.join(SUFFIXES)})")
+    return images
 
 
-def prepare_picture(maps: Path, out: Path, split: str, picture: Picture) -> None:
+def pictures_of(images: Iterable[Path], annotations: Annotations) -> Iterator[Picture]:
+    stems: dict[str, Path] = {}
+    for image in images:
+        try:
+            if (other := stems.setdefault(image.stem, image)) != image:
+                raise ValueError(f"{image}: {other.name} has the same name, so the image is left out")
+            key = annotations.key_of(image)
+            yield Picture(image, annotations.shapes.get(key, []), annotations.sizes.get(key))
+        except ValueError as error:
+            yield Picture(image, [], problem=str(error))
+
+
+def prepare_picture(maps: Path, out: Path, split: str, picture: Picture) -> list[str]:
+    """Returns what is odd about shapes, which are left out. ValueError if the image must be."""
+    if picture.problem:
+        raise ValueError(picture.problem)
     name = f"{picture.image.stem}.png"
     instances = out / f"{split}_inst" / name
+    odd: list[str] = []
     if not instances.exists():
-        write_image(instances, instance_map(np.asarray(read_image(maps / name)), picture))
+        values = pixel_map(maps / name, picture)
+        try:
+            map_, odd = instance_map(values, picture.shapes)
+        except ValueError as error:
+            raise ValueError(f"{picture.image}: {error}, so the image is left out") from error
+        write_image(instances, map_)
     placed(maps / name, out / f"{split}_label" / name)
     placed(picture.image, out / f"{split}_img" / picture.image.name)
+    return [f"{picture.image}: {sentence}" for sentence in odd]
 
 
-def instance_map(values: np.ndarray, picture: Picture) -> np.ndarray:
-    """uint16 (H, W): a number of its own for each instance, and the pixel map's value where there is none."""
-    height, width = values.shape
-    fine = np.zeros((height * FINER, width * FINER), np.uint16)
-    crowds = {}
-    for number, shape in enumerate(picture.shapes, start=FIRST_INSTANCE):
-        if isinstance(shape, list):
-            for polygon in shape:
-                points = np.reshape(polygon, (-1, 2)) * FINER
-                cv2.fillPoly(fine, [points.round().astype(np.int32)], number)
-        else:
-            crowds[number] = crowd_mask(shape["counts"], picture.image, values.shape)
-    numbers = fine[FINER // 2 :: FINER, FINER // 2 :: FINER]  # the pixels' centres: OpenCV draws outlines, too
-    instances = np.where(numbers > 0, numbers, values.astype(np.uint16))
-    for number, mask in crowds.items():
-        instances[mask] = number
-    return instances
-
-
-def crowd_mask(counts: Any, image: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Lengths of runs outside and inside in turn, column by column -> bool (H, W)."""
-    if not isinstance(counts, list) or sum(counts) != shape[0] * shape[1]:
-        raise ValueError(f"{image}: the runs of a crowd's pixels do not fit, so the image is left out")
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(shape[::-1]).T
+def pixel_map(file: Path, picture: Picture) -> np.ndarray:
+    """(H, W), the values of the classes. ValueError if it is no such map, or the shapes are meant for another size."""
+    image = read_image(file)
+    values = np.asarray(image)
+    if image.mode not in ("1", "L", "P", "I", "I;16") or not 0 <= values.min() <= values.max() < FIRST_INSTANCE:
+        raise ValueError(
+            f"{file}: a pixel map is a grey image of values below {FIRST_INSTANCE}: {picture.image} is left out"
+        )
+    if picture.size not in (None, values.shape):
+        height, width = picture.size or (0, 0)
+        raise ValueError(
+            f"{picture.image}: its shapes are meant for {width} x {height} pixels, but its pixel map {file} has "
+            f"{values.shape[1]} x {values.shape[0]}, so the image is left out"
+        )
+    return values
 
 
 # ---- a smaller copy --------------------------------------------------------------------------------------------------
@@ -260,8 +275,10 @@ def prepare_smaller(arguments: argparse.Namespace) -> int:
     for split in [split for split in SPLITS if arguments.split in (None, split)]:
         data = PairSet(config, split)
         make = partial(prepare_pair, data.reader, Path(config.root), arguments.out, arguments.side)
-        for complaint in data.unpaired:
-            tqdm.write(complaint)
+        for sentence in [*(f"note: {note}" for note in data.notes), *data.unpaired]:
+            tqdm.write(sentence)
+        if (names := data.config.names_of(split, split_in_folders=True)) and names.is_relative_to(config.root):
+            placed(names, made(arguments.out / names.relative_to(config.root)))
         complaints += len(data.unpaired) + done(make, data.pairs, arguments.workers, len(data))
     return complaints
 

@@ -74,6 +74,7 @@ examples:
   scdm sample layout.png -o image.png --count 4 --seed 7       image_7.png ... image_10.png
   scdm sample layouts/*.png -o images/ --sheet overview.png
   scdm sample layout.png -o image.png --model ade20k.safetensors --size 256x256 --steps 50 --sampler dpmpp_2m
+  scdm sample x_gtFine_labelIds.png -o x.png --model cityscapes.safetensors --instances x_gtFine_instanceIds.png
   scdm sample layout.png -o new.png --image old.png --mask part.png --feather 4    repaint what the mask shows white
   scdm sample layout.png -o new.png --image old.png --strength 0.5                 keep half of the old image""",
 }
@@ -96,6 +97,16 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     _add_tolerance(layout)
     layout.add_argument(
         "--size", metavar="WxH", type=_size, help="resize the layout, by majority where it shrinks (default: its own)"
+    )
+
+    layout.add_argument(
+        "--instances",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="instance map of the layout's size, for models that read borders: a value (8 to 32 bits) or a colour for each "
+        "thing. For several layouts once for each, in their order, or a pattern with {layout} (default: borders between "
+        "classes)",
     )
 
     # Without defaults: those of GenerateOptions hold, and only what is given overrides them.

@@ -31,6 +31,8 @@ from ..images import (
 )
 from ..labels import LabelMap
 from ..layouts.contents import contents
+from ..layouts.fitting import fitted
+from ..layouts.instances import bordered, read_instances, require_one_size
 from ..levels import Remark, mask_strength, photograph
 from ..model import Model
 from ..palette import Palette, read_layout
@@ -62,13 +64,18 @@ def run(arguments: Namespace) -> None:
 
     options = _options(arguments)
     pictures = _pictures(arguments.output, arguments.layouts, _seeds(options.seed, arguments.count))
-    _check_files(arguments, pictures)
+    instances = _instance_files(arguments)
+    _check_files(arguments, instances, pictures)
     device = _device(arguments.device)
     dtype = fast_dtype(device) if options.precision == AUTO else options.precision
     model = conversion.load(arguments.model, device, dtype=dtype, compile=arguments.compile)
     _check_sampler(arguments, options.for_model(model).sampler)
     palette = _palette(arguments.palette, model)
-    layouts = [_layout(path, palette, arguments, model, remark) for path in arguments.layouts]
+    _check_instances(instances, model, remark)
+    layouts = [
+        _layout(path, map_, palette, arguments, model, remark)
+        for path, map_ in zip(arguments.layouts, instances, strict=True)
+    ]
     image, mask = _source(arguments, layouts, remark)
 
     silent = arguments.quiet or arguments.json
@@ -89,7 +96,7 @@ def run(arguments: Namespace) -> None:
         with writing(arguments.sheet):
             write_image(arguments.sheet, contact_sheet(rows))
     if arguments.json:
-        report = _report(arguments, options, model, palette, layouts, pictures)
+        report = _report(arguments, options, model, palette, layouts, instances, pictures)
         print_json({**report, "notes": notes, "seconds": round(time.monotonic() - started, 2)})
 
 
@@ -143,10 +150,35 @@ def _pictures(output: str, layouts: Sequence[Path], seeds: Sequence[int]) -> lis
     return pictures
 
 
-def _check_files(arguments: Namespace, pictures: Sequence[Picture]) -> None:
+def _instance_files(arguments: Namespace) -> list[Path | None]:
+    """The instance map of each layout, if there are any."""
+    given, layouts = arguments.instances, arguments.layouts
+    if not given:
+        return [None] * len(layouts)
+    if len(given) == 1 and "{layout}" in given[0]:
+        return [Path(given[0].replace("{layout}", layout.stem)) for layout in layouts]
+    if len(given) != len(layouts):
+        raise ValueError(
+            f"{len(layouts)} layouts need as many instance maps, not {len(given)}: give --instances once for each layout, "
+            "in their order, or a name with {layout}"
+        )
+    return [Path(path) for path in given]
+
+
+def _check_instances(instances: Sequence[Path | None], model: Model, remark: Callable[[str], None]) -> None:
+    if model.config.network.edges and instances[0] is None:
+        remark(
+            "the model reads borders of instances, and they are taken between classes, so things of one class that touch "
+            "are one: --instances tells them apart"
+        )
+    if not model.config.network.edges and instances[0] is not None:
+        raise ValueError("the model reads no borders of instances: leave --instances out, or choose a model that does")
+
+
+def _check_files(arguments: Namespace, instances: Sequence[Path | None], pictures: Sequence[Picture]) -> None:
     """Nothing that could be known now is left to fail after the work is done."""
     palette = None if arguments.palette is None else Path(arguments.palette)
-    given = (*arguments.layouts, arguments.image, arguments.mask, Path(arguments.model), palette)
+    given = (*arguments.layouts, *instances, arguments.image, arguments.mask, Path(arguments.model), palette)
     inputs = [path for path in given if path is not None]
     outputs = [picture.path for picture in pictures]
     if arguments.sheet and arguments.sheet.resolve() in [path.resolve() for path in outputs]:
@@ -179,16 +211,30 @@ def _palette(choice: str | None, model: Model) -> Palette:
 
 
 def _layout(
-    path: Path, palette: Palette, arguments: Namespace, model: Model, remark: Callable[[str], None]
+    path: Path,
+    instances: Path | None,
+    palette: Palette,
+    arguments: Namespace,
+    model: Model,
+    remark: Callable[[str], None],
 ) -> LabelMap:
     labels = read_layout(
         path, palette, arguments.tolerance, lambda sentence: remark(f"{path}: {sentence}"), values=arguments.values
     )
+    things = None if instances is None else read_instances(instances)
+    if things:
+        try:
+            require_one_size(labels, things)
+        except ValueError as error:
+            raise ValueError(f"{instances}, for {path}: {error}") from error
     if arguments.size:
         width, height = arguments.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"--size {width}x{height} is more than {MAX_PIXELS // 2**20} megapixels: ask for less")
         labels = labels.reduced(height, width)
+    if things:
+        things = fitted(things, labels.height, labels.width)
+        labels = bordered(labels, things, lambda sentence: remark(f"{instances}: {sentence}"))
     if labels.unpainted.all():
         remark(f"{path}: nothing is painted, so the model is free to make anything")
     trained_height, trained_width = model.config.size
@@ -249,6 +295,7 @@ def _report(
     model: Model,
     palette: Palette,
     layouts: Sequence[LabelMap],
+    instances: Sequence[Path | None],
     pictures: Sequence[Picture],
 ) -> dict[str, Any]:
     return {
@@ -259,10 +306,11 @@ def _report(
         "layouts": [
             {
                 "file": str(path),
+                **({} if map_ is None else {"instances": str(map_)}),
                 "size": [labels.width, labels.height],
                 "classes": class_shares(contents(labels, palette), palette),
             }
-            for path, labels in zip(arguments.layouts, layouts, strict=True)
+            for path, labels, map_ in zip(arguments.layouts, layouts, instances, strict=True)
         ],
         "images": [
             {"file": str(picture.path), "layout": str(arguments.layouts[picture.layout]), "seed": picture.seed}

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -27,20 +26,22 @@ ORDER, AUGMENTATION = 0, 1  # what randomness is for, beside seed and place
 
 
 class PairSet:
-    """One split of a data set that is read from files (`DataSet`). ValueError if its folders or names are not in order."""
+    """One split of a data set that is read from files (`DataSet`). ValueError if its folders or names are not in order.
+
+    notes: sentences on files that were left out or taken without being a fault.
+    """
 
     def __init__(self, config: DataConfig, split: Split) -> None:
-        root = Path(config.root or ".")
         if config.name == "folder":
             self.palette = Palette.from_file(config.classes or "")
-            layout = folder_layout(root, self.palette, split)
+            layout = folder_layout(config, self.palette, split)
         else:
             self.palette = Palette.named(config.name)
             layout = LAYOUTS[config.name]
         layout = layout if config.values is None else replace(layout, values=config.values)
         self.config, self.fit = config, config.fit or layout.fit
         self.reader = Reader(layout, self.palette, config.exif)
-        self.pairs, self.unpaired = layout.listing(root, split, self.palette.edge_channel)
+        self.pairs, self.unpaired, self.notes = layout.listing(config, split, self.palette.edge_channel)
         self._reported = multiprocessing.Array("b", len(self.pairs))  # by any worker
 
     def __len__(self) -> int:
@@ -99,8 +100,9 @@ class PairSet:
         if self.unpaired:
             more = f" (and {len(self.unpaired) - 3} more)" if len(self.unpaired) > 3 else ""
             raise ValueError(
-                f"images and label maps do not match: {'; '.join(self.unpaired[:3])}{more}. Add what is missing, or take "
-                "these files away; training/check_data.py lists them all"
+                f"images and label maps do not match: {'; '.join(self.unpaired[:3])}{more}. Add what is missing, or leave "
+                "these files out by data.unpaired=skip, or name those to take in data.list=FILE; training/check_data.py "
+                "lists them all"
             )
 
 

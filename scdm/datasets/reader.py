@@ -155,17 +155,22 @@ class Reader:
         for path, map_ in ((pair.label, label), (pair.instances, instances)):
             if map_ is None or self._fits(map_, image.size):
                 continue
-            reason = f": {_orientation_doubt(turned)}" if turned and self._fits(map_, stored) else ""
+            size = f"{image.width} x {image.height}"
+            advice = (
+                "maps may be larger or smaller, but not of other proportions: crop or pad the one that shows more, "
+                f"or export the map anew at {size} without smoothing"
+            )
+            reason = advice if self.layout.any_resolution else ""
+            reason = _orientation_doubt(turned) if turned and self._fits(map_, stored) else reason
             raise ValueError(
-                f"{path} is {map_.width} x {map_.height} pixels, "
-                f"but its image {pair.image} is {image.width} x {image.height}{reason}"
+                f"{path} is {map_.width} x {map_.height} pixels, but its image {pair.image} is {size}"
+                f"{reason and ': '}{reason}"
             )
         if turned and self.exif is None and self._fits(label, stored) and orientation(pair.label) == 1:
             raise ValueError(f"{pair.image}: {_orientation_doubt(turned)}")
 
     def _fits(self, map_: Image.Image, size: tuple[int, int]) -> bool:
-        alike = map_.width * size[1] == map_.height * size[0]
-        return map_.size == size or (alike and self.layout.any_resolution)
+        return map_.size == size or (self.layout.any_resolution and _of_one_proportion(map_.size, size))
 
 
 def _orientation_doubt(turned: int) -> str:
@@ -186,6 +191,12 @@ def _collected(problems: list[str]) -> Iterator[None]:
 
 def _unheard(sentence: str) -> None:
     pass
+
+
+def _of_one_proportion(one: Size, other: Size) -> bool:
+    """Whether one size is the other, scaled and rounded to whole pixels."""
+    small, large = sorted((one, other))
+    return abs(small[0] / large[0] - small[1] / large[1]) < 1 / min(large)
 
 
 def _values(image: Image.Image, path: str) -> Image.Image:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from .. import scratch
 from ..config import flat, to_dict
+from ..datasets.config import AFFIXES
 from ..images import made_folder, written_whole
 from ..outside import is_out_of_memory, shown
 from .config import MODEL, RunConfig
@@ -31,6 +32,7 @@ FREE = {
     *("run", "steps", "hours", "optimizer.decay", "data.root", "data.classes", "data.workers", "teacher"),
     *("save_every", "keep", "keep_every", "samples", "tracker", "log_every", "note", "patience"),
     *("micro_batches", "checkpointing", "compile"),
+    *(f"data.{name}" for name in ("list", "unpaired", *AFFIXES)),  # how files are found; their number may not change
 }
 
 

@@ -38,6 +38,15 @@ def test_problems_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "1.png: there is no label map of this name" in out and "train: 1 images, 1 problem\n" in out
 
 
+def test_what_is_left_out_on_purpose_is_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trees.folder(tmp_path, 2)
+    (tmp_path / "train" / "labels" / "1.png").unlink()
+    arguments = ["--config", run_config(tmp_path), "--split", "train", "--set", "data.unpaired=skip"]
+    assert check_data.main(arguments) == 0
+    note, result = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: 1 file left out") and result == "train: 1 images, no problems"
+
+
 @pytest.mark.parametrize(
     "setting, complaint",
     [

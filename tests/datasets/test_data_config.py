@@ -26,6 +26,14 @@ from scdm.datasets import DataConfig
         ({"workers": 10**6}, "0 to 256 workers, not 1000000"),
         ({"exif": "turn"}, "apply, ignore"),
         ({"fit": "squash"}, "random_crop, center_crop, stretch"),
+        (
+            {"name": "ade20k", "root": "here", "label_suffix": "_m"},
+            "ade20k has names of its own: leave label_suffix out",
+        ),
+        ({"name": "folder", "root": "a", "classes": "b", "image_prefix": "a/"}, "part of names, which have no folders"),
+        ({"list": "train.txt"}, "no list of them"),
+        ({"unpaired": "skip"}, "nothing to skip"),
+        ({"name": "ade20k", "root": "here", "unpaired": "blank"}, "refuse, skip"),
         ({"name": "imagenet"}, "scenes, ade20k, celebamask_hq, cityscapes, coco_stuff, folder"),
     ],
 )

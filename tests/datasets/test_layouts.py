@@ -90,13 +90,37 @@ def test_instances_of_sixteen_bits_keep_neighbours_apart(tmp_path: Path) -> None
     assert edges is not None and edges[0, 0].tolist() == [False] * 3 + [True] * 2 + [False] * 3
 
 
-def test_half_sized_maps_are_for_faces_only(tmp_path: Path) -> None:
+def test_maps_of_another_resolution_are_for_faces_and_folders(tmp_path: Path) -> None:
     """CelebAMask-HQ has images of 1024 pixels and masks of 512."""
-    for name in ("celebamask_hq", "ade20k"):
+    for name in ("celebamask_hq", "ade20k", "folder"):
         trees.write(tmp_path / name, name, trees.random_label(0, size=(8, 8)), trees.random_image(0, (16, 16)))
     faces = open_dataset(DataConfig("celebamask_hq", root=str(tmp_path / "celebamask_hq"), size=16))
     assert list(faces.check()) == []
     assert torch.equal(faces.validation()[0].ids[::2, ::2], torch.from_numpy(faces.layout(0)))
+    mine = open_dataset(trees.folder_config(tmp_path / "folder"))
+    assert list(mine.check()) == [] and torch.equal(mine.validation()[0].ids, faces.validation()[0].ids)
     scenes = open_dataset(DataConfig("ade20k", root=str(tmp_path / "ade20k"), size=16))
     (problem,) = scenes.check()
     assert "a.png is 8 x 8 pixels, but its image" in problem and "is 16 x 16" in problem
+
+
+@pytest.mark.parametrize(
+    "image, label, fits",
+    [
+        ((480, 641), (240, 320), True),  # halved and rounded
+        ((375, 500), (188, 250), True),
+        ((240, 320), (480, 641), True),
+        ((40, 30), (30, 40), False),  # turned
+        ((32, 31), (31, 32), False),
+        ((64, 64), (32, 30), False),  # cut
+        ((1080, 1920), (720, 1080), False),
+    ],
+)
+def test_maps_of_a_folder_have_the_proportions_of_their_images(
+    image: tuple[int, int], label: tuple[int, int], fits: bool, tmp_path: Path
+) -> None:
+    trees.write(tmp_path, "folder", trees.random_label(0, size=label), trees.random_image(0, image))
+    problems = list(open_dataset(trees.folder_config(tmp_path)).check())
+    assert fits == (problems == [])
+    if not fits:
+        assert f"export the map anew at {image[1]} x {image[0]} without smoothing" in problems[0]

@@ -134,6 +134,67 @@ def test_what_is_no_download_of_coco_is_told(tmp_path: Path, capsys: pytest.Capt
     assert "not the instances of COCO" in capsys.readouterr().err
 
 
+def test_one_odd_annotation_is_named_and_the_rest_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = coco(tmp_path)
+    file = tmp_path / "instances_val2017.json"
+    content = json.loads(file.read_text())
+    content["annotations"] += [{"id": 5, "image_id": 7, "segmentation": None}, 3]
+    file.write_text(json.dumps(content))
+    (tmp_path / "images" / "val2017" / "000000000008.jpg").rename(tmp_path / "images" / "val2017" / "eight.jpg")
+    assert prepare_data.main(arguments) == 1
+    told = capsys.readouterr().out
+    assert "000000000007.jpg: annotation 5 has no shape" in told and "1 annotations of no image" in told
+    assert "eight.jpg: " in told and "val: 1 of 2 images are there, 3 problems" in told
+    instances = np.asarray(Image.open(tmp_path / "out" / "val_inst" / "000000000007.png"))
+    assert set(np.unique(instances)) == {150, 255, 256, 257, 258}
+
+
+def test_images_of_any_format_are_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = coco(tmp_path)
+    folder = tmp_path / "images" / "val2017"
+    Image.open(folder / "000000000007.jpg").save(folder / "000000000007.png")
+    assert prepare_data.main(arguments) == 1
+    assert "000000000007.png: 000000000007.jpg has the same name" in capsys.readouterr().out
+    (folder / "000000000007.jpg").unlink()
+    assert prepare_data.main(arguments) == 0
+    for file in folder.iterdir():
+        file.unlink()
+    assert prepare_data.main(arguments) == 2
+    assert "there are no images in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "map_, problem",
+    [
+        (np.zeros((10, 12, 3), np.uint8), "a pixel map is a grey image of values below 256"),
+        (np.full((10, 12), 300, np.uint16), "a pixel map is a grey image of values below 256"),
+        (np.zeros((20, 24), np.uint8), "its shapes are meant for 12 x 10 pixels, but its pixel map"),
+    ],
+)
+def test_a_map_of_another_kind_leaves_its_image_out(
+    map_: np.ndarray, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = coco(tmp_path)
+    images = [{"id": i, "file_name": f"{i:012}.jpg", "height": 10, "width": 12} for i in (7, 8)]
+    content = json.loads((tmp_path / "instances_val2017.json").read_text())
+    (tmp_path / "instances_val2017.json").write_text(json.dumps({**content, "images": images}))
+    Image.fromarray(map_).save(tmp_path / "maps" / "val2017" / "000000000008.png")
+    assert prepare_data.main(arguments) == 1
+    assert problem in capsys.readouterr().out and len(list((tmp_path / "out" / "val_img").iterdir())) == 1
+
+
+def test_a_smaller_copy_takes_maps_of_another_resolution_and_the_list(tmp_path: Path) -> None:
+    for name in "ab":
+        trees.write(
+            tmp_path, "folder", trees.random_label(1, size=(15, 20)), trees.random_image(1, (60, 80)), name=name
+        )
+    (tmp_path / "train.txt").write_text("b")
+    arguments = ["resize", "--config", run_config(tmp_path), "--side", "30", "--split", "train", "--workers", "1"]
+    assert prepare_data.main([*arguments, "--set", "data.list='{split}.txt'", str(tmp_path / "copy")]) == 0
+    data = open_dataset(replace(trees.folder_config(tmp_path, list="{split}.txt"), root=str(tmp_path / "copy")))
+    assert data.validation().names == ["b"] and data.layout(0).shape == (30, 40)
+
+
 def test_a_smaller_copy_is_a_data_set_of_the_same_names(tmp_path: Path) -> None:
     for name, size in (("a", (60, 80)), ("b", (20, 90))):
         label = trees.random_label(1, size=size).astype(np.uint16)

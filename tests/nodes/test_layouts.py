@@ -247,6 +247,24 @@ def test_masks_show_every_class_in_order(pack: Any) -> None:
     assert masks.tolist() == [[[0, 0, 1]], [[0, 0, 0]]] and names.splitlines() == ["unpainted"] * 2
 
 
+# Instances
+
+
+def test_instances_are_borders_of_the_layout_at_its_new_size(pack: Any, said: list[str], folders: Any) -> None:
+    sky = comfy(*[SKY] * 4)
+    things = comfy((0, 0, 0), (0, 0, 0), (0, 0, 1), (0, 0, 1))
+    for layout in (
+        layout_from(pack, sky, instances=things, width=8, height=2),
+        layout_from(pack, sky, instances=things[..., 2:], width=8, height=2),
+    ):
+        assert layout.labels.edges.tolist() == [[[[False] * 3 + [True] * 2 + [False] * 3] * 2]]
+    assert layout_from(pack, sky).labels.edges is None
+    with pytest.raises(ValueError, match="the instance map is 3x1, the layout 4x1"):
+        layout_from(pack, sky, instances=things[:, :, :3])
+    painted(Path(folders.get_input_directory()) / "sky.png", (1, 4))
+    assert load_layout(pack, "sky.png", instances=things).labels.edges.tolist() == [[[[False, True, True, False]]]]
+
+
 # Preview Layout, Layout Info
 
 

@@ -1,0 +1,102 @@
+"""Instance maps: pictures in which every thing has a value or a colour of its own, so that things of one class that touch
+have a border between them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..images import read_image
+from ..labels import LabelMap, instance_borders
+from ..levels import survives
+from ..values import GREY_MODES
+
+COLORS = ("RGB", "RGBA", "RGBX", "PA")
+WORTH_A_REMARK = 0.5  # share of pixels on borders; things are larger than that
+LEAST_COVERED = 0.5  # share of the borders between classes, in a map that numbers all that a layout shows
+
+
+def read_instances(path: str | Path) -> LabelMap:
+    """The instance map in an image file: of ids in 8, 16 or 32 bits, or of colours. ValueError names the file.
+
+    Instances are numbered anew, as the classes of a layout are, so that what brings layouts to a size does it for them.
+    """
+    image = read_image(path)
+    if damage := survives(image):
+        raise ValueError(f"{path}: {damage}")
+    try:
+        return _numbered(_values(image)[None])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def instances_of(pictures: np.ndarray) -> LabelMap:
+    """Instance maps in memory, uint8 (B, H, W, C): of values, of colours, or of colours with an alpha (C 1, 3 or 4)."""
+    if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3, 4) or not pictures.size:
+        raise ValueError(f"an instance map has pixels of 1, 3 or 4 channels, not the shape {pictures.shape}")
+    return _numbered(_codes(pictures))
+
+
+def bordered(labels: LabelMap, instances: LabelMap, remark: Callable[[str], None] = warnings.warn) -> LabelMap:
+    """The layouts with the borders of instances of the same size: of one map, or of one for each layout.
+
+    A map may number things only: where it misses most of the borders between classes, these are added.
+    remark: is told of that, and of maps that cannot be right. ValueError if sizes differ.
+    """
+    require_one_size(labels, instances)
+    edges = instance_borders(instances.expanded(labels.batch).ids).to(labels.ids.device)
+    if edges.float().mean() > WORTH_A_REMARK:
+        remark(
+            f"{edges.float().mean():.0%} of the pixels of the instance map are on borders, as in a photograph, in JPEG or "
+            "after smoothing: give one flat value or colour to each thing, in PNG"
+        )
+    between_classes = instance_borders(labels.ids)
+    missed = between_classes & ~edges
+    if missed.sum() > (1 - LEAST_COVERED) * between_classes.sum():
+        share = missed.sum() / between_classes.sum()
+        remark(
+            f"the instance map has none of its borders at {share:.0%} of those between classes, so these are added: it "
+            "numbers some things only, or belongs to another layout"
+        )
+        edges = edges | between_classes
+    return replace(labels, edges=edges)
+
+
+def require_one_size(labels: LabelMap, instances: LabelMap) -> None:
+    if (instances.height, instances.width) != (labels.height, labels.width):
+        raise ValueError(
+            f"the instance map is {instances.width}x{instances.height}, the layout {labels.width}x{labels.height}: they "
+            "must have the same size"
+        )
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """int64 (H, W): a number for each value or colour; pixels of less than half opacity are one instance."""
+    if image.mode in COLORS or image.mode == "LA":
+        return _codes(np.asarray(image.convert("RGBA"))[None])[0]
+    if image.mode not in (*GREY_MODES, "P"):
+        raise ValueError(f"an instance map in an image of mode {image.mode} cannot be read: save it as PNG")
+    values = np.asarray(image)
+    if image.mode == "F" and (values != np.floor(values)).any():
+        raise ValueError("an instance map holds whole numbers or colours, and this one fractions: it may be smoothed")
+    return values.astype(np.int64)
+
+
+def _codes(levels: np.ndarray) -> np.ndarray:
+    """uint8 (B, H, W, C) -> int64 (B, H, W)."""
+    codes = np.zeros(levels.shape[:3], np.int64)
+    for channel in range(min(levels.shape[-1], 3)):
+        codes = codes << 8 | levels[..., channel]
+    return np.where(levels[..., 3] < 128, -1, codes) if levels.shape[-1] == 4 else codes
+
+
+def _numbered(values: np.ndarray) -> LabelMap:
+    different, numbers = np.unique(values, return_inverse=True)
+    return LabelMap(torch.from_numpy(numbers.reshape(values.shape).astype(np.int64)), len(different))
