@@ -1,15 +1,16 @@
-"""What a program does first, before it imports what takes seconds. Needs no other room, and hardly any of Python's."""
+"""What a program does first, before it imports what takes seconds. Needs no other room, and nothing of Python's that is not
+there already: until `begin` is called, Ctrl-C is still a traceback.
+"""
 
 from __future__ import annotations
 
+import _signal as signal  # what `signal` wraps in enums, by which it takes longer to import than all that happens here
 import os
-import signal
 import sys
-from contextlib import contextmanager, suppress
 
-TYPE_CHECKING = False  # as typing has it, whose own import would take longer than all that happens here
+TYPE_CHECKING = False  # as typing has it, whose own import would take as long
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import FrameType
     from typing import NoReturn
 
@@ -43,33 +44,38 @@ def perform(work: Callable[[], int | None]) -> int | None:
     return status
 
 
-@contextmanager
-def importing() -> Iterator[None]:
+class importing:
     """Within it Ctrl-C ends a program at once, as after `begin`: nothing has been begun that needs an end, and in imports
     of others a KeyboardInterrupt may be swallowed or become another error. Without `begin` it does nothing.
     """
-    before = signal.getsignal(signal.SIGINT)
-    _heed(_end)
-    try:
-        yield
-    finally:
-        _heed(before)
+
+    def __enter__(self) -> None:
+        self._before = signal.getsignal(signal.SIGINT)
+        _heed(_end)
+
+    def __exit__(self, *error: object) -> None:
+        _heed(self._before)
 
 
 def _heed(handler: Callable[[int, FrameType | None], object] | int | None) -> None:
-    """Lead Ctrl-C there, unless it is ignored (nohup), somebody else's, or this is another thread than the main one."""
+    """Lead Ctrl-C there, unless it is ignored (nohup), or somebody else's."""
     if _program is not None and signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _end):
-        with suppress(ValueError):
+        try:
             signal.signal(signal.SIGINT, handler)
+        except ValueError:  # in another thread than the main one
+            return
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # closed, or just being written to
+        try:
             stream.flush()
-    where = 2
-    with suppress(Exception):
-        where = sys.stderr.fileno()  # another one while the command line keeps 2 from libraries
+        except Exception:  # closed, or just being written to
+            continue
+    try:
+        where = sys.stderr.fileno()  # not 2 while the command line keeps that from libraries
+    except Exception:
+        where = 2
     try:
         os.write(where, f"{_program}: interrupted\n".encode())
     finally:

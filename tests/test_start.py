@@ -15,6 +15,12 @@ from scdm.palette import Palette
 from tests.parity import REPOSITORY
 
 SCENES = Palette.named("scenes")
+SCRIPTS = [
+    path.relative_to(REPOSITORY).as_posix()
+    for pattern in ("training/*.py", "benchmarks/*.py", "benchmarks/*/*.py")
+    for path in sorted(REPOSITORY.glob(pattern))
+    if path.name != "comfyui.py"  # of another environment, without scdm
+]
 WITHOUT_TORCH = [
     sys.executable,
     "-c",
@@ -104,11 +110,11 @@ print(*sorted(set(moments)), sep="\\n")
     ("program", "arguments"),
     [
         ("scdm", ["sample", "absent.png", "-o", "image.png"]),
-        *((name, ["--help"]) for name in sorted(path.name for path in REPOSITORY.glob("training/*.py"))),
+        *((path, ["--help"]) for path in SCRIPTS),
     ],
 )
 def test_an_interrupt_while_a_program_imports_is_one_line(program: str, arguments: list[str], tmp_path: Path) -> None:
-    path = str(REPOSITORY / "training" / program) if program.endswith(".py") else program
+    path = str(REPOSITORY / program) if program.endswith(".py") else program
     every, most = ("1", "20") if program.endswith(".py") else ("499", "100")  # scripts differ in their beginnings
     answered = ran([sys.executable, "-c", INTERRUPTED_AT_IMPORTS, every, most, path, *arguments], tmp_path)
     ends = answered.stdout.splitlines()[-1:]
