@@ -47,7 +47,7 @@ FILES = [
     ("a.kra", zipped(mimetype="application/x-krita", **{"maindoc.xml": "x"}), "Krita", "export the document as PNG"),
     ("a.kpl", zipped(mimetype="krita/x-colorset", **{"colorset.xml": "x"}), "a palette of Krita", "--palette"),
     ("a.zip", zipped(**{"a/b.png": "x"}), "a zip archive", "unpack it first"),
-    ("a.tgz", gzip.compress(b"x"), "a gzip archive", "unpack it first"),
+    ("a.tgz", gzip.compress(b"x", mtime=0), "a gzip archive", "unpack it first"),
     ("a.psd", b"8BPS\0\1" + bytes(90), "Photoshop", "PNG"),
     ("a.xcf", b"gimp xcf v011\0", "GIMP", "PNG"),
     ("a.pdf", b"%PDF-1.7\n", "PDF", "PNG"),

@@ -1,9 +1,11 @@
 """Read a whole data set before a run does: python training/check_data.py --config CONFIG
 
-Names every file that has no counterpart, cannot be read, differs in size from its image, or holds ids that no class has; and
-photos that are black, of one colour or transparent in part, whose white cannot be told (12 bits in a file of 16), or that
-say that they are to be turned where their maps do not (EXIF; data.exif).
-Ends with status 0 if all is well, 1 if something was found, 2 if the configuration or a folder is wrong.
+Names every file that has no counterpart, cannot be read, differs from its image in proportions, or holds ids that no class
+has; photos whose white cannot be told (12 bits in a file of 16), or that say that they are to be turned where their maps do
+not (EXIF; data.exif); and maps of ids in a lossy format. Notes are about files that are read, but perhaps otherwise than
+they were meant: photos that are black, of one colour or transparent in part, maps that were smoothed or could be read in
+two ways.
+Ends with status 0 if there are no problems, 1 if there are some, 2 if the configuration or a folder is wrong.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ from tqdm.auto import tqdm
 from scdm.config import load
 from scdm.datasets import open_dataset
 from scdm.datasets.config import SPLITS, Split
+from scdm.datasets.reader import Doubt
 from scdm.model import ModelConfig
 from scdm.training.config import TrainConfig
+
+MOST_NOTES = 10  # that are shown of a split: most files of a data set deserve the same ones
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,13 +54,20 @@ def check(config: TrainConfig, split: Split) -> int:
     require_network_for(config, data.palette.num_classes, data.palette.name)
     for note in getattr(data, "notes", ()):
         print(f"note: {note}")
-    found = 0
-    for problem in data.check():
-        tqdm.write(problem)  # beside the bar
-        found += 1
+    problems = doubts = 0
+    for found in data.check():
+        problems += not isinstance(found, Doubt)
+        doubts += isinstance(found, Doubt)
+        if not isinstance(found, Doubt):
+            tqdm.write(found)  # beside the bar
+        elif doubts <= MOST_NOTES:
+            tqdm.write(f"note: {found}")
+    if doubts > MOST_NOTES:
+        print(f"note: and so on, {doubts - MOST_NOTES} more")
     images = "endless" if config.data.name == "scenes" else f"{len(data)} images"
-    print(f"{split}: {images}, {found or 'no'} problem{'' if found == 1 else 's'}")
-    return found
+    notes = f", {doubts} note{'' if doubts == 1 else 's'}" if doubts else ""
+    print(f"{split}: {images}, {problems or 'no'} problem{'' if problems == 1 else 's'}{notes}")
+    return problems
 
 
 def require_network_for(config: TrainConfig, num_classes: int, palette: str) -> None:

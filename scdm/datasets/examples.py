@@ -86,7 +86,7 @@ class DataSet(Protocol):
         """Instance ids (H, W), like `layout`; None where borders lie between classes, or are not read."""
 
     def check(self) -> Iterator[str]:
-        """Reads every file and says what is wrong, a sentence for each problem, with the file's name."""
+        """Reads every file and says what is wrong, a sentence for each problem or `reader.Doubt`, with the file's name."""
 
 
 def collate(examples: Sequence[Example]) -> Batch:

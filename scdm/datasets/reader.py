@@ -29,6 +29,10 @@ VALUES_ONLY = set(GREY_MODES) - {"LA", "La"}  # modes of one channel
 PAINTED = VALUES  # added to the ids of painted maps, which no value can be mistaken for
 
 
+class Doubt(str):
+    """A sentence on a file that is read, but perhaps otherwise than it was meant."""
+
+
 class Reader:
     """Reads pairs. Whatever is wrong with a file ends in a ValueError that names it."""
 
@@ -57,16 +61,20 @@ class Reader:
         return image, label, instances
 
     def problems(self, pair: Pair) -> list[str]:
-        """What is wrong with the files of a pair, each read as a whole."""
+        """What is wrong with the files of a pair, each read as a whole; a `Doubt` where they are read all the same."""
         problems: list[str] = []
+
+        def doubting(path: str | None) -> Remark:
+            return lambda sentence: problems.append(Doubt(f"{path}: {sentence}"))
+
         image = label = instances = None
         with _collected(problems):
-            image = self.image(pair, lambda remark: problems.append(f"{pair.image}: {remark}"))
+            image = self.image(pair, doubting(pair.image))
         with _collected(problems):
-            label = self.label(pair, lambda remark: problems.append(f"{pair.label}: {remark}"))
+            label = self.label(pair, doubting(pair.label))
             self.ids(np.asarray(label), pair)
         with _collected(problems):
-            instances = self.instances(pair, lambda remark: problems.append(f"{pair.instances}: {remark}"))
+            instances = self.instances(pair, doubting(pair.instances))
         if image and label:
             with _collected(problems):
                 self._require_sizes(pair, image, label, instances)
@@ -131,7 +139,7 @@ class Reader:
         for doubt in doubts(image):
             remark(doubt)
         if damage := survives(image):
-            remark(damage)
+            raise ValueError(f"{pair.instances}: {damage}")
         return _values(image, pair.instances)
 
     def ids(self, values: np.ndarray, pair: Pair) -> np.ndarray:
