@@ -69,6 +69,8 @@ def guessed(names: Collection[str], others: Collection[str]) -> tuple[Affixes, A
         pairs = len(paired(names, others, guess))
         if pairs > most and (pairs > 1 or 2 * len(common) >= shortest):  # one pair may be chance
             best, most = guess, pairs
+        if most == min(len(names), len(others)):
+            break
     return best if 2 * most > min(len(names), len(others)) else None
 
 
