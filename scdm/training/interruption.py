@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CHILD: int | None = getattr(signal, "SIGCHLD", None)  # not on Windows
 READER = re.compile(r"DataLoader worker \(pid")  # how torch begins to tell of its death
+# How the death of a reader shows: torch looks for it, or the connection over which it hands on its memory is gone.
+DEATHS = (RuntimeError, ConnectionError, EOFError, FileNotFoundError)
 
 T = TypeVar("T")
 
@@ -56,9 +58,9 @@ class Interruption:
         try:
             with self._reading():
                 return next(stream)
-        except RuntimeError as error:
+        except DEATHS as error:
             if self.signum is None:  # else a signal to all processes has ended them
-                if not READER.match(str(error)):
+                if not _tells_of_a_death(error):
                     raise
                 self.lost = str(error)
             return []
@@ -79,6 +81,13 @@ class Interruption:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.signum = self.signum or signum
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Whether this is not an error of reading, which torch hands on from a reader in words that begin with Caught."""
+    if isinstance(error, RuntimeError):
+        return bool(READER.match(str(error)))
+    return not str(error).startswith("Caught")
 
 
 def _ignored(signum: int, frame: FrameType | None) -> None:
