@@ -23,11 +23,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
-from scdm.checkpoint import HEADER, read_header
+from scdm.checkpoint import HEADER, read_header, write_tensors
 from scdm.config import load, to_dict
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.parallel import mapped
@@ -231,10 +230,7 @@ def write_model(path: Path, to: Path, rates: tuple[float, ...], palette: Palette
     header = read_header(path)
     provenance = {**header.provenance, "class_rates": f"measured on {images} layouts of {palette.name}"}
     header = replace(header, config=replace(header.config, class_rates=rates), provenance=provenance)
-    try:
-        save_file(load_file(path), to, metadata={HEADER: header.to_json()})
-    except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {brief(str(error))}") from error
+    write_tensors(to, load_file(path), {HEADER: header.to_json()})
 
 
 if __name__ == "__main__":

@@ -63,10 +63,9 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
-def writing(path: Path, also: type[Exception] = OSError) -> Iterator[None]:
-    """Failures of the disk, and errors of type `also`, become a ValueError that names `path`, not the file beside it."""
+def writing(path: Path) -> Iterator[None]:
+    """Failures of the disk become a ValueError that names `path`, not the file beside it."""
     try:
         yield
-    except (OSError, also) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{path} cannot be written: {reason}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from ..assets import SUFFIX
 from ..checkpoint import save
@@ -30,7 +29,7 @@ def run(arguments: Namespace) -> None:
     if (size := file_at(arguments.source).stat().st_size) > LARGE:
         note(f"{arguments.source} holds {size / 1e9:.1f} GB: reading, checking and writing it may take a minute")
     model = convert(arguments.source, told)
-    with writing(output, SafetensorError):
+    with writing(output):
         save(output, model, dtype=torch.float16 if arguments.half else None)
     assumed = ", ".join(f"{name} {_in_words(value)}" for name, value in model.provenance.get("assumed", {}).items())
     if assumed:

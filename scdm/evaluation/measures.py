@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from ..checkpoint import write_tensors
 from ..datasets import Batch
-from ..images import made_folder, written_whole
+from ..images import made_folder
 from ..metrics import (
     Diversity,
     FeatureExtractor,
@@ -125,8 +126,7 @@ class FeatureCache:
 
     def save(self, extractor: FeatureExtractor, features: Tensor) -> None:
         made_folder(self.folder)
-        with written_whole(self._path(extractor)) as beside:
-            save_file({"features": features.contiguous()}, beside, metadata={"extractor": extractor.name})
+        write_tensors(self._path(extractor), {"features": features.contiguous()}, {"extractor": extractor.name})
 
     def _path(self, extractor: FeatureExtractor) -> Path:
         of = json.dumps([extractor.name, self.data], sort_keys=True)

@@ -14,11 +14,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..checkpoint import not_finite, shape_differences
-from ..images import written_whole
+from ..checkpoint import not_finite, shape_differences, write_tensors
 from ..kinds import what_is
 from ..outside import brief, parsed, shown
 from ..palette import Palette
@@ -112,11 +110,7 @@ def save(path: str | Path, segmenter: Segmenter, dtype: torch.dtype = torch.floa
         "provenance": segmenter.provenance,
     }
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in segmenter.state_dict().items()}
-    with written_whole(path) as beside:
-        try:
-            save_file(tensors, beside, metadata={HEADER: json.dumps(header, ensure_ascii=False)})
-        except SafetensorError as error:  # of the disk
-            raise OSError(f"{path} cannot be written: {brief(str(error))}") from error
+    write_tensors(path, tensors, {HEADER: json.dumps(header, ensure_ascii=False)})
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
