@@ -14,6 +14,16 @@ of two square matrices in the same precision, measured in the same run.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # so that nothing need be installed
+
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("accelerator")  # before torch is loaded
+
 import argparse
 import importlib.util
 import json
@@ -21,7 +31,6 @@ import multiprocessing
 import platform
 import statistics
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -29,16 +38,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # so that nothing need be installed
-
 BUDGET = 9 * 60.0  # seconds
 LEAST = 15.0  # seconds, below which no part is begun: a process with torch and a GPU takes some by itself
 ENOUGH = 1.5  # seconds of repeats
@@ -451,4 +456,4 @@ def written(folder: Path, rows: Sequence[Row], machine: dict[str, str], seconds:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(perform(main))

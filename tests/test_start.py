@@ -19,7 +19,7 @@ SCRIPTS = [
     path.relative_to(REPOSITORY).as_posix()
     for pattern in ("training/*.py", "benchmarks/*.py", "benchmarks/*/*.py")
     for path in sorted(REPOSITORY.glob(pattern))
-    if path.name != "comfyui.py"  # of another environment, without scdm
+    if path.name not in ("comfyui.py", "checks.py")  # of another environment, without scdm; no program
 ]
 WITHOUT_TORCH = [
     sys.executable,

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -134,20 +134,16 @@ class Distillation:
         return Table(np.maximum(a / (1 - a), 1))
 
     @cached_property
-    def noise_left(self) -> Table:
-        """Of the noise in x, what a step leaves."""
-        schedule = self.denoiser.schedule
-        return Table(np.sqrt((1 - schedule.alphas_cumprod_prev) / (1 - schedule.alphas_cumprod)))
-
-    @cached_property
-    def x0_added(self) -> Table:
-        schedule = self.denoiser.schedule
-        return Table(np.sqrt(schedule.alphas_cumprod_prev) - self.noise_left.values * np.sqrt(schedule.alphas_cumprod))
+    def of_a_step(self) -> tuple[Table, Table]:
+        """How much of x a step keeps, and how much of x0 it adds."""
+        a, a_prev = self.denoiser.schedule.alphas_cumprod, self.denoiser.schedule.alphas_cumprod_prev
+        kept = np.sqrt((1 - a_prev) / (1 - a))
+        return Table(kept), Table(np.sqrt(a_prev) - kept * np.sqrt(a))
 
     def _x0_between(self, x: Tensor, reached: Tensor, index: Tensor) -> Tensor:
         """The x0 that takes x to `reached` in one step from the positions `index`."""
-        at = partial(self.denoiser.schedule.at, index=index, like=x)
-        return (reached - at(self.noise_left) * x) / at(self.x0_added)
+        kept, added = (self.denoiser.schedule.at(table, index, x) for table in self.of_a_step)
+        return (reached - kept * x) / added
 
 
 def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> None:
