@@ -162,9 +162,9 @@ class Model:
     def compiled(self, backend: str = "inductor", dynamic: bool | None = None) -> Model:
         """The same model with a network, of the same weights, that runs compiled: encoder and decoder, a graph each.
 
-        What may be, is compiled at the first call for each batch and size, which takes a minute and more (`backend`,
-        `dynamic`: see `torch.compile`); on the way there, ValueError where torch cannot compile. It pays where many images
-        are made.
+        It is compiled at the first call for each batch and size, which takes a minute and more (`backend`, `dynamic`: see
+        `torch.compile`): ValueError there if torch cannot compile. It pays where many images of one size are made. torch
+        keeps a few variants in a process; further ones run uncompiled, with a warning.
         """
         return replace(self, network=CompiledUNet.of(self.network, backend, dynamic))
 

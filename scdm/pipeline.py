@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -237,8 +237,7 @@ def generate(
             x = schedule.add_noise(image, last, x) if options.strength < 1 else x
         if mask is not None:
             mask = canvas.padded(feathered(mask, options.feather).to(device))
-        kind = options.label_noise
-        label_noise = mixed(LABEL_NOISE[kind], seeds, draws) if isinstance(kind, str) else kind
+        label_noise = _label_noise(options.label_noise, seeds, draws)
         guidance = options.guidance if model.config.distilled_guidance is None else 1.0
         assert guidance is not None
         denoise = _in_precision(guided(denoiser, layout, guidance, label_noise), options, model)
@@ -294,24 +293,33 @@ def _noise(given: Tensor | Noise | None, seeded: Noise, batch: int, size: tuple[
     if isinstance(given, Tensor):
         shape = tuple(given.shape)
         _require(
-            shape in ((1, 3, *size), (batch, 3, *size)) and bool(given.isfinite().all()),
-            f"the noise must be numbers of the shape (1 or {batch}, 3, {size[0]}, {size[1]}), not {shape}",
+            shape in ((1, 3, *size), (batch, 3, *size)) and given.is_floating_point(),
+            f"the noise must be floats of the shape (1 or {batch}, 3, {size[0]}, {size[1]}), not {given.dtype} {shape}",
         )
+        _require(bool(given.isfinite().all()), "the noise holds NaN or infinite values")
         return beginning_with(given.expand(batch, -1, -1, -1), seeded)
     _require(
         callable(given), f"noise is a tensor or a function of one, like noise.image_noise([7]), not {shown(given)}"
     )
 
-    def checked(like: Tensor) -> Tensor:
-        made = given(like)
-        _require(
-            isinstance(made, Tensor) and made.shape == like.shape,
-            f"the noise must have the shape that it is asked for, {tuple(like.shape)}, not "
-            f"{tuple(made.shape) if isinstance(made, Tensor) else shown(made)}",
-        )
-        return sent(made, like.device).to(like.dtype)
+    return lambda like: sent(_as_asked(given(like), like.shape, "noise"), like.device).to(like.dtype)
 
-    return checked
+
+def _as_asked(made: Any, shape: torch.Size, name: str) -> Tensor:
+    """What a function of the user's made, if it is what it was asked for. Whether it is finite, only the host is asked."""
+    found = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, Tensor) else shown(made)
+    _require(
+        isinstance(made, Tensor) and made.shape == shape and made.is_floating_point(),
+        f"the {name} must be floats of the shape that it is asked for, {tuple(shape)}, not {found}",
+    )
+    _require(made.device.type != "cpu" or bool(made.isfinite().all()), f"the {name} holds NaN or infinite values")
+    return made
+
+
+def _label_noise(kind: str | LabelNoise, seeds: Sequence[int], draws: Tensor) -> LabelNoise:
+    if isinstance(kind, str):
+        return mixed(LABEL_NOISE[kind], seeds, draws)
+    return lambda t, shape: _as_asked(kind(t, shape), shape, "label noise")
 
 
 def _in_precision(denoise: Denoise, options: GenerateOptions, model: Model) -> Denoise:

@@ -155,16 +155,29 @@ def test_noise_may_be_handed_in(model):
 @pytest.mark.parametrize(
     ("noise", "sentence"),
     [
-        (torch.zeros(1, 3, 8, 8), r"noise must be numbers of the shape \(1 or 1, 3, 16, 16\), not \(1, 3, 8, 8\)"),
-        (torch.full((1, 3, 16, 16), torch.nan), "noise must be numbers"),
+        (
+            torch.zeros(1, 3, 8, 8),
+            r"noise must be floats of the shape \(1 or 1, 3, 16, 16\), not torch.float32 \(1, 3, 8, 8\)",
+        ),
+        (torch.full((1, 3, 16, 16), torch.nan), "noise holds NaN"),
+        (torch.ones(1, 3, 16, 16, dtype=torch.bool), "must be floats"),
+        (lambda like: torch.full_like(like, torch.nan), "noise holds NaN"),
         (7, "noise is a tensor or a function of one, .* not 7"),
-        (lambda like: like[:, :1], r"shape that it is asked for, \(1, 3, 16, 16\), not \(1, 1, 16, 16\)"),
+        (lambda like: like[:, :1], r"shape that it is asked for, \(1, 3, 16, 16\), not torch.float32 \(1, 1, 16, 16\)"),
         (lambda like: None, "not None"),
     ],
 )
 def test_noise_that_does_not_fit_is_refused_in_words(model, noise, sentence):
     with pytest.raises(ValueError, match=sentence):
         generate(model, layout(), FAST, noise=noise)
+
+
+@pytest.mark.parametrize("noise", [lambda t, shape: None, lambda t, shape: torch.rand(shape[1:])])
+def test_label_noise_that_does_not_fit_is_refused_in_words(model, noise):
+    with pytest.raises(
+        ValueError, match=r"label noise must be floats of the shape that it is asked for, \(1, 16, 16\)"
+    ):
+        generate(model, layout(), replace(FAST, label_noise=noise))
 
 
 def test_label_noise_is_told_the_step_where_the_sampler_knows_it(model):

@@ -322,6 +322,16 @@ class TestCompiling:
             session.update(cancel)
         assert len(seen) == 1 and session.image is None
 
+    def test_more_sizes_than_torch_keeps_variants_run_uncompiled(self) -> None:
+        torch._dynamo.reset()
+        limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
+        own, options = model(replace(NETWORK, attention=(), channel_mult=(1,))), GenerateOptions(steps=1, guidance=1.0)
+        compiled = own.compiled("eager")
+        with torch._dynamo.config.patch({limit: 1}), pytest.warns(UserWarning, match="no more variants"):
+            for side in (8, 9, 10, 11):
+                labels = layout(batch=1, side=side)
+                assert (generate(compiled, labels, options) - generate(own, labels, options)).abs().max() < 1e-4
+
     def test_where_torch_cannot_compile_a_sentence_says_so(self) -> None:
         def broken(graph: object, inputs: object) -> None:
             raise RuntimeError("no compiler")

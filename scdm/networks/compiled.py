@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -13,6 +14,8 @@ from torch import Tensor
 from ..labels import LabelMap
 from ..outside import brief
 from .unet import Features, UNet
+
+LIMIT = "FailOnRecompileLimitHit"  # of newer torch, after 8 variants; older ones raise a TorchDynamoException
 
 
 class CompiledUNet(UNet):
@@ -29,23 +32,31 @@ class CompiledUNet(UNet):
         return twin
 
     def encode(self, x: Tensor, t: Tensor) -> Features:
-        return _told(_compiled(UNet.encode, self.backend, self.dynamic), self, x, t)
+        return self._run(UNet.encode, x, t)
 
     def decode(self, features: Features, labels: LabelMap | None) -> Tensor:
-        return _told(_compiled(UNet.decode, self.backend, self.dynamic), self, features, labels)
+        return self._run(UNet.decode, features, labels)
+
+    def _run(self, half: Callable[..., Any], *given: Any) -> Any:
+        from torch._dynamo.exc import TorchDynamoException  # slow to import
+
+        try:
+            return _compiled(half, self.backend, self.dynamic)(self, *given)
+        except TorchDynamoException as error:
+            raise ValueError(
+                f"torch cannot compile the network here: leave compile out, or see what it lacks ({brief(str(error))})"
+            ) from error
+        except Exception as error:
+            if type(error).__name__ != LIMIT:
+                raise
+            warnings.warn(
+                "torch compiles no more variants of the network (sizes, batches, precisions) in this process: what is new "
+                "runs as it does without compile",
+                stacklevel=2,
+            )
+            return half(self, *given)
 
 
 @cache
 def _compiled(half: Callable[..., Any], backend: str, dynamic: bool | None) -> Callable[..., Any]:
     return torch.compile(half, backend=backend, dynamic=dynamic, fullgraph=True)
-
-
-def _told(half: Callable[..., Any], *given: Any) -> Any:
-    from torch._dynamo.exc import TorchDynamoException  # slow to import, and there by now
-
-    try:
-        return half(*given)
-    except TorchDynamoException as error:
-        raise ValueError(
-            f"torch cannot compile the network here: leave compile out, or see what it lacks ({brief(str(error))})"
-        ) from error

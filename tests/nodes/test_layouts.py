@@ -98,13 +98,14 @@ def test_a_layout_is_made_to_fit(pack: Any, folders: Any, tmp_path: Path) -> Non
         load_layout(pack, "strip.png", width=8192)
 
 
-def test_values_are_chosen_by_the_last_input(pack: Any, folders: Any, said: list[str], tmp_path: Path) -> None:
+def test_values_are_chosen_by_one_of_the_last_inputs(pack: Any, folders: Any, said: list[str], tmp_path: Path) -> None:
     """So that workflows from before there was one load; and what was assumed is said."""
     Image.fromarray(np.array([[0, 3]], np.uint8)).save(tmp_path / "input" / "map.png")
     for node in (pack("nodes.layouts").LoadLayout, pack("nodes.layouts").LayoutFromImage):
-        last = node.define_schema().inputs[-1]
-        assert (last.id, last.optional, last.default) == ("values", True, "auto")
-        assert {"ids", "annotations", "train_ids", "colors"} < set(last.options)
+        values, instances = node.define_schema().inputs[-2:]
+        assert (values.id, values.optional, values.default) == ("values", True, "auto")
+        assert {"ids", "annotations", "train_ids", "colors"} < set(values.options)
+        assert (instances.id, instances.optional) == ("instances", True)
     assert load_layout(pack, "map.png", palette="ade20k").labels.ids.tolist() == [[[0, 3]]]
     assert "choose the values annotations" in said[0]
     assert load_layout(pack, "map.png", palette="ade20k", values="annotations").labels.ids.tolist() == [[[150, 2]]]
