@@ -82,7 +82,7 @@ def read_image(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         too_large = True
     except Image.UnidentifiedImageError:
-        kind = what_is(path)
+        kind = what_is(path, picture_wanted=True)
         found = f", but {kind}" if kind else ""
         raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)}){found}") from None
     except PermissionError:

@@ -81,9 +81,11 @@ BY_MEMBER = (
 Kind = tuple[str, str]
 
 
-def what_is(path: str | Path) -> str | None:
-    """What a file is, if it is known and neither a picture that is read nor a safetensors file, and what to do about it:
-    "a NumPy array (.npy): save it as a grey PNG"."""
+def what_is(path: str | Path, *, picture_wanted: bool = False) -> str | None:
+    """What a file is, if that is known and not what was wanted, and what to do about it:
+    "a NumPy array (.npy): save it as a grey PNG". None for safetensors files."""
+    if not picture_wanted and looks_like_a_picture(path):
+        return "a picture"
     kind = _kind(Path(path))
     return None if kind is None else ": ".join(part for part in kind if part)
 

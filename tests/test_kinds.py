@@ -105,7 +105,8 @@ def test_strangers_are_called_by_their_name(name: str, content: bytes, kind: str
 def test_what_is_read_is_no_stranger(tmp_path: Path) -> None:
     for suffix in (".png", ".jpg", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".tga"):
         Image.new("RGB", (4, 4), (9, 8, 7)).save(tmp_path / f"a{suffix}")
-        assert what_is(tmp_path / f"a{suffix}") is None
+        assert what_is(tmp_path / f"a{suffix}", picture_wanted=True) is None
+        assert what_is(tmp_path / f"a{suffix}") == (None if suffix == ".tga" else "a picture")
         assert looks_like_a_picture(tmp_path / f"a{suffix}") or suffix == ".tga"
     (tmp_path / "noise").write_bytes(b"\x81\xfe\x07" * 100)
     assert what_is(tmp_path / "noise") is None
