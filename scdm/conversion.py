@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from . import checkpoint
-from .devices import dtype_called
+from .devices import device_called, dtype_called
 from .kinds import what_is
 from .label_diffusion import shipped_rates
 from .model import Model, ModelConfig
@@ -109,8 +109,9 @@ def load(
 
     dtype: of the weights, whatever the file has: "float32" (None), "bfloat16" or "float16"; `Model.to` changes it.
     compile: compiles the network (`Model.compiled`).
+    ValueError for what is no model, and for devices and types that cannot be had.
     """
-    dtype = dtype_called(dtype)
+    dtype, device = dtype_called(dtype), device_called(device)
     with checkpoint.model_file(name) as path:
         if path.is_file() and not checkpoint.is_model(path):
             model = convert(path, told, operations).to(device, dtype)

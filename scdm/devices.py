@@ -21,6 +21,22 @@ def dtype_called(name: str | torch.dtype | None) -> torch.dtype:
     return dtype
 
 
+def device_called(name: str | torch.device) -> torch.device:
+    """A device by torch's name ("cuda", "cuda:1", "mps", "cpu"), or "auto", the best that there is. ValueError for one that
+    torch does not know or cannot use here."""
+    usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == AUTO:
+        name = next(kind for kind, there in usable.items() if there)
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"torch knows no device {shown(name)}: choose {AUTO}, {', '.join(usable)}") from None
+    if not usable.get(device.type, True):
+        there = ", ".join(kind for kind, there in usable.items() if there)
+        raise ValueError(f"this computer has no {device.type} device that torch can use: choose {AUTO} ({there})")
+    return device
+
+
 def name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.devices import Table, dtype_called, exact_device, name_of, sent
+from scdm.conversion import load
+from scdm.devices import Table, device_called, dtype_called, exact_device, name_of, sent
 
 
 def test_a_table_is_rounded_once_for_each_type_and_device() -> None:
@@ -33,3 +34,14 @@ def test_float64_is_had_on_the_host_where_the_device_has_none() -> None:
     assert exact_device(torch.device("mps")).type == "cpu"
     assert exact_device(torch.device("cuda")).type == "cuda"
     assert sent(torch.ones(2), torch.device("meta")).device.type == "meta"
+
+
+def test_devices_that_cannot_be_had_are_refused_in_words() -> None:
+    assert device_called("cpu") == torch.device("cpu") and device_called("meta").type == "meta"
+    assert device_called("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(ValueError, match="torch knows no device 'gpu': choose auto, cuda, mps, cpu"):
+        load("scenes64-fast", "gpu")
+    for kind, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
+        if not there:
+            with pytest.raises(ValueError, match=f"no {kind} device that torch can use: choose auto"):
+                device_called(kind)

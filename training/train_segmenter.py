@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from scdm.config import load
 from scdm.datasets import DataConfig, DataSet, Example, loader, open_dataset
+from scdm.devices import device_called
 from scdm.images import made_folder
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationResult, SegmentationScore
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (0 < arguments.lr <= 1 and 0 <= arguments.seed < 2**63):
         parser.error("lr must be above 0, and at most 1; the seed from 0 to 2^63 - 1")
     try:
-        require_device(arguments.device)
+        device_called(arguments.device)
         config = load(TrainConfig, arguments.data, arguments.set).data
         data, held_out = open_dataset(config), open_dataset(config, "val").validation()
         made_folder(arguments.out.parent)
@@ -85,13 +86,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_result(result, segmenter.palette)
     print(arguments.out)
     return 0
-
-
-def require_device(name: str) -> None:
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"torch can use no device {name!r} here: take --device cpu, or leave it out") from error
 
 
 def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> tuple[Segmenter, int]:

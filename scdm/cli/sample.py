@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import conversion
-from ..devices import AUTO, fast_dtype
+from ..devices import AUTO, device_called, fast_dtype
 from ..images import (
     MAX_PIXELS,
     UNPAINTED,
@@ -66,7 +66,7 @@ def run(arguments: Namespace) -> None:
     pictures = _pictures(arguments.output, arguments.layouts, _seeds(options.seed, arguments.count))
     instances = _instance_files(arguments)
     _check_files(arguments, instances, pictures)
-    device = _device(arguments.device)
+    device = device_called(arguments.device)
     dtype = fast_dtype(device) if options.precision == AUTO else options.precision
     model = conversion.load(arguments.model, device, dtype=dtype, compile=arguments.compile)
     _check_sampler(arguments, options.for_model(model).sampler)
@@ -186,16 +186,6 @@ def _check_files(arguments: Namespace, instances: Sequence[Path | None], picture
     for path in outputs if arguments.sheet is None else [*outputs, arguments.sheet]:
         check_output(path, inputs)
         picture_format(path)
-
-
-def _device(choice: str) -> torch.device:
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if choice == "auto":
-        choice = next(name for name, there in available.items() if there)
-    if not available[choice]:
-        there = ", ".join(name for name, there in available.items() if there)
-        raise ValueError(f"this computer has no {choice} device that torch can use: choose --device auto ({there})")
-    return torch.device(choice)
 
 
 def _palette(choice: str | None, model: Model) -> Palette:
