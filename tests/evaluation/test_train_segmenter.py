@@ -55,7 +55,7 @@ def test_data_that_cannot_be_opened_is_named(tmp_path: Path, capsys) -> None:
     [
         (["--lr", "nan"], "lr must be above 0"),
         (["--seed", "-1"], "the seed from 0"),
-        (["--device", "quantum"], "no device 'quantum' here"),
+        (["--device", "quantum"], "torch knows no device 'quantum'"),
         (["--out", "."], ". is a folder: give the name of a file"),
         (["--out", "{file}/segmenter.safetensors"], "a file is in its place"),
     ],
