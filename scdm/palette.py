@@ -234,8 +234,10 @@ class Palette:
         * Colours (RGB and its kin) are colours: the class of the nearest one, MASK if that is further than `tolerance`
           (Euclidean, in 8-bit levels). But a picture that is grey wherever it is opaque, with greys that no class has
           exactly, holds values, three times each, as long as the palette knows them all.
+          So does one of which a single channel holds anything, if that hits no class's colour but black.
         * A colour table (mode P): colours decide where most pixels are within the tolerance of a class's colour, unless the
-          table is a usual one for values (a ramp of greys, PASCAL VOC's) and most colours are not exactly a class's.
+          table is a usual one for values (a ramp of greys, PASCAL VOC's) and most colours are not exactly a class's. A table
+          of other greys is a grey image's, unless these mean no class and the places in it do.
 
         What values mean, the palette's conventions say: `values` names one, and then also the two last kinds are values.
         `values="colors"` reads any picture by its colours. Without it the file's name tells, or else the first of the
@@ -245,7 +247,8 @@ class Palette:
 
         `remark` receives a sentence for each thing that the painter should know but that does not stop the work.
         ValueError: a value that no class has, no pixel with the colour of a class (all transparent is fine: all MASK),
-        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention.
+        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention, or
+        a convention for a picture of colours.
         """
         if not 0 <= tolerance <= 442:  # from black to white
             raise ValueError(f"the colour tolerance is a distance from 0 to 442, so not {tolerance}")

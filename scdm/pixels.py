@@ -77,6 +77,8 @@ def _stored_greys(image: Image.Image, opaque: np.ndarray | None, slack: int) -> 
     held: tuple[str, ...] = (ALL,) if slack else (ALL, *CHANNELS)
     if image.width * image.height > 2**14:
         held = _held_in(rgba(image.resize((64, 64), Image.Resampling.NEAREST)), slack, held)
+        if not held:
+            return None
     levels = np.empty((image.height, image.width), dtype=np.uint8)
     for rows, pixels in bands(image):
         held = _held_in(pixels, slack, held)
@@ -92,8 +94,6 @@ def _stored_greys(image: Image.Image, opaque: np.ndarray | None, slack: int) -> 
 
 def _held_in(pixels: np.ndarray, slack: int, among: tuple[str, ...]) -> tuple[str, ...]:
     """Which of `ALL` and `CHANNELS` tell the whole colour of uint8 (..., 4), wherever it is opaque."""
-    if not among:
-        return ()
     visible = pixels[..., 3] >= 128
     return tuple(held for held in among if not (_told_elsewhere(pixels, slack, held) & visible).any())
 
