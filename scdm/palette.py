@@ -258,8 +258,8 @@ class Palette:
         stored = None if values == COLORS else pixels.stored(image, opaque, LOSSY_SLACK if lossy else 0)
         if chosen and stored is None:
             raise ValueError(
-                f"the layout is a picture of colours and holds no values, so none of the values {chosen.name}: leave the "
-                "choice of values out"
+                f"the layout is a picture of colours and holds no values, neither {chosen.name} nor others: leave the choice "
+                "of values (--values) out"
             )
         ids = None if stored is None else self._ids_of_values(stored, chosen, file_name, tolerance, lossy, remark)
         if ids is None:
@@ -575,12 +575,9 @@ class Palette:
                 f"{share:.2%} of the painted pixels have no colour of palette {self.name} any more and stay unpainted, "
                 f"since {lossy} changes colours: save layouts as PNG"
             )
-        inexact = np.flatnonzero(off)
-        if len(inexact) == 1 and off[inexact[0]] >= MANY_SHADES and (not lossy or np.ptp(ids) == 0):
-            remark(
-                f"{off[inexact[0]]} different colours, none of them a class's own, are all read as "
-                f"{self.called(int(inexact[0]))}: if they are ids, save them as a grey image, if not, lower the tolerance"
-            )
+        shaded = np.flatnonzero(off)
+        if len(shaded) == 1 and off[shaded[0]] >= MANY_SHADES and (not lossy or np.ptp(ids) == 0):
+            self._remark_on_shades(image, ids == shaded[0], int(shaded[0]), int(off[shaded[0]]), remark)
         if len(strays):
             self._remark_on_accidents(image, ids, strays, remark)
         counts = np.bincount(ids.ravel(), minlength=self.num_classes)
@@ -592,6 +589,17 @@ class Palette:
                 shared = f"{code} is the colour of {first} and of {', '.join(others[:MOST_NAMED])}"
                 remark(f"{shared}{more}: read as {first}")
         return ids
+
+    def _remark_on_shades(
+        self, image: Image.Image, where: np.ndarray, class_id: int, count: int, remark: Callable[[str], None]
+    ) -> None:
+        """On so many colours that are read as one class, in the bool (H, W) `where`; those of soft edges are few pixels."""
+        own = pixels.codes_of(np.array([self.colors[class_id]], dtype=np.uint8))
+        if np.count_nonzero(where & ~pixels.having(image, own)) >= WORTH_A_REMARK * where.size:
+            remark(
+                f"{count} different colours, none of them a class's own, are all read as {self.called(class_id)}: if they "
+                "are ids, save them as a grey image"
+            )
 
     def _remark_on_accidents(
         self, image: Image.Image, ids: np.ndarray, strays: np.ndarray, remark: Callable[[str], None]
