@@ -258,8 +258,8 @@ class Palette:
         stored = None if values == COLORS else pixels.stored(image, opaque, LOSSY_SLACK if lossy else 0)
         if chosen and stored is None:
             raise ValueError(
-                f"the layout is a picture of colours and holds no values, neither {chosen.name} nor others: leave the choice "
-                "of values (--values) out"
+                f"the layout is a picture of colours and holds no values, neither {chosen.name} nor others: leave the "
+                "choice of values (--values) out"
             )
         ids = None if stored is None else self._ids_of_values(stored, chosen, file_name, tolerance, lossy, remark)
         if ids is None:
