@@ -335,11 +335,11 @@ class Palette:
         )
 
     def _nothing_labelled(self, found: np.ndarray, meant: np.ndarray) -> str:
-        if found.tolist() != [255] or meant[0] not in (self.num_classes, self.unlabelled):
+        if found.tolist() not in ([value] for value in VOID) or meant[0] not in (self.num_classes, self.unlabelled):
             return ""
         whites = [i for i, color in enumerate(self.colors) if color == (255, 255, 255)]
         white = f": if that is the white of {self.called(whites[0])}, choose the values {COLORS}" if whites else ""
-        return f"every pixel is 255, so nothing is labelled{white}"
+        return f"every pixel is {found[0]}, so nothing is labelled{white if found[0] == 255 else ''}"
 
     def to_image(self, labels: LabelMap, mask_color: Color | None = None) -> np.ndarray:
         """uint8 (B, H, W, 4), MASK and colourless classes transparent; with a `mask_color` for them (B, H, W, 3)."""

@@ -543,6 +543,7 @@ def test_a_map_of_nothing_but_255_is_remarked() -> None:
         and "nothing is labelled: if that is the white of thing (1), choose the values colors" in remarks
     )
     assert remarks_on(THREE, values(255))[1] == "every pixel is 255, so nothing is labelled"
+    assert "every pixel is 65535" in remarks_on(mask, Image.fromarray(np.full((1, 2), 65535, dtype=np.uint16)))[1]
 
 
 def test_places_in_a_table_of_greys_that_mean_nothing_are_ids() -> None:
