@@ -20,7 +20,7 @@ from .class_tables import class_table
 from .images import read_image
 from .outside import meant, shown
 from .pixels import Color
-from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up
+from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up, ranges
 
 if TYPE_CHECKING:
     from .labels import LabelMap  # which brings torch along: what asks for ids alone answers without it
@@ -36,6 +36,7 @@ LOSSY_SLACK = 6  # levels by which the channels of a grey differ after a lossy f
 MOST_STRAY = (
     0.5  # share of pixels near a class's colour beyond which the painter's colours are off, and nothing is blended
 )
+MANY_SHADES = 4  # colours that are no class's own and all read as one class, worth a remark
 LEAST_ACCIDENTS = 0.001  # share of all pixels of a class that nobody painted, if it is the only one
 LEAST_BETWEEN, LEAST_BETWEEN_SHARE = 24, 0.2  # pixels of ids in between others, and their share of all borders
 
@@ -233,8 +234,10 @@ class Palette:
         * Colours (RGB and its kin) are colours: the class of the nearest one, MASK if that is further than `tolerance`
           (Euclidean, in 8-bit levels). But a picture that is grey wherever it is opaque, with greys that no class has
           exactly, holds values, three times each, as long as the palette knows them all.
+          So does one of which a single channel holds anything, if that hits no class's colour but black.
         * A colour table (mode P): colours decide where most pixels are within the tolerance of a class's colour, unless the
-          table is a usual one for values (a ramp of greys, PASCAL VOC's) and most colours are not exactly a class's.
+          table is a usual one for values (a ramp of greys, PASCAL VOC's) and most colours are not exactly a class's. A table
+          of other greys is a grey image's, unless these mean no class and the places in it do.
 
         What values mean, the palette's conventions say: `values` names one, and then also the two last kinds are values.
         `values="colors"` reads any picture by its colours. Without it the file's name tells, or else the first of the
@@ -244,7 +247,8 @@ class Palette:
 
         `remark` receives a sentence for each thing that the painter should know but that does not stop the work.
         ValueError: a value that no class has, no pixel with the colour of a class (all transparent is fine: all MASK),
-        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention.
+        values from a lossy format (`image.info["scdm_lossy"]` names it), no such convention, or
+        a convention for a picture of colours.
         """
         if not 0 <= tolerance <= 442:  # from black to white
             raise ValueError(f"the colour tolerance is a distance from 0 to 442, so not {tolerance}")
@@ -252,6 +256,11 @@ class Palette:
         lossy = str(image.info.get("scdm_lossy", ""))
         opaque = pixels.opaque_part(image)
         stored = None if values == COLORS else pixels.stored(image, opaque, LOSSY_SLACK if lossy else 0)
+        if chosen and stored is None:
+            raise ValueError(
+                f"the layout is a picture of colours and holds no values, neither {chosen.name} nor others: leave the "
+                "choice of values (--values) out"
+            )
         ids = None if stored is None else self._ids_of_values(stored, chosen, file_name, tolerance, lossy, remark)
         if ids is None:
             ids = self._ids_of_colors(image, opaque, tolerance, lossy, remark)
@@ -298,9 +307,8 @@ class Palette:
         ids = {convention: looked_up(self.id_table(convention), found) for convention in self.conventions}
         fitting = [convention for convention, meant in ids.items() if (meant != UNKNOWN).all()]
         others = [convention for convention in fitting if convention is not read_as]
-        if read_as is self.conventions[0] and read_as.tells(file_name):
-            return ""
-        for other in others:
+        told = read_as is self.conventions[0] and read_as.tells(file_name)
+        for other in () if told else others:
             if (differ := np.flatnonzero(ids[other] != ids[read_as])).size:
                 value = differ[:1]
                 mine, theirs = (self.called(ids[convention][value][0]) for convention in (read_as, other))
@@ -308,7 +316,30 @@ class Palette:
                     f"the values are read as {read_as.name} ({found[value][0]} is {mine}): if they are {other.name} "
                     f"({found[value][0]} is {theirs}), choose the values {other.name}"
                 )
-        return ""
+        return (
+            self._doubts_of_counting(found, ids[read_as])
+            if read_as.lenient
+            else self._nothing_labelled(found, ids[read_as])
+        )
+
+    def _doubts_of_counting(self, found: np.ndarray, meant: np.ndarray) -> str:
+        """Says that the number of classes occurs, and what else speaks for a map that counts from 1."""
+        most = self.num_classes
+        if not ((found == most) & (meant == most)).any():
+            return self._nothing_labelled(found, meant)
+        from_one = {"name": "from_one", "first": 1} | ({"unpainted": [0]} if found[0] == 0 else {})
+        seems = "" if found[0] <= 0 else ", and as no 0 occurs, the map seems to count from 1"
+        return (
+            f"the value {most}, which is no class of 0..{most - 1}, is read as unpainted{seems}: if the map counts from 1, "
+            f'say so in the class table ("values": [{json.dumps(from_one)}])'
+        )
+
+    def _nothing_labelled(self, found: np.ndarray, meant: np.ndarray) -> str:
+        if found.tolist() not in ([value] for value in VOID) or meant[0] not in (self.num_classes, self.unlabelled):
+            return ""
+        whites = [i for i, color in enumerate(self.colors) if color == (255, 255, 255)]
+        white = f": if that is the white of {self.called(whites[0])}, choose the values {COLORS}" if whites else ""
+        return f"every pixel is {found[0]}, so nothing is labelled{white if found[0] == 255 else ''}"
 
     def to_image(self, labels: LabelMap, mask_color: Color | None = None) -> np.ndarray:
         """uint8 (B, H, W, 4), MASK and colourless classes transparent; with a `mask_color` for them (B, H, W, 3)."""
@@ -332,10 +363,21 @@ class Palette:
         remark: Callable[[str], None],
     ) -> np.ndarray | None:
         """(H, W) int64 ids of a picture whose numbers are values; None for a picture of colours."""
+        places = self._places(stored, chosen, file_name)
+        stored = places or stored
         convention = chosen or self._fitting(stored.found, file_name)
         table = self.id_table(convention or self.conventions[0])
         meant = looked_up(table, stored.found)
-        if chosen is None and self._shows_colors(stored, meant if convention else None, tolerance, lossy, remark):
+        heard: list[str] = []  # before it is known whether they matter
+        if places:
+            heard.append(
+                "the greys of the colour table are neither ids nor colours of several classes, so the places in it are read "
+                "as ids"
+            )
+        elif chosen is None and self._shows_colors(
+            stored, meant if convention else None, tolerance, lossy, heard.append
+        ):
+            _told(heard, remark)
             return None
         if lossy:
             raise ValueError(
@@ -346,18 +388,30 @@ class Palette:
             if chosen:
                 raise ValueError(f"{wrong} is none of the values {chosen.name} of palette {self.name}: choose others")
             raise ValueError(
-                f"grey images hold class ids, and this one holds {wrong}, but palette {self.name} has ids "
-                f"0..{self.num_classes - 1}: choose the palette that made this layout, or paint with its colours"
+                f"grey images hold class ids, and this one holds {wrong}, but palette {self.name} has "
+                f"{self.conventions[0].name} {self._known_values()}: choose the palette that made this layout, or paint "
+                "with its colours"
             )
+        if places and chosen:
+            _told(heard, remark)
         if convention and not chosen:
             if stored.found.tolist() == [0] and meant[0] == 0:
                 return self._empty(stored, remark)
+            _told(heard, remark)
             if doubt := self.doubts(stored.found, convention, file_name):
                 remark(doubt)
             self._remark_on_void(stored.found, meant, convention, remark)
         if smoothed := self.smoothed(stored.values, table):
             remark(smoothed)
         return looked_up(table, stored.values)
+
+    def _known_values(self) -> str:
+        """The values of the first convention, in words."""
+        table = self.id_table(self.conventions[0])[:-1]
+        known = np.flatnonzero(table != UNKNOWN)
+        if self.conventions[0].lenient:
+            known = known[(known != self.num_classes) | (table[known] != self.num_classes)]
+        return ranges(known)
 
     def _fitting(self, found: np.ndarray, file_name: str) -> Convention | None:
         """The convention that the file's name tells, or the first that knows all values: if possible by saying so."""
@@ -366,6 +420,25 @@ class Palette:
         void = np.intersect1d(found[found >= self.num_classes], VOID).size > 0
         said = [c for c in fitting if not (c.lenient and void)]
         return next(iter((*told, *said, *fitting)), None)
+
+    def _places(self, stored: pixels.Stored, chosen: Convention | None, file_name: str) -> pixels.Stored | None:
+        """The places in a colour table of greys, where these mean no classes, be it as values or colours, but places do."""
+        places = stored.places
+        if places is None or places.codes is None or not places.found.any():
+            return None
+        for numbers, wanted in ((stored, False), (places, True)):
+            convention = chosen or self._fitting(numbers.found, file_name)
+            meant = looked_up(self.id_table(convention), numbers.found) if convention else None
+            means = meant is not None and (meant != UNKNOWN).all() and self._any_class(numbers.found, meant)
+            if bool(means) is not wanted:
+                return None
+        near, _ = pixels.Colors(self.colors, TOLERANCE).nearest(places.codes)
+        return None if chosen is None and (near < self.num_classes).all() else places
+
+    def _any_class(self, found: np.ndarray, meant: np.ndarray) -> bool:
+        """Whether values other than 0 stand for classes, and not for what is left out."""
+        void = (found >= self.num_classes) & np.isin(found, VOID)
+        return bool(((found > 0) & (meant < self.num_classes) & ~void).any())
 
     def _shows_colors(
         self,
@@ -399,7 +472,14 @@ class Palette:
             return True
         if stored.kind == pixels.TRIPLET:
             colors = bool(exact.all()) or (bool(lossy) and mostly)
-            if not colors and stored.found[-1] > 0:
+            if stored.channel:
+                colors = bool(exact[stored.found > 0].any()) or not self._any_class(stored.found, meant)
+            if not colors and stored.channel:
+                remark(
+                    f"only the {stored.channel} channel holds anything, in colours that no class has: read as ids in the "
+                    f"{stored.channel} channel (values colors: as paint)"
+                )
+            elif not colors and stored.found[-1] > 0:
                 remark(
                     "the picture is grey throughout, with greys that no class has: read as ids (values colors: as paint)"
                 )
@@ -471,7 +551,7 @@ class Palette:
         remark: Callable[[str], None],
     ) -> np.ndarray:
         """(H, W) int64 ids by nearest colour."""
-        ids, strays = pixels.Colors(self.colors, tolerance).ids(image)
+        ids, strays, off = pixels.Colors(self.colors, tolerance).ids(image)
         unknown = ids == self.num_classes
         if opaque is not None:
             unknown &= opaque
@@ -480,6 +560,7 @@ class Palette:
         share = np.count_nonzero(unknown) / max(painted, 1)
         if share >= WORTH_A_REMARK:
             found = pixels.most_frequent(image, unknown)
+            changed = f" ({lossy} changes colours: save layouts as PNG)" if lossy else ""
             if share == 1:
                 raise ValueError(
                     f"no pixel has a colour of palette {self.name} (tolerance {tolerance:g}), they are {found}: "
@@ -487,12 +568,16 @@ class Palette:
                 )
             remark(
                 f"{share:.0%} of the painted pixels have no colour of palette {self.name} and stay unpainted, {found}"
+                f"{changed}"
             )
         elif lossy and share:
             remark(
                 f"{share:.2%} of the painted pixels have no colour of palette {self.name} any more and stay unpainted, "
                 f"since {lossy} changes colours: save layouts as PNG"
             )
+        shaded = np.flatnonzero(off)
+        if len(shaded) == 1 and off[shaded[0]] >= MANY_SHADES and (not lossy or np.ptp(ids) == 0):
+            self._remark_on_shades(image, ids == shaded[0], int(shaded[0]), int(off[shaded[0]]), remark)
         if len(strays):
             self._remark_on_accidents(image, ids, strays, remark)
         counts = np.bincount(ids.ravel(), minlength=self.num_classes)
@@ -504,6 +589,17 @@ class Palette:
                 shared = f"{code} is the colour of {first} and of {', '.join(others[:MOST_NAMED])}"
                 remark(f"{shared}{more}: read as {first}")
         return ids
+
+    def _remark_on_shades(
+        self, image: Image.Image, where: np.ndarray, class_id: int, count: int, remark: Callable[[str], None]
+    ) -> None:
+        """On so many colours that are read as one class, in the bool (H, W) `where`; those of soft edges are few pixels."""
+        own = pixels.codes_of(np.array([self.colors[class_id]], dtype=np.uint8))
+        if np.count_nonzero(where & ~pixels.having(image, own)) >= WORTH_A_REMARK * where.size:
+            remark(
+                f"{count} different colours, none of them a class's own, are all read as {self.called(class_id)}: if they "
+                "are ids, save them as a grey image"
+            )
 
     def _remark_on_accidents(
         self, image: Image.Image, ids: np.ndarray, strays: np.ndarray, remark: Callable[[str], None]
@@ -529,6 +625,11 @@ class Palette:
                 f"{', '.join(self.called(int(i)) for i in order[:MOST_NAMED])}{more}. The picture seems to have been "
                 "resized with smoothing, or drawn with soft edges: use nearest neighbour and hard brushes, or less tolerance"
             )
+
+
+def _told(sentences: list[str], remark: Callable[[str], None]) -> None:
+    for sentence in sentences:
+        remark(sentence)
 
 
 def palette_names() -> list[str]:

@@ -15,6 +15,7 @@ Color = tuple[int, int, int]
 BAND = 2**20  # pixels that are worked on at once
 NEAR = 4  # levels: a pixel within this distance of a colour has that colour but for rounding
 GREY, TRIPLET, INDEX = "grey", "triplet", "index"  # kinds of `Stored`
+ALL, CHANNELS = "all", ("red", "green", "blue")  # where a triplet holds its number
 
 
 class Stored(NamedTuple):
@@ -23,6 +24,8 @@ class Stored(NamedTuple):
     kind: GREY for an image of one channel, TRIPLET for colours that are all grey, INDEX for places in a colour table.
     values: (H, W) integers. found, counts: those of opaque pixels, ascending, and how often each occurs.
     codes: 0xrrggbb, the colour of each that was found; None where numbers are larger than levels.
+    channel: the name of the only channel that holds anything, for a TRIPLET that is not grey.
+    places: those in the colour table, for a TRIPLET of the greys of one.
     table_of_ids: the colour table is one of those that programs give to maps of ids, for show.
     """
 
@@ -32,6 +35,8 @@ class Stored(NamedTuple):
     counts: np.ndarray
     codes: np.ndarray | None
     table_of_ids: bool = False
+    channel: str = ""
+    places: Stored | None = None
 
 
 def stored(image: Image.Image, opaque: np.ndarray | None, slack: int = 0) -> Stored | None:
@@ -58,36 +63,50 @@ def _stored_indices(image: Image.Image, opaque: np.ndarray | None) -> Stored:
     table[: len(own)] = own
     codes = codes_of(table)
     greys = codes[found] == table[found, 0] * np.int32(0x010101)
-    if greys.all() and (table[found, 0] != found).any():  # as optimisers of file sizes store grey images
-        levels, places = np.unique(table[found, 0].astype(np.int64), return_inverse=True)
-        own_counts = np.bincount(places, weights=counts).astype(np.int64)
-        return Stored(TRIPLET, table[:, 0][values], levels, own_counts, levels * 0x010101)
     for_show = any((codes[found] == usual[found]).all() for usual in (_GREY_RAMP, _VOC_COLORS))
-    return Stored(INDEX, values, found, counts, codes[found], for_show)
+    places = Stored(INDEX, values, found, counts, codes[found], for_show)
+    if greys.all() and (table[found, 0] != found).any():  # as optimisers of file sizes store grey images
+        levels, order = np.unique(table[found, 0].astype(np.int64), return_inverse=True)
+        own_counts = np.bincount(order, weights=counts).astype(np.int64)
+        return Stored(TRIPLET, table[:, 0][values], levels, own_counts, levels * 0x010101, places=places)
+    return places
 
 
 def _stored_greys(image: Image.Image, opaque: np.ndarray | None, slack: int) -> Stored | None:
-    if image.width * image.height > 2**14 and not _all_grey(
-        rgba(image.resize((64, 64), Image.Resampling.NEAREST)), slack
-    ):
-        return None
+    """Of a picture that is grey throughout, or without a slack one whose other channels are all 0."""
+    held: tuple[str, ...] = (ALL,) if slack else (ALL, *CHANNELS)
+    if image.width * image.height > 2**14:
+        held = _held_in(rgba(image.resize((64, 64), Image.Resampling.NEAREST)), slack, held)
+        if not held:
+            return None
     levels = np.empty((image.height, image.width), dtype=np.uint8)
     for rows, pixels in bands(image):
-        if not _all_grey(pixels, slack):
+        held = _held_in(pixels, slack, held)
+        if not held:
             return None
-        levels[rows] = pixels[..., 1]
+        levels[rows] = pixels[..., 1 if held[0] == ALL else CHANNELS.index(held[0])]  # so far, all of `held` are equal
     found, counts = distinct(levels, opaque)
-    return Stored(TRIPLET, levels, found, counts, found * 0x010101)
+    if held[0] == ALL:
+        return Stored(TRIPLET, levels, found, counts, found * 0x010101)
+    codes = found << (16 - 8 * CHANNELS.index(held[0]))
+    return Stored(TRIPLET, levels, found, counts, codes, channel=held[0])
 
 
-def _all_grey(pixels: np.ndarray, slack: int) -> bool:
-    """Whether uint8 (..., 4) has no colour wherever it is opaque."""
-    red, green, blue, alpha = np.moveaxis(pixels, -1, 0)
+def _held_in(pixels: np.ndarray, slack: int, among: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of `ALL` and `CHANNELS` tell the whole colour of uint8 (..., 4), wherever it is opaque."""
+    visible = pixels[..., 3] >= 128
+    return tuple(held for held in among if not (_told_elsewhere(pixels, slack, held) & visible).any())
+
+
+def _told_elsewhere(pixels: np.ndarray, slack: int, held: str) -> np.ndarray:
+    red, green, blue, _ = np.moveaxis(pixels, -1, 0)
+    if held != ALL:
+        others = np.delete(pixels[..., :3], CHANNELS.index(held), axis=-1)
+        return np.asarray(others.any(axis=-1))
     if not slack:
-        differ = (red != green) | (green != blue)
-    else:
-        differ = pixels[..., :3].max(axis=-1) - pixels[..., :3].min(axis=-1) > slack
-    return not (differ & (alpha >= 128)).any()
+        return np.asarray((red != green) | (green != blue))
+    differ: np.ndarray = pixels[..., :3].max(axis=-1) - pixels[..., :3].min(axis=-1) > slack
+    return differ
 
 
 def _histogram(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
@@ -98,6 +117,10 @@ def _histogram(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 
 def opaque_part(image: Image.Image) -> np.ndarray | None:
     """(H, W) bool: alpha of at least one half; None if that is so everywhere."""
+    unseen = image.info.get("transparency")
+    if image.mode in ("1", "I") or image.mode.startswith("I;"):  # of which Pillow applies none
+        where = np.asarray(image) != unseen if type(unseen) is int else np.ones(1, bool)
+        return None if where.all() else where
     if (image.mode in GREY_MODES and image.mode not in ("L", "LA", "La")) or not image.has_transparency_data:
         return None
     where = np.concatenate([pixels[..., 3] >= 128 for _, pixels in bands(image)])
@@ -114,12 +137,22 @@ def bands(image: Image.Image) -> Iterator[tuple[slice, np.ndarray]]:
 
 def rgba(image: Image.Image) -> np.ndarray:
     """uint8 (H, W, 4), the colours as they are: not blended with anything where the alpha is low."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        image = _of_levels(image)
     try:
-        if image.mode in ("I", "F") or image.mode.startswith("I;"):
-            raise ValueError("numbers are no colours")
         return np.asarray(image.convert("RGBA"))
     except (OSError, ValueError) as error:
         raise ValueError(f"a layout in an image of mode {image.mode} cannot be read: save it as PNG") from error
+
+
+def _of_levels(image: Image.Image) -> Image.Image:
+    values = numbers(image)
+    if values is None or (values.size and (values.min() < 0 or values.max() > 255)):
+        raise ValueError(
+            f"a picture of mode {image.mode} holds numbers of more than 8 bits, which are no colours: leave the values "
+            "colors out, or save it with 8 bits a channel"
+        )
+    return Image.fromarray(values.astype(np.uint8))
 
 
 class Colors:
@@ -130,21 +163,23 @@ class Colors:
         self._ids = np.array([i for i, color in enumerate(colors) if color is not None], dtype=np.int32)
         self._colors = np.array([color for color in colors if color is not None], dtype=np.float32).reshape(-1, 3)
 
-    def ids(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-        """int64 (H, W): the lowest id among the nearest colours, `count` beyond `tolerance`; and the colours, 0xrrggbb, that
-        are no class's own but only within the tolerance of one."""
+    def ids(self, image: Image.Image) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """int64 (H, W): the lowest id among the nearest colours, `count` beyond `tolerance`; the colours, 0xrrggbb, that are
+        no class's own but only within the tolerance of one; and (count,), how many colours that are not exactly its own
+        each class has."""
         ids = np.empty((image.height, image.width), dtype=np.int64)
         # A layout has millions of pixels but few colours, so each of the 2^24 colours is looked up at most once.
         found = np.zeros(1 << 24, dtype=np.int32)  # id + 1, 0 for not yet; pages that no colour touches cost nothing
-        strays = []
+        strays, off = [], np.zeros(self.count, dtype=np.int64)
         for rows, pixels in bands(image):
             codes = codes_of(pixels)
             new = np.unique(codes[found[codes] == 0])
             ids_of_new, far = self.nearest(new)
             strays.append(new[(ids_of_new < self.count) & (far > NEAR**2)])
+            off += np.bincount(ids_of_new[(ids_of_new < self.count) & (far > 0)], minlength=self.count)
             found[new] = ids_of_new + 1
             ids[rows] = found[codes] - 1
-        return ids, np.concatenate(strays)
+        return ids, np.concatenate(strays), off
 
     def nearest(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """0xrrggbb (N,) -> int32 (N,) as `ids`, and the squares of the distances."""

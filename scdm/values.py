@@ -30,8 +30,9 @@ class Convention:
     unpainted: values that are MASK.
     files: names (`fnmatch`, in any case) of files that are known to be stored so.
 
-    -1 is always read as unlabelled. Where neither `unlabelled` nor `unpainted` is given, so are 255 and 65535, and the
-    number of classes is MASK, wherever these are not the value of a class.
+    -1 is always read as unlabelled, and 65535 like 255 where that is told and 65535 is not. Where neither `unlabelled` nor
+    `unpainted` is given, so are 255 and 65535, and the number of classes is MASK, wherever these are not the value of a
+    class.
     """
 
     name: str = "ids"
@@ -91,6 +92,8 @@ class Convention:
         own = own[: VALUES - self.first]
         ids[self.first : self.first + len(own)] = np.where(own < num_classes, own, UNKNOWN)
         told = {value: left_out for value in self.unlabelled} | {value: mask for value in self.unpainted}
+        if VOID[0] in told:  # the same in 16 bits
+            told.setdefault(VOID[1], told[VOID[0]])
         if self.lenient:
             told = {num_classes: mask} | {value: left_out for value in VOID}
         for value, meaning in told.items():
@@ -146,3 +149,9 @@ def distinct(values: np.ndarray, where: np.ndarray | None = None) -> tuple[np.nd
     counts = np.bincount(seen)
     occurring = np.flatnonzero(counts)
     return occurring + low, counts[occurring]
+
+
+def ranges(values: np.ndarray) -> str:
+    """Ascending numbers in words: 0..150, 255."""
+    runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)

@@ -270,13 +270,13 @@ def test_grey_images_hold_ids(mode: str, tmp_path: Path) -> None:
     """8 and 16 bits, through a file; 255 is "ignore" where it is no class."""
     dtype = {"L": np.uint8, "I;16": np.uint16, "I": np.int32}[mode]
     Image.fromarray(np.array([[0, 2, 3, 255]], dtype=dtype)).save(tmp_path / "ids.tif")
-    assert read_layout(tmp_path / "ids.tif", THREE).ids.tolist() == [[[0, 2, MASK, MASK]]]
+    assert read_layout(tmp_path / "ids.tif", THREE, remark=silent).ids.tolist() == [[[0, 2, MASK, MASK]]]
 
 
 def test_255_is_a_class_where_there_are_so_many() -> None:
     many = Palette("many", tuple(str(i) for i in range(300)), (None,) * 300)
     ids = np.array([[255, 299, 300, 65535]], dtype=np.uint16)
-    assert many.to_labels(Image.fromarray(ids)).ids.tolist() == [[[255, 299, 300, 300]]]
+    assert many.to_labels(Image.fromarray(ids), remark=silent).ids.tolist() == [[[255, 299, 300, 300]]]
 
 
 def test_ids_that_no_class_has_are_refused(tmp_path: Path) -> None:
@@ -442,6 +442,128 @@ def test_colours_decide_in_a_picture_of_few_colours() -> None:
     many = indexed(list(range(14)), voc)
     found, remarks = remarks_on(scenes, many)
     assert found == [list(range(14))] and "read as class ids" in remarks
+
+
+DARK = Palette("dark", ("ground", "road", "sky", "tree"), ((0, 0, 0), (128, 64, 128), (70, 130, 180), (107, 142, 35)))
+
+
+def test_maps_that_count_from_one_are_remarked() -> None:
+    for made in (
+        Image.fromarray,
+        lambda a: Image.fromarray(a.astype(np.uint16)),
+        lambda a: Image.fromarray(np.dstack([a] * 3)),
+    ):
+        ids, remarks = remarks_on(DARK, made(np.array([[1, 2, 3, 4]], dtype=np.uint8)))
+        assert ids == [[1, 2, 3, 4]] and "value 4, which is no class of 0..3, is read as unpainted" in remarks
+        assert "seems to count from 1" in remarks and '"first": 1' in remarks
+    remarks = remarks_on(DARK, values(0, 1, 4))[1]
+    assert "is read as unpainted" in remarks and "seems" not in remarks and '"unpainted": [0]' in remarks
+    assert remarks_on(DARK, values(0, 1, 3, 255)) == ([[0, 1, 3, 4]], "")
+    assert remarks_on(DARK, values(1, 4), values="ids") == ([[1, 4]], ""), "who says so means it"
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_ids_in_one_channel_are_ids(channel: int, alpha: bool) -> None:
+    rgba = np.zeros((130, 130, 4), dtype=np.uint8)
+    rgba[..., channel] = np.arange(130) % 4
+    rgba[..., 3] = 255
+    if alpha:
+        rgba[:9] = 7, 8, 9, 0
+    ids, remarks = remarks_on(DARK, Image.fromarray(rgba if alpha else rgba[..., :3]))
+    assert f"ids in the {['red', 'green', 'blue'][channel]} channel" in remarks
+    assert ids[-1] == [i % 4 for i in range(130)] and (not alpha or ids[0] == [4] * 130)
+    reds = Palette("reds", ("ground", "thing"), ((0, 0, 0), (1, 0, 0)))
+    assert remarks_on(reds, Image.fromarray(np.array([[(0, 0, 0), (1, 0, 0)]], dtype=np.uint8)))[0] == [[0, 1]]
+
+
+def test_many_colours_that_are_all_one_class_are_remarked() -> None:
+    """Numbers in two channels, which tolerance makes black; a mask in a colour of nobody stays a painting."""
+    rgb = np.array([[(i, i // 2, 0) for i in range(8)]], dtype=np.uint8)
+    ids, remarks = remarks_on(DARK, Image.fromarray(rgb))
+    assert ids == [[0] * 8] and "7 different colours, none of them a class's own, are all read as ground (0)" in remarks
+    red = Image.fromarray(np.array([[(0, 0, 0), (255, 0, 0)]], dtype=np.uint8))
+    assert "50% of the painted pixels have no colour" in remarks_on(DARK, red)[1]
+
+
+def test_values_are_not_chosen_for_colours() -> None:
+    with pytest.raises(ValueError, match=r"a picture of colours and holds no values, .* leave"):
+        THREE.to_labels(Image.new("RGB", (2, 1), SKY), values="ids")
+
+
+def test_a_refused_value_is_told_beside_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match=r"holds 21, but palette cityscapes_train has train_ids 0\.\.18, 255"):
+        Palette.named("cityscapes_train").to_labels(values(0, 21))
+
+
+def test_what_is_void_in_8_bits_is_so_in_16() -> None:
+    coco = Palette.named("coco_stuff")
+    for how in ("unpainted", None):
+        found = [
+            remarks_on(coco, Image.fromarray(np.array([[0, void]], dtype=np.uint16)), values=how)[0]
+            for void in (255, 65535)
+        ]
+        assert found[0] == found[1]
+
+
+def test_a_lossy_format_is_named_however_much_it_spoiled() -> None:
+    image = Image.fromarray(np.array([[SKY, (70, 180, 180)]], dtype=np.uint8))
+    image.info["scdm_lossy"] = "WebP"
+    remarks = remarks_on(THREE, image)[1]
+    assert "50% of the painted pixels" in remarks and "WebP changes colours" in remarks
+
+
+def test_only_the_last_word_on_a_picture_is_told() -> None:
+    ade20k = Palette.named("ade20k")
+    remarks = remarks_on(ade20k, indexed([0, 0], [(0, 0, 0)]))[1]
+    assert "all is unpainted" in remarks and "read as" not in remarks
+    near = Image.fromarray(np.array([[[1, 2, 2], [0, 0, 1]]], dtype=np.uint8))
+    near.info["scdm_lossy"] = "WebP"
+    heard: list[str] = []
+    with pytest.raises(ValueError, match="does not survive WebP"):
+        THREE.to_labels(near, remark=heard.append)
+    assert heard == []
+
+
+def test_large_numbers_are_no_colours() -> None:
+    walls = Palette("walls", ("wall", "road"), ((120, 120, 120), ROAD))
+    for dtype in (np.uint16, np.float32):
+        with pytest.raises(ValueError, match="numbers of more than 8 bits, which are no colours"):
+            walls.to_labels(Image.fromarray(np.array([[120, 300]], dtype=dtype)), values="colors")
+        levels = Image.fromarray(np.array([[120, 140]], dtype=dtype))
+        assert remarks_on(walls, levels, values="colors")[0] == [[0, 1]]
+        assert remarks_on(walls, levels)[0] == [[0, 1]]
+
+
+def test_a_map_of_nothing_but_255_is_remarked() -> None:
+    mask = Palette("mask", ("ground", "thing"), ((0, 0, 0), (255, 255, 255)))
+    ids, remarks = remarks_on(mask, values(255, 255))
+    assert (
+        ids == [[2, 2]]
+        and "nothing is labelled: if that is the white of thing (1), choose the values colors" in remarks
+    )
+    assert remarks_on(THREE, values(255))[1] == "every pixel is 255, so nothing is labelled"
+    assert "every pixel is 65535" in remarks_on(mask, Image.fromarray(np.full((1, 2), 65535, dtype=np.uint16)))[1]
+
+
+def test_places_in_a_table_of_greys_that_mean_nothing_are_ids() -> None:
+    binary = indexed([0, 1, 1], [(0, 0, 0), (255, 255, 255)])
+    ids, remarks = remarks_on(DARK, binary)
+    assert ids == [[0, 1, 1]] and "the places in it are read as ids" in remarks
+    steps = indexed([0, 1, 2, 3], [(i * 40,) * 3 for i in range(4)])
+    ids, remarks = remarks_on(DARK, steps)
+    assert ids == [[0, 1, 2, 3]] and "the places in it are read as ids" in remarks
+    assert remarks_on(DARK, steps, values="ids")[0] == [[0, 1, 2, 3]]
+    mask = Palette("mask", ("thing", "ground"), ((255, 255, 255), (0, 0, 0)))
+    assert remarks_on(mask, binary)[0] == [[1, 0, 0]], "painted"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "I;16"])
+def test_a_transparent_value_is_unpainted_at_any_depth(mode: str, tmp_path: Path) -> None:
+    dtype = {"1": bool, "L": np.uint8, "I;16": np.uint16}[mode]
+    Image.fromarray(np.array([[0, 1, 1]]).astype(dtype)).save(tmp_path / "ids.png", transparency=0)
+    assert Image.open(tmp_path / "ids.png").mode == mode
+    assert read_layout(tmp_path / "ids.png", THREE).ids.tolist() == [[[MASK, 1, 1]]]
 
 
 def test_an_empty_picture_is_unpainted() -> None:
