@@ -85,6 +85,11 @@ def read_image(
     except Image.UnidentifiedImageError:
         kind = what_is(path, picture_wanted=True)
         found = f", but {kind}" if kind else ""
+        if not kind and _is_tiff(path):
+            raise ValueError(
+                f"{path}: a TIFF that is damaged, or of a kind that Pillow cannot read, such as floats in three channels or "
+                "of 64 bits: save it with 8 bits a channel, or greys with 16"
+            ) from None
         raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)}){found}") from None
     except PermissionError:
         raise ValueError(f"{path}: the file may not be read (permission denied)") from None
@@ -319,6 +324,11 @@ def _lossy_format(image: Image.Image, path: Path) -> str | None:
     if image.format == "TIFF":
         return LOSSY_TIFF.get(str(image.info.get("compression")))
     return None
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _is_lossless_webp(path: Path) -> bool:

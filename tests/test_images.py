@@ -318,3 +318,12 @@ def test_colours_without_a_profile_are_not_said_to_have_one(tmp_path: Path) -> N
         Image.new(mode, (4, 4), (100,) * len(mode)).save(tmp_path / "picture.tif")
         read_image(tmp_path / "picture.tif", remarks.append)
         assert remarks == [f"the file is in {named}: converted to sRGB"]
+
+
+@pytest.mark.parametrize("levels", [np.ones((4, 4, 3), np.float32), np.ones((4, 4), np.float64)])
+def test_tiffs_that_pillow_does_not_read_are_called_so(levels: np.ndarray, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "floats.tif"), levels)
+    with pytest.raises(
+        ValueError, match=r"floats\.tif: a TIFF .* such as floats in three channels or of 64 bits: save"
+    ):
+        read_image(tmp_path / "floats.tif")
