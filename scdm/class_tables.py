@@ -56,8 +56,9 @@ def class_table(path: str | Path) -> tuple[Any, list[str]]:
     """What a file says of classes, for `Palette.from_dict`, and remarks on what was assumed.
 
     Our own JSON and YAML; labelmap.txt (CVAT, Pascal VOC), .gpl (GIMP) and .kpl (Krita), _classes.csv (Roboflow) and other
-    CSV with a header, lines of a name and three levels, JSON of Datumaro, Mapillary, COCO, Supervisely and transformers,
-    lists of names (LabelMe). ValueError names the file and says how a table looks.
+    CSV with a header, lines of a name and three levels, with an alpha or none (3D Slicer, FreeSurfer, ITK-SNAP), JSON of
+    Datumaro, Mapillary, COCO, Supervisely and transformers, lists of names (LabelMe). ValueError names the
+    file and says how a table looks.
     """
     path = Path(path)
     content = content_of(path)

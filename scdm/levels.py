@@ -88,7 +88,7 @@ def judged_strength(strength: np.ndarray, remark: Remark = silent, scale: bool =
         remark(
             f"the mask repaints hardly anything: its brightest level is {high * 255:.2g} of 255, and white is repainted"
         )
-    elif scale and 0 < high < 1 and set(np.unique(strength)) == {0, np.float32(high)}:
+    elif scale and 0 < high < 1 and _two_levels(strength, high):
         remark(f"the mask has the levels 0 and {high * 255:.3g} of 255: {high * 255:.3g} is taken for white")
         return (strength > 0).astype(np.float32)
     return strength
@@ -170,6 +170,11 @@ def _mask_white(image: Image.Image, values: np.ndarray, remark: Remark) -> float
         remark(f"the mask has the levels 0 and {high:g}: {high:g} is taken for white")
         return high
     return 255 if high <= 255 else _white(image, values)
+
+
+def _two_levels(strength: np.ndarray, high: float) -> bool:
+    dark = strength == 0
+    return bool(dark.any() and (dark | (strength == high)).all())
 
 
 def _require_light(high: float, white: int) -> None:
