@@ -56,8 +56,9 @@ def class_table(path: str | Path) -> tuple[Any, list[str]]:
     """What a file says of classes, for `Palette.from_dict`, and remarks on what was assumed.
 
     Our own JSON and YAML; labelmap.txt (CVAT, Pascal VOC), .gpl (GIMP) and .kpl (Krita), _classes.csv (Roboflow) and other
-    CSV with a header, lines of a name and three levels, JSON of Datumaro, Mapillary, COCO, Supervisely and transformers,
-    lists of names (LabelMe). ValueError names the file and says how a table looks.
+    CSV with a header, lines of a name and three levels, with an alpha or none (3D Slicer, FreeSurfer, ITK-SNAP), JSON of
+    Datumaro, Mapillary, COCO, Supervisely and transformers, lists of names (LabelMe). ValueError names the
+    file and says how a table looks.
     """
     path = Path(path)
     content = content_of(path)
@@ -85,7 +86,9 @@ def _table(found: Found, path: Path) -> tuple[dict[str, Any], list[str]]:
     else:
         ids = [entry.id for entry in entries if entry.id is not None]
     colors = [entry.color for entry in entries]
-    if all(color is None for color in colors) and all(0 <= i < 256 for i in ids):
+    if "values" in found.more:
+        remarks.append(f"its levels 1 to {len(ids)} are the values of label maps, and there are no colours")
+    elif all(color is None for color in colors) and all(0 <= i < 256 for i in ids):
         remarks.append("it gives no colours: those of PASCAL VOC's colour map are taken, black for 0")
         colors = [voc_color(i) for i in ids]
     classes = [
@@ -158,13 +161,18 @@ LEVEL = r"\d{1,3}"
 BETWEEN = r"[\s,;]+"
 COLOR_FIRST = re.compile(rf"({LEVEL}){BETWEEN}({LEVEL}){BETWEEN}({LEVEL})(?:{BETWEEN}(.*))?")
 COLOR_LAST = re.compile(rf"(.*?\S)(?:{BETWEEN}|\s*:\s*)\(?({LEVEL}){BETWEEN}({LEVEL}){BETWEEN}({LEVEL})\)?")
+COLOR_AND_ALPHA = re.compile(rf"(.*?\D.*?){BETWEEN}({LEVEL}){BETWEEN}({LEVEL}){BETWEEN}({LEVEL}){BETWEEN}({LEVEL})")
+OPAQUE = ("0", "255")  # alphas of the class tables that give one: 3D Slicer writes 255, FreeSurfer 0
+ITK_SNAP = re.compile(rf'(\d{{1,5}})\s+({LEVEL})\s+({LEVEL})\s+({LEVEL})\s+[\d.]+\s+[01]\s+[01]\s+"(.+)"')
+NUMBERS = re.compile(r"(?<![\w.])\d[\d.]*[\s,;]+\d[\d.]*[\s,;]+\d")  # as of colours
 ID_FIRST = re.compile(r"(\d{1,5})\s*[:,;=\s]\s*(.*\D.*)")
 
 
 def _labelmap(lines: Sequence[str]) -> Found | None:
     """name:r,g,b:parts:actions"""
     found = [LABELMAP.fullmatch(line) for line in lines]
-    if not lines or not all(found) or not any(one and one["color"] for one in found):
+    told = any(one and one["color"] for one in found) or all(line.count(":") > 1 for line in lines)
+    if not lines or not all(found) or not told:
         return None
     entries = [Entry(one["name"].strip(), _levels(one["color"])) for one in found if one]
     return Found("labelmap.txt (CVAT, Pascal VOC)", entries)
@@ -217,15 +225,18 @@ def _lines_of_colors(lines: Sequence[str]) -> Found | None:
     """r g b name, or name r g b; with an id before the name, or none. r g b may be #rrggbb."""
     entries = []
     lines = [HEX.sub(lambda one: " ".join(str(int(level, 16)) for level in one.groups()), line) for line in lines]
-    if lines and all(found := [COLOR_FIRST.fullmatch(line) for line in lines]):
+    if lines and all(found := [ITK_SNAP.fullmatch(line) for line in lines]):
+        entries = [Entry(one[5], [int(one[place]) for place in (2, 3, 4)], int(one[1])) for one in found if one]
+    elif lines and all(found := [COLOR_FIRST.fullmatch(line) for line in lines]):
         for place, one in enumerate(found):
             if one:
                 entries.append(
                     Entry((one[4] or "").strip(" \t,;\"'") or f"class {place}", [*map(int, one.groups()[:3])])
                 )
-        if any(re.fullmatch(r"[\d\s,;.]+", entry.name) for entry in entries):
+        several = any(re.fullmatch(r"[\d\s,;.]+", entry.name) for entry in entries)
+        if several or all(re.match(r"[\d.]+[\s,;]", entry.name) for entry in entries):
             raise ValueError(f"lines of four numbers can be read in several ways: {SMALLEST}")
-    elif lines and all(found := [COLOR_LAST.fullmatch(line) for line in lines]):
+    elif lines and all(found := [COLOR_LAST.fullmatch(line) for line in _without_alpha(lines)]):
         entries = [Entry(one[1].strip(" \t,;:\"'"), [*map(int, one.groups()[1:])]) for one in found if one]
         if all(numbered := [ID_FIRST.fullmatch(entry.name) for entry in entries]):
             entries = [
@@ -236,17 +247,35 @@ def _lines_of_colors(lines: Sequence[str]) -> Found | None:
     return Found("lines of names and colours", entries) if entries else None
 
 
+def _without_alpha(lines: Sequence[str]) -> Sequence[str]:
+    """Lines that end in r g b a, without a. ValueError if the first of four numbers may be of the name as well."""
+    found = [one for line in lines if (one := COLOR_AND_ALPHA.fullmatch(line))]
+    names = {re.sub(r"^\d+", "", one[1]) for one in found}
+    if len(found) < len(lines) or len(names) < len(lines):  # zone 1, zone 2: numbers of names
+        return lines
+    if not all(one[5] in OPAQUE for one in found):
+        raise ValueError(f"lines that end in four numbers can be read in several ways: {SMALLEST}")
+    return [f"{one[1]} {one[2]} {one[3]} {one[4]}" for one in found]
+
+
 def _lines_of_ids(lines: Sequence[str]) -> Found | None:
     """0: unlabeled"""
     if len(lines) < 2 or not all(found := [ID_FIRST.fullmatch(line) for line in lines]):
         return None
+    if strange := next((line for line in lines if NUMBERS.search(line)), None):
+        raise ValueError(f"the line {shown(strange)} is no id and name of a class: {SMALLEST}")
     return Found("lines of ids and names", [Entry(one[2].strip(" \t\"'"), None, int(one[1])) for one in found if one])
 
 
 def _names(lines: Sequence[str], path: Path) -> Found:
     """A name a line."""
     strange = next(
-        (line for line in lines if len(line) > LONGEST_LINE or re.search(r"[<>{}=]|://|\.\s|\.$", line)), None
+        (
+            line
+            for line in lines
+            if len(line) > LONGEST_LINE or re.search(r"[<>{}=]|://|\.\s|\.$", line) or NUMBERS.search(line)
+        ),
+        None,
     )
     if strange is not None or len(set(lines)) < len(lines):
         reason = f"{shown(strange)} is no name of a class" if strange else "a name stands twice"
@@ -364,7 +393,7 @@ def _of_data(data: Any, path: Path) -> Found | Any:
     if not isinstance(data, dict):
         raise ValueError(NO_TABLE)
     if isinstance(data.get("classes"), list) and not _supervisely(data["classes"]):
-        return data
+        return {**data, "classes": [_with_color(entry) for entry in data["classes"]]}
     if "label_map" in data:
         return _datumaro(data)
     forms = {
@@ -382,10 +411,17 @@ def _of_data(data: Any, path: Path) -> Found | Any:
     if data and all(_is_number(key) for key in data):
         return _of_numbered(data)
     if data and all(isinstance(value, list) and len(value) == 3 for value in data.values()):
-        return Found("names and colours", [Entry(_name(name), color) for name, color in data.items()])
+        return _of_colors(data)
     if data and all(type(value) is int for value in data.values()):
         return Found("names and ids", [Entry(_name(name), None, number) for name, number in data.items()])
     raise ValueError(NO_TABLE)
+
+
+def _with_color(entry: Any) -> Any:
+    """A class of ours, whose colour may be spelt so."""
+    if not isinstance(entry, dict) or "colour" not in entry or "color" in entry:
+        return entry
+    return {"color" if key == "colour" else key: value for key, value in entry.items()}
 
 
 def _are_mappings(data: Any) -> bool:
@@ -417,6 +453,21 @@ def _of_names(data: Any) -> Found:
     if not isinstance(data, list) or not data or not all(isinstance(name, str) for name in data):
         raise ValueError(f"a class table lists classes by name, not {shown(data)}: {SMALLEST}")
     return Found("a list of names", [Entry(name) for name in data])
+
+
+def _of_colors(data: Mapping[Any, list[Any]]) -> Found:
+    """{"car": [1, 1, 1], "road": [2, 2, 2]} are no colours, but values."""
+    values = {
+        _name(name): color[0] for name, color in data.items() if color == [color[0]] * 3 and type(color[0]) is int
+    }
+    first = min(values.values(), default=0)
+    if first != 1 or sorted(values.values()) != list(range(1, len(data) + 1)):
+        return Found("names and colours", [Entry(_name(name), color) for name, color in data.items()])
+    return Found(
+        "Supervisely's obj_class_to_machine_color.json",
+        [Entry(name) for name in sorted(values, key=values.__getitem__)],
+        {"values": [{"name": "machine colors", "first": 1, "unpainted": [0]}]},
+    )
 
 
 def _of_numbered(data: Any) -> Found:

@@ -272,7 +272,7 @@ def _read(path: Path, entry: str | None) -> _Source:
     if "G" in content:
         time_scale = _checked_time_scale(content.get("n_timesteps"), content.get("time_scale"))
         content = content["G"]
-    if isinstance(content, Mapping) and content.keys() >= OPTIMIZER:
+    if _is_of_optimizer(content):
         raise ValueError(f"this is the state of an optimizer, without the network: {_beside(path)}")
     found, content = _chosen(content, entry)
     prefix = found.prefix if found else ""
@@ -282,6 +282,16 @@ def _read(path: Path, entry: str | None) -> _Source:
     weights = _checked_weights(content, path.stat().st_size)
     weights = {name.removeprefix(prefix): weight for name, weight in weights.items()}
     return _Source(weights, time_scale, path.stem, found.name if found else "", len(others))
+
+
+def _is_of_optimizer(content: Any) -> bool:
+    """Whether it is the state of an optimizer, or holds one and no weights."""
+    if not isinstance(content, Mapping):
+        return False
+    parts = content.values()
+    holds = any(isinstance(part, Mapping) and part.keys() >= OPTIMIZER for part in parts)
+    weights = any(isinstance(part, Tensor) or _is_table(part) for part in parts) or bool(_networks(content))
+    return content.keys() >= OPTIMIZER or (holds and not weights)
 
 
 def _beside(path: Path) -> str:
@@ -317,12 +327,16 @@ def _chosen(content: Any, entry: str | None) -> tuple[_Network | None, Any]:
     found = _networks(content)
     if entry is not None:
         found = [one for one in found if entry == one.name] or [one for one in found if entry in one.name.split(".")]
+        if entry == "ema" and not found:
+            found = [one for one in _networks(content) if entry in one.name.lower()]
     if len(found) > 1 or (entry is not None and not found):
         names = ", ".join(brief(one.name) or "the network at its top" for one in (found or _networks(content))[:20])
+        averages = [one.name for one in _networks(content) if "ema" in one.name.lower()]
+        best = f"; {shown(averages[0])} is usually the best" if len(averages) == 1 else ""
         wanted = "" if entry is None else f", but not one that {shown(entry)} is meant by alone"
         raise ValueError(
-            f"it holds {names or 'no network at all'}{wanted}: choose one by its name ('scdm convert --entry NAME'); "
-            "'ema' is usually the best"
+            f"it holds {names or 'no network at all'}{wanted}: choose one by its name ('scdm convert --entry NAME')"
+            f"{best}"
         )
     if not found:
         if not isinstance(content, Mapping):

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from .kinds import what_is
 from .outside import file_at
-from .profiles import Color, in_srgb
+from .profiles import LAB, NO_PROFILE, Color, in_srgb
 from .scratch import PREFIX, scratch
 
 if TYPE_CHECKING:
@@ -66,13 +66,14 @@ def read_image(
     scdm_white: the level of white, where it is neither that of 8 bits nor of 16.
     scdm_pictures: how many pictures the file holds, if several.
 
-    classes: the colours of classes, for a layout.
+    classes: the colours of classes, for a layout, whose 16 bits must be 8 in truth (`require_eight_bits`).
     remark: is told what bears on the meaning of the values, a sentence at a time.
     ValueError names the file and says what is wrong: absent, not an image, damaged, or more than `MAX_PIXELS`.
     """
     path = file_at(path)
     try:
-        with Image.open(path, formats=FORMATS) as opened:
+        # Not by its name, by which Pillow maps plain TIFFs into memory, those of an EXIF orientation with sides exchanged.
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
             too_large = opened.width * opened.height > MAX_PIXELS
             if not too_large:
                 facts = _facts(opened, path)  # before the pixels: these are of the file
@@ -84,6 +85,11 @@ def read_image(
     except Image.UnidentifiedImageError:
         kind = what_is(path, picture_wanted=True)
         found = f", but {kind}" if kind else ""
+        if not kind and _is_tiff(path):
+            raise ValueError(
+                f"{path}: a TIFF that is damaged, or of a kind that Pillow cannot read, such as floats in three channels or "
+                "of 64 bits: save it with 8 bits a channel, or greys with 16"
+            ) from None
         raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)}){found}") from None
     except PermissionError:
         raise ValueError(f"{path}: the file may not be read (permission denied)") from None
@@ -96,9 +102,30 @@ def read_image(
             f"{path}: the file has 16 bits a channel, and its levels, all below 256 of 65535, cannot be told apart: "
             "save it with 8 bits a channel"
         )
+    if classes:
+        require_eight_bits(path, image)
     for sentence in _remarks(image):
         remark(sentence)
     return image
+
+
+def require_eight_bits(path: str | Path, image: Image.Image) -> None:
+    """ValueError if the picture, which `read_image` has read from a file of ids or colours of 16 bits a channel, lacks some
+    of what tells them apart: lower bytes that are neither 0 nor the upper ones again.
+    """
+    if "scdm_bits" not in image.info:
+        return
+    import cv2  # late: few files need it
+
+    levels = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if levels is None or levels.dtype != np.uint16:
+        raise ValueError(f"{path}: the file has 16 bits a channel, of which only 8 can be read: save it with 8")
+    upper, lower = np.divmod(levels[..., :3], 256)  # any alpha comes fourth
+    if ((lower != 0) & (lower != upper)).any():
+        raise ValueError(
+            f"{path}: the file has 16 bits a channel, and its levels need all of them, where 8 can be read: save colours "
+            "with 8 bits a channel, and ids or an instance map as a grey PNG of 16 bits"
+        )
 
 
 def doubts(image: Image.Image) -> Iterator[str]:
@@ -299,6 +326,11 @@ def _lossy_format(image: Image.Image, path: Path) -> str | None:
     return None
 
 
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
 def _is_lossless_webp(path: Path) -> bool:
     """The kind of the first frame's pixels: "VP8L", not "VP8 "."""
     with path.open("rb") as file:
@@ -336,7 +368,11 @@ def _extrema(image: Image.Image) -> list[tuple[int, int]]:
 def _remarks(image: Image.Image) -> Iterator[str]:
     info = image.info
     if "scdm_profile" in info:
-        yield f"the file has a colour profile ({info['scdm_profile']}): converted to sRGB"
+        profile = info["scdm_profile"]
+        named = profile not in (NO_PROFILE, LAB)
+        yield f"the file {f'has a colour profile ({profile})' if named else f'is in {profile}'}: converted to sRGB"
+    if "scdm_orientation" in info:
+        yield f"turned as its EXIF orientation {info['scdm_orientation']} says"
     if "scdm_profile_unneeded" in info:
         yield (
             f"the file has a colour profile ({info['scdm_profile_unneeded']}), which is left out, as its levels are exactly "

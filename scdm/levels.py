@@ -65,14 +65,18 @@ def mask_strength(image: Image.Image, remark: Remark = silent) -> np.ndarray:
         return judged_strength(values / _mask_white(image, values, remark), remark)
     levels = np.asarray(image.convert("RGBA")).astype(np.float32)  # (H, W, 4)
     colours, alpha = levels[..., :3], levels[..., 3] / 255
-    _remark_picture(colours, alpha, remark)
-    return judged_strength(colours.mean(axis=-1) / image.info.get("scdm_white", 255) * alpha, remark)
+    doubt = _doubt_of_mask(colours, alpha)
+    if doubt:
+        remark(doubt)
+    strength = colours.mean(axis=-1) / image.info.get("scdm_white", 255) * alpha
+    return judged_strength(strength, remark, scale=doubt is None)
 
 
-def judged_strength(strength: np.ndarray, remark: Remark = silent) -> np.ndarray:
-    """A mask in [0, 1], of any shape, in float32. Where it has the levels 0 and 1 of 255, 1 becomes white.
+def judged_strength(strength: np.ndarray, remark: Remark = silent, scale: bool = True) -> np.ndarray:
+    """A mask in [0, 1], of any shape, in float32. Where it has two levels, 0 and another, that becomes white, unless it is
+    hardly above 0 and not 1 of 255.
 
-    remark: is told so, or that the mask repaints nothing to be seen.
+    remark: is told so, or that the mask repaints nothing to be seen. scale: False if levels are as bright as meant.
     """
     strength = strength.astype(np.float32)
     high = float(strength.max(initial=0))
@@ -84,6 +88,9 @@ def judged_strength(strength: np.ndarray, remark: Remark = silent) -> np.ndarray
         remark(
             f"the mask repaints hardly anything: its brightest level is {high * 255:.2g} of 255, and white is repainted"
         )
+    elif scale and 0 < high < 1 and _two_levels(strength, high):
+        remark(f"the mask has the levels 0 and {high * 255:.3g} of 255: {high * 255:.3g} is taken for white")
+        return (strength > 0).astype(np.float32)
     return strength
 
 
@@ -165,6 +172,11 @@ def _mask_white(image: Image.Image, values: np.ndarray, remark: Remark) -> float
     return 255 if high <= 255 else _white(image, values)
 
 
+def _two_levels(strength: np.ndarray, high: float) -> bool:
+    dark = strength == 0
+    return bool(dark.any() and (dark | (strength == high)).all())
+
+
 def _require_light(high: float, white: int) -> None:
     if high < DARKEST * white:
         raise ValueError(
@@ -193,24 +205,23 @@ def _remark_transparency(image: Image.Image, remark: Remark) -> None:
             remark(f"{max(share, 0.01):.0%} of its pixels are transparent: the colours below are taken")
 
 
-def _remark_picture(colours: np.ndarray, alpha: np.ndarray, remark: Remark) -> None:
-    """colours: (H, W, 3) of 0..255, alpha: (H, W) of 0..1."""
+def _doubt_of_mask(colours: np.ndarray, alpha: np.ndarray) -> str | None:
+    """What a mask that looks like a picture may have been meant for. colours: (H, W, 3) of 0..255, alpha: (H, W) of 0..1."""
     seen = alpha >= 0.5
     holes = not seen.all()
     if not seen.any():
-        return
+        return None
     shown = colours[seen]
     bright = shown[shown.max(axis=-1) > 16]
     coloured = bool(len(bright)) and float(((bright.max(axis=-1) - bright.min(axis=-1)) > 32).mean()) > PICTURE
     shaded = bool(len(bright)) and float((bright.mean(axis=-1) < 239).mean()) > PICTURE
     if holes and (coloured or shaded):
-        remark(
+        return (
             "the mask looks like a picture with a transparent part: transparent is kept, and the rest repainted as far as "
             "it is bright. To repaint the transparent part, make it white and all else black"
         )
-    elif holes and not len(bright):
-        remark(
+    if holes and not len(bright):
+        return (
             "what is not transparent in the mask is black, so nothing is repainted: paint white what is to be repainted"
         )
-    elif coloured:
-        remark("the mask is in colours: its pixels are repainted as far as they are bright")
+    return "the mask is in colours: its pixels are repainted as far as they are bright" if coloured else None

@@ -13,7 +13,7 @@ from PIL import Image
 ALIKE = 2  # levels: a profile that changes no colour by more is sRGB, and what it describes stays as it is to the bit
 SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}  # of profiles, and Pillow's modes for them
 EXACTLY = 0.9  # share of the coloured pixels: the rest may be borders
-NO_PROFILE = "CMYK without a profile"
+NO_PROFILE, LAB = "CMYK without a profile", "CIELAB"  # in place of the name of one
 
 Color = tuple[int, int, int]
 
@@ -36,7 +36,7 @@ def in_srgb(image: Image.Image, classes: Collection[Color | None] = (), greys: b
         return image
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":
-        return _named(_lab_to_srgb(image), image, "CIELAB")
+        return _named(_lab_to_srgb(image), image, LAB)
     if profile:
         try:
             return _converted(image, bytes(profile), classes, greys)

@@ -48,26 +48,42 @@ TABLES = {
     "label_colors.txt": rows("{r} {g} {b}\t{name}\n"),
     "last.txt": rows("{name} {r} {g} {b}\n"),
     "numbered.txt": rows("{i} {name} {r} {g} {b}\n"),
+    "slicer.ctbl": "# Color table file\n" + rows("{i} {name} {r} {g} {b} 255\n"),
+    "FreeSurferColorLUT.txt": "#No. Label Name: R G B A\n" + rows("{i}  {name}  {r} {g} {b} 0\n"),
+    "itk-snap.txt": "# ITK-SnAP Label Description File\n" + rows('{i} {r} {g} {b} 1 1 1 "{name}"\n'),
     "list.json": json.dumps(MAPPINGS),
     "cvat.json": json.dumps([{**m, "id": 10**6 + i, "attributes": []} for i, m in enumerate(MAPPINGS)]),
     "coco.json": json.dumps({"categories": [{**m, "id": i, "isthing": 0} for i, m in enumerate(MAPPINGS)]}),
     "meta.json": json.dumps({"classes": [{"title": m["name"], "id": 7, "color": m["color"]} for m in MAPPINGS]}),
     "colors.json": json.dumps(dict(zip(NAMES, COLORS, strict=True))),
+    "ours, British.json": json.dumps({"classes": [{"name": m["name"], "colour": m["color"]} for m in MAPPINGS]}),
     "ours.json": json.dumps({"classes": MAPPINGS}),
     "ours.txt": "classes:\n" + rows("- {{name: {name}, color: [{r}, {g}, {b}]}}\n"),
 }
+
+
+IDS_TOLD = (
+    "dataset_meta.json",
+    "listed.json",
+    "numbered.txt",
+    "spaced.csv",
+    "coco.json",
+    "slicer.ctbl",
+    "FreeSurferColorLUT.txt",
+    "itk-snap.txt",
+)
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_names_and_colours_are_read(name: str, tmp_path: Path) -> None:
     palette, remarks = read(tmp_path / name, TABLES[name])
     assert (palette.names, palette.colors) == (NAMES, COLORS)
-    ids_are_told = name in ("dataset_meta.json", "listed.json", "numbered.txt", "spaced.csv", "coco.json")
-    assert bool(remarks) != (ids_are_told or name.startswith("ours"))
+    assert bool(remarks) != (name in IDS_TOLD or name.startswith("ours"))
     assert all("ids of its 4 classes follow their order, from background (0)" in remark for remark in remarks)
 
 
 WITHOUT_COLORS = {
+    "labelmap.txt": "# label:color_rgb:parts:actions\n" + rows("{name}:::\n"),
     "labels.txt": "__ignore__\n" + rows("{name}\n"),
     "_classes.csv": "Pixel Value, Class\n" + rows("{i}, {name}\n"),
     "coco.txt": rows("{i}: {name}\n"),
@@ -134,6 +150,10 @@ BROKEN = {
     "a.txt": "This is a text. It tells of things.\n",
     "twice.txt": "road\nroad\n",
     "four.txt": "0 128 64 128\n1 0 0 0\n",
+    "alpha.txt": "0 sky 128 64 128 130\n1 sea 1 2 3 77\n",
+    "numbered.txt": "0 128 64 128 road\n1 0 0 0 sky\n",
+    "numbers.txt": "sky\nsea 1 2 3\n",
+    "floats.txt": "0 0.5 0.5 0.5 road\n1 0.1 0.2 0.3 sky\n",
     "a.gpl": "GIMP Palette\nName: x\n1 2\tsky\n",
     "none.gpl": "GIMP Palette\nName: x\n",
     "a.csv": "id,name\n1,sky\n2\n",
@@ -190,3 +210,17 @@ def test_the_command_line_reads_them_and_says_what_it_assumed(
     told = capsys.readouterr()
     assert "75.00%    1  road" in told.out and "25.00%    3  traffic light" in told.out
     assert "follow their order, from background (0)" in told.err
+
+
+def test_numbers_of_names_are_none_of_colours(tmp_path: Path) -> None:
+    palette, _ = read(tmp_path / "a.txt", "0 zone 1 255 0 0\n1 zone 2 0 255 255\n")
+    assert palette.names == ("zone 1", "zone 2") and palette.colors == ((255, 0, 0), (0, 255, 255))
+
+
+def test_the_levels_of_machine_colours_are_values(tmp_path: Path) -> None:
+    content = json.dumps({"car": [1, 1, 1], "road": [2, 2, 2]})
+    palette, remarks = read(tmp_path / "obj_class_to_machine_color.json", content)
+    assert palette.names == ("car", "road") and palette.colors == (None, None)
+    assert len(remarks) == 1 and "its levels 1 to 2 are the values of label maps" in remarks[0]
+    labels = palette.to_labels(Image.fromarray(np.array([[0, 1, 2]], np.uint8)), remark=remarks.append)
+    assert labels.ids.tolist() == [[[2, 0, 1]]]

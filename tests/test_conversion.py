@@ -500,3 +500,18 @@ def test_headers_of_any_length_are_those_of_safetensors(tmp_path, length):
     path.write_bytes(length.to_bytes(8, "little") + header.ljust(length) + bytes(4))
     with pytest.raises(ValueError, match="not the weights of a network of SDM's kind"):
         convert(path)
+
+
+def test_an_average_is_chosen_by_what_all_call_it(tmp_path: Path) -> None:
+    average = {name: tensor + 1 for name, tensor in weights().items()}
+    path = published(tmp_path / "checkpoint.pt", {"state_dict": weights(), "state_dict_ema": average})
+    with pytest.raises(ValueError, match=r"'state_dict_ema' is usually the best"):
+        convert(path, HEADS)
+    model = convert(path, replace(HEADS, entry="ema"))
+    assert torch.equal(model.network.state_dict()["out.2.bias"], average["out.2.bias"])
+
+
+def test_the_state_of_an_optimizer_is_named_under_a_name_of_its_own(tmp_path: Path) -> None:
+    path = published(tmp_path / "opt010000.pt", {"optimizer": OPTIMIZER, "epoch": 3})
+    with pytest.raises(ValueError, match="the state of an optimizer"):
+        convert(path)

@@ -283,3 +283,47 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_keeps_the_old_one(tmp_p
     with pytest.raises(FileNotFoundError, match="what is read meanwhile"), written_whole(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "what is read meanwhile")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_a_plain_tiff_is_turned_without_being_scrambled(dtype: type, compression: str | None, tmp_path: Path) -> None:
+    """Pillow maps an uncompressed one into memory, with its sides exchanged before it is turned."""
+    levels = np.zeros((40, 64), dtype)
+    levels[:10, :20] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(levels).save(tmp_path / "turned.tif", exif=exif, compression=compression)
+    remarks: list[str] = []
+    read = read_image(tmp_path / "turned.tif", remarks.append)
+    assert np.array_equal(np.asarray(read), np.rot90(levels, -1))
+    assert remarks == ["turned as its EXIF orientation 6 says"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_layout_of_16_bits_a_channel_is_read_where_8_tell_the_same(suffix: str, tmp_path: Path) -> None:
+    file, classes = tmp_path / f"layout.{suffix}", [(1, 2, 3)]
+    for scale in (256, 257):
+        cv2.imwrite(str(file), noise(4, 4).astype(np.uint16) * scale)
+        assert np.array_equal(np.asarray(read_image(file, classes=classes)), noise(4, 4)[..., ::-1])
+    cv2.imwrite(str(file), noise(4, 4).astype(np.uint16) + 26000)  # ids of cityscapes' kind, in three channels
+    read_image(file)
+    with pytest.raises(ValueError, match=r"layout\..*: the file has 16 bits a channel, .* a grey PNG of 16 bits"):
+        read_image(file, classes=classes)
+
+
+def test_colours_without_a_profile_are_not_said_to_have_one(tmp_path: Path) -> None:
+    for mode, named in (("CMYK", "CMYK without a profile"), ("LAB", "CIELAB")):
+        remarks: list[str] = []
+        Image.new(mode, (4, 4), (100,) * len(mode)).save(tmp_path / "picture.tif")
+        read_image(tmp_path / "picture.tif", remarks.append)
+        assert remarks == [f"the file is in {named}: converted to sRGB"]
+
+
+@pytest.mark.parametrize("levels", [np.ones((4, 4, 3), np.float32), np.ones((4, 4), np.float64)])
+def test_tiffs_that_pillow_does_not_read_are_called_so(levels: np.ndarray, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "floats.tif"), levels)
+    with pytest.raises(
+        ValueError, match=r"floats\.tif: a TIFF .* such as floats in three channels or of 64 bits: save"
+    ):
+        read_image(tmp_path / "floats.tif")

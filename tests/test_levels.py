@@ -241,3 +241,22 @@ def test_maps_of_other_numbers_or_channels_are_refused(tmp_path: Path) -> None:
 def test_ids_do_not_survive_lossy_files(tmp_path: Path) -> None:
     assert survives(saved(tmp_path / "a.png", LEVELS)) is None
     assert "ids do not survive JPEG" in str(survives(saved(tmp_path / "a.jpg", LEVELS)))
+
+
+@pytest.mark.parametrize("level", [3, 38, 128, 254])
+def test_of_two_levels_the_brighter_is_white(level: int, tmp_path: Path) -> None:
+    said = [f"the mask has the levels 0 and {level} of 255: {level} is taken for white"]
+    remarks: list[str] = []
+    for shape in (PART * np.uint8(level), np.dstack([PART * np.uint8(level)] * 3)):
+        assert np.array_equal(mask_strength(saved(tmp_path / "a.png", shape), remarks.append), PART)
+    assert np.array_equal(judged_strength(PART[None] * (level / 255), remarks.append), PART[None])
+    assert remarks == said * 3
+
+
+def test_of_one_level_or_more_than_two_all_are_kept(tmp_path: Path) -> None:
+    remarks: list[str] = []
+    three = PART * np.uint8(128)
+    three[0] = 64
+    for levels in (three, np.full_like(three, 128), PART * np.uint8(255)):
+        assert np.allclose(mask_strength(saved(tmp_path / "a.png", levels), remarks.append), levels / 255)
+    assert remarks == []

@@ -119,6 +119,8 @@ def _split(name: str, other: str) -> tuple[tuple[Affixes, Affixes], str] | None:
     common = one[match.a : match.a + match.size]
     first, second = one[: match.a], two[: match.b]
     last, end = one[match.a + match.size :], two[match.b + match.size :]
+    if any(_continues_a_number(*parts) for parts in ((first, common), (second, common), (common, last), (common, end))):
+        return None
     if first or second:  # "image_" and "gt_", not "image" and "gt"
         cut = len(common) - len(common.lstrip(SEPARATORS))
         first, second, common = first + common[:cut], second + common[:cut], common[cut:]
@@ -126,6 +128,11 @@ def _split(name: str, other: str) -> tuple[tuple[Affixes, Affixes], str] | None:
         kept = len(common.rstrip(SEPARATORS))
         last, end, common = common[kept:] + last, common[kept:] + end, common[:kept]
     return ((Affixes(first, last), Affixes(second, end)), common) if common else None
+
+
+def _continues_a_number(before: str, after: str) -> bool:
+    """img_1 is no img_10 without an ending."""
+    return before[-1:].isdecimal() and after[:1].isdecimal()
 
 
 def _last(name: str) -> str:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from ..outside import brief, file_at, shown
-from .affixes import loosely, one_form
+from .affixes import loosely, one_form, without_suffix
 
 FIRST_INSTANCE = 256  # values below are those of the pixel map
 MOST_INSTANCES = 2**16 - FIRST_INSTANCE
@@ -36,13 +36,15 @@ class Shape(NamedTuple):
 class Annotations:
     """A file of annotations. Images are known by the keys of their numbers.
 
-    sizes: (height, width) where the file says them. problems: a sentence for what belongs to no image.
+    sizes: (height, width) where the file says them. names: of the files, without folders, by key.
+    problems: a sentence for what belongs to no image.
     """
 
     path: Path
     shapes: dict[str, list[Shape]]
     sizes: dict[str, tuple[int, int]]
     by_name: dict[str, set[str]]
+    names: dict[str, set[str]]
     lists_images: bool
     problems: list[str]
 
@@ -58,6 +60,11 @@ class Annotations:
         known = number in self.shapes or number in self.sizes
         if number is None or (self.lists_images and not known):
             raise ValueError(f"{image}: {self.path} names no image like this, so it is left out")
+        names = self.names.get(number)
+        if names and not any(_key(without_suffix(name)) == number for name in names):
+            raise ValueError(
+                f"{image}: {self.path} calls the image of this number {brief(min(names))}, so it is left out"
+            )
         return number
 
 
@@ -83,15 +90,14 @@ def read_annotations(path: Path) -> Annotations:
     images = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
     sizes: dict[str, tuple[int, int]] = {}
     by_name: dict[str, set[str]] = defaultdict(set)
+    names: dict[str, set[str]] = defaultdict(set)
     keys = set()
     for image in images:
         if (key := _key(image.get("id"))) is None:
             continue
         keys.add(key)
         if isinstance(name := image.get("file_name"), str):
-            last = one_form(name.replace("\\", "/").rpartition("/")[2])
-            by_name[last].add(key)
-            by_name[loosely(last)].add(key)
+            names[key].add(_enter(by_name, name, key))
         height, width = image.get("height"), image.get("width")
         if isinstance(height, int) and isinstance(width, int):
             sizes[key] = height, width
@@ -104,8 +110,18 @@ def read_annotations(path: Path) -> Annotations:
             lost.append(called)
         else:
             shapes[key].append(Shape(called, entry.get("segmentation")))
+            if not keys and not key.isdecimal():  # no list of images: called by the names of files
+                _enter(by_name, key, key)
     problems = [f"{path}: {len(lost)} annotations of no image (such as {lost[0]}) are left out"] if lost else []
-    return Annotations(path, dict(shapes), sizes, dict(by_name), bool(keys), problems)
+    return Annotations(path, dict(shapes), sizes, dict(by_name), dict(names), bool(keys), problems)
+
+
+def _enter(by_name: dict[str, set[str]], name: str, key: str) -> str:
+    """What `Annotations.key_of` finds a file by; its name without folders."""
+    last = one_form(name.replace("\\", "/").rpartition("/")[2])
+    by_name[last].add(key)
+    by_name[loosely(last)].add(key)
+    return last
 
 
 def instance_map(values: np.ndarray, shapes: Sequence[Shape]) -> tuple[np.ndarray, list[str]]:

@@ -37,8 +37,8 @@ class DataConfig:
         images are twice as wide as high (published at [256, 512]). Validation images are stretched, as published, unless
         fit is "center_crop".
     flip: mirror half of the training images, as published. Not for sets that tell left from right.
-    exif: whether photos that say so (EXIF orientation) are turned beside maps that do not. None: where the sizes of photo
-        and map show that it was done to the map; else the photo is left out, as its map may lie the other way.
+    exif: whether photos and maps that say so (EXIF orientation) are turned, where one of a pair says otherwise than the
+        other. None: where their sizes show it; else the pair is left out, as the map may lie the other way.
     seed: of the order and the augmentation; of what `scenes` shows.
     workers: processes that read ahead.
     values: what the values of label maps mean, by the name that the class table has for it. None is as the data set stores

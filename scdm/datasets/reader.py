@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..images import as_stored, doubts, from_levels, orientation, read_image
+from ..images import as_stored, doubts, from_levels, read_image, require_eight_bits
 from ..labels import instance_borders
 from ..levels import Remark, photograph, silent, survives
 from ..palette import Palette
@@ -82,11 +82,9 @@ class Reader:
 
     def image(self, pair: Pair, remark: Remark = silent) -> Image.Image:
         """The photograph, in RGB of 8 bits."""
-        image = read_image(pair.image)
+        image = self._as_meant(read_image(pair.image))
         if max(image.size) > MOST_ELONGATED * min(image.size):
             raise ValueError(f"{pair.image}: {image.width} x {image.height} pixels are too long and narrow to train on")
-        if self.exif == "ignore":
-            image = as_stored(image)
         try:
             return photograph(image, remark)
         except (OSError, ValueError) as error:
@@ -97,10 +95,13 @@ class Reader:
 
         remark: receives what does not stop a run, but should be known.
         """
-        image = read_image(pair.label, classes=self.palette.colors)
+        image = self._as_meant(read_image(pair.label, classes=self.palette.colors))
         if remark is not None:
             for doubt in doubts(image):
                 remark(doubt)
+        return _turned_like(image, self._label_values(image, pair, remark))
+
+    def _label_values(self, image: Image.Image, pair: Pair, remark: Callable[[str], None] | None) -> Image.Image:
         try:
             colors = COLORS if self.layout.values == COLORS else None
             if self.layout.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
@@ -135,12 +136,16 @@ class Reader:
     def instances(self, pair: Pair, remark: Remark = silent) -> Image.Image | None:
         if pair.instances is None:
             return None
-        image = read_image(pair.instances)
+        image = self._as_meant(read_image(pair.instances))
+        require_eight_bits(pair.instances, image)
         for doubt in doubts(image):
             remark(doubt)
         if damage := survives(image):
             raise ValueError(f"{pair.instances}: {damage}")
-        return _values(image, pair.instances)
+        return _turned_like(image, _values(image, pair.instances))
+
+    def _as_meant(self, image: Image.Image) -> Image.Image:
+        return as_stored(image) if self.exif == "ignore" else image
 
     def ids(self, values: np.ndarray, pair: Pair) -> np.ndarray:
         """Values of a label map -> int64 ids of the same shape."""
@@ -157,11 +162,17 @@ class Reader:
         return ids
 
     def _require_sizes(self, pair: Pair, image: Image.Image, label: Image.Image, instances: Image.Image | None) -> None:
-        """ValueError if a map does not fit the image, or fits it as well before it was turned."""
+        """ValueError if a map does not fit the image, or fits it as well before either was turned."""
         turned = image.info.get("scdm_orientation")
-        stored = image.size[::-1] if turned in SIDEWAYS else image.size
         for path, map_ in ((pair.label, label), (pair.instances, instances)):
-            if map_ is None or self._fits(map_, image.size):
+            if map_ is None:
+                continue
+            other = turned != (of_map := map_.info.get("scdm_orientation"))
+            doubtful = other and self._fits(_stored_size(map_), _stored_size(image))
+            doubt = _orientation_doubt(turned, of_map)
+            if self._fits(map_.size, image.size):
+                if doubtful and self.exif is None:
+                    raise ValueError(f"{pair.image if turned else path}: {doubt}")
                 continue
             size = f"{image.width} x {image.height}"
             advice = (
@@ -169,22 +180,37 @@ class Reader:
                 f"or export the map anew at {size} without smoothing"
             )
             reason = advice if self.layout.any_resolution else ""
-            reason = _orientation_doubt(turned) if turned and self._fits(map_, stored) else reason
+            reason = doubt if doubtful else reason
             raise ValueError(
                 f"{path} is {map_.width} x {map_.height} pixels, but its image {pair.image} is {size}"
                 f"{reason and ': '}{reason}"
             )
-        if turned and self.exif is None and self._fits(label, stored) and orientation(pair.label) == 1:
-            raise ValueError(f"{pair.image}: {_orientation_doubt(turned)}")
 
-    def _fits(self, map_: Image.Image, size: tuple[int, int]) -> bool:
-        return map_.size == size or (self.layout.any_resolution and _of_one_proportion(map_.size, size))
+    def _fits(self, of_map: tuple[int, int], size: tuple[int, int]) -> bool:
+        return of_map == size or (self.layout.any_resolution and _of_one_proportion(of_map, size))
 
 
-def _orientation_doubt(turned: int) -> str:
+def _turned_like(image: Image.Image, map_: Image.Image) -> Image.Image:
+    """The map that was made of a picture, with the orientation that was applied."""
+    if "scdm_orientation" in image.info:
+        map_.info["scdm_orientation"] = image.info["scdm_orientation"]
+    return map_
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    return image.size[::-1] if image.info.get("scdm_orientation") in SIDEWAYS else image.size
+
+
+def _orientation_doubt(photo: int | None, map_: int | None) -> str:
+    if photo and not map_:
+        return (
+            f"the photo says that it is to be turned (EXIF orientation {photo}) and its map does not: look whether the map "
+            "was drawn on the turned one. data.exif=apply says so for all, data.exif=ignore that photos are not to be turned"
+        )
+    its_photo = f"its photo otherwise (orientation {photo})" if photo else "its photo does not"
     return (
-        f"the photo says that it is to be turned (EXIF orientation {turned}) and its map does not: look whether the map was "
-        "drawn on the turned one. data.exif=apply says so for all, data.exif=ignore that photos are not to be turned"
+        f"the map says that it is to be turned (EXIF orientation {map_}) and {its_photo}: look whether they show the same. "
+        "data.exif=apply says so of all as they are turned, data.exif=ignore as they are stored"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..images import read_image
+from ..images import read_image, require_eight_bits
 from ..labels import LabelMap, instance_borders
 from ..levels import survives
 from ..values import GREY_MODES
@@ -29,6 +29,7 @@ def read_instances(path: str | Path) -> LabelMap:
     Instances are numbered anew, as the classes of a layout are, so that what brings layouts to a size does it for them.
     """
     image = read_image(path)
+    require_eight_bits(path, image)
     if damage := survives(image):
         raise ValueError(f"{path}: {damage}")
     try:

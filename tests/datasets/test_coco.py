@@ -134,3 +134,19 @@ def test_files_of_something_else_are_refused(content: str, problem: str, tmp_pat
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(ValueError, match=problem):
         read_annotations(tmp_path / "a.json")
+
+
+def test_a_number_that_the_file_calls_otherwise_is_no_image_of_that_name(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "foo.jpg"}, {"id": 2, "file_name": "a/2.png"}]
+    entries = [{"id": i, "image_id": i, "segmentation": [SQUARE]} for i in (1, 2)]
+    found = read_annotations(annotations(tmp_path / "a.json", images, entries))
+    with pytest.raises(ValueError, match=r"000000000001\.jpg: .*a\.json calls the image of this number foo\.jpg"):
+        found.key_of(Path("000000000001.jpg"))
+    assert found.key_of(Path("foo.jpg")) == "1" and found.key_of(Path("000000000002.jpg")) == "2"
+
+
+def test_without_a_list_of_images_annotations_may_name_their_files(tmp_path: Path) -> None:
+    entries = [{"id": i, "image_id": key, "segmentation": [SQUARE]} for i, key in enumerate(("0001.jpg", "a/Foo"))]
+    found = read_annotations(annotations(tmp_path / "a.json", None, entries))
+    for name, key in (("0001.jpg", "0001.jpg"), ("0001.png", "0001.jpg"), ("foo.jpg", "a/Foo")):
+        assert len(found.shapes[found.key_of(Path(name))]) == 1 and found.key_of(Path(name)) == key

@@ -241,3 +241,9 @@ def test_links_to_folders_elsewhere_are_followed(tmp_path: Path) -> None:
     for kind in ("images", "labels"):
         (tmp_path / "train" / kind / "more").symlink_to(tmp_path / "elsewhere" / "train" / kind)
     assert names(config) == ["a", "more/b"]
+
+
+def test_a_number_that_goes_on_is_no_ending() -> None:
+    assert guessed(["img_1", "img_2"], ["img_10", "img_20"]) is None
+    assert guessed(["1", "2"], ["11", "12"]) is None
+    assert guessed(["a_1_0000", "a_2_0000"], ["a_1", "a_2"]) == (Affixes("", "_0000"), Affixes())

@@ -123,3 +123,22 @@ def test_instances_in_a_lossy_file_are_a_problem(tmp_path: Path) -> None:
     table = {"edge_channel": True, **trees.CLASSES}
     (problem,) = open_dataset(trees.folder_config(tmp_path, table)).check()
     assert "a.jpg: ids do not survive JPEG" in problem
+
+
+@pytest.mark.parametrize("orientation, of_map", [(1, 6), (6, 8)])
+def test_a_map_that_is_turned_otherwise_than_its_photo_is_a_problem(
+    orientation: int, of_map: int, tmp_path: Path
+) -> None:
+    turned(tmp_path, SQUARE, orientation, of_map)
+    (problem,) = open_dataset(trees.folder_config(tmp_path)).check()
+    assert f"the map says that it is to be turned (EXIF orientation {of_map})" in problem
+    for exif, turns in (("ignore", 0), ("apply", {6: -1, 8: 1}[of_map])):
+        data = open_dataset(trees.folder_config(tmp_path, size=SQUARE, exif=exif))
+        assert list(data.check()) == []
+        label = data.validation()[0].ids.numpy()
+        assert np.array_equal(label, np.rot90(trees.random_label(1, size=SQUARE), turns))
+
+
+def test_a_map_whose_size_shows_that_it_is_to_be_turned_is_none(tmp_path: Path) -> None:
+    turned(tmp_path, WIDE, 1, of_map=6, map_size=WIDE[::-1])
+    assert list(open_dataset(trees.folder_config(tmp_path, size=WIDE)).check()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -106,3 +107,12 @@ def test_borders_are_those_of_the_size_that_is_made() -> None:
     labels, things = layout([1, 1]), LabelMap(torch.tensor([[[0, 1]]]), 2)
     edges = bordered(fitted(labels, 4, 8), fitted(things, 4, 8), lambda _: None).edges
     assert edges is not None and edges[0, 0].tolist() == [[False] * 3 + [True] * 2 + [False] * 3] * 4
+
+
+def test_colours_of_16_bits_are_refused_where_8_of_them_would_make_one_thing_of_several(tmp_path: Path) -> None:
+    colours = np.repeat(np.array([0, 26001, 26002])[IDS][..., None], 3, axis=-1).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "things.png"), colours)
+    with pytest.raises(ValueError, match=r"save .* an instance map as a grey PNG of 16 bits"):
+        read_instances(tmp_path / "things.png")
+    cv2.imwrite(str(tmp_path / "things.png"), colours // 256 * np.uint16(257))
+    assert len(np.unique(read_instances(tmp_path / "things.png").ids)) == 2
