@@ -44,7 +44,8 @@ def flat(mask: Tensor) -> Tensor:
 def strength(mask: Tensor, remark: Callable[[str], None]) -> Tensor:
     """MASK from wherever -> (B, H, W) in [0, 1], as a mask file is read; `remark` is told what looks unintended."""
     masks = flat(mask).float().cpu().numpy()
-    return torch.from_numpy(np.stack([judged_strength(one, remark) for one in masks])).to(mask.device)
+    # In a graph half a strength is meant: masks are made and mixed there.
+    return torch.from_numpy(np.stack([judged_strength(one, remark, scale=False) for one in masks])).to(mask.device)
 
 
 def shown(node: type[io.ComfyNode], pictures: np.ndarray) -> ui.PreviewImage:

@@ -16,7 +16,7 @@ from ..labels import instance_borders
 from ..levels import Remark, photograph, silent, survives
 from ..palette import Palette
 from ..pixels import stored
-from ..values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers
+from ..values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers, ranges
 from .config import Exif
 from .examples import Example
 from .framing import Frame, Size
@@ -157,7 +157,7 @@ class Reader:
             known = np.flatnonzero(self.id_of != UNKNOWN)
             raise ValueError(
                 f"{pair.label} holds the value {', '.join(map(str, unknown[:5]))}, which is no class of "
-                f"{self.palette.name}: its {self.palette.num_classes} classes have the values {_ranges(known)}"
+                f"{self.palette.name}: its {self.palette.num_classes} classes have the values {ranges(known)}"
             )
         return ids
 
@@ -244,9 +244,3 @@ def _values(image: Image.Image, path: str) -> Image.Image:
             raise ValueError(f"{path}: a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
         values = held.values
     return Image.fromarray(values if values.dtype == np.uint8 else values.astype(np.int32))
-
-
-def _ranges(values: np.ndarray) -> str:
-    """Ascending numbers in words: 0..150, 255."""
-    runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
