@@ -40,6 +40,7 @@ from scdm.evaluation.samples import claim
 from scdm.images import made_folder, write_image
 from scdm.layouts.corruption import resampled
 from scdm.training.config import TrainConfig
+from scdm.values import VALUES
 
 KINDS = ("downsample", "edges", "random")
 
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def value_table(data: PairSet, unlabelled: int | None) -> np.ndarray:
     """`Job.value_of`: the smallest of the values that are read as each id; for MASK that of the class "unlabelled"."""
-    id_of, palette = data.reader.id_of, data.palette
+    id_of, palette = data.reader.id_of[:VALUES], data.palette
     ids, values = np.unique(id_of, return_index=True)
     table = np.zeros(palette.num_classes + 1, dtype=np.int64)
     table[ids[ids >= 0]] = values[ids >= 0]
