@@ -7,8 +7,8 @@ show that they run.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -26,21 +26,16 @@ from scdm.networks import UNetConfig
 from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import SAMPLERS
-from scdm.training.config import (
-    DataConfig,
-    LabelDiffusionConfig,
-    LossConfig,
-    OptimizerConfig,
-    RunConfig,
-    StudentConfig,
-    TrainConfig,
-)
+from scdm.training.config import DataConfig, LossConfig, RunConfig, StudentConfig, TrainConfig
 from scdm.training.distillation import distillation
 from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import new_accelerator, train
 from scdm.training.objective import learning
 from scdm.training.run import new_model
 from scdm.training.stream import steps_from
+from tests.accelerators import no_waiting
+from tests.training import tiny
+from tests.training.tiny import apart
 
 NETWORK = UNetConfig(14, channels=32, channel_mult=(1, 2), res_blocks=1, attention=(2,), head_channels=32, hidden=16)
 SIZE = 32
@@ -95,7 +90,7 @@ def a_training_step_does_not_wait(device: torch.device) -> None:
         drawn = next(steps_from(0, open_dataset(run.data), run))
         pinned = pin_memory(drawn) if device.type == "cuda" else drawn  # as the loader leaves it
         for number in range(2):  # the first makes what stays
-            with silence(device) if number else nullcontext():
+            with no_waiting() if number and device.type == "cuda" else nullcontext():
                 learner.step(pinned, number, 1e-3)
 
 
@@ -171,19 +166,7 @@ def on(device: torch.device, precisions: dict[str, float]) -> dict[str, float]:
 
 
 def config(run: Path | str = "-", **changes: object) -> TrainConfig:
-    base = TrainConfig(
-        run=str(run),
-        network=NETWORK,
-        data=DataConfig(size=SIZE, workers=0),
-        label_diffusion=LabelDiffusionConfig("classwise", "scenes"),
-        optimizer=OptimizerConfig(lr=1e-3),
-        batch=4,
-        steps=4,
-        save_every=2,
-        samples=0,
-        tracker="none",
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return tiny.config(run, **{"network": NETWORK, "data": DataConfig(size=SIZE, workers=0), **changes})
 
 
 def random_model() -> Model:
@@ -233,26 +216,3 @@ def within(what: str, made: Tensor, expected: Tensor, tolerance: float) -> None:
     """By the mean error."""
     error = float((made.detach().float().cpu() - expected.detach().float().cpu()).abs().mean())
     assert error <= tolerance, f"{what}: the mean error is {error:.2g}, more than {tolerance:g}"
-
-
-@contextmanager
-def silence(device: torch.device) -> Iterator[None]:
-    """Within, torch raises where the host would wait for a GPU."""
-    if device.type != "cuda":
-        yield
-        return
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
-@contextmanager
-def apart() -> Iterator[None]:
-    """As in a process of one's own: accelerate keeps its state for as long as one lives."""
-    AcceleratorState._reset_state(True)
-    try:
-        yield
-    finally:
-        AcceleratorState._reset_state(True)

@@ -286,8 +286,12 @@ class Palette:
         return named[name]
 
     def id_table(self, convention: Convention) -> np.ndarray:
-        """(65537,) int64, see `Convention.table`."""
-        return convention.table(self.num_classes, self.unlabelled)
+        """(65537,) int64, for one of the `conventions`, see `Convention.table`."""
+        return self._id_tables[convention]
+
+    @cached_property
+    def _id_tables(self) -> dict[Convention, np.ndarray]:
+        return {convention: convention.table(self.num_classes, self.unlabelled) for convention in self.conventions}
 
     def called(self, class_id: int) -> str:
         """A class, or MASK, in words."""

@@ -1,8 +1,9 @@
-"""The rules of an accelerator, imposed where there is none."""
+"""The rules of an accelerator: imposed where there is none, and kept where there is one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,6 +39,17 @@ class AcceleratorLayouts(TorchFunctionMode):
         if func is torch.native_group_norm and not args[0].is_contiguous():
             raise RuntimeError("Expected X.is_contiguous(memory_format) to be true, but got false.")
         return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """Whatever waits for the GPU raises."""
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

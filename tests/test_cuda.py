@@ -8,7 +8,6 @@ and float16 11, so that a layer moves by 4e-3 and 5e-4, and an image of few step
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from scdm.guidance import guided, shaped
 from scdm.noise import fresh_label_noise, image_noise
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import SAMPLERS
+from tests.accelerators import no_waiting
 from tests.test_rehearsal import NETWORKS, layout, model
 
 pytestmark = [
@@ -32,17 +32,6 @@ def exact_products() -> Iterator[None]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     yield
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
-@contextmanager
-def no_waiting() -> Iterator[None]:
-    """Whatever waits for the GPU raises."""
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def deviation(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -25,26 +25,21 @@ from scdm.datasets import open_dataset
 from scdm.datasets.config import SPLITS, Split
 from scdm.datasets.reader import Doubt
 from scdm.model import ModelConfig
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 MOST_NOTES = 10  # that are shown of a split: most files of a data set deserve the same ones
 
 
+@ending("check_data")
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="YAML file of the run, see training/configs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--split", choices=SPLITS, help="only this one")
     arguments = parser.parse_args(argv)
-    try:
-        config = load(TrainConfig, arguments.config, arguments.set)
-        found = sum(check(config, split) for split in SPLITS if arguments.split in (None, split))
-    except (ValueError, OSError) as error:
-        print(f"check_data: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("check_data: interrupted", file=sys.stderr)
-        return 130
+    config = load(TrainConfig, arguments.config, arguments.set)
+    found = sum(check(config, split) for split in SPLITS if arguments.split in (None, split))
     return 1 if found else 0
 
 

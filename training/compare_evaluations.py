@@ -18,9 +18,10 @@ from pathlib import Path
 
 from scdm.evaluation.plots import comparison, plots, read_result
 from scdm.images import made_folder, write_text
-from scdm.outside import sentence
+from scdm.training.command import ending
 
 
+@ending("compare_evaluations")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -28,14 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the table and the plots")
     arguments = parser.parse_args(argv)
-    try:
-        results = [read_result(path) for path in arguments.results]
-        write_text(made_folder(arguments.out) / "comparison.md", comparison(results))
-        for path in [arguments.out / "comparison.md", *plots(results, arguments.out)]:
-            print(path)
-    except (ValueError, OSError) as error:
-        print(f"compare_evaluations: {sentence(str(error))}", file=sys.stderr)
-        return 2
+    results = [read_result(path) for path in arguments.results]
+    write_text(made_folder(arguments.out) / "comparison.md", comparison(results))
+    for path in [arguments.out / "comparison.md", *plots(results, arguments.out)]:
+        print(path)
     return 0
 
 

@@ -31,8 +31,9 @@ from scdm.config import load, to_dict
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.parallel import mapped
 from scdm.images import made_folder, write_text, written_whole
-from scdm.outside import brief, content_of, parsed, sentence
+from scdm.outside import brief, content_of, parsed
 from scdm.palette import Palette
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 SAVE_EVERY = 1000  # images
@@ -40,6 +41,7 @@ SCENES = 2000  # of an endless data set
 LINE = 95  # characters of a line of rates
 
 
+@ending("estimate_class_rates", "without --dry-run the same command goes on")
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, type=Path, help="YAML file of the run; its rates are replaced")
@@ -47,22 +49,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, help="model file whose rates are replaced as well")
     parser.add_argument("--dry-run", action="store_true", help="print the rates and change nothing")
     arguments = parser.parse_args(argv)
-    try:
-        config = load(TrainConfig, arguments.config, arguments.set)
-        data = open_dataset(config.data)
-        if not arguments.dry_run:
-            require_classwise(config, arguments.model, data.palette)
-        statistics = measured(data, config, keep=not arguments.dry_run)
-        rates = statistics.rates(data.palette.unlabelled)
-        print(table(statistics, rates, data.palette))
-        if not arguments.dry_run:
-            write(arguments.config, arguments.model, rates, data.palette, statistics.images)
-    except (ValueError, OSError) as error:
-        print(f"estimate_class_rates: {sentence(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("estimate_class_rates: interrupted; without --dry-run the same command goes on", file=sys.stderr)
-        return 130
+    config = load(TrainConfig, arguments.config, arguments.set)
+    data = open_dataset(config.data)
+    if not arguments.dry_run:
+        require_classwise(config, arguments.model, data.palette)
+    statistics = measured(data, config, keep=not arguments.dry_run)
+    rates = statistics.rates(data.palette.unlabelled)
+    print(table(statistics, rates, data.palette))
+    if not arguments.dry_run:
+        write(arguments.config, arguments.model, rates, data.palette, statistics.images)
     return 0
 
 

@@ -51,20 +51,19 @@ from scdm.model import Model
 from scdm.outside import is_out_of_memory
 from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 ON_SHEET = 12  # layouts
 PATIENCE = timedelta(days=1)  # of processes for each other: one may have a batch of slow samples more to make
 
 
+@ending("evaluate_model", "the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
     try:
         evaluate(arguments, accelerator)
-    except (ValueError, OSError) as error:
-        print(f"evaluate_model: {error}", file=sys.stderr)
-        return 2
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -72,9 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"evaluate_model: {arguments.batch} images at a time need too much memory: lower --batch", file=sys.stderr
         )
         return 2
-    except KeyboardInterrupt:
-        print("evaluate_model: interrupted; the same command goes on", file=sys.stderr)
-        return 130
     finally:
         accelerator.end_training()
     return 0

@@ -39,7 +39,9 @@ from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
 from scdm.images import made_folder, write_image
 from scdm.layouts.corruption import resampled
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
+from scdm.values import VALUES
 
 KINDS = ("downsample", "edges", "random")
 
@@ -54,6 +56,7 @@ class Job(NamedTuple):
     small: bool
 
 
+@ending("make_noisy_labels", "the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
@@ -65,28 +68,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--small", action="store_true", help="leave downsampled maps small")
     parser.add_argument("--unlabelled", type=int, metavar="VALUE", help="of removed pixels, if not the data set's own")
     arguments = parser.parse_args(argv)
-    try:
-        config = load(TrainConfig, arguments.data, arguments.set).data
-        if config.name == "scenes":
-            raise ValueError("scenes have no label files: evaluate_model.py --corruption spoils their layouts")
-        data = PairSet(config, arguments.split)
-        data.require_pairs()
-        table = value_table(data, arguments.unlabelled)
-        for kind in arguments.kinds:
-            job = Job(data, Spoiling(kind, arguments.seed), arguments.out / kind, table, arguments.small)
-            spoil(job, config.workers)
-    except (ValueError, OSError) as error:
-        print(f"make_noisy_labels: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("make_noisy_labels: interrupted; the same command goes on", file=sys.stderr)
-        return 130
+    config = load(TrainConfig, arguments.data, arguments.set).data
+    if config.name == "scenes":
+        raise ValueError("scenes have no label files: evaluate_model.py --corruption spoils their layouts")
+    data = PairSet(config, arguments.split)
+    data.require_pairs()
+    table = value_table(data, arguments.unlabelled)
+    for kind in arguments.kinds:
+        job = Job(data, Spoiling(kind, arguments.seed), arguments.out / kind, table, arguments.small)
+        spoil(job, config.workers)
     return 0
 
 
 def value_table(data: PairSet, unlabelled: int | None) -> np.ndarray:
     """`Job.value_of`: the smallest of the values that are read as each id; for MASK that of the class "unlabelled"."""
-    id_of, palette = data.reader.id_of, data.palette
+    id_of, palette = data.reader.id_of[:VALUES], data.palette
     ids, values = np.unique(id_of, return_index=True)
     table = np.zeros(palette.num_classes + 1, dtype=np.int64)
     table[ids[ids >= 0]] = values[ids >= 0]

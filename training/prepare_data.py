@@ -51,23 +51,17 @@ from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
 from scdm.images import made_folder, read_image, write_image, written_whole
 from scdm.levels import mask_strength
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 FACES_TO_A_FOLDER = 2000  # of masks
 HELD_OUT = 2000  # faces
 
 
+@ending("prepare_data", "the same command goes on")
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    try:
-        complaints = arguments.prepare(arguments)
-    except (ValueError, OSError) as error:
-        print(f"prepare_data: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("prepare_data: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    return 1 if complaints else 0
+    return 1 if arguments.prepare(arguments) else 0
 
 
 def parser() -> argparse.ArgumentParser:

@@ -30,11 +30,12 @@ from scdm.images import made_folder
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter, save
-from scdm.outside import sentence
 from scdm.palette import Palette
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 
+@ending("train_segmenter", "nothing is written")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
@@ -66,23 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("steps, batch and held-out must be at least 1, minutes more than 0")
     if not (0 < arguments.lr <= 1 and 0 <= arguments.seed < 2**63):
         parser.error("lr must be above 0, and at most 1; the seed from 0 to 2^63 - 1")
-    try:
-        device_called(arguments.device)
-        config = load(TrainConfig, arguments.data, arguments.set).data
-        data, held_out = open_dataset(config), open_dataset(config, "val").validation()
-        made_folder(arguments.out.parent)
-        if arguments.out.is_dir():
-            raise ValueError(f"{arguments.out} is a folder: give the name of a file")
-        segmenter, steps = train(data, config, arguments)
-        result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
-        segmenter.provenance = provenance(config, arguments, steps, result)
-        save(arguments.out, segmenter)
-    except (ValueError, OSError) as error:
-        print(f"train_segmenter: {sentence(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("train_segmenter: interrupted, and nothing is written", file=sys.stderr)
-        return 130
+    device_called(arguments.device)
+    config = load(TrainConfig, arguments.data, arguments.set).data
+    data, held_out = open_dataset(config), open_dataset(config, "val").validation()
+    made_folder(arguments.out.parent)
+    if arguments.out.is_dir():
+        raise ValueError(f"{arguments.out} is a folder: give the name of a file")
+    segmenter, steps = train(data, config, arguments)
+    result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
+    segmenter.provenance = provenance(config, arguments, steps, result)
+    save(arguments.out, segmenter)
     print_result(result, segmenter.palette)
     print(arguments.out)
     return 0

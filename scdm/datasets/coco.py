@@ -70,13 +70,12 @@ class Annotations:
 
 def read_annotations(path: Path) -> Annotations:
     """ValueError if it is no file of instances."""
+    file = file_at(path)
     try:
-        content = json.loads(file_at(path).read_bytes())
+        content = json.loads(file.read_bytes())
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        if "there is no such file" in str(error):
-            raise
         raise ValueError(f"{path}: not valid JSON ({brief(str(error))})") from error
     annotations = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(annotations, list):

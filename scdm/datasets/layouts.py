@@ -28,11 +28,8 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from ..palette import Palette
-from ..values import COLORS, VALUES, Convention
-from ..values import UNKNOWN as UNKNOWN
+from ..values import COLORS, Convention
 from .affixes import Affixes
 from .config import DataConfig, Fit, Split
 from .listing import IMAGE, INSTANCES, LABEL, Listing, Place, listed
@@ -65,10 +62,6 @@ class Layout:
         if self.values == COLORS and self.painted:
             return palette.convention()
         return palette.convention(self.values)
-
-    def id_table(self, palette: Palette) -> np.ndarray:
-        """(65536,) int64: the id of each value, UNKNOWN if no class has it."""
-        return palette.id_table(self.convention(palette))[:VALUES]
 
     def listing(self, config: DataConfig, split: Split, borders: bool) -> Listing:
         """The files of a split; those of instances only if `borders` are wanted. ValueError as for `listed`."""

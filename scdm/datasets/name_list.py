@@ -68,7 +68,7 @@ def chosen(path: Path, entries: Iterable[Entry], known: Known) -> Chosen:
     ValueError for a second column, unless that names the same.
     """
     finder = _Finder(known)
-    names: dict[str, int] = {}
+    names: set[str] = set()
     problems, twice = [], []
     for entry in entries:
         name = finder.named(entry.text) or _of_columns(path, entry, finder)
@@ -76,11 +76,12 @@ def chosen(path: Path, entries: Iterable[Entry], known: Known) -> Chosen:
             problems.append(f"{path}, line {entry.line}: there is no image called {shown(entry.text)}")
         elif name in names:
             twice.append(name)
-        names |= {} if name is None else {name: entry.line}
+        else:
+            names.add(name)
     notes = []
     if twice:
         notes.append(f"{path} names {len(set(twice))} images more than once (such as {twice[0]}): each is taken once")
-    return Chosen(set(names), problems, notes)
+    return Chosen(names, problems, notes)
 
 
 def _of_columns(path: Path, entry: Entry, finder: _Finder) -> str | None:

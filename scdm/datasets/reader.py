@@ -40,8 +40,7 @@ class Reader:
         """ValueError if the class table has no such values as the layout says."""
         self.layout, self.palette, self.exif = layout, palette, exif
         self.convention = layout.convention(palette)
-        self.id_of = layout.id_table(palette)
-        self._table = palette.id_table(self.convention)
+        self.id_of = palette.id_table(self.convention)
         self._alone = replace(palette, values=(self.convention,))  # so that all files of a data set are read alike
 
     def example(self, pair: Pair, frame: Callable[[Size, int], Frame], position: int) -> Example:
@@ -90,45 +89,42 @@ class Reader:
         except (OSError, ValueError) as error:
             raise ValueError(f"{pair.image}: {error}") from error
 
-    def label(self, pair: Pair, remark: Callable[[str], None] | None = None) -> Image.Image:
+    def label(self, pair: Pair, remark: Remark = silent) -> Image.Image:
         """The file's values, of one channel, for `ids`; where a map is painted, its ids with `PAINTED` added.
 
         remark: receives what does not stop a run, but should be known.
         """
         image = self._as_meant(read_image(pair.label, classes=self.palette.colors))
-        if remark is not None:
-            for doubt in doubts(image):
-                remark(doubt)
+        for doubt in doubts(image):
+            remark(doubt)
         return _turned_like(image, self._label_values(image, pair, remark))
 
-    def _label_values(self, image: Image.Image, pair: Pair, remark: Callable[[str], None] | None) -> Image.Image:
+    def _label_values(self, image: Image.Image, pair: Pair, remark: Remark) -> Image.Image:
         try:
             colors = COLORS if self.layout.values == COLORS else None
             if self.layout.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
-                ids = self._alone.to_labels(image, remark=remark or _unheard, values=colors).ids[0].numpy()
+                ids = self._alone.to_ids(image, remark=remark, values=colors)
                 return Image.fromarray((ids + PAINTED).astype(np.int32))
             values = numbers(image)
         except ValueError as error:
             raise ValueError(f"{pair.label}: {error}") from error
-        if lossy := image.info.get("scdm_lossy"):
-            raise ValueError(
-                f"{pair.label}: ids do not survive {lossy}, which changes them at every border: save the map as PNG"
-            )
-        if values is not None and values.size and values.max() >= VALUES:
+        if damage := survives(image):
+            raise ValueError(f"{pair.label}: {damage}")
+        if values is not None and values.max() >= VALUES:
             raise ValueError(
                 f"{pair.label} holds the value {values.max()}, but label maps have values up to {VALUES - 1}"
             )
-        if remark is not None and values is not None:
+        if values is not None and remark is not silent:  # which takes time
             self._remark_on(values, pair, remark)
         return _values(image, pair.label)
 
-    def _remark_on(self, values: np.ndarray, pair: Pair, remark: Callable[[str], None]) -> None:
+    def _remark_on(self, values: np.ndarray, pair: Pair, remark: Remark) -> None:
         found, _ = distinct(values)
-        if (looked_up(self._table, found) == UNKNOWN).any():
+        if (looked_up(self.id_of, found) == UNKNOWN).any():
             return  # which `ids` says
         if found.tolist() == [0]:
-            remark(f"every pixel is 0, so all of it is {self.palette.called(int(self._table[0]))}")
-        if smoothed := self.palette.smoothed(values, self._table):
+            remark(f"every pixel is 0, so all of it is {self.palette.called(int(self.id_of[0]))}")
+        if smoothed := self.palette.smoothed(values, self.id_of):
             remark(smoothed)
         if self.layout.values is None and (doubt := self.palette.doubts(found, self.convention, Path(pair.label).name)):
             remark(doubt)
@@ -151,10 +147,10 @@ class Reader:
         """Values of a label map -> int64 ids of the same shape."""
         if values.dtype == np.int32 and (values >= PAINTED).all():
             return values.astype(np.int64) - PAINTED
-        ids = looked_up(self._table, values)
+        ids = looked_up(self.id_of, values)
         if (ids == UNKNOWN).any():
             unknown = np.unique(values[ids == UNKNOWN])
-            known = np.flatnonzero(self.id_of != UNKNOWN)
+            known = np.flatnonzero(self.id_of[:VALUES] != UNKNOWN)
             raise ValueError(
                 f"{pair.label} holds the value {', '.join(map(str, unknown[:5]))}, which is no class of "
                 f"{self.palette.name}: its {self.palette.num_classes} classes have the values {ranges(known)}"
@@ -221,10 +217,6 @@ def _collected(problems: list[str]) -> Iterator[None]:
         yield
     except ValueError as error:
         problems.append(str(error))
-
-
-def _unheard(sentence: str) -> None:
-    pass
 
 
 def _of_one_proportion(one: Size, other: Size) -> bool:

@@ -1,4 +1,4 @@
-"""What the scripts that train have in common: their arguments, how they end, and what they say then."""
+"""What the scripts have in common: how they end and what they say then; and of those that train, the arguments."""
 
 from __future__ import annotations
 
@@ -7,14 +7,39 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from ..config import load
-from ..outside import harmless
+from ..outside import harmless, sentence
 from ..start import importing
 from .config import RunConfig
 
 Config = TypeVar("Config", bound=RunConfig)
+Arguments = ParamSpec("Arguments")
+
+
+def ending(program: str, interrupted: str = "") -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
+    """For a script's `main`: what a user can mend ends in a line and status 2, Ctrl-C in a line and status 130.
+
+    interrupted: what is true then, such as that the same command goes on.
+    """
+
+    def of(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+        @wraps(main)
+        def ended(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:
+            try:
+                return main(*arguments, **options)
+            except (ValueError, OSError) as error:
+                print(f"{program}: {sentence(str(error))}", file=sys.stderr)
+                return 2
+            except KeyboardInterrupt:
+                print(f"{program}: interrupted{'; ' if interrupted else ''}{interrupted}", file=sys.stderr)
+                return 130
+
+        return ended
+
+    return of
 
 
 def run(

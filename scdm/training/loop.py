@@ -124,8 +124,7 @@ def save(run: Run, accelerator: Accelerator, progress: Progress) -> str:
     if not accelerator.is_main_process:
         return ""
     try:
-        if run.states.step != run.step:
-            run.states.save(run.step, state)
+        run.states.save(run.step, state)
         averages = {decay: ema["weights"] for decay, ema in state["learner"]["ema"].items()}
         release(run, averages, accelerator, progress, sheet_path(run))
     except OSError as error:

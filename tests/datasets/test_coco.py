@@ -150,3 +150,9 @@ def test_without_a_list_of_images_annotations_may_name_their_files(tmp_path: Pat
     found = read_annotations(annotations(tmp_path / "a.json", None, entries))
     for name, key in (("0001.jpg", "0001.jpg"), ("0001.png", "0001.jpg"), ("foo.jpg", "a/Foo")):
         assert len(found.shapes[found.key_of(Path(name))]) == 1 and found.key_of(Path(name)) == key
+
+
+def test_a_folder_in_place_of_annotations_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"is a folder: give a file$") as error:
+        read_annotations(tmp_path)
+    assert "JSON" not in str(error.value)

@@ -10,10 +10,11 @@ import torch
 
 from scdm.datasets import DataConfig, open_dataset
 from scdm.datasets.framing import stretch
-from scdm.datasets.layouts import LAYOUTS, UNKNOWN
+from scdm.datasets.layouts import LAYOUTS
 from scdm.datasets.pairs import PairSet, augmented
 from scdm.labels import LabelMap, instance_borders
 from scdm.palette import Palette
+from scdm.values import UNKNOWN
 from tests.datasets import trees
 from tests.datasets.test_framing import Recorded
 from tests.parity import arrays, entries, facts, tensors
@@ -45,7 +46,8 @@ def test_ids_of_values_are_the_published_ones(published: str) -> None:
     palette = Palette.named(OURS[published])
     expected = arrays(ITEMS)[f"remap_{published}"].numpy()
     expected[expected >= palette.num_classes] = UNKNOWN
-    assert np.array_equal(LAYOUTS[palette.name].id_table(palette)[:256], expected)
+    convention = LAYOUTS[palette.name].convention(palette)
+    assert np.array_equal(palette.id_table(convention)[:256], expected)
 
 
 @pytest.mark.parametrize("index", entries(ITEMS, "cases"))

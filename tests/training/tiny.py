@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from scdm.networks import UNetConfig
@@ -30,6 +32,16 @@ def config(run: Path | str = "-", **changes: Any) -> TrainConfig:
         tracker="none",
     )
     return replace(base, **changes)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """As in a process of one's own: accelerate keeps its state for as long as one lives."""
+    AcceleratorState._reset_state(True)
+    try:
+        yield
+    finally:
+        AcceleratorState._reset_state(True)
 
 
 def learned(run: Path | str, step: int) -> dict[str, Tensor]:
