@@ -1,6 +1,6 @@
-"""What the levels of a picture mean: a photograph's light, the strength of a mask, the ids of a map.
+"""What the levels of a picture mean: a photograph's light, the strength of a mask.
 
-All of them pass here before any other use, because Pillow's own conversions clip what has more than 8 bits, drop what is
+Both pass here before any other use, because Pillow's own conversions clip what has more than 8 bits, drop what is
 transparent, and say nothing.
 """
 
@@ -92,25 +92,6 @@ def judged_strength(strength: np.ndarray, remark: Remark = silent, scale: bool =
         remark(f"the mask has the levels 0 and {high * 255:.3g} of 255: {high * 255:.3g} is taken for white")
         return (strength > 0).astype(np.float32)
     return strength
-
-
-def id_map(image: Image.Image) -> Image.Image:
-    """A map of one channel whose numbers are ids, in mode P the indices -> the same numbers, in a mode that can be resized.
-
-    ValueError if it has several channels, or numbers that are not whole.
-    """
-    if image.mode in ("1", "L", "P"):
-        return image
-    if not _is_deep(image):
-        raise ValueError(f"a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
-    values = np.asarray(image)
-    if image.mode == "F":
-        values = _finite(image)
-        if (values != values.round()).any() or abs(values).max() >= 2**24:  # beyond which float32 skips integers
-            raise ValueError("a map of ids holds whole numbers, and this one others: save it in integers")
-    whole = Image.fromarray(values.astype(np.int32))
-    whole.info = dict(image.info)
-    return whole
 
 
 def survives(image: Image.Image) -> str | None:

@@ -1,4 +1,4 @@
-"""One gate for pixels: photographs of every depth and mode, masks, and maps whose numbers are ids."""
+"""One gate for pixels: photographs of every depth and mode, masks, and files in which ids are safe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scdm.images import read_image
-from scdm.levels import id_map, judged_strength, mask_strength, photograph, survives
+from scdm.levels import judged_strength, mask_strength, photograph, survives
 from tests import icc
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (6, 8), dtype=np.uint8)
@@ -215,27 +215,6 @@ def test_masks_in_memory_are_judged_alike() -> None:
     soft = LEVELS / np.float32(255)
     assert np.array_equal(judged_strength(soft, remarks.append), soft) and len(remarks) == 1
     assert not judged_strength(np.zeros((2, 2)), remarks.append).any() and len(remarks) == 1
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, "big endian", bool])
-def test_maps_keep_their_numbers(dtype, tmp_path: Path) -> None:
-    values = LEVELS.astype(np.int64) * (1 if dtype in (np.uint8, bool) else 250)
-    if dtype == "big endian":
-        image = big_endian(values, tmp_path / "a.tif")
-    else:
-        values = values.astype(dtype)
-        image = saved(tmp_path / "a.tif", values)
-    read = id_map(image)
-    assert np.array_equal(np.asarray(read), values) and read.resize((4, 3), Image.Resampling.NEAREST).size == (4, 3)
-
-
-def test_maps_of_other_numbers_or_channels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="whole numbers"):
-        id_map(saved(tmp_path / "a.tif", LEVELS / np.float32(3)))
-    with pytest.raises(ValueError, match="not one of mode RGB"):
-        id_map(saved(tmp_path / "a.png", SCENE))
-    with pytest.raises(ValueError, match="NaN"):
-        id_map(saved(tmp_path / "b.tif", np.full((2, 2), np.nan, np.float32)))
 
 
 def test_ids_do_not_survive_lossy_files(tmp_path: Path) -> None:
