@@ -19,7 +19,7 @@ from . import assets, pixels
 from .class_tables import class_table
 from .images import read_image
 from .outside import meant, shown
-from .pixels import Color
+from .profiles import Color
 from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up, ranges
 
 if TYPE_CHECKING:
