@@ -171,15 +171,12 @@ TORCH = (".pt", ".pth", ".ckpt", ".bin")
 
 def _text(path: Path, head: bytes) -> Kind | None:
     """Files of words; None for what is no text."""
-    for encoding in ("utf-8-sig", "utf-16") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
-        try:
-            text = head.decode(encoding, errors="strict" if len(head) < HEAD else "ignore").lstrip()
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = head.decode(encoding, errors="strict" if len(head) < HEAD else "ignore").lstrip()
+    except UnicodeDecodeError:
         return None
-    if "\0" in text or sum(c < " " and c not in "\t\r\n\f" for c in text) > 0:
+    if "\0" in text or any(c < " " and c not in "\t\r\n\f" for c in text):
         return None
     start = text[:512].lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")) or "<html" in start:
