@@ -166,16 +166,22 @@ OPAQUE = ("0", "255")  # alphas of the class tables that give one: 3D Slicer wri
 ITK_SNAP = re.compile(rf'(\d{{1,5}})\s+({LEVEL})\s+({LEVEL})\s+({LEVEL})\s+[\d.]+\s+[01]\s+[01]\s+"(.+)"')
 NUMBERS = re.compile(r"(?<![\w.])\d[\d.]*[\s,;]+\d[\d.]*[\s,;]+\d")  # as of colours
 ID_FIRST = re.compile(r"(\d{1,5})\s*[:,;=\s]\s*(.*\D.*)")
+AROUND = " \t,;\"'"  # a name
 
 
 def _labelmap(lines: Sequence[str]) -> Found | None:
     """name:r,g,b:parts:actions"""
-    found = [LABELMAP.fullmatch(line) for line in lines]
-    told = any(one and one["color"] for one in found) or all(line.count(":") > 1 for line in lines)
-    if not lines or not all(found) or not told:
+    found = _matches(LABELMAP, lines)
+    if not any(one["color"] for one in found) and not all(line.count(":") > 1 for line in lines):
         return None
-    entries = [Entry(one["name"].strip(), _levels(one["color"])) for one in found if one]
-    return Found("labelmap.txt (CVAT, Pascal VOC)", entries)
+    entries = [Entry(one["name"].strip(), _levels(one["color"])) for one in found]
+    return Found("labelmap.txt (CVAT, Pascal VOC)", entries) if entries else None
+
+
+def _matches(pattern: re.Pattern[str], lines: Sequence[str]) -> list[re.Match[str]]:
+    """Of all lines; none if one of them is of another form."""
+    found = [one for line in lines if (one := pattern.fullmatch(line))]
+    return found if len(found) == len(lines) else []
 
 
 def _levels(text: str | None) -> list[int] | None:
@@ -192,11 +198,11 @@ def _csv(lines: Sequence[str]) -> Found | None:
     except csv.Error:
         return None
     places = {re.sub(r"[\s_]+", " ", title).strip().lower(): place for place, title in enumerate(header)}
-    name = next((places[title] for title in NAMES if title in places), None)
+    name, number, color = (
+        next((places[title] for title in titles if title in places), None) for titles in (NAMES, IDS, COLORS)
+    )
     if name is None or len(places) < 2:
         return None
-    number = next((places[title] for title in IDS if title in places), None)
-    color = next((places[title] for title in COLORS if title in places), None)
     levels = next(([places[t] for t in titles] for titles in LEVELS if set(titles) <= places.keys()), None)
     entries = []
     for row in rows:
@@ -223,28 +229,26 @@ def _whole(text: str, what: str) -> int:
 
 def _lines_of_colors(lines: Sequence[str]) -> Found | None:
     """r g b name, or name r g b; with an id before the name, or none. r g b may be #rrggbb."""
-    entries = []
     lines = [HEX.sub(lambda one: " ".join(str(int(level, 16)) for level in one.groups()), line) for line in lines]
-    if lines and all(found := [ITK_SNAP.fullmatch(line) for line in lines]):
-        entries = [Entry(one[5], [int(one[place]) for place in (2, 3, 4)], int(one[1])) for one in found if one]
-    elif lines and all(found := [COLOR_FIRST.fullmatch(line) for line in lines]):
-        for place, one in enumerate(found):
-            if one:
-                entries.append(
-                    Entry((one[4] or "").strip(" \t,;\"'") or f"class {place}", [*map(int, one.groups()[:3])])
-                )
-        several = any(re.fullmatch(r"[\d\s,;.]+", entry.name) for entry in entries)
-        if several or all(re.match(r"[\d.]+[\s,;]", entry.name) for entry in entries):
+    if found := _matches(ITK_SNAP, lines):
+        entries = [Entry(one[5], [int(one[place]) for place in (2, 3, 4)], int(one[1])) for one in found]
+    elif found := _matches(COLOR_FIRST, lines):
+        names = [(one[4] or "").strip(AROUND) or f"class {place}" for place, one in enumerate(found)]
+        if any(re.fullmatch(r"[\d\s,;.]+", name) for name in names) or all(
+            re.match(r"[\d.]+[\s,;]", name) for name in names
+        ):
             raise ValueError(f"lines of four numbers can be read in several ways: {SMALLEST}")
-    elif lines and all(found := [COLOR_LAST.fullmatch(line) for line in _without_alpha(lines)]):
-        entries = [Entry(one[1].strip(" \t,;:\"'"), [*map(int, one.groups()[1:])]) for one in found if one]
-        if all(numbered := [ID_FIRST.fullmatch(entry.name) for entry in entries]):
+        entries = [Entry(name, [*map(int, one.groups()[:3])]) for name, one in zip(names, found, strict=True)]
+    elif found := _matches(COLOR_LAST, _without_alpha(lines)):
+        entries = [Entry(one[1].strip(AROUND + ":"), [*map(int, one.groups()[1:])]) for one in found]
+        if numbered := _matches(ID_FIRST, [entry.name for entry in entries]):
             entries = [
-                Entry(one[2].strip(" \t,;\"'"), entry.color, int(one[1]))
+                Entry(one[2].strip(AROUND), entry.color, int(one[1]))
                 for entry, one in zip(entries, numbered, strict=True)
-                if one
             ]
-    return Found("lines of names and colours", entries) if entries else None
+    else:
+        return None
+    return Found("lines of names and colours", entries)
 
 
 def _without_alpha(lines: Sequence[str]) -> Sequence[str]:
@@ -260,11 +264,11 @@ def _without_alpha(lines: Sequence[str]) -> Sequence[str]:
 
 def _lines_of_ids(lines: Sequence[str]) -> Found | None:
     """0: unlabeled"""
-    if len(lines) < 2 or not all(found := [ID_FIRST.fullmatch(line) for line in lines]):
+    if len(found := _matches(ID_FIRST, lines)) < 2:
         return None
     if strange := next((line for line in lines if NUMBERS.search(line)), None):
         raise ValueError(f"the line {shown(strange)} is no id and name of a class: {SMALLEST}")
-    return Found("lines of ids and names", [Entry(one[2].strip(" \t\"'"), None, int(one[1])) for one in found if one])
+    return Found("lines of ids and names", [Entry(one[2].strip(" \t\"'"), None, int(one[1])) for one in found])
 
 
 def _names(lines: Sequence[str], path: Path) -> Found:
@@ -291,14 +295,14 @@ def _gimp(text: str) -> Found:
     more: dict[str, Any] = {}
     columns = 3
     for number, line in enumerate(text.splitlines()[1:], start=2):
-        key, _, value = line.partition(":")
-        if line.strip().startswith("#"):
+        key, _, value = (part.strip() for part in line.partition(":"))
+        if key.startswith("#"):
             more |= _comment(line.strip()[1:].strip())
-        elif key.strip().lower() == "name":
-            more["name"] = value.strip()
-        elif key.strip().lower() == "channels":
-            columns = 4 if value.strip().upper() == "RGBA" else 3
-        elif line.strip() and key.strip().lower() != "columns":
+        elif key.lower() == "name":
+            more["name"] = value
+        elif key.lower() == "channels":
+            columns = 4 if value.upper() == "RGBA" else 3
+        elif line.strip() and key.lower() != "columns":
             parts = line.split(None, columns)
             if len(parts) < columns or not all(re.fullmatch(LEVEL, part) for part in parts[:columns]):
                 raise ValueError(f"line {number} of this GIMP palette is no colour: {shown(line)}")
@@ -474,11 +478,8 @@ def _of_numbered(data: Any) -> Found:
     """{"0": "wall", "1": "building"}"""
     if not isinstance(data, Mapping) or not data or not all(_is_number(key) for key in data):
         raise ValueError(f"ids are whole numbers, and their classes' names are texts, not {shown(data)}: {SMALLEST}")
-    return Found("ids and names", sorted((Entry(_name(name), None, int(i)) for i, name in data.items()), key=_id_of))
-
-
-def _id_of(entry: Entry) -> int:
-    return entry.id or 0
+    numbered = sorted((int(i), _name(name)) for i, name in data.items())
+    return Found("ids and names", [Entry(name, None, i) for i, name in numbered])
 
 
 def _is_number(key: Any) -> bool:
@@ -494,19 +495,14 @@ def _name(name: Any) -> str:
 def _datumaro(data: Mapping[str, Any]) -> Found:
     """{"label_map": {"0": "background", ...}, "segmentation_colors": [[0, 0, 0], ...]}, in the order of the map."""
     names = data["label_map"]
-    numbered = _of_numbered({str(i): name for i, name in enumerate(names)} if isinstance(names, list) else names)
-    colors = data.get("segmentation_colors")
-    form = "Datumaro's dataset_meta.json"
-    if colors is None:
-        return Found(form, numbered.entries)
-    if not isinstance(colors, list) or len(colors) != len(numbered.entries):
-        raise ValueError(f"there are {len(numbered.entries)} names in label_map, and other segmentation_colors")
-    given = (
-        dict(zip((int(i) for i in names), colors, strict=True))
-        if isinstance(names, Mapping)
-        else dict(enumerate(colors))
-    )
-    return Found(form, [entry._replace(color=given[entry.id or 0]) for entry in numbered.entries])
+    names = dict(enumerate(names)) if isinstance(names, list) else names
+    entries = _of_numbered(names).entries
+    if (colors := data.get("segmentation_colors")) is not None:
+        if not isinstance(colors, list) or len(colors) != len(entries):
+            raise ValueError(f"there are {len(entries)} names in label_map, and other segmentation_colors")
+        given = dict(zip(map(int, names), colors, strict=True))
+        entries = [entry._replace(color=given[entry.id or 0]) for entry in entries]
+    return Found("Datumaro's dataset_meta.json", entries)
 
 
 def own_comment(palette_table: Mapping[str, Any]) -> str:

@@ -149,13 +149,6 @@ def as_stored(image: Image.Image) -> Image.Image:
     return image
 
 
-def orientation(path: str | Path) -> int:
-    """The EXIF orientation that an image file asks for, 1 to 8; 1 where it says nothing. Pixels are not read."""
-    with Image.open(path, formats=FORMATS) as image:
-        found = image.getexif().get(ORIENTATION_TAG, 1)
-    return found if found in TURNED_BACK else 1
-
-
 def write_image(path: str | Path, image: Image.Image | np.ndarray | Tensor) -> None:
     """Write a picture, a uint8 array (H, W), (H, W, 3) or (H, W, 4), or a tensor (3, H, W) in [-1, 1], in the format that
     the suffix names.
@@ -277,19 +270,19 @@ def _facts(image: Image.Image, path: Path) -> dict[str, Any]:
     """See `read_image`, of an opened file whose pixels are not read yet."""
     raw_mode, most = _coding(image)
     bits = int(found[1]) if (found := re.search(r";(\d+)", raw_mode)) else 8
+    orientation = image.getexif().get(ORIENTATION_TAG)
+    other_white = {  # than 255 or 65535
+        "L": bits < 8 or most not in (0, 255),
+        "I;16": bits == 12,
+        "I": most not in (0, 65535),
+    }
     facts = {
         "scdm_lossy": _lossy_format(image, path),
-        "scdm_orientation": image.getexif().get(ORIENTATION_TAG),
+        "scdm_orientation": orientation if orientation in TURNED_BACK else None,
         "scdm_bits": 16 if image.mode in EIGHT_BITS and (bits == 16 or most > 255) else None,
-        "scdm_white": None,
+        "scdm_white": (most or 2**bits - 1) if other_white.get(image.mode) else None,
         "scdm_pictures": _pictures(image),
     }
-    if facts["scdm_orientation"] not in TURNED_BACK:
-        facts["scdm_orientation"] = None
-    if image.mode == "L" and (bits < 8 or most not in (0, 255)):
-        facts["scdm_white"] = most or 2**bits - 1
-    if (image.mode == "I;16" and bits == 12) or (image.mode == "I" and most not in (0, 65535)):
-        facts["scdm_white"] = most or 2**bits - 1
     return {key: fact for key, fact in facts.items() if fact is not None}
 
 

@@ -17,7 +17,12 @@ from .outside import MOST_BYTES
 HEAD = 2048  # bytes that are looked at
 PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 AS_PNG = "export it as PNG"
+UNPACK = "unpack it first"
 NO_ADVICE = ""
+
+Kind = tuple[str, str]  # what it is, and what to do
+
+VIDEO: Kind = ("a video", "save a frame of it as an image")
 
 # Suffix -> what the file is and what to do, where bytes do not tell.
 BY_SUFFIX = {
@@ -29,7 +34,7 @@ BY_SUFFIX = {
 }
 
 # What a file begins with -> what it is and what to do.
-BY_START: tuple[tuple[bytes, str, str], ...] = (
+BY_START: tuple[tuple[bytes | tuple[bytes, ...], str, str], ...] = (
     (b"\x93NUMPY", "a NumPy array (.npy)", "save it as a grey PNG"),
     (b"MATLAB 5.0", "a file of MATLAB (.mat)", "save the map in it as a grey PNG"),
     (b"\x89HDF\r\n\x1a\n", "a file of HDF5 (.h5, or .mat of MATLAB 7.3)", "save the map in it as a grey PNG"),
@@ -37,31 +42,30 @@ BY_START: tuple[tuple[bytes, str, str], ...] = (
     (b"gimp xcf", "a document of GIMP (.xcf)", AS_PNG),
     (b"CSFCHUNK", "a document of Clip Studio (.clip)", AS_PNG),
     (b"%PDF", "a PDF document", AS_PNG),
-    (b"%!PS", "a PostScript document", AS_PNG),
-    (b"\xc5\xd0\xd3\xc6", "a PostScript document", AS_PNG),
+    ((b"%!PS", b"\xc5\xd0\xd3\xc6"), "a PostScript document", AS_PNG),
     (b"version https://git-lfs", "a Git LFS pointer, not the file that it stands for", "fetch it with 'git lfs pull'"),
-    (b"\x1f\x8b", "a gzip archive", "unpack it first"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"),
-    (b"Rar!", "a RAR archive", "unpack it first"),
-    (b"\xfd7zXZ", "an xz archive", "unpack it first"),
-    (b"BZh", "a bzip2 archive", "unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it first"),
-    (b"\x1aE\xdf\xa3", "a video", "save a frame of it as an image"),
-    (b"\0\0\1\xba", "a video", "save a frame of it as an image"),
-    (b"\0\0\1\xb3", "a video", "save a frame of it as an image"),
+    (b"\x1f\x8b", "a gzip archive", UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+    (b"Rar!", "a RAR archive", UNPACK),
+    (b"\xfd7zXZ", "an xz archive", UNPACK),
+    (b"BZh", "a bzip2 archive", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", UNPACK),
+    ((b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3"), *VIDEO),
     (b"GGUF", "a model in the form GGUF", "take the PyTorch or safetensors file of it"),
     (b"v/1\x01", "an OpenEXR image", "export it as PNG with 8 or 16 bits"),
     (b"#?RADIANCE", "a Radiance HDR image", "export it as PNG with 8 or 16 bits"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image", AS_PNG),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 image", AS_PNG),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image", AS_PNG),
-    (b"\xff\x0a", "a JPEG XL image", AS_PNG),
+    ((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), "a JPEG 2000 image", AS_PNG),
+    ((b"\0\0\0\x0cJXL ", b"\xff\x0a"), "a JPEG XL image", AS_PNG),
     (b"\0\0\1\0", "an icon (.ico)", AS_PNG),
     (b"DDS ", "a DDS texture", AS_PNG),
     (b"DICM", "a DICOM image", "export it as a grey PNG"),
     (b"SQLite format 3", "an SQLite database", "export what is wanted from it as PNG"),
-    (b"\x7fELF", "a program", NO_ADVICE),
-    (b"MZ", "a program", NO_ADVICE),
+    ((b"\x7fELF", b"MZ"), "a program", NO_ADVICE),
+    (
+        (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"),
+        "a pickle of Python",
+        "it may run code, so it is not opened: save its tensors with torch.save or safetensors",
+    ),
 )
 
 # Brands of the ISO base media format, at byte 8 behind "ftyp".
@@ -77,8 +81,6 @@ BY_MEMBER = (
     ("xl/workbook.xml", "a spreadsheet", NO_ADVICE),
     ("model_index.json", "a model of the diffusers library in a zip archive", "SCDM reads none of these"),
 )
-
-Kind = tuple[str, str]
 
 
 def what_is(path: str | Path, *, picture_wanted: bool = False) -> str | None:
@@ -107,26 +109,21 @@ def _kind(path: Path) -> Kind | None:
         )
     if not any(head):
         return "a file of zeros", "its copy or download was cut off, make it again"
-    if head[:4] == b"PK\x03\x04" or head[:4] == b"PK\x05\x06":
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _archive(path)
     if head[4:8] == b"ftyp":
         return _media(head)
     if head[:4] == b"RIFF":
-        return ("a video", "save a frame of it as an image") if head[8:12] == b"AVI " else None
+        return VIDEO if head[8:12] == b"AVI " else None
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**40:
         return None  # safetensors
-    if _is_pickle(head):
-        return (
-            "a pickle of Python",
-            "it may run code, so it is not opened: save its tensors with torch.save or safetensors",
-        )
     for start, name, advice in BY_START:
         if head.startswith(start):
             return name, advice
     if head[128:132] == b"DICM":
         return "a DICOM image", "export it as a grey PNG"
     if head[257:262] == b"ustar":
-        return "a tar archive", "unpack it first"
+        return "a tar archive", UNPACK
     return _text(path, head) or BY_SUFFIX.get(path.suffix.lower())
 
 
@@ -138,15 +135,11 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _is_pickle(head: bytes) -> bool:
-    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-
-
 def _media(head: bytes) -> Kind:
     brand = head[8:12]
     if brand in PHOTOGRAPHS:
         return f"a photograph in the form {'AVIF' if brand[:2] == b'av' else 'HEIF'}", "save it as PNG or JPEG first"
-    return "a video", "save a frame of it as an image"
+    return VIDEO
 
 
 def _archive(path: Path) -> Kind | None:
@@ -163,7 +156,7 @@ def _archive(path: Path) -> Kind | None:
             return name, advice
     if members and all(name.endswith(".npy") for name in members):
         return "arrays of NumPy (.npz)", "save the one that is the map as a grey PNG"
-    return "a zip archive", "unpack it first"
+    return "a zip archive", UNPACK
 
 
 TORCH = (".pt", ".pth", ".ckpt", ".bin")
@@ -171,15 +164,12 @@ TORCH = (".pt", ".pth", ".ckpt", ".bin")
 
 def _text(path: Path, head: bytes) -> Kind | None:
     """Files of words; None for what is no text."""
-    for encoding in ("utf-8-sig", "utf-16") if head[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
-        try:
-            text = head.decode(encoding, errors="strict" if len(head) < HEAD else "ignore").lstrip()
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = head.decode(encoding, errors="strict" if len(head) < HEAD else "ignore").lstrip()
+    except UnicodeDecodeError:
         return None
-    if "\0" in text or sum(c < " " and c not in "\t\r\n\f" for c in text) > 0:
+    if "\0" in text or any(c < " " and c not in "\t\r\n\f" for c in text):
         return None
     start = text[:512].lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")) or "<html" in start:

@@ -1,6 +1,6 @@
 """What the levels of a picture mean: a photograph's light, the strength of a mask.
 
-All of them pass here before any other use, because Pillow's own conversions clip what has more than 8 bits, drop what is
+Both pass here before any other use, because Pillow's own conversions clip what has more than 8 bits, drop what is
 transparent, and say nothing.
 """
 

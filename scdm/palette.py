@@ -6,7 +6,7 @@ import colorsys
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -18,8 +18,9 @@ from PIL import Image, ImageColor
 from . import assets, pixels
 from .class_tables import class_table
 from .images import read_image
+from .levels import Remark, silent
 from .outside import meant, shown
-from .pixels import Color
+from .profiles import Color
 from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up, ranges
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Palette:
         return cls.from_dict(json.loads((_class_tables() / f"{name}.json").read_text(encoding="utf-8")))
 
     @classmethod
-    def from_file(cls, path: str | Path, remark: Callable[[str], None] = warnings.warn) -> Palette:
+    def from_file(cls, path: str | Path, remark: Remark = warnings.warn) -> Palette:
         """A class table of the user's own: JSON or YAML as `from_dict` reads it (`name` may be left out), or in the form of
         a labelling tool or a painting program, see `class_tables`. `remark` receives what was assumed of the latter.
         """
@@ -208,7 +209,7 @@ class Palette:
         self,
         image: Image.Image,
         tolerance: float = TOLERANCE,
-        remark: Callable[[str], None] = warnings.warn,
+        remark: Remark = warnings.warn,
         *,
         values: str | None = None,
         file_name: str = "",
@@ -220,7 +221,7 @@ class Palette:
         self,
         image: Image.Image,
         tolerance: float = TOLERANCE,
-        remark: Callable[[str], None] = warnings.warn,
+        remark: Remark = warnings.warn,
         *,
         values: str | None = None,
         file_name: str = "",
@@ -261,9 +262,10 @@ class Palette:
                 f"the layout is a picture of colours and holds no values, neither {chosen.name} nor others: leave the "
                 "choice of values (--values) out"
             )
-        ids = None if stored is None else self._ids_of_values(stored, chosen, file_name, tolerance, lossy, remark)
+        reading = _Reading(self, tolerance, remark, chosen, file_name, lossy)
+        ids = None if stored is None else reading.ids_of_values(stored)
         if ids is None:
-            ids = self._ids_of_colors(image, opaque, tolerance, lossy, remark)
+            ids = reading.ids_of_colors(image, opaque)
         elif opaque is not None:
             ids[~opaque] = self.num_classes
         return ids
@@ -299,12 +301,8 @@ class Palette:
 
     def holds_colors(self, image: Image.Image) -> bool:
         """Whether `to_labels` reads a picture by its colours. ValueError for numbers that are none."""
-        stored = pixels.stored(image, pixels.opaque_part(image))
-        if stored is None:
-            return True
-        convention = self._fitting(stored.found, "")
-        meant = looked_up(self.id_table(convention), stored.found) if convention else None
-        return self._shows_colors(stored, meant, TOLERANCE, "", lambda sentence: None)
+        stored, reading = pixels.stored(image, pixels.opaque_part(image)), _Reading(self)
+        return stored is None or reading.shows_colors(stored, reading.meant(stored.found))
 
     def doubts(self, found: np.ndarray, read_as: Convention, file_name: str = "") -> str:
         """Why maps of these values (ascending) may be stored otherwise, in a sentence; "" if nothing says so."""
@@ -357,20 +355,40 @@ class Palette:
         table = [color or blank for color in (*painted, None)]
         return np.array(table, dtype=np.uint8)[labels.ids.cpu().numpy()]
 
-    def _ids_of_values(
-        self,
-        stored: pixels.Stored,
-        chosen: Convention | None,
-        file_name: str,
-        tolerance: float,
-        lossy: str,
-        remark: Callable[[str], None],
-    ) -> np.ndarray | None:
+    def smoothed(self, values: np.ndarray, table: np.ndarray) -> str:
+        """Whether (H, W) stored values look interpolated, in a sentence; "" if they do not. table: of `Convention.table`."""
+        between, borders = pixels.in_between(values)
+        if len(between) < LEAST_BETWEEN or len(between) < LEAST_BETWEEN_SHARE * borders:
+            return ""
+        ids, counts = np.unique(looked_up(table, between), return_counts=True)
+        often = [self.called(int(i)) for i in ids[np.argsort(-counts, kind="stable")] if i >= 0][:MOST_NAMED]
+        share = len(between) / borders
+        return (
+            f"{share:.0%} of the borders between classes pass through values in between ({', '.join(often)}): "
+            "the map seems to have been resized with smoothing, which makes classes that nobody chose: use nearest neighbour"
+        )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How a picture is read, see `Palette.to_ids`.
+
+    chosen: the convention that was asked for. lossy: the name of the file's format, if it is one that changes pixels.
+    """
+
+    palette: Palette
+    tolerance: float = TOLERANCE
+    remark: Remark = silent
+    chosen: Convention | None = None
+    file_name: str = ""
+    lossy: str = ""
+
+    def ids_of_values(self, stored: pixels.Stored) -> np.ndarray | None:
         """(H, W) int64 ids of a picture whose numbers are values; None for a picture of colours."""
-        places = self._places(stored, chosen, file_name)
+        places = self._places(stored)
         stored = places or stored
-        convention = chosen or self._fitting(stored.found, file_name)
-        table = self.id_table(convention or self.conventions[0])
+        convention = self.chosen or self._fitting(stored.found)
+        table = self.palette.id_table(convention or self.palette.conventions[0])
         meant = looked_up(table, stored.found)
         heard: list[str] = []  # before it is known whether they matter
         if places:
@@ -378,104 +396,104 @@ class Palette:
                 "the greys of the colour table are neither ids nor colours of several classes, so the places in it are read "
                 "as ids"
             )
-        elif chosen is None and self._shows_colors(
-            stored, meant if convention else None, tolerance, lossy, heard.append
-        ):
-            _told(heard, remark)
+        elif not self.chosen and self.shows_colors(stored, meant if convention else None, heard.append):
+            self._tell(heard)
             return None
-        if lossy:
+        if self.lossy:
             raise ValueError(
-                f"a map of ids does not survive {lossy}, which changes them at every border: save it as PNG"
+                f"a map of ids does not survive {self.lossy}, which changes them at every border: save it as PNG"
             )
         if (meant == UNKNOWN).any():
             wrong = stored.found[meant == UNKNOWN][0]
-            if chosen:
-                raise ValueError(f"{wrong} is none of the values {chosen.name} of palette {self.name}: choose others")
+            if self.chosen:
+                raise ValueError(
+                    f"{wrong} is none of the values {self.chosen.name} of palette {self.palette.name}: choose others"
+                )
             raise ValueError(
-                f"grey images hold class ids, and this one holds {wrong}, but palette {self.name} has "
-                f"{self.conventions[0].name} {self._known_values()}: choose the palette that made this layout, or paint "
-                "with its colours"
+                f"grey images hold class ids, and this one holds {wrong}, but palette {self.palette.name} has "
+                f"{self.palette.conventions[0].name} {self._known_values()}: choose the palette that made this layout, or "
+                "paint with its colours"
             )
-        if places and chosen:
-            _told(heard, remark)
-        if convention and not chosen:
-            if stored.found.tolist() == [0] and meant[0] == 0:
-                return self._empty(stored, remark)
-            _told(heard, remark)
-            if doubt := self.doubts(stored.found, convention, file_name):
-                remark(doubt)
-            self._remark_on_void(stored.found, meant, convention, remark)
-        if smoothed := self.smoothed(stored.values, table):
-            remark(smoothed)
+        if not self.chosen and stored.found.tolist() == [0] and meant[0] == 0:
+            return self._empty(stored)
+        self._tell(heard)
+        if convention and not self.chosen:
+            if doubt := self.palette.doubts(stored.found, convention, self.file_name):
+                self.remark(doubt)
+            self._remark_on_void(stored.found, meant, convention)
+        if smoothed := self.palette.smoothed(stored.values, table):
+            self.remark(smoothed)
         return looked_up(table, stored.values)
+
+    def _tell(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self.remark(sentence)
 
     def _known_values(self) -> str:
         """The values of the first convention, in words."""
-        table = self.id_table(self.conventions[0])[:-1]
+        table = self.palette.id_table(self.palette.conventions[0])[:-1]
         known = np.flatnonzero(table != UNKNOWN)
-        if self.conventions[0].lenient:
-            known = known[(known != self.num_classes) | (table[known] != self.num_classes)]
+        if self.palette.conventions[0].lenient:
+            known = known[(known != self.palette.num_classes) | (table[known] != self.palette.num_classes)]
         return ranges(known)
 
-    def _fitting(self, found: np.ndarray, file_name: str) -> Convention | None:
+    def _fitting(self, found: np.ndarray) -> Convention | None:
         """The convention that the file's name tells, or the first that knows all values: if possible by saying so."""
-        fitting = [c for c in self.conventions if (looked_up(self.id_table(c), found) != UNKNOWN).all()]
-        told = [c for c in fitting if c.tells(file_name)]
-        void = np.intersect1d(found[found >= self.num_classes], VOID).size > 0
+        fitting = [c for c in self.palette.conventions if (looked_up(self.palette.id_table(c), found) != UNKNOWN).all()]
+        told = [c for c in fitting if c.tells(self.file_name)]
+        void = np.intersect1d(found[found >= self.palette.num_classes], VOID).size > 0
         said = [c for c in fitting if not (c.lenient and void)]
         return next(iter((*told, *said, *fitting)), None)
 
-    def _places(self, stored: pixels.Stored, chosen: Convention | None, file_name: str) -> pixels.Stored | None:
+    def meant(self, found: np.ndarray) -> np.ndarray | None:
+        """The ids of values by the convention that was asked for, or else fits; None if none does."""
+        convention = self.chosen or self._fitting(found)
+        return looked_up(self.palette.id_table(convention), found) if convention else None
+
+    def _places(self, stored: pixels.Stored) -> pixels.Stored | None:
         """The places in a colour table of greys, where these mean no classes, be it as values or colours, but places do."""
         places = stored.places
         if places is None or places.codes is None or not places.found.any():
             return None
-        for numbers, wanted in ((stored, False), (places, True)):
-            convention = chosen or self._fitting(numbers.found, file_name)
-            meant = looked_up(self.id_table(convention), numbers.found) if convention else None
-            means = meant is not None and (meant != UNKNOWN).all() and self._any_class(numbers.found, meant)
-            if bool(means) is not wanted:
-                return None
-        near, _ = pixels.Colors(self.colors, TOLERANCE).nearest(places.codes)
-        return None if chosen is None and (near < self.num_classes).all() else places
+        if self._means_classes(stored.found) or not self._means_classes(places.found):
+            return None
+        near, _ = pixels.Colors(self.palette.colors, TOLERANCE).nearest(places.codes)
+        return None if not self.chosen and (near < self.palette.num_classes).all() else places
+
+    def _means_classes(self, found: np.ndarray) -> bool:
+        meant = self.meant(found)
+        return meant is not None and bool((meant != UNKNOWN).all()) and self._any_class(found, meant)
 
     def _any_class(self, found: np.ndarray, meant: np.ndarray) -> bool:
         """Whether values other than 0 stand for classes, and not for what is left out."""
-        void = (found >= self.num_classes) & np.isin(found, VOID)
-        return bool(((found > 0) & (meant < self.num_classes) & ~void).any())
+        void = (found >= self.palette.num_classes) & np.isin(found, VOID)
+        return bool(((found > 0) & (meant < self.palette.num_classes) & ~void).any())
 
-    def _shows_colors(
-        self,
-        stored: pixels.Stored,
-        meant: np.ndarray | None,
-        tolerance: float,
-        lossy: str,
-        remark: Callable[[str], None],
-    ) -> bool:
-        """Whether the pixels are colours, see `to_labels`. meant: the ids of the values found, None if not all are known."""
+    def shows_colors(self, stored: pixels.Stored, meant: np.ndarray | None, remark: Remark = silent) -> bool:
+        """Whether the pixels are colours, see `Palette.to_ids`. meant: the ids of what was found, None if unknown."""
         if stored.codes is None or not stored.found.size:
             return False
-        near, far = pixels.Colors(self.colors, tolerance).nearest(stored.codes)
+        near, far = pixels.Colors(self.palette.colors, self.tolerance).nearest(stored.codes)
         weights = stored.counts / stored.counts.sum()
-        known = near < self.num_classes
+        known = near < self.palette.num_classes
         exact = known & (far == 0)
-        several = len(np.unique(near[known if lossy else exact])) > 1
+        several = len(np.unique(near[known if self.lossy else exact])) > 1
         mostly = several and weights[known].sum() >= 1 - WORTH_A_REMARK
         differ = np.ones_like(known) if meant is None else near != meant
         if stored.kind == pixels.GREY:
-            if lossy:
+            if self.lossy:
                 colors = mostly or bool(exact.all() and meant is None)
             elif meant is None:
                 colors = mostly or bool(exact.all())
             else:
-                colors = bool(exact.all()) and several and bool((meant == self.num_classes).any())
+                colors = bool(exact.all()) and several and bool((meant == self.palette.num_classes).any())
             if colors:
-                remark(f"the greys are those of classes of palette {self.name}, so they are read as colours")
+                remark(f"the greys are those of classes of palette {self.palette.name}, so they are read as colours")
             return colors
         if meant is None:
             return True
         if stored.kind == pixels.TRIPLET:
-            colors = bool(exact.all()) or (bool(lossy) and mostly)
+            colors = bool(exact.all()) or (bool(self.lossy) and mostly)
             if stored.channel:
                 colors = bool(exact[stored.found > 0].any()) or not self._any_class(stored.found, meant)
             if not colors and stored.channel:
@@ -492,11 +510,11 @@ class Palette:
         else:
             colors = not stored.table_of_ids and weights[known].sum() >= 0.5
             if not known.any():
-                remark(f"no pixel has a colour of palette {self.name}, so the values are read as class ids")
+                remark(f"no pixel has a colour of palette {self.palette.name}, so the values are read as class ids")
             elif not colors:
                 remark(
-                    f"{1 - weights[known].sum():.0%} of the pixels have no colour of palette {self.name}, so the places in "
-                    "the colour table are read as class ids"
+                    f"{1 - weights[known].sum():.0%} of the pixels have no colour of palette {self.palette.name}, so the "
+                    "places in the colour table are read as class ids"
                     if not stored.table_of_ids
                     else "the colour table is one for maps of ids, so the places in it are read as class ids"
                 )
@@ -504,119 +522,95 @@ class Palette:
         if colors and differ.any() and doubtful:
             remark(
                 f"the pixels are read as colours, but could be values too: if they are, choose the values "
-                f"{self.conventions[0].name}"
+                f"{self.palette.conventions[0].name}"
             )
         if colors and stored.found.tolist() == [0] and stored.codes[0] == 0:
-            remark(f"every pixel is black, so all of it is {self.called(int(near[0]))}")
+            remark(f"every pixel is black, so all of it is {self.palette.called(int(near[0]))}")
         return colors
 
-    def _empty(self, stored: pixels.Stored, remark: Callable[[str], None]) -> np.ndarray:
+    def _empty(self, stored: pixels.Stored) -> np.ndarray:
         """(H, W) ids of a picture of nothing but 0."""
-        black = self.colors[0] == (0, 0, 0)
-        remark(
-            f"every pixel is 0, so all of it is {self.called(0)}"
+        black = self.palette.colors[0] == (0, 0, 0)
+        self.remark(
+            f"every pixel is 0, so all of it is {self.palette.called(0)}"
             if black
-            else f"every pixel is 0, as in an empty picture, so all is unpainted: if it is {self.called(0)}, choose the "
-            f"values {self.conventions[0].name}"
+            else f"every pixel is 0, as in an empty picture, so all is unpainted: if it is {self.palette.called(0)}, choose "
+            f"the values {self.palette.conventions[0].name}"
         )
-        return np.full(stored.values.shape, 0 if black else self.num_classes, dtype=np.int64)
+        return np.full(stored.values.shape, 0 if black else self.palette.num_classes, dtype=np.int64)
 
-    def _remark_on_void(
-        self, found: np.ndarray, meant: np.ndarray, convention: Convention, remark: Callable[[str], None]
-    ) -> None:
-        left_out = [int(value) for value in found[meant == self.unlabelled] if value < 0 or value in VOID]
-        if left_out and convention.lenient and self.unlabelled not in left_out:
-            remark(
-                f"{left_out[0]} is read as {self.called(int(self.unlabelled or 0))}, as in training; "
-                f"what is transparent or {self.num_classes} is unpainted"
+    def _remark_on_void(self, found: np.ndarray, meant: np.ndarray, convention: Convention) -> None:
+        left_out = [int(value) for value in found[meant == self.palette.unlabelled] if value < 0 or value in VOID]
+        if left_out and convention.lenient and self.palette.unlabelled not in left_out:
+            self.remark(
+                f"{left_out[0]} is read as {self.palette.called(int(self.palette.unlabelled or 0))}, as in training; "
+                f"what is transparent or {self.palette.num_classes} is unpainted"
             )
-        if found.tolist() == [0, 255] and meant[1] == self.num_classes:
-            remark(f"the picture holds 0 and 255 only, like a mask: read as {self.called(int(meant[0]))} and unpainted")
+        if found.tolist() == [0, 255] and meant[1] == self.palette.num_classes:
+            self.remark(
+                f"the picture holds 0 and 255 only, like a mask: read as {self.palette.called(int(meant[0]))} and unpainted"
+            )
 
-    def smoothed(self, values: np.ndarray, table: np.ndarray) -> str:
-        """Whether (H, W) stored values look interpolated, in a sentence; "" if they do not. table: of `Convention.table`."""
-        between, borders = pixels.in_between(values)
-        if len(between) < LEAST_BETWEEN or len(between) < LEAST_BETWEEN_SHARE * borders:
-            return ""
-        ids, counts = np.unique(looked_up(table, between), return_counts=True)
-        often = [self.called(int(i)) for i in ids[np.argsort(-counts, kind="stable")] if i >= 0][:MOST_NAMED]
-        share = len(between) / borders
-        return (
-            f"{share:.0%} of the borders between classes pass through values in between ({', '.join(often)}): "
-            "the map seems to have been resized with smoothing, which makes classes that nobody chose: use nearest neighbour"
-        )
-
-    def _ids_of_colors(
-        self,
-        image: Image.Image,
-        opaque: np.ndarray | None,
-        tolerance: float,
-        lossy: str,
-        remark: Callable[[str], None],
-    ) -> np.ndarray:
+    def ids_of_colors(self, image: Image.Image, opaque: np.ndarray | None) -> np.ndarray:
         """(H, W) int64 ids by nearest colour."""
-        ids, strays, off = pixels.Colors(self.colors, tolerance).ids(image)
-        unknown = ids == self.num_classes
+        ids, strays, off = pixels.Colors(self.palette.colors, self.tolerance).ids(image)
+        unknown = ids == self.palette.num_classes
         if opaque is not None:
             unknown &= opaque
-            ids[~opaque] = self.num_classes
+            ids[~opaque] = self.palette.num_classes
         painted = ids.size if opaque is None else int(opaque.sum())
         share = np.count_nonzero(unknown) / max(painted, 1)
         if share >= WORTH_A_REMARK:
             found = pixels.most_frequent(image, unknown)
-            changed = f" ({lossy} changes colours: save layouts as PNG)" if lossy else ""
+            changed = f" ({self.lossy} changes colours: save layouts as PNG)" if self.lossy else ""
             if share == 1:
                 raise ValueError(
-                    f"no pixel has a colour of palette {self.name} (tolerance {tolerance:g}), they are {found}: "
-                    "choose the palette that the layout was painted with, or raise the tolerance"
+                    f"no pixel has a colour of palette {self.palette.name} (tolerance {self.tolerance:g}), they are "
+                    f"{found}: choose the palette that the layout was painted with, or raise the tolerance"
                 )
-            remark(
-                f"{share:.0%} of the painted pixels have no colour of palette {self.name} and stay unpainted, {found}"
-                f"{changed}"
+            self.remark(
+                f"{share:.0%} of the painted pixels have no colour of palette {self.palette.name} and stay unpainted, "
+                f"{found}{changed}"
             )
-        elif lossy and share:
-            remark(
-                f"{share:.2%} of the painted pixels have no colour of palette {self.name} any more and stay unpainted, "
-                f"since {lossy} changes colours: save layouts as PNG"
+        elif self.lossy and share:
+            self.remark(
+                f"{share:.2%} of the painted pixels have no colour of palette {self.palette.name} any more and stay "
+                f"unpainted, since {self.lossy} changes colours: save layouts as PNG"
             )
         shaded = np.flatnonzero(off)
-        if len(shaded) == 1 and off[shaded[0]] >= MANY_SHADES and (not lossy or np.ptp(ids) == 0):
-            self._remark_on_shades(image, ids == shaded[0], int(shaded[0]), int(off[shaded[0]]), remark)
+        if len(shaded) == 1 and off[shaded[0]] >= MANY_SHADES and (not self.lossy or np.ptp(ids) == 0):
+            self._remark_on_shades(image, ids == shaded[0], int(shaded[0]), int(off[shaded[0]]))
         if len(strays):
-            self._remark_on_accidents(image, ids, strays, remark)
-        counts = np.bincount(ids.ravel(), minlength=self.num_classes)
-        for color, group in self.duplicates.items():
+            self._remark_on_accidents(image, ids, strays)
+        counts = np.bincount(ids.ravel(), minlength=self.palette.num_classes)
+        for color, group in self.palette.duplicates.items():
             if counts[group[0]]:
-                first, *others = (f"{self.names[i]} ({i})" for i in group)
+                first, *others = (f"{self.palette.names[i]} ({i})" for i in group)
                 more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
                 code = "#{:02x}{:02x}{:02x}".format(*color)
                 shared = f"{code} is the colour of {first} and of {', '.join(others[:MOST_NAMED])}"
-                remark(f"{shared}{more}: read as {first}")
+                self.remark(f"{shared}{more}: read as {first}")
         return ids
 
-    def _remark_on_shades(
-        self, image: Image.Image, where: np.ndarray, class_id: int, count: int, remark: Callable[[str], None]
-    ) -> None:
+    def _remark_on_shades(self, image: Image.Image, where: np.ndarray, class_id: int, count: int) -> None:
         """On so many colours that are read as one class, in the bool (H, W) `where`; those of soft edges are few pixels."""
-        own = pixels.codes_of(np.array([self.colors[class_id]], dtype=np.uint8))
+        own = pixels.codes_of(np.array([self.palette.colors[class_id]], dtype=np.uint8))
         if np.count_nonzero(where & ~pixels.having(image, own)) >= WORTH_A_REMARK * where.size:
-            remark(
-                f"{count} different colours, none of them a class's own, are all read as {self.called(class_id)}: if they "
-                "are ids, save them as a grey image"
+            self.remark(
+                f"{count} different colours, none of them a class's own, are all read as {self.palette.called(class_id)}: "
+                "if they are ids, save them as a grey image"
             )
 
-    def _remark_on_accidents(
-        self, image: Image.Image, ids: np.ndarray, strays: np.ndarray, remark: Callable[[str], None]
-    ) -> None:
+    def _remark_on_accidents(self, image: Image.Image, ids: np.ndarray, strays: np.ndarray) -> None:
         """Names the classes that nobody painted: no pixel has their very colour, and they are as thin as blended borders.
 
         strays: colours, 0xrrggbb, that are only near that of a class.
         """
-        stray = pixels.having(image, strays) & (ids < self.num_classes)
-        counts = np.bincount(ids.ravel(), minlength=self.num_classes + 1)
-        if np.count_nonzero(stray) > MOST_STRAY * counts[: self.num_classes].sum():
+        stray = pixels.having(image, strays) & (ids < self.palette.num_classes)
+        counts = np.bincount(ids.ravel(), minlength=self.palette.num_classes + 1)
+        if np.count_nonzero(stray) > MOST_STRAY * counts[: self.palette.num_classes].sum():
             return
-        of_strays = np.bincount(ids[stray], minlength=self.num_classes + 1)
+        of_strays = np.bincount(ids[stray], minlength=self.palette.num_classes + 1)
         mostly = np.flatnonzero((of_strays > 0) & (of_strays >= 0.8 * counts))
         accidents = pixels.without_interior(ids, mostly) if mostly.size else mostly
         share = counts[accidents].sum() / ids.size
@@ -624,16 +618,12 @@ class Palette:
             order = accidents[np.argsort(-counts[accidents], kind="stable")]
             more = f" and {len(order) - MOST_NAMED} more" if len(order) > MOST_NAMED else ""
             classes = "1 class lies" if len(order) == 1 else f"{len(order)} classes lie"
-            remark(
+            self.remark(
                 f"{classes} only along borders of others, in colours that are not quite theirs, {share:.2%} in all: "
-                f"{', '.join(self.called(int(i)) for i in order[:MOST_NAMED])}{more}. The picture seems to have been "
-                "resized with smoothing, or drawn with soft edges: use nearest neighbour and hard brushes, or less tolerance"
+                f"{', '.join(self.palette.called(int(i)) for i in order[:MOST_NAMED])}{more}. The picture seems to have "
+                "been resized with smoothing, or drawn with soft edges: use nearest neighbour and hard brushes, or less "
+                "tolerance"
             )
-
-
-def _told(sentences: list[str], remark: Callable[[str], None]) -> None:
-    for sentence in sentences:
-        remark(sentence)
 
 
 def palette_names() -> list[str]:
@@ -644,7 +634,7 @@ def read_layout(
     path: str | Path,
     palette: Palette,
     tolerance: float = TOLERANCE,
-    remark: Callable[[str], None] = warnings.warn,
+    remark: Remark = warnings.warn,
     *,
     values: str | None = None,
 ) -> LabelMap:
@@ -656,7 +646,7 @@ def read_ids(
     path: str | Path,
     palette: Palette,
     tolerance: float = TOLERANCE,
-    remark: Callable[[str], None] = warnings.warn,
+    remark: Remark = warnings.warn,
     *,
     values: str | None = None,
 ) -> np.ndarray:

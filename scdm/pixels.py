@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from .class_tables import voc_color
+from .profiles import Color
 from .values import GREY_MODES, distinct, numbers
-
-Color = tuple[int, int, int]
 
 BAND = 2**20  # pixels that are worked on at once
 NEAR = 4  # levels: a pixel within this distance of a colour has that colour but for rounding
@@ -252,12 +252,5 @@ def in_between(values: np.ndarray) -> tuple[np.ndarray, int]:
     return np.concatenate(between), borders
 
 
-def _voc_colors() -> np.ndarray:
-    """The colour table of PASCAL VOC: the bits of the index, lowest first, dealt to red, green and blue, highest first."""
-    places = np.arange(256)
-    channels = [sum((places >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]
-    return codes_of(np.stack(channels, axis=-1).astype(np.uint8))
-
-
 _GREY_RAMP = np.arange(256, dtype=np.int32) * 0x010101
-_VOC_COLORS = _voc_colors()
+_VOC_COLORS = codes_of(np.array([voc_color(i) for i in range(256)], dtype=np.uint8))

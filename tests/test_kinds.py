@@ -61,6 +61,7 @@ FILES = [
     ("a.png", b"", "an empty file", "download"),
     ("a.png", bytes(5000), "a file of zeros", "make it again"),
     ("a.txt", "Möwe\n".encode(), "a text", ""),
+    ("a.txt", ("Möwe\n" * 1000).encode("utf-16"), "a text", ""),
     ("a.json", json.dumps(LABELME).encode(), "polygons (LabelMe)", "draw them into a PNG first"),
     ("a", b"\xef\xbb\xbf" + json.dumps(LABELME).encode(), "polygons (LabelMe)", "draw them into a PNG first"),
     (

@@ -1,4 +1,4 @@
-"""One gate for pixels: photographs of every depth and mode, masks, and maps whose numbers are ids."""
+"""One gate for pixels: photographs of every depth and mode, masks, and files in which ids are safe."""
 
 from __future__ import annotations
 

@@ -23,7 +23,6 @@ from ..images import (
     UNPAINTED,
     contact_sheet,
     from_levels,
-    orientation,
     picture_format,
     read_image,
     to_levels,
@@ -242,29 +241,32 @@ def _source(
 ) -> tuple[Tensor | None, Tensor | None]:
     """The image (1, 3, H, W) in [-1, 1] and the mask (1, 1, H, W) in [0, 1] that were given, of the layouts' size."""
     image = mask = None
-    remarks: list[str] = []
     if arguments.image is not None:
-        image = from_levels(np.array(_read(arguments.image, photograph, remarks.append))[None])
+        image = from_levels(np.array(_read("image", arguments, layouts, photograph, remark))[None])
     if arguments.mask is not None:
-        mask = torch.from_numpy(_read(arguments.mask, mask_strength, remarks.append))[None, None]
-    for name, path, pixels in (("image", arguments.image, image), ("mask", arguments.mask, mask)):
-        for layout, labels in zip(arguments.layouts, layouts, strict=True):
-            if pixels is not None and pixels.shape[-2:] != (labels.height, labels.width):
-                turned = orientation(path)
-                how = "" if turned == 1 else f" when it is turned as it says (EXIF orientation {turned})"
-                raise ValueError(
-                    f"the {name} {path} is {pixels.shape[-1]}x{pixels.shape[-2]}{how}, "
-                    f"the layout {layout} {labels.width}x{labels.height}: they must have the same size"
-                )
-    for sentence in remarks:
-        remark(sentence)
+        mask = torch.from_numpy(_read("mask", arguments, layouts, mask_strength, remark))[None, None]
     return image, mask
 
 
-def _read(path: Path, meaning: Callable[[Image.Image, Remark], Any], remark: Remark) -> Any:
+def _read(
+    name: str,
+    arguments: Namespace,
+    layouts: Sequence[LabelMap],
+    meaning: Callable[[Image.Image, Remark], Any],
+    remark: Remark,
+) -> Any:
+    path = getattr(arguments, name)
     image = read_image(path)
-    if "scdm_orientation" in image.info:
-        remark(f"{path}: turned as the file says (EXIF orientation {image.info['scdm_orientation']})")
+    turned = image.info.get("scdm_orientation")
+    for layout, labels in zip(arguments.layouts, layouts, strict=True):
+        if image.size != (labels.width, labels.height):
+            how = f" when it is turned as it says (EXIF orientation {turned})" if turned else ""
+            raise ValueError(
+                f"the {name} {path} is {image.width}x{image.height}{how}, "
+                f"the layout {layout} {labels.width}x{labels.height}: they must have the same size"
+            )
+    if turned:
+        remark(f"{path}: turned as the file says (EXIF orientation {turned})")
     try:
         return meaning(image, lambda sentence: remark(f"{path}: {sentence}"))
     except (OSError, ValueError) as error:
