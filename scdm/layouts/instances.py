@@ -5,7 +5,6 @@ have a border between them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from PIL import Image
 
 from ..images import read_image, require_eight_bits
 from ..labels import LabelMap, instance_borders
-from ..levels import survives
+from ..levels import Remark, survives
 from ..pixels import codes_of, rgba
 from ..values import GREY_MODES
 
@@ -45,7 +44,7 @@ def instances_of(pictures: np.ndarray) -> LabelMap:
     return _numbered(_codes(pictures))
 
 
-def bordered(labels: LabelMap, instances: LabelMap, remark: Callable[[str], None] = warnings.warn) -> LabelMap:
+def bordered(labels: LabelMap, instances: LabelMap, remark: Remark = warnings.warn) -> LabelMap:
     """The layouts with the borders of instances of the same size: of one map, or of one for each layout.
 
     A map may number things only: where it misses most of the borders between classes, these are added.
