@@ -77,9 +77,9 @@ def read_image(
             too_large = opened.width * opened.height > MAX_PIXELS
             if not too_large:
                 facts = _facts(opened, path)  # before the pixels: these are of the file
-                image = ImageOps.exif_transpose(opened)
-                image.info.update(facts)
-                image = _own_values(image, classes)
+                ImageOps.exif_transpose(opened, in_place=True)  # else it copies what need not be turned
+                opened.info.update(facts)
+                image = _own_values(opened, classes)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         too_large = True
     except Image.UnidentifiedImageError:

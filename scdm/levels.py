@@ -39,12 +39,12 @@ def photograph(image: Image.Image, remark: Remark = silent) -> Image.Image:
         image = _eight_bits(image, remark)
     elif "scdm_white" in info:
         image = Image.fromarray((np.asarray(image) * (255 / info["scdm_white"])).round().astype(np.uint8))
-    else:
+    elif remark is not silent:
         _remark_transparency(image, remark)
     image.info = dict(info)
     image = in_srgb(image)
     rgb = image if image.mode == "RGB" else image.convert("RGB")
-    if remark is not silent or "scdm_bits" in info:  # looking takes a quarter of the time that reading does
+    if remark is not silent or "scdm_bits" in info:  # in training nobody listens, and it is a look at all pixels
         _remark_light(rgb, info, remark)
     if "scdm_profile_ignored" in rgb.info:
         remark(f"its colour profile is left out: {rgb.info['scdm_profile_ignored']}")

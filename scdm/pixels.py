@@ -10,7 +10,7 @@ from PIL import Image
 
 from .class_tables import voc_color
 from .profiles import Color
-from .values import GREY_MODES, distinct, numbers
+from .values import distinct, numbers
 
 BAND = 2**20  # pixels that are worked on at once
 NEAR = 4  # levels: a pixel within this distance of a colour has that colour but for rounding
@@ -118,10 +118,10 @@ def _histogram(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 def opaque_part(image: Image.Image) -> np.ndarray | None:
     """(H, W) bool: alpha of at least one half; None if that is so everywhere."""
     unseen = image.info.get("transparency")
-    if image.mode in ("1", "I") or image.mode.startswith("I;"):  # of which Pillow applies none
+    if image.mode.startswith(("1", "I")):  # of which Pillow applies none
         where = np.asarray(image) != unseen if type(unseen) is int else np.ones(1, bool)
         return None if where.all() else where
-    if (image.mode in GREY_MODES and image.mode not in ("L", "LA", "La")) or not image.has_transparency_data:
+    if image.mode == "F" or not image.has_transparency_data:
         return None
     where = np.concatenate([pixels[..., 3] >= 128 for _, pixels in bands(image)])
     return None if where.all() else where
@@ -137,7 +137,7 @@ def bands(image: Image.Image) -> Iterator[tuple[slice, np.ndarray]]:
 
 def rgba(image: Image.Image) -> np.ndarray:
     """uint8 (H, W, 4), the colours as they are: not blended with anything where the alpha is low."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+    if image.mode.startswith(("I", "F")):
         image = _of_levels(image)
     try:
         return np.asarray(image.convert("RGBA"))

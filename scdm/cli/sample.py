@@ -164,7 +164,7 @@ def _instance_files(arguments: Namespace) -> list[Path | None]:
     return [Path(path) for path in given]
 
 
-def _check_instances(instances: Sequence[Path | None], model: Model, remark: Callable[[str], None]) -> None:
+def _check_instances(instances: Sequence[Path | None], model: Model, remark: Remark) -> None:
     if model.config.network.edges and instances[0] is None:
         remark(
             "the model reads borders of instances, and they are taken between classes, so things of one class that touch "
@@ -205,7 +205,7 @@ def _layout(
     palette: Palette,
     arguments: Namespace,
     model: Model,
-    remark: Callable[[str], None],
+    remark: Remark,
 ) -> LabelMap:
     labels = read_layout(
         path, palette, arguments.tolerance, lambda sentence: remark(f"{path}: {sentence}"), values=arguments.values
@@ -236,9 +236,7 @@ def _layout(
     return labels
 
 
-def _source(
-    arguments: Namespace, layouts: Sequence[LabelMap], remark: Callable[[str], None]
-) -> tuple[Tensor | None, Tensor | None]:
+def _source(arguments: Namespace, layouts: Sequence[LabelMap], remark: Remark) -> tuple[Tensor | None, Tensor | None]:
     """The image (1, 3, H, W) in [-1, 1] and the mask (1, 1, H, W) in [0, 1] that were given, of the layouts' size."""
     image = mask = None
     if arguments.image is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from PIL import Image
 
 from ..labels import LabelMap
+from ..levels import Remark
 from ..palette import TOLERANCE, Palette
 from .fitting import covered
 
@@ -18,7 +18,7 @@ def decoded(
     pictures: np.ndarray,
     palette: Palette,
     tolerance: float = TOLERANCE,
-    remark: Callable[[str], None] = warnings.warn,
+    remark: Remark = warnings.warn,
     *,
     values: str | None = None,
 ) -> LabelMap:

@@ -5,7 +5,6 @@ have a border between them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from PIL import Image
 
 from ..images import read_image, require_eight_bits
 from ..labels import LabelMap, instance_borders
-from ..levels import survives
+from ..levels import Remark, survives
+from ..pixels import codes_of, rgba
 from ..values import GREY_MODES
 
-COLORS = ("RGB", "RGBA", "RGBX", "PA")
 WORTH_A_REMARK = 0.5  # share of pixels on borders; things are larger than that
 LEAST_COVERED = 0.5  # share of the borders between classes, in a map that numbers all that a layout shows
 
@@ -45,7 +44,7 @@ def instances_of(pictures: np.ndarray) -> LabelMap:
     return _numbered(_codes(pictures))
 
 
-def bordered(labels: LabelMap, instances: LabelMap, remark: Callable[[str], None] = warnings.warn) -> LabelMap:
+def bordered(labels: LabelMap, instances: LabelMap, remark: Remark = warnings.warn) -> LabelMap:
     """The layouts with the borders of instances of the same size: of one map, or of one for each layout.
 
     A map may number things only: where it misses most of the borders between classes, these are added.
@@ -79,11 +78,9 @@ def require_one_size(labels: LabelMap, instances: LabelMap) -> None:
 
 
 def _values(image: Image.Image) -> np.ndarray:
-    """int64 (H, W): a number for each value or colour; pixels of less than half opacity are one instance."""
-    if image.mode in COLORS or image.mode == "LA":
-        return _codes(np.asarray(image.convert("RGBA"))[None])[0]
-    if image.mode not in (*GREY_MODES, "P"):
-        raise ValueError(f"an instance map in an image of mode {image.mode} cannot be read: save it as PNG")
+    """(H, W): a number for each value or colour; pixels of less than half opacity are one instance."""
+    if image.mode == "LA" or image.mode not in (*GREY_MODES, "P"):
+        return _codes(rgba(image))
     values = np.asarray(image)
     if image.mode == "F" and (values != np.floor(values)).any():
         raise ValueError("an instance map holds whole numbers or colours, and this one fractions: it may be smoothed")
@@ -91,10 +88,8 @@ def _values(image: Image.Image) -> np.ndarray:
 
 
 def _codes(levels: np.ndarray) -> np.ndarray:
-    """uint8 (B, H, W, C) -> int64 (B, H, W)."""
-    codes = np.zeros(levels.shape[:3], np.int64)
-    for channel in range(min(levels.shape[-1], 3)):
-        codes = codes << 8 | levels[..., channel]
+    """uint8 (..., H, W, C) -> (..., H, W)."""
+    codes = levels[..., 0] if levels.shape[-1] == 1 else codes_of(levels)
     return np.where(levels[..., 3] < 128, -1, codes) if levels.shape[-1] == 4 else codes
 
 
