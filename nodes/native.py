@@ -26,7 +26,7 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..scdm.canvas import Canvas
-from ..scdm.devices import PRECISIONS, name_of
+from ..scdm.devices import AUTO, PRECISIONS, name_of
 from ..scdm.labels import LabelMap
 from ..scdm.model import Model
 from ..scdm.networks.unet import Features
@@ -103,9 +103,10 @@ class HostedModel(Model):
         return self.host_device or super().device
 
     def options(self, options: GenerateOptions) -> GenerateOptions:
-        """With the precision that ComfyUI has chosen: what a device is fast in has no say against its command line."""
-        known = self.dtype in PRECISIONS.values()
-        return replace(options, precision=name_of(self.dtype)) if known else options
+        """With the precision that ComfyUI has chosen, unless one is asked for: what a device is fast in has no say against
+        its command line."""
+        chosen = options.precision == AUTO and self.dtype in PRECISIONS.values()
+        return replace(options, precision=name_of(self.dtype)) if chosen else options
 
 
 class Pixels(comfy.latent_formats.LatentFormat):

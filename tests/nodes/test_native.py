@@ -409,6 +409,22 @@ def test_what_is_computed_in_is_comfyuis_choice_too(pack: Any, model: Any, layou
     assert torch.allclose(sampled(pack, patcher, layout), whole, atol=1e-5), "the model itself stays as it was"
 
 
+def test_generate_computes_in_the_precision_asked_for(
+    pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from comfy.cli_args import args
+
+    monkeypatch.setattr(args, "fp32_unet", True)
+    patcher, node = model(), pack("nodes.generate").Generate
+    inputs = {spec.id: spec.default for spec in node.define_schema().inputs[2:] if not spec.optional} | {"steps": 2}
+
+    def image(precision: str) -> Tensor:
+        return node.execute(patcher, layout, **inputs, precision=precision).result[0]
+
+    assert torch.equal(image("auto"), image("float32"))
+    assert 0 < (image("bfloat16") - image("float32")).abs().mean() < 0.1
+
+
 def test_comfyuis_torch_compile_model_works(pack: Any, model: Any, layout: Any) -> None:
     """The compiled model paints what the plain one does, with and without guidance. By a backend without a compiler, which
     would take minutes: what can be compiled is the same."""
