@@ -350,6 +350,17 @@ def test_the_host_waits_for_one_number_a_step_at_most(
         assert len(counts) == STEPS and max(counts[1:]) == most, "the first looks at the sampler's way"
 
 
+def test_a_run_makes_the_tables_of_its_label_diffusion_once(
+    pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be sent to the device at every step."""
+    patcher, made, diffusion = model(), list[Any](), pack("scdm.label_diffusion").LabelDiffusion
+    respaced = diffusion.respaced
+    monkeypatch.setattr(diffusion, "respaced", lambda self, steps: (made.append(steps), respaced(self, steps))[1])
+    sampled(pack, patcher, layout)
+    assert len(made) == 1 + 1, "and once for the steps of `sigmas_of`"
+
+
 def test_guidance_away_from_another_layout_and_from_an_empty_one(pack: Any, model: Any, layout: Any) -> None:
     """A negative that is painted is a layout like any other; one of MASK is the null condition, however it came about."""
     patcher = model()
