@@ -113,10 +113,10 @@ def load(
     """
     dtype, device = dtype_called(dtype), device_called(device)
     with checkpoint.model_file(name) as path:
-        if path.is_file() and not checkpoint.is_model(path):
-            model = convert(path, told, operations).to(device, dtype)
-            return model.compiled() if compile else model
-        return checkpoint.load(path, device, operations, dtype=dtype, compile=compile)
+        published = path.is_file() and not checkpoint.is_model(path)
+        model = convert(path, told, operations) if published else checkpoint.load(path, operations=operations)
+    model = model.to(device, dtype)
+    return model.compiled() if compile else model
 
 
 def landscapes() -> Palette:

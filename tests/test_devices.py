@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from scdm import checkpoint
+from scdm.checkpoint import model_file
 from scdm.conversion import load
 from scdm.devices import Table, device_called, dtype_called, exact_device, name_of, sent
 
@@ -41,6 +43,8 @@ def test_devices_that_cannot_be_had_are_refused_in_words() -> None:
     assert device_called("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="torch knows no device 'gpu': choose auto, cuda, mps, cpu"):
         load("scenes64-fast", "gpu")
+    with model_file("scenes64-fast") as path, pytest.raises(ValueError, match="torch knows no device 'gpu'"):
+        checkpoint.load(path, "gpu")
     for kind, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
         if not there:
             with pytest.raises(ValueError, match=f"no {kind} device that torch can use: choose auto"):
