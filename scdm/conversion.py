@@ -168,17 +168,13 @@ def _meaning(source: _Source, told: Assumptions) -> tuple[ModelConfig, Palette]:
     rates = told.class_rates
     if kind == "classwise" and rates is None:
         rates = shipped_rates(palette.name)
-    process: dict[str, Any] = {
-        name: value for name in PROCESS if (value := getattr(told, name)) is not None
-    }  # what is told comes before what is published
-    config = ModelConfig(network, size, label_diffusion=kind, class_rates=rates)
-    if not _is_sparse(source, network):
-        return replace(config, **process), palette
-    published: dict[str, Any] = {"noise_schedule": "cosine", "steps": SPARSE_STEPS, "prediction": "v"}
-    if process.get("steps", SPARSE_STEPS) == SPARSE_STEPS:
+    sparse = _is_sparse(source, network)
+    process: dict[str, Any] = {"noise_schedule": "cosine", "steps": SPARSE_STEPS, "prediction": "v"} if sparse else {}
+    process |= {name: value for name in PROCESS if (value := getattr(told, name)) is not None}
+    if sparse and process["steps"] == SPARSE_STEPS:
         time_scale = source.time_scale or _time_scale_in(source.name)
-        published["distilled_steps"] = None if time_scale == 1 else f"ddim{SPARSE_STEPS // time_scale}"
-    return replace(config, **{**published, **process}), palette
+        process["distilled_steps"] = None if time_scale == 1 else f"ddim{SPARSE_STEPS // time_scale}"
+    return ModelConfig(network, size, label_diffusion=kind, class_rates=rates, **process), palette
 
 
 def _is_sparse(source: _Source, network: UNetConfig) -> bool:
