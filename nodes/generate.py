@@ -148,7 +148,7 @@ class Generate(io.ComfyNode):
         mask = None if mask is None else strength(mask, remarks.append)
         job = Job.of(layout.labels, image, mask, batch_size)
         if remarks:
-            tell(cls, "What a mask shows white is painted anew.", list(dict.fromkeys(remarks)))
+            tell(cls, "What a mask shows white is painted anew.", remarks)
         return io.NodeOutput(to_comfy(painted(model, job, options)))
 
 

@@ -27,10 +27,12 @@ def complaint(check: Callable[[Any], object], value: Any) -> str | bool:
 
 
 def tell(node: type[io.ComfyNode], text: str, remarks: Sequence[str] = ()) -> None:
-    """Shows lines of text below the node, which declares `Hidden.unique_id`; the remarks come first, and are also logged.
+    """Shows lines of text below the node, which declares `Hidden.unique_id`; the remarks come first, each once, and are also
+    logged.
 
     Without a server there is nowhere to show them.
     """
+    remarks = list(dict.fromkeys(remarks))  # the images of a batch may call for the same ones
     for remark in remarks:
         log.warning(remark)
     if node.hidden is not None and node.hidden.unique_id is not None:

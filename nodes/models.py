@@ -10,10 +10,11 @@ from comfy_api.latest import io
 
 from ..scdm import conversion
 from ..scdm.assets import embedded_models
-from ..scdm.devices import AUTO, PRECISIONS, dtype_called
+from ..scdm.devices import AUTO, dtype_called
 from ..scdm.outside import shown
 from .messages import complaint
 from .native import managed, pixel_vae
+from .sampling import precision_input
 from .sockets import PaletteSocket
 from .versions import where_known
 
@@ -36,13 +37,9 @@ class LoadModel(io.ComfyNode):
                     options=[*embedded_models(), *folder_paths.get_filename_list(FOLDER)],
                     tooltip="A model that comes with SCDM (no suffix), or a file of models/scdm: .safetensors or .pt.",
                 ),
-                io.Combo.Input(
-                    "precision",
-                    options=[AUTO, *PRECISIONS],
-                    default=AUTO,
-                    optional=True,
-                    tooltip="Of the weights. auto: what ComfyUI's command line says (--fp16-unet and its kin), or else what "
-                    "the device is fast in. float32 is exact, and slower on a GPU.",
+                precision_input(
+                    "Of the weights. auto: what ComfyUI's command line says (--fp16-unet and its kin), or else what the "
+                    "device is fast in. float32 is exact, and slower on a GPU."
                 ),
             ],
             outputs=[

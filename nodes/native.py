@@ -26,7 +26,8 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..scdm.canvas import Canvas
-from ..scdm.devices import PRECISIONS, name_of
+from ..scdm.devices import AUTO, PRECISIONS, name_of
+from ..scdm.label_diffusion import LabelDiffusion
 from ..scdm.labels import LabelMap
 from ..scdm.model import Model
 from ..scdm.networks.unet import Features
@@ -103,9 +104,10 @@ class HostedModel(Model):
         return self.host_device or super().device
 
     def options(self, options: GenerateOptions) -> GenerateOptions:
-        """With the precision that ComfyUI has chosen: what a device is fast in has no say against its command line."""
-        known = self.dtype in PRECISIONS.values()
-        return replace(options, precision=name_of(self.dtype)) if known else options
+        """With the precision that ComfyUI has chosen, unless one is asked for: what a device is fast in has no say against
+        its command line."""
+        chosen = options.precision == AUTO and self.dtype in PRECISIONS.values()
+        return replace(options, precision=name_of(self.dtype)) if chosen else options
 
 
 class Pixels(comfy.latent_formats.LatentFormat):
@@ -222,11 +224,13 @@ class NativeModel(comfy.model_base.BaseModel):
 
 
 class Walk(NamedTuple):
-    """The way that a sampler goes, as it was read from its sigmas once: the steps, and whether it ends without noise."""
+    """The way that a sampler goes, as it was read from its sigmas once: the steps, whether it ends without noise, and the
+    label diffusion that counts by them, whose tables stay on the device."""
 
     sigmas: Tensor | None
     steps: list[int]
     ends: bool
+    label_diffusion: LabelDiffusion | None
 
 
 class LayoutNetwork(nn.Module):
@@ -238,9 +242,9 @@ class LayoutNetwork(nn.Module):
     def __init__(self, model: Model, dtype: torch.dtype, timestep: Callable[[Tensor], Tensor]):
         super().__init__()
         self.network, self.dtype = model.network, dtype  # of the weights, as ComfyUI asks for it
-        self.config, self.label_diffusion = model.config, model.denoiser.label_diffusion
+        self.config = model.config
         self.timestep = timestep  # sigmas -> original steps
-        self.walk = Walk(None, [], False)
+        self.walk = self.unknown = Walk(None, [], False, model.denoiser.label_diffusion)
         self.drawn: tuple[Any, Tensor] | None = None  # the last label noise, and what it was drawn for
 
     @torch.compiler.disable(recursive=False)
@@ -293,24 +297,26 @@ class LayoutNetwork(nn.Module):
     ) -> tuple[LabelMap, Tensor, Canvas]:
         """The layouts as they are seen at t, and x, both grown to the canvas. Arguments as of `forward`."""
         walk = self.walked(transformer_options.get("sample_sigmas"))
-        fresh = self.label_diffusion is not None and label_noise == "fresh"
+        fresh = walk.label_diffusion is not None and label_noise == "fresh"
         # The one number that the host waits for, and only where it decides something.
         step = int(t[0]) if fresh or self.config.distilled_steps is not None else 0
         self.check_way(step, transformer_options["cond_or_uncond"], walk)
         labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
         canvas = Canvas(tuple(x.shape[-2:]), self.network.config.stride)
-        if self.label_diffusion is not None:
+        if walk.label_diffusion is not None:
             u = self.draws(label_noise, seed, step if fresh else 0, shape, t.device)
-            diffusion = self.label_diffusion.respaced(self.visited(walk))
-            labels = diffusion(labels, t.long(), u.flatten()[places[:, 0]])
+            labels = walk.label_diffusion(labels, t.long(), u.flatten()[places[:, 0]])
         return canvas.padded_labels(labels), padded(x, canvas), canvas
 
     def walked(self, sigmas: Tensor | None) -> Walk:
         """Looks at the sigmas of a run once: they lie on the device."""
-        if sigmas is not self.walk.sigmas or sigmas is None:
-            known = torch.empty(0) if sigmas is None else sigmas.cpu()
-            ends = sigmas is not None and not known[-1] > 0
-            self.walk = Walk(sigmas, self.timestep(known[known > 0]).tolist(), ends)
+        if sigmas is None:
+            return self.unknown
+        if sigmas is not self.walk.sigmas:
+            known, diffusion = sigmas.cpu(), self.unknown.label_diffusion
+            steps = self.timestep(known[known > 0]).tolist()
+            diffusion = diffusion and diffusion.respaced(self.visited(steps))
+            self.walk = Walk(sigmas, steps, not known[-1] > 0, diffusion)
         return self.walk
 
     def draws(
@@ -345,11 +351,9 @@ class LayoutNetwork(nn.Module):
                 "with the scheduler simple and a denoise of 1, or Generate from Layout (SCDM), which does so by itself"
             )
 
-    def visited(self, walk: Walk) -> list[int]:
+    def visited(self, steps: list[int]) -> list[int]:
         """The original steps of the walk that a sampler is on, by which uniform label diffusion counts."""
-        if walk.sigmas is None:
-            return list(range(self.config.steps))
-        walked = sorted(set(walk.steps))
+        walked = sorted(set(steps))
         if not walked:
             raise ValueError("the scheduler gives no noise to start from: take more steps, or another scheduler")
         # Of a partial walk (denoise below 1) only the end is seen: what came before had the same stride.

@@ -47,7 +47,7 @@ class PaintClass(io.ComfyNode):
         same = torch.equal(labels.ids, layout.labels.ids.expand_as(labels.ids))
         if same:
             remarks.append("nothing was painted: the mask covers too little, or what has that class already")
-        tell(cls, summary(labels, layout.palette), list(dict.fromkeys(remarks)))
+        tell(cls, summary(labels, layout.palette), remarks)
         return io.NodeOutput(Layout(labels, layout.palette))
 
 

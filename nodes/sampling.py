@@ -60,16 +60,15 @@ def way_inputs() -> list[io.Input]:
     ]
 
 
-def precision_input() -> io.Combo.Input:
+COMPUTED_IN = (
+    "What to compute in. auto: what the device is fast and safe in, or what ComfyUI has put the model's weights in. A model "
+    "in half precision stays in it."
+)
+
+
+def precision_input(tooltip: str = COMPUTED_IN) -> io.Combo.Input:
     """The last of a node's widgets, and optional: workflows that were saved without it still run."""
-    return io.Combo.Input(
-        "precision",
-        options=[AUTO, *PRECISIONS],
-        default=AUTO,
-        optional=True,
-        tooltip="What to compute in. auto: what the device is fast and safe in, or what ComfyUI has put the model's weights "
-        "in. A model in half precision stays in it.",
-    )
+    return io.Combo.Input("precision", options=[AUTO, *PRECISIONS], default=AUTO, optional=True, tooltip=tooltip)
 
 
 def way(

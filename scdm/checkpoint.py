@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from . import assets
 from . import config as configuration
-from .devices import dtype_called
+from .devices import name_of
 from .images import written_whole
 from .kinds import what_is
 from .model import Model, ModelConfig
@@ -88,7 +88,7 @@ def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> No
         for name, tensor in model.network.state_dict().items()
     }
     if broken := not_finite(tensors):
-        kind = str(tensors[broken].dtype).removeprefix("torch.")
+        kind = name_of(tensors[broken].dtype)
         raise ValueError(f"{path} is not written, because {broken} holds values that are no numbers in {kind}")
     write_tensors(path, tensors, {HEADER: header.to_json()})
 
@@ -110,20 +110,11 @@ def read_header(path: str | Path) -> Header:
         return _header(file, path)
 
 
-def load(
-    path: str | Path,
-    device: torch.device | str = "cpu",
-    operations: Any = nn,
-    *,
-    dtype: str | torch.dtype | None = None,
-    compile: bool = False,
-) -> Model:
-    """The model in a file, ready to sample, with weights of `dtype`, whatever the file has them in: float32 if None.
-    ValueError names the file and what is wrong with it.
+def load(path: str | Path, device: torch.device | str = "cpu", operations: Any = nn) -> Model:
+    """The model in a file, float32, ready to sample. ValueError names the file and what is wrong with it.
 
     The header is checked against the tensors' shapes before any memory is taken for the network.
     """
-    dtype = dtype_called(dtype)
     with _opened(path) as file:
         header = _header(file, path)
         try:
@@ -149,8 +140,7 @@ def load(
         raise ValueError(f"{path} is damaged, or its training went wrong: {broken} holds values that are no numbers")
     network.load_state_dict(weights, assign=True)
     network.eval().requires_grad_(False)
-    model = Model(header.config, header.palette, network, header.provenance).to(device, dtype)
-    return model.compiled() if compile else model
+    return Model(header.config, header.palette, network, header.provenance).to(device)
 
 
 def is_model(path: str | Path) -> bool:

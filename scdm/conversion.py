@@ -113,10 +113,10 @@ def load(
     """
     dtype, device = dtype_called(dtype), device_called(device)
     with checkpoint.model_file(name) as path:
-        if path.is_file() and not checkpoint.is_model(path):
-            model = convert(path, told, operations).to(device, dtype)
-            return model.compiled() if compile else model
-        return checkpoint.load(path, device, operations, dtype=dtype, compile=compile)
+        published = path.is_file() and not checkpoint.is_model(path)
+        model = convert(path, told, operations) if published else checkpoint.load(path, operations=operations)
+    model = model.to(device, dtype)
+    return model.compiled() if compile else model
 
 
 def landscapes() -> Palette:
@@ -168,17 +168,13 @@ def _meaning(source: _Source, told: Assumptions) -> tuple[ModelConfig, Palette]:
     rates = told.class_rates
     if kind == "classwise" and rates is None:
         rates = shipped_rates(palette.name)
-    process: dict[str, Any] = {
-        name: value for name in PROCESS if (value := getattr(told, name)) is not None
-    }  # what is told comes before what is published
-    config = ModelConfig(network, size, label_diffusion=kind, class_rates=rates)
-    if not _is_sparse(source, network):
-        return replace(config, **process), palette
-    published: dict[str, Any] = {"noise_schedule": "cosine", "steps": SPARSE_STEPS, "prediction": "v"}
-    if process.get("steps", SPARSE_STEPS) == SPARSE_STEPS:
+    sparse = _is_sparse(source, network)
+    process: dict[str, Any] = {"noise_schedule": "cosine", "steps": SPARSE_STEPS, "prediction": "v"} if sparse else {}
+    process |= {name: value for name in PROCESS if (value := getattr(told, name)) is not None}
+    if sparse and process["steps"] == SPARSE_STEPS:
         time_scale = source.time_scale or _time_scale_in(source.name)
-        published["distilled_steps"] = None if time_scale == 1 else f"ddim{SPARSE_STEPS // time_scale}"
-    return replace(config, **{**published, **process}), palette
+        process["distilled_steps"] = None if time_scale == 1 else f"ddim{SPARSE_STEPS // time_scale}"
+    return ModelConfig(network, size, label_diffusion=kind, class_rates=rates, **process), palette
 
 
 def _is_sparse(source: _Source, network: UNetConfig) -> bool:
@@ -271,23 +267,21 @@ def _read(path: Path, entry: str | None) -> _Source:
     time_scale = None
     if "G" in content:
         time_scale = _checked_time_scale(content.get("n_timesteps"), content.get("time_scale"))
-        content = content["G"]
+        content = content["G"] if isinstance(content["G"], Mapping) else {}
     if _is_of_optimizer(content):
         raise ValueError(f"this is the state of an optimizer, without the network: {_beside(path)}")
-    found, content = _chosen(content, entry)
-    prefix = found.prefix if found else ""
-    others = [name for name in content if not str(name).startswith(prefix)] if prefix else []
-    if others:  # networks of a loss, counters
-        content = {name: value for name, value in content.items() if str(name).startswith(prefix)}
-    weights = _checked_weights(content, path.stat().st_size)
-    weights = {name.removeprefix(prefix): weight for name, weight in weights.items()}
-    return _Source(weights, time_scale, path.stem, found.name if found else "", len(others))
+    found = _chosen(content, entry)
+    if not isinstance(found.table, Mapping) or not found.table:
+        raise ValueError("it holds no table of named tensors")
+    own = {name: value for name, value in found.table.items() if str(name).startswith(found.prefix)}
+    weights = _checked_weights(own, path.stat().st_size)
+    weights = {name.removeprefix(found.prefix): weight for name, weight in weights.items()}
+    others = len(found.table) - len(own)  # networks of a loss, counters
+    return _Source(weights, time_scale, path.stem, found.name, others)
 
 
-def _is_of_optimizer(content: Any) -> bool:
+def _is_of_optimizer(content: Mapping[str, Any]) -> bool:
     """Whether it is the state of an optimizer, or holds one and no weights."""
-    if not isinstance(content, Mapping):
-        return False
     parts = content.values()
     holds = any(isinstance(part, Mapping) and part.keys() >= OPTIMIZER for part in parts)
     weights = any(isinstance(part, Tensor) or _is_table(part) for part in parts) or bool(_networks(content))
@@ -312,6 +306,7 @@ class _Network(NamedTuple):
 
     path: tuple[str, ...]
     prefix: str
+    table: Any
 
     @property
     def name(self) -> str:
@@ -319,42 +314,37 @@ class _Network(NamedTuple):
         return ".".join([*self.path, *wrappings])
 
 
-def _chosen(content: Any, entry: str | None) -> tuple[_Network | None, Any]:
-    """The one network in a checkpoint, or the one that `entry` names, and the table that it lies in.
+def _chosen(content: Mapping[str, Any], entry: str | None) -> _Network:
+    """The one network in a checkpoint, or the one that `entry` names.
 
     Without any, what looks most like a table of weights, for the complaint about it.
     """
-    found = _networks(content)
+    found = networks = _networks(content)
+    averages = [one for one in networks if "ema" in one.name.lower()]
     if entry is not None:
-        found = [one for one in found if entry == one.name] or [one for one in found if entry in one.name.split(".")]
-        if entry == "ema" and not found:
-            found = [one for one in _networks(content) if entry in one.name.lower()]
+        found = [one for one in networks if entry == one.name]
+        found = found or [one for one in networks if entry in one.name.split(".")]
+        found = found or (averages if entry == "ema" else [])
     if len(found) > 1 or (entry is not None and not found):
-        names = ", ".join(brief(one.name) or "the network at its top" for one in (found or _networks(content))[:20])
-        averages = [one.name for one in _networks(content) if "ema" in one.name.lower()]
-        best = f"; {shown(averages[0])} is usually the best" if len(averages) == 1 else ""
+        names = ", ".join(brief(one.name) or "the network at its top" for one in (found or networks)[:20])
+        best = f"; {shown(averages[0].name)} is usually the best" if len(averages) == 1 else ""
         wanted = "" if entry is None else f", but not one that {shown(entry)} is meant by alone"
         raise ValueError(
             f"it holds {names or 'no network at all'}{wanted}: choose one by its name ('scdm convert --entry NAME')"
             f"{best}"
         )
-    if not found:
-        if not isinstance(content, Mapping):
-            return None, content
-        tables = [value for value in content.values() if _is_table(value)]
-        return None, content.get("state_dict", tables[0] if len(tables) == 1 else content)
-    table = content
-    for key in found[0].path:
-        table = table[key]
-    return found[0], table
+    if found:
+        return found[0]
+    tables = [value for value in content.values() if _is_table(value)]
+    return _Network((), "", content.get("state_dict", tables[0] if len(tables) == 1 else content))
 
 
-def _networks(content: Any, path: tuple[str, ...] = ()) -> list[_Network]:
+def _networks(content: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[_Network]:
     """All networks of SDM's kind in nested tables."""
-    if not isinstance(content, Mapping) or len(path) > DEEPEST:
+    if len(path) > DEEPEST:
         return []
     found = [
-        _Network(path, name.removesuffix(LANDMARK))
+        _Network(path, name.removesuffix(LANDMARK), content)
         for name, value in content.items()
         if isinstance(name, str) and isinstance(value, Tensor) and re.search(rf"(^|\.){re.escape(LANDMARK)}$", name)
     ]
@@ -409,10 +399,8 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         ) from error
 
 
-def _checked_weights(content: Any, file_size: int) -> dict[str, Tensor]:
+def _checked_weights(content: Mapping[Any, Any], file_size: int) -> dict[str, Tensor]:
     """Plain tensors by name."""
-    if not isinstance(content, Mapping) or not content:
-        raise ValueError("it holds no table of named tensors")
     if any(str(name).startswith("model.diffusion_model.") for name in content):
         raise ValueError("this is a model of Stable Diffusion's kind, or one that ComfyUI saved: SCDM reads neither")
     for name, value in content.items():

@@ -34,6 +34,8 @@ def device_called(name: str | torch.device) -> torch.device:
     if not usable.get(device.type, True):
         there = ", ".join(kind for kind, there in usable.items() if there)
         raise ValueError(f"this computer has no {device.type} device that torch can use: choose {AUTO} ({there})")
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        raise ValueError(f"this computer has no device {device}, only cuda:0 to cuda:{count - 1}")
     return device
 
 

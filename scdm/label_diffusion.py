@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -35,16 +34,15 @@ class LabelDiffusion:
     timesteps: tuple[int, ...] = tuple(range(1000))
     arriving: bool = False
 
-    if TYPE_CHECKING:
-        _rates: ClassVar[Table]
-        _visits: ClassVar[Table]
-        _arrivals: ClassVar[Table]
+    # What stays on a device from step to step. The step from each position arrives at the visited one below; that from the
+    # last is no step.
+    _rates: Table = field(init=False, repr=False, compare=False)
+    _visits: Table = field(init=False, repr=False, compare=False)
+    _arrivals: Table = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.rates is not None and not all(np.isfinite(rate) and rate >= 0 for rate in self.rates):
             raise ValueError("class rates must be finite and not negative")
-        # Beside the fields: what stays on a device from step to step. The step from each position arrives at the visited
-        # one below; that from the last is no step.
         tables = {
             "_rates": np.array(self.rates or (), dtype=np.float64),
             "_visits": np.array(self.timesteps, dtype=np.int64),

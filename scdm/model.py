@@ -12,7 +12,7 @@ from torch import nn
 
 from . import config as configuration
 from .denoiser import Denoiser
-from .devices import dtype_called
+from .devices import device_called, dtype_called
 from .label_diffusion import LabelDiffusion
 from .labels import LabelMap, instance_borders
 from .networks import CompiledUNet, UNet, UNetConfig
@@ -153,7 +153,8 @@ class Model:
 
     def to(self, device: torch.device | str, dtype: str | torch.dtype | None = None) -> Model:
         """Moves the network (in place, as torch does), casts its weights if they are to be of another type, and lays them
-        out for fast convolutions. ValueError if that type is none of float32, bfloat16 and float16."""
+        out for fast convolutions. ValueError for devices and types that cannot be had (`devices`)."""
+        device = device_called(device)
         if dtype is not None:
             self.network.cast(dtype_called(dtype))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

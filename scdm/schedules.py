@@ -121,12 +121,8 @@ class NoiseSchedule:
         """The process that starts `count` steps from the clean image."""
         return NoiseSchedule(self.betas[:count], self.timesteps[:count])
 
-    def at(self, table: Table | np.ndarray, index: Tensor, like: Tensor) -> Tensor:
-        """`table` at the (B,) positions `index`, as (B, 1, ..., 1) of `like`'s rank, type and device.
-
-        An array is sent to the device each time: what is needed again should be a `Table`.
-        """
-        table = table if isinstance(table, Table) else Table(table)
+    def at(self, table: Table, index: Tensor, like: Tensor) -> Tensor:
+        """`table` at the (B,) positions `index`, as (B, 1, ..., 1) of `like`'s rank, type and device."""
         values = table.on(like.dtype, like.device)[sent(index, like.device)]
         return values.view(-1, *[1] * (like.ndim - 1))
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from scdm import checkpoint
+from scdm.checkpoint import model_file
 from scdm.conversion import load
 from scdm.devices import Table, device_called, dtype_called, exact_device, name_of, sent
 
@@ -36,11 +38,21 @@ def test_float64_is_had_on_the_host_where_the_device_has_none() -> None:
     assert sent(torch.ones(2), torch.device("meta")).device.type == "meta"
 
 
+def test_a_gpu_too_many_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device_called("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ValueError, match="this computer has no device cuda:2, only cuda:0 to cuda:1"):
+        device_called("cuda:2")
+
+
 def test_devices_that_cannot_be_had_are_refused_in_words() -> None:
     assert device_called("cpu") == torch.device("cpu") and device_called("meta").type == "meta"
     assert device_called("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="torch knows no device 'gpu': choose auto, cuda, mps, cpu"):
         load("scenes64-fast", "gpu")
+    with model_file("scenes64-fast") as path, pytest.raises(ValueError, match="torch knows no device 'gpu'"):
+        checkpoint.load(path, "gpu")
     for kind, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
         if not there:
             with pytest.raises(ValueError, match=f"no {kind} device that torch can use: choose auto"):

@@ -7,8 +7,6 @@ same on a GPU, with its numbers, is in tests/test_cuda.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -53,12 +51,6 @@ DIFFUSIONS = {
 }
 
 
-@contextmanager
-def on_meta() -> Iterator[None]:
-    with OneDevice():
-        yield
-
-
 def denoiser(network: UNetConfig = NETWORK, device: torch.device = META, **settings: object) -> Denoiser:
     settings = {"label_diffusion": DIFFUSIONS["classwise"], **settings}
     with torch.device(device):
@@ -89,7 +81,7 @@ class TestNothingIsLeftOnTheHost:
         network = NETWORKS[kind]
         unet, labels = denoiser(network).network, layout(network.edges).to(META)
         x = torch.empty(2, 3, 16, 16, device=META).contiguous(memory_format=torch.channels_last)
-        with on_meta():
+        with OneDevice():
             for given in (labels, labels.resized(5, 7), None):
                 assert unet(x, torch.tensor([3, 999]), given).shape == (2, network.out_channels, 16, 16)
 
@@ -99,7 +91,7 @@ class TestNothingIsLeftOnTheHost:
         own = denoiser().respaced("4")
         noise, x = image_noise([1, 2]), torch.empty(2, 3, 16, 16, device=META)
         denoise = guided(own, layout().to(META), 1.5, LABEL_NOISE[label_noise]([1, 2]))
-        with on_meta(), torch.inference_mode():
+        with OneDevice(), torch.inference_mode():
             steps = list(SAMPLERS[sampler](shaped(denoise), noise(x), own.schedule, noise))
         assert [step.t for step in steps] == [999, 666, 333, 0] and steps[-1].x.device == META
 
@@ -117,7 +109,7 @@ class TestNothingIsLeftOnTheHost:
         own = denoiser().respaced("3")
         noise, x = image_noise([1, 2]), torch.empty(2, 3, 16, 16, device=META)
         denoise = shaped(guided(own, layout().to(META), 1.5, LABEL_NOISE["fresh"]([1, 2])), extrapolation=0.5)
-        with on_meta():
+        with OneDevice():
             assert len(list(SAMPLERS[sampler](denoise, noise(x), own.schedule, noise, **options))) == 3
 
     @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
@@ -125,7 +117,7 @@ class TestNothingIsLeftOnTheHost:
     def test_what_labels_and_outputs_mean(self, prediction: str, diffusion: str) -> None:
         own = denoiser(prediction=prediction, label_diffusion=DIFFUSIONS[diffusion]).respaced("ddim25")
         x, u = torch.empty(2, 3, 16, 16, device=META), torch.empty(2, 16, 16, device=META)
-        with on_meta():
+        with OneDevice():
             for t in (torch.tensor([40, 960]), torch.tensor([40, 960], device=META)):
                 assert own(x, t, layout().to(META), u).x0.device == META
 
@@ -135,14 +127,14 @@ class TestNothingIsLeftOnTheHost:
         colours = Colours(torch.zeros(3, device=META), torch.ones(3, device=META))
         denoise = guided(own, layout().to(META), 1.5, recorded_label_noise({999: torch.zeros(2, 16, 16)}))
         denoise = shaped(denoise, extrapolation=0.8, dynamic_threshold=0.95, colours=colours)
-        with on_meta():
+        with OneDevice():
             made = inpainting(denoise, image, torch.empty(2, 1, 16, 16, device=META))(x, torch.tensor([999, 999]))
         assert made.x0.device == META
 
     def test_noise_that_is_mixed_from_two_seeds(self) -> None:
         draws = torch.zeros(16, 16, dtype=torch.int64)
         draws[4:] = 1
-        with on_meta():
+        with OneDevice():
             noise = mixed(image_noise, [1, 2], draws)(torch.empty(2, 3, 16, 16, device=META))
         assert noise.device == META
 
@@ -153,14 +145,14 @@ class TestNothingIsLeftOnTheHost:
         own.network.requires_grad_(True)
         image, noise = (torch.empty(2, 3, 16, 16, device=META) for _ in range(2))
         t, u = torch.zeros(2, dtype=torch.int64, device=META), torch.empty(2, 16, 16, device=META)
-        with on_meta():
+        with OneDevice():
             labels = layout().to(META).blank(torch.tensor([True, False], device=META))
             own.loss(image, labels, t, noise, u, objective=objective).total.mean().backward()  # type: ignore[arg-type]
             prior_bits(image, own.schedule)
         assert next(own.network.parameters()).grad is not None
 
     def test_a_number_left_behind_would_be_found(self) -> None:
-        with pytest.raises(AssertionError, match="cpu"), on_meta():
+        with pytest.raises(AssertionError, match="cpu"), OneDevice():
             F.conv2d(torch.empty(1, 3, 4, 4, device=META), torch.empty(3, 3, 1, 1))
         with pytest.raises((RuntimeError, NotImplementedError)):
             torch.empty(1, device=META).item()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scdm.denoiser import Denoise, Prediction
+from scdm.devices import Table
 from scdm.noise import image_noise
 from scdm.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, dpmpp_2m_sde, unipc
 from scdm.schedules import NoiseSchedule
@@ -20,9 +21,10 @@ MEAN, STD = 0.3, 0.5  # of the Gaussian "data set" whose perfect denoiser is kno
 
 def perfect(schedule: NoiseSchedule = FULL) -> Denoise:
     """E[x0 | x_t] for data N(MEAN, STD^2), every pixel on its own."""
+    kept = Table(schedule.alphas_cumprod)
 
     def denoise(x: Tensor, t: Tensor) -> Prediction:
-        a = schedule.at(schedule.alphas_cumprod, schedule.index_of(t), x)
+        a = schedule.at(kept, schedule.index_of(t), x)
         gain = a.sqrt() * STD**2 / (a * STD**2 + 1 - a)
         return Prediction(MEAN + gain * (x - a.sqrt() * MEAN))
 

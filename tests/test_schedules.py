@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from scdm.devices import Table
 from scdm.likelihood import prior_bits
 from scdm.schedules import NoiseSchedule, linear_betas, visited_steps
 from tests.parity import arrays, deviation, entries, facts, tensors
@@ -82,7 +83,7 @@ def test_forward_process_is_the_published_one() -> None:
     assert deviation(x, golden["x_t"]) <= 2e-6
 
     def wide(table: np.ndarray) -> Tensor:
-        return schedule.at(table, t, x0).expand_as(x0)
+        return schedule.at(Table(table), t, x0).expand_as(x0)
 
     assert deviation(wide(np.sqrt(schedule.alphas_cumprod)) * x0, golden["q_mean"]) <= 2e-6
     assert deviation(wide(1 - schedule.alphas_cumprod), golden["q_variance"]) <= 2e-6

@@ -350,6 +350,17 @@ def test_the_host_waits_for_one_number_a_step_at_most(
         assert len(counts) == STEPS and max(counts[1:]) == most, "the first looks at the sampler's way"
 
 
+def test_a_run_makes_the_tables_of_its_label_diffusion_once(
+    pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be sent to the device at every step."""
+    patcher, made, diffusion = model(), list[Any](), pack("scdm.label_diffusion").LabelDiffusion
+    respaced = diffusion.respaced
+    monkeypatch.setattr(diffusion, "respaced", lambda self, steps: (made.append(steps), respaced(self, steps))[1])
+    sampled(pack, patcher, layout)
+    assert len(made) == 1 + 1, "and once for the steps of `sigmas_of`"
+
+
 def test_guidance_away_from_another_layout_and_from_an_empty_one(pack: Any, model: Any, layout: Any) -> None:
     """A negative that is painted is a layout like any other; one of MASK is the null condition, however it came about."""
     patcher = model()
@@ -407,6 +418,22 @@ def test_what_is_computed_in_is_comfyuis_choice_too(pack: Any, model: Any, layou
     assert set(seen) == {torch.bfloat16} and out.dtype == torch.float32
     assert 0 < (out - whole).abs().mean() < 0.15
     assert torch.allclose(sampled(pack, patcher, layout), whole, atol=1e-5), "the model itself stays as it was"
+
+
+def test_generate_computes_in_the_precision_asked_for(
+    pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from comfy.cli_args import args
+
+    monkeypatch.setattr(args, "fp32_unet", True)
+    patcher, node = model(), pack("nodes.generate").Generate
+    inputs = {spec.id: spec.default for spec in node.define_schema().inputs[2:] if not spec.optional} | {"steps": 2}
+
+    def image(precision: str) -> Tensor:
+        return node.execute(patcher, layout, **inputs, precision=precision).result[0]
+
+    assert torch.equal(image("auto"), image("float32"))
+    assert 0 < (image("bfloat16") - image("float32")).abs().mean() < 0.1
 
 
 def test_comfyuis_torch_compile_model_works(pack: Any, model: Any, layout: Any) -> None:
