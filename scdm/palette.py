@@ -417,12 +417,13 @@ class _Reading:
         if not self.chosen and stored.found.tolist() == [0] and meant[0] == 0:
             return self._empty(stored)
         self._tell(heard)
-        if convention and not self.chosen:
-            if doubt := self.palette.doubts(stored.found, convention, self.file_name):
-                self.remark(doubt)
-            self._remark_on_void(stored.found, meant, convention)
-        if smoothed := self.palette.smoothed(stored.values, table):
-            self.remark(smoothed)
+        if self.remark is not silent:  # in training nobody hears, and these look at all pixels again
+            if convention and not self.chosen:
+                if doubt := self.palette.doubts(stored.found, convention, self.file_name):
+                    self.remark(doubt)
+                self._remark_on_void(stored.found, meant, convention)
+            if smoothed := self.palette.smoothed(stored.values, table):
+                self.remark(smoothed)
         return looked_up(table, stored.values)
 
     def _tell(self, sentences: list[str]) -> None:
@@ -560,28 +561,38 @@ class _Reading:
             ids[~opaque] = self.palette.num_classes
         painted = ids.size if opaque is None else int(opaque.sum())
         share = np.count_nonzero(unknown) / max(painted, 1)
+        if share == 1:
+            raise ValueError(
+                f"no pixel has a colour of palette {self.palette.name} (tolerance {self.tolerance:g}), they are "
+                f"{pixels.most_frequent(image, unknown)}: choose the palette that the layout was painted with, or raise "
+                "the tolerance"
+            )
+        if self.remark is not silent:  # what looks odd is looked for where somebody hears of it
+            if share:
+                self._remark_on_unknown(image, unknown, share)
+            shaded = np.flatnonzero(off)
+            if len(shaded) == 1 and off[shaded[0]] >= MANY_SHADES and (not self.lossy or np.ptp(ids) == 0):
+                self._remark_on_shades(image, ids == shaded[0], int(shaded[0]), int(off[shaded[0]]))
+            if len(strays):
+                self._remark_on_accidents(image, ids, strays)
+            self._remark_on_shared_colors(ids)
+        return ids
+
+    def _remark_on_unknown(self, image: Image.Image, unknown: np.ndarray, share: float) -> None:
+        """On the share of painted pixels, those of the bool (H, W) `unknown`, whose colour no class has."""
         if share >= WORTH_A_REMARK:
-            found = pixels.most_frequent(image, unknown)
             changed = f" ({self.lossy} changes colours: save layouts as PNG)" if self.lossy else ""
-            if share == 1:
-                raise ValueError(
-                    f"no pixel has a colour of palette {self.palette.name} (tolerance {self.tolerance:g}), they are "
-                    f"{found}: choose the palette that the layout was painted with, or raise the tolerance"
-                )
             self.remark(
                 f"{share:.0%} of the painted pixels have no colour of palette {self.palette.name} and stay unpainted, "
-                f"{found}{changed}"
+                f"{pixels.most_frequent(image, unknown)}{changed}"
             )
-        elif self.lossy and share:
+        elif self.lossy:
             self.remark(
                 f"{share:.2%} of the painted pixels have no colour of palette {self.palette.name} any more and stay "
                 f"unpainted, since {self.lossy} changes colours: save layouts as PNG"
             )
-        shaded = np.flatnonzero(off)
-        if len(shaded) == 1 and off[shaded[0]] >= MANY_SHADES and (not self.lossy or np.ptp(ids) == 0):
-            self._remark_on_shades(image, ids == shaded[0], int(shaded[0]), int(off[shaded[0]]))
-        if len(strays):
-            self._remark_on_accidents(image, ids, strays)
+
+    def _remark_on_shared_colors(self, ids: np.ndarray) -> None:
         counts = np.bincount(ids.ravel(), minlength=self.palette.num_classes)
         for color, group in self.palette.duplicates.items():
             if counts[group[0]]:
@@ -590,7 +601,6 @@ class _Reading:
                 code = "#{:02x}{:02x}{:02x}".format(*color)
                 shared = f"{code} is the colour of {first} and of {', '.join(others[:MOST_NAMED])}"
                 self.remark(f"{shared}{more}: read as {first}")
-        return ids
 
     def _remark_on_shades(self, image: Image.Image, where: np.ndarray, class_id: int, count: int) -> None:
         """On so many colours that are read as one class, in the bool (H, W) `where`; those of soft edges are few pixels."""
