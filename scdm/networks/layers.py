@@ -58,25 +58,21 @@ class SPADE(nn.Module):
         self.label_channels = label_channels
 
     def forward(self, x: Tensor, condition: Condition | None) -> Tensor:
-        if condition is None:
-            return self._null(x)
+        # Which knows, unlike the kernels beneath it, what layout each device takes.
         z = F.group_norm(x, GROUPS, eps=EPSILON)
-        return _modulated(z, *self._modulation(condition.at(*x.shape[-2:])))
+        return self._null(z) if condition is None else _modulated(z, *self._modulation(condition.at(*x.shape[-2:])))
 
     def _modulation(self, y: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.mlp_shared(y)
         return self.mlp_gamma(hidden), self.mlp_beta(hidden)
 
-    def _null(self, x: Tensor) -> Tensor:
+    def _null(self, z: Tensor) -> Tensor:
         # An empty layout is constant in space, so gamma and beta are too, but for the one-pixel border where the
         # convolutions' zero padding shows. Three rows and three columns say it all: first, any inner one, last.
-        height, width = x.shape[-2:]
-        z = F.group_norm(
-            x, GROUPS, eps=EPSILON
-        )  # which knows, unlike the kernels beneath, what layout each device takes
+        height, width = z.shape[-2:]
         if min(height, width) < 3:
-            return _modulated(z, *self._modulation(x.new_zeros(1, self.label_channels, height, width)))
-        nine = self._modulation(x.new_zeros(1, self.label_channels, 3, 3))
+            return _modulated(z, *self._modulation(z.new_zeros(1, self.label_channels, height, width)))
+        nine = self._modulation(z.new_zeros(1, self.label_channels, 3, 3))
         gamma, beta = (v.to(z.dtype) for v in nine)  # (1, C, 3, 3)
         border = [
             (line, _modulated(z[line], _stretched(gamma[line], length), _stretched(beta[line], length)))
