@@ -262,7 +262,7 @@ _FREQUENCIES: dict[int, Table] = {}
 def _frequencies(half: int) -> Table:
     if half not in _FREQUENCIES:
         exponents = -math.log(10000) * torch.arange(half, dtype=torch.float32, device="cpu") / half
-        _FREQUENCIES[half] = Table(exponents.double().exp().float().numpy())
+        _FREQUENCIES[half] = Table(exponents.double().exp().numpy())
     return _FREQUENCIES[half]
 
 
