@@ -1,9 +1,10 @@
 """An image beside other busy programs: what it costs that threads which wait keep their cores, or give them away.
 
-    python benchmarks/busy.py
+    python benchmarks/busy.py --programs 4
 
-Times `scdm sample` as a program of its own, alone and with another program on every core: with OMP_WAIT_POLICY=PASSIVE, as
-programs of ours set it before torch is loaded, and without, as in a program that has imported torch first.
+Times `scdm sample` as a program of its own, alone and with busy programs beside it, by default one for each core: with
+OMP_WAIT_POLICY=PASSIVE, as programs of ours set it before torch is loaded, and without, as in a program that has imported
+torch first.
 """
 
 from scdm.start import begin, perform
@@ -32,23 +33,24 @@ WAYS = {"asleep (PASSIVE)": OURS, "as torch has it": f"import torch; {OURS}"}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="scenes64", help="embedded model or file (default %(default)s)")
+    parser.add_argument("--programs", type=int, default=os.cpu_count() or 1, help="busy ones (default %(default)s)")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    cores = os.cpu_count() or 1
-    print(f"{cores} cores, medians of {arguments.repeats}, seconds of the whole program\n")
-    print("| threads wait | alone, s | beside busy programs, s | of alone |\n| --- | --- | --- | --- |")
+    print(f"{os.cpu_count()} cores, medians of {arguments.repeats}, seconds of the whole program\n")
+    print(f"| threads wait | alone, s | beside {arguments.programs} busy programs, s | of alone |")
+    print("| --- | --- | --- | --- |")
     for name, code in WAYS.items():
         alone = seconds(code, arguments.model, arguments.repeats)
-        with busy(cores):
+        with busy(arguments.programs):
             beside = seconds(code, arguments.model, arguments.repeats)
         print(f"| {name} | {alone:.1f} | {beside:.1f} | {beside / alone:.1f} |", flush=True)
     return 0
 
 
 @contextmanager
-def busy(cores: int) -> Iterator[None]:
-    """Within it every core has another program to work for."""
-    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(cores)]
+def busy(programs: int) -> Iterator[None]:
+    """Within it so many programs work without a pause."""
+    others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(programs)]
     try:
         yield
     finally:

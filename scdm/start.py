@@ -23,7 +23,7 @@ def begin(program: str) -> None:
     """For the first lines of a program, which no library may call: from here to `perform`, Ctrl-C ends it at once.
 
     OpenMP's threads, of which torch has its own, wait asleep instead of turning over: beside other busy programs work
-    is several times as fast so, alone it is as fast (benchmarks/busy.py). They read it when torch is loaded.
+    is up to three times as fast so, alone it is as fast (benchmarks/busy.py). They read it when torch is loaded.
     """
     global _program
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
