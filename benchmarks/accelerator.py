@@ -186,7 +186,7 @@ def work(order: Order, emit: Emit) -> None:
 
 
 def failure(part: str, what: str, error: Exception) -> Row:
-    from scdm.outside import is_out_of_memory
+    from scdm.files.untrusted import is_out_of_memory
 
     traceback.print_exception(error)
     words = " ".join(f"{type(error).__name__}: {error}".split())[:300].replace("|", "/")
@@ -302,7 +302,7 @@ def images(order: Order, emit: Emit) -> None:
 def training(order: Order, emit: Emit, compiled: bool = False) -> None:
     """Steps of the published configuration in bf16, with and without recomputation."""
     from benchmarks.training import ready
-    from scdm.config import load
+    from scdm.files.config import load
     from scdm.training.config import TrainConfig
 
     file = ROOT / "training" / "configs" / ("scenes32.yaml" if order.rehearse else "ade20k.yaml")

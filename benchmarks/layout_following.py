@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
-from scdm.images import contact_sheet, to_levels, write_image
+from scdm.files.images import contact_sheet, to_levels, write_image
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter

@@ -23,10 +23,10 @@ from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from scdm.config import load
 from scdm.datasets import DataConfig, Example, loader, open_dataset
 from scdm.datasets.scenes import render
-from scdm.images import write_image
+from scdm.files.config import load
+from scdm.files.images import write_image
 from scdm.training.config import TrainConfig
 
 FILES = 48  # made on the spot: one epoch of them fits into any cache, so disks are not measured

@@ -29,8 +29,8 @@ from torch import Tensor
 from torch.utils.data._utils.pin_memory import pin_memory
 from torch.utils.flop_counter import FlopCounterMode
 
-from scdm.config import load
 from scdm.datasets import Batch
+from scdm.files.config import load
 from scdm.labels import LabelMap, instance_borders
 from scdm.model import Model
 from scdm.palette import Palette

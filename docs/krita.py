@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from scdm.conversion import load
-from scdm.images import contact_sheet, from_levels, to_levels, write_image
+from scdm.files.images import contact_sheet, from_levels, to_levels, write_image
 from scdm.labels import LabelMap
 from scdm.layouts.preview import preview
 from scdm.model import Model

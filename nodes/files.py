@@ -8,7 +8,7 @@ from pathlib import Path
 import folder_paths
 
 from ..scdm import assets
-from ..scdm.outside import shown
+from ..scdm.files.untrusted import shown
 
 EXAMPLES = Path(str(assets.folder() / "examples"))
 EXAMPLE = "example: "  # entries so marked come with SCDM; no file can be called that on Windows, and few are elsewhere

@@ -13,9 +13,9 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
-from ..scdm.images import to_levels
+from ..scdm.files.images import to_levels
+from ..scdm.files.untrusted import is_out_of_memory
 from ..scdm.labels import LabelMap
-from ..scdm.outside import is_out_of_memory
 from ..scdm.pipeline import MOST_FEATHER, GenerateOptions, generate
 from ..scdm.samplers import Step
 from .messages import tell

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..scdm import conversion
 from ..scdm.assets import embedded_models
 from ..scdm.devices import AUTO, dtype_called
-from ..scdm.outside import shown
+from ..scdm.files.untrusted import shown
 from .messages import complaint
 from .native import managed, pixel_vae
 from .sampling import precision_input

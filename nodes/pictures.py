@@ -9,8 +9,8 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..scdm.images import to_levels
-from ..scdm.levels import judged_strength
+from ..scdm.files.images import to_levels
+from ..scdm.files.levels import judged_strength
 
 SEEN = 512  # pixels: smaller pictures are enlarged to be seen, as browsers would blur them
 

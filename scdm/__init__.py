@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .conversion import load as load
     from .editing import Cancelled as Cancelled
     from .editing import EditSession as EditSession
-    from .images import read_image as read_image
-    from .images import write_image as write_image
+    from .files.images import read_image as read_image
+    from .files.images import write_image as write_image
     from .labels import LabelMap as LabelMap
     from .model import Model as Model
     from .model import ModelConfig as ModelConfig
@@ -40,8 +40,8 @@ _HOMES = {
     "generate": "pipeline",
     "EditSession": "editing",
     "Cancelled": "editing",
-    "read_image": "images",
-    "write_image": "images",
+    "read_image": "files.images",
+    "write_image": "files.images",
 }
 __all__ = list(_HOMES)
 

@@ -21,13 +21,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import assets
-from . import config as configuration
 from .devices import name_of
-from .images import written_whole
-from .kinds import what_is
+from .files import config as configuration
+from .files.images import written_whole
+from .files.kinds import what_is
+from .files.untrusted import brief, file_at, meant, parsed, shown
 from .model import Model, ModelConfig
 from .networks import UNet
-from .outside import brief, file_at, meant, parsed, shown
 from .palette import Palette
 
 HEADER = "scdm"

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 
 from . import checkpoint
 from .devices import device_called, dtype_called
-from .kinds import what_is
+from .files.kinds import what_is
+from .files.untrusted import brief, file_at, sha256_of, shown
 from .label_diffusion import shipped_rates
 from .model import Model, ModelConfig
 from .networks import UNet, UNetConfig
 from .networks.published import PUBLISHED, from_shapes
-from .outside import brief, file_at, sha256_of, shown
 from .palette import Palette
 
 SCDM = ("ade20k", "coco_stuff", "celebamask_hq")  # what it was released for; the others are SDM's or sparse layouts'

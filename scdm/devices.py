@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .outside import shown
+from .files.untrusted import shown
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 HALVES = (torch.bfloat16, torch.float16)

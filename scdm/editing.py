@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import config as configuration
 from . import history
+from .files import config as configuration
+from .files.images import MAX_PIXELS, from_levels, to_levels
+from .files.untrusted import shown
 from .history import History, Moment, Plan
-from .images import MAX_PIXELS, from_levels, to_levels
 from .inpainting import grown
 from .labels import LabelMap
 from .layouts.painting import class_called
 from .model import Model
 from .networks import CompiledUNet
-from .outside import shown
 from .pipeline import MOST_VALUE, GenerateOptions, generate, require_kinds
 from .samplers import Step
 from .window import windowed

@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import config as configuration
-from .images import MAX_PIXELS, written_whole
-from .outside import MOST_BYTES, brief, file_at, is_out_of_memory, parsed, shown
+from .files import config as configuration
+from .files.images import MAX_PIXELS, written_whole
+from .files.untrusted import MOST_BYTES, brief, file_at, is_out_of_memory, parsed, shown
 from .palette import MAX_CLASSES
 
 VERSION = 1

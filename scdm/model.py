@@ -10,13 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from . import config as configuration
 from .denoiser import Denoiser
 from .devices import device_called, dtype_called
+from .files import config as configuration
+from .files.untrusted import shown
 from .label_diffusion import LabelDiffusion
 from .labels import LabelMap, instance_borders
 from .networks import CompiledUNet, UNet, UNetConfig
-from .outside import shown
 from .palette import Palette
 from .schedules import NoiseSchedule, visited_steps
 

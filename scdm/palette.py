@@ -17,10 +17,10 @@ from PIL import Image, ImageColor
 
 from . import assets, pixels
 from .class_tables import class_table
-from .images import read_image
-from .levels import Remark, silent
-from .outside import meant, shown
-from .profiles import Color
+from .files.images import read_image
+from .files.levels import Remark, silent
+from .files.profiles import Color
+from .files.untrusted import meant, shown
 from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up, ranges
 
 if TYPE_CHECKING:

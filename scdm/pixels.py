@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from .class_tables import voc_color
-from .profiles import Color
+from .files.profiles import Color
 from .values import distinct, numbers
 
 BAND = 2**20  # pixels that are worked on at once

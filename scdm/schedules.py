@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .devices import Table, sent
-from .outside import shown
+from .files.untrusted import shown
 
 
 def linear_betas(steps: int = 1000) -> np.ndarray:

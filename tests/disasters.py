@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from scdm import checkpoint, scratch
+from scdm import checkpoint
+from scdm.files import scratch
 
 CHANGING = ("mkdir", "open", "replace", "unlink", "rmdir", "chmod", "fsync", "utime")
 MAKING = {"mkdir", "open", "write", "fsync"}  # what needs room

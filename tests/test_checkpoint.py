@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from scdm import checkpoint
-from scdm import config as configuration
+from scdm.files import config as configuration
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.palette import Palette

@@ -25,7 +25,7 @@ from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
 from scdm.cli.terminal import stoppable
 from scdm.conversion import Assumptions
-from scdm.images import write_image
+from scdm.files.images import write_image
 from scdm.labels import LabelMap
 from scdm.layouts.corruption import CORRUPTIONS
 from scdm.model import Model, ModelConfig

@@ -19,7 +19,7 @@ from PIL import Image
 
 import scdm
 from scdm.editing import Cancelled, EditSession
-from scdm.images import from_levels, to_levels
+from scdm.files.images import from_levels, to_levels
 from scdm.labels import LabelMap
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from scdm import config as configuration
+from scdm.files import config as configuration
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.palette import Palette

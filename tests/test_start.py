@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scdm.images import write_image
+from scdm.files.images import write_image
 from scdm.palette import Palette
 from tests.parity import REPOSITORY
 

@@ -30,14 +30,14 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from scdm.config import load
 from scdm.datasets.config import SPLITS
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.evaluation import Spoiling
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
-from scdm.images import made_folder, write_image
+from scdm.files.config import load
+from scdm.files.images import made_folder, write_image
 from scdm.layouts.corruption import resampled
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig

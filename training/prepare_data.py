@@ -40,7 +40,6 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scdm import assets
-from scdm.config import load
 from scdm.datasets.affixes import SUFFIXES
 from scdm.datasets.coco import FIRST_INSTANCE, Annotations, Shape, instance_map, read_annotations
 from scdm.datasets.config import SPLITS
@@ -49,8 +48,9 @@ from scdm.datasets.listing import Pair
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
-from scdm.images import made_folder, read_image, write_image, written_whole
-from scdm.levels import mask_strength
+from scdm.files.config import load
+from scdm.files.images import made_folder, read_image, write_image, written_whole
+from scdm.files.levels import mask_strength
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 

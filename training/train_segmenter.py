@@ -23,10 +23,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
-from scdm.config import load
 from scdm.datasets import DataConfig, DataSet, Example, loader, open_dataset
 from scdm.devices import device_called
-from scdm.images import made_folder
+from scdm.files.config import load
+from scdm.files.images import made_folder
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter, save

@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
-from scdm.images import UNPAINTED, contact_sheet, from_levels, to_levels, write_image, write_text, written_whole
+from scdm.files.images import UNPAINTED, contact_sheet, from_levels, to_levels, write_image, write_text, written_whole
 from scdm.labels import LabelMap
 from scdm.layouts.patterns import sparse
 from scdm.metrics import FrechetDistance, SegmentationScore

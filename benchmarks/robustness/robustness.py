@@ -29,10 +29,19 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from scdm.config import load
 from scdm.datasets import DataConfig, collate, open_dataset
 from scdm.evaluation import Layouts, Spoiling
-from scdm.images import PAPER, UNPAINTED, contact_sheet, from_levels, read_image, to_levels, write_image, write_text
+from scdm.files.config import load
+from scdm.files.images import (
+    PAPER,
+    UNPAINTED,
+    contact_sheet,
+    from_levels,
+    read_image,
+    to_levels,
+    write_image,
+    write_text,
+)
 from scdm.metrics import FrechetDistance, SegmentationResult, SegmentationScore, SmallSegmenter
 from scdm.training.config import TrainConfig
 

@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from .. import outside
-from ..outside import is_out_of_memory
+from ..files import untrusted as outside
+from ..files.untrusted import is_out_of_memory
 from ..start import importing
 from .arguments import parser
 from .terminal import Ended, alone_on_stderr, prepare, say, stoppable

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..assets import embedded_models
-from ..outside import LONGEST_LINE, brief, shown
+from ..files.untrusted import LONGEST_LINE, brief, shown
 from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import assets
+from ..files.untrusted import sentence
 from ..layouts.contents import Part
-from ..outside import sentence
 from ..palette import Palette
 from ..start import importing
 from .terminal import say

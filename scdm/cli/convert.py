@@ -11,7 +11,7 @@ import torch
 from ..assets import SUFFIX
 from ..checkpoint import save
 from ..conversion import Assumptions, convert
-from ..outside import file_at
+from ..files.untrusted import file_at
 from .common import check_output, chosen_palette, note, writing
 from .terminal import say
 

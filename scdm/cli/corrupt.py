@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from ..images import picture_format, write_image
+from ..files.images import picture_format, write_image
 from ..label_diffusion import shipped_rates
 from ..labels import LabelMap
 from ..layouts.corruption import CORRUPTIONS, corrupt

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from .. import assets
-from .. import config as configuration
-from ..kinds import looks_like_a_picture, what_is
+from ..files import config as configuration
+from ..files.kinds import looks_like_a_picture, what_is
+from ..files.untrusted import brief, shown
 from ..layouts.contents import contents_of_ids
-from ..outside import brief, shown
 from ..palette import read_ids
 from ..start import importing
 from .common import chosen_palette, class_shares, note, print_json

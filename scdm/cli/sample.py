@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from .. import conversion
 from ..devices import AUTO, device_called, fast_dtype
-from ..images import (
+from ..files.images import (
     MAX_PIXELS,
     UNPAINTED,
     contact_sheet,
@@ -28,11 +28,11 @@ from ..images import (
     to_levels,
     write_image,
 )
+from ..files.levels import Remark, mask_strength, photograph
 from ..labels import LabelMap
 from ..layouts.contents import contents
 from ..layouts.fitting import fitted
 from ..layouts.instances import bordered, read_instances, require_one_size
-from ..levels import Remark, mask_strength, photograph
 from ..model import Model
 from ..palette import Palette, read_layout
 from ..pipeline import GenerateOptions, generate

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from ..outside import harmless
+from ..files.untrusted import harmless
 
 ENDINGS = ("SIGTERM", "SIGHUP")  # SIGINT is Python's KeyboardInterrupt already
 

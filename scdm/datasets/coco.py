@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from ..outside import brief, file_at, shown
+from ..files.untrusted import brief, file_at, shown
 from .affixes import loosely, one_form, without_suffix
 
 FIRST_INSTANCE = 256  # values below are those of the pixel map

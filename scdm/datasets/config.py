@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..outside import shown
+from ..files.untrusted import shown
 
 Fit = Literal["random_crop", "center_crop", "stretch"]
 Exif = Literal["apply", "ignore"]

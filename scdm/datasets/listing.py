@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..outside import brief, harmless, parsed
+from ..files.untrusted import brief, harmless, parsed
 from .affixes import Affixes, guessed, loosely, one_form, paired, without_suffix
 from .name_list import Known, chosen, read_entries
 

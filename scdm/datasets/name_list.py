@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..outside import file_at, shown
+from ..files.untrusted import file_at, shown
 from .affixes import loosely, one_form, without_suffix
 
 MOST_BYTES = 100 * 2**20

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..images import as_stored, doubts, from_levels, read_image, require_eight_bits
+from ..files.images import as_stored, doubts, from_levels, read_image, require_eight_bits
+from ..files.levels import Remark, photograph, silent, survives
 from ..labels import instance_borders
-from ..levels import Remark, photograph, silent, survives
 from ..palette import Palette
 from ..pixels import stored
 from ..values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers, ranges

@@ -16,9 +16,9 @@ from PIL import Image
 
 from ..datasets import DataConfig, DataSet, Example, Validation
 from ..datasets.framing import fitted
+from ..files.untrusted import shown
 from ..labels import LabelMap, instance_borders
 from ..layouts.corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
-from ..outside import shown
 
 CLEAN = "clean"
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..checkpoint import write_tensors
 from ..datasets import Batch
-from ..images import made_folder
+from ..files.images import made_folder
 from ..metrics import (
     Diversity,
     FeatureExtractor,

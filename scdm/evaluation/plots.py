@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..images import written_whole
+from ..files.images import written_whole
+from ..files.untrusted import LONGEST, brief, content_of, parsed
 from ..metrics.optional import library
-from ..outside import LONGEST, brief, content_of, parsed
 from .report import Result, columns, published, table
 
 AXES = {  # of plots: name -> the setting that it shows

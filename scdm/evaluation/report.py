@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from .. import assets
-from ..images import UNPAINTED, contact_sheet, to_levels
+from ..files.images import UNPAINTED, contact_sheet, to_levels
 from ..labels import LabelMap
 from ..metrics import SegmentationScore
 from ..palette import Palette

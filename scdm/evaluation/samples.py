@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ..config import flat
 from ..datasets import Batch, Validation, loader
-from ..images import from_levels, made_folder, read_image, to_levels, write_image, write_text
+from ..files.config import flat
+from ..files.images import from_levels, made_folder, read_image, to_levels, write_image, write_text
+from ..files.untrusted import brief, content_of, parsed, shown
 from ..model import Model
-from ..outside import brief, content_of, parsed, shown
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..files.levels import Remark
 from ..labels import LabelMap
-from ..levels import Remark
 from ..palette import TOLERANCE, Palette
 from .fitting import covered
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..images import MAX_PIXELS
+from ..files.images import MAX_PIXELS
 from ..labels import LabelMap
 
 FITS = ("resize", "crop", "pad")

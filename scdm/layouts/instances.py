@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..images import read_image, require_eight_bits
+from ..files.images import read_image, require_eight_bits
+from ..files.levels import Remark, survives
 from ..labels import LabelMap, instance_borders
-from ..levels import Remark, survives
 from ..pixels import codes_of, rgba
 from ..values import GREY_MODES
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..files.untrusted import meant, shown
 from ..labels import LabelMap
-from ..outside import meant, shown
 from ..palette import Palette
 from .contents import UNPAINTED
 from .fitting import covered

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..images import PAPER
+from ..files.images import PAPER
+from ..files.untrusted import brief
 from ..labels import LabelMap
-from ..outside import brief
 from ..palette import Palette
 from ..swatches import FAINT, INK, OUTLINE
 from .contents import Part, contents, percent

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..images import to_levels
+from ..files.images import to_levels
 from .optional import digest, library, state_dict
 
 SIDE = 299  # pixels

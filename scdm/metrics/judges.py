@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..images import to_levels
-from ..outside import brief, shown
+from ..files.images import to_levels
+from ..files.untrusted import brief, shown
 from ..palette import Palette
 from . import segmenter
 from .optional import digest, library

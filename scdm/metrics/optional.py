@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..outside import file_at, sha256_of
+from ..files.untrusted import file_at, sha256_of
 
 
 def library(name: str, purpose: str) -> Any:

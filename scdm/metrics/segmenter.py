@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..checkpoint import not_finite, shape_differences, write_tensors
-from ..kinds import what_is
-from ..outside import brief, parsed, shown
+from ..files.kinds import what_is
+from ..files.untrusted import brief, parsed, shown
 from ..palette import Palette
 
 HEADER = "scdm_segmenter"

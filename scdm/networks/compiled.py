@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..files.untrusted import brief
 from ..labels import LabelMap
-from ..outside import brief
 from .unet import Features, UNet
 
 LIMIT = "FailOnRecompileLimitHit"  # of newer torch, after 8 variants; older ones raise a TorchDynamoException

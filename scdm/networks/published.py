@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..outside import shown
+from ..files.untrusted import shown
 from .unet import UNetConfig
 
 # Palette -> network of the released 256x256 models (Cityscapes: 256x512): SDM and SCDM, and sparse layouts' landscapes.

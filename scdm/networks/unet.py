@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import HALVES, sent
+from ..files.untrusted import shown
 from ..labels import LabelMap
-from ..outside import shown
 from .layers import (
     EPSILON,
     GROUPS,

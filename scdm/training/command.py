@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from ..config import load
-from ..outside import harmless, sentence
+from ..files.config import load
+from ..files.untrusted import harmless, sentence
 from ..start import importing
 from .config import RunConfig
 

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, ProjectConfiguration
 from torch import Tensor
 
-from ..images import write_image
+from ..files.images import write_image
 from ..pipeline import GenerateOptions
 from .config import MODEL, RunConfig
 from .interruption import Interrupted, Interruption

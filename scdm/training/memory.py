@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 
-from ..outside import is_out_of_memory
+from ..files.untrusted import is_out_of_memory
 from .config import RunConfig
 
 

@@ -13,7 +13,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import LoggerType
 from tqdm.auto import tqdm
 
-from ..config import flat, to_dict
+from ..files.config import flat, to_dict
 from .config import RunConfig
 from .learner import Outcome
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..datasets import Validation, collate
-from ..images import contact_sheet, to_levels
+from ..files.images import contact_sheet, to_levels
 from ..model import Model
 from ..networks import UNet
 from ..pipeline import GenerateOptions, generate

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from ..config import to_dict
 from ..conversion import load
 from ..datasets import DataSet, Validation, open_dataset
+from ..files.config import to_dict
+from ..files.untrusted import is_out_of_memory
 from ..label_diffusion import shipped_rates
 from ..model import Model, ModelConfig
-from ..outside import is_out_of_memory
 from ..palette import Palette
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import torch
 from filelock import FileLock, Timeout
 
-from .. import scratch
-from ..config import flat, to_dict
 from ..datasets.config import AFFIXES
-from ..images import made_folder, written_whole
-from ..outside import is_out_of_memory, shown
+from ..files import scratch
+from ..files.config import flat, to_dict
+from ..files.images import made_folder, written_whole
+from ..files.untrusted import is_out_of_memory, shown
 from .config import MODEL, RunConfig
 
 Config = TypeVar("Config", bound=RunConfig)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scdm.config import from_dict
 from scdm.datasets import DataConfig
+from scdm.files.config import from_dict
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.images import read_image
+from scdm.files.images import read_image
 from tests.evaluation.conftest import configuration
 from tests.parity import REPOSITORY
 

@@ -11,7 +11,7 @@ import torch
 
 from scdm.datasets import DataConfig, open_dataset
 from scdm.evaluation import Layouts, Spoiling
-from scdm.images import read_image
+from scdm.files.images import read_image
 from tests.evaluation.conftest import configuration, write_maps
 from tests.parity import arrays, downsampled_cases
 from training.make_noisy_labels import main

@@ -13,7 +13,7 @@ import torch
 from scdm.evaluation import markdown, result, sheet
 from scdm.evaluation.plots import comparison, plots, read_result
 from scdm.evaluation.report import published
-from scdm.images import read_image
+from scdm.files.images import read_image
 from scdm.labels import LabelMap
 from scdm.metrics import SegmentationScore
 from scdm.palette import Palette

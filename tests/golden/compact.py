@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from scdm.outside import sha256_of
+from scdm.files.untrusted import sha256_of
 
 HERE = Path(__file__).parent
 

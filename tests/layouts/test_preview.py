@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.images import PAPER
+from scdm.files.images import PAPER
 from scdm.labels import LabelMap
 from scdm.layouts.preview import COLOURLESS, LEGIBLE, UNPAINTED, preview
 from scdm.palette import Color, Palette

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scdm.images import from_levels
+from scdm.files.images import from_levels
 from scdm.metrics import Inception
 from scdm.metrics.inception import resized_bilinear, resized_clean
 

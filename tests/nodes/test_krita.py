@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 
 from docs.krita import first_layout
 from scdm.conversion import load
-from scdm.images import from_levels, to_levels
+from scdm.files.images import from_levels, to_levels
 from scdm.metrics import segmenter
 from scdm.noise import LABEL_NOISE
 from scdm.palette import Palette

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from scdm import checkpoint
-from scdm.config import load
 from scdm.denoiser import Denoiser, LossTerms
+from scdm.files.config import load
 from scdm.pipeline import GenerateOptions
 from scdm.training import loop
 from scdm.training.config import MODEL, DataConfig, LossConfig, OptimizerConfig, TrainConfig

@@ -15,8 +15,8 @@ import pytest
 import torch
 import yaml
 
-from scdm.config import to_dict
 from scdm.datasets import DataConfig
+from scdm.files.config import to_dict
 from scdm.training.loop import train
 from tests.training.tiny import assert_close, config, learned
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scdm.images import read_image
-from scdm.levels import judged_strength, mask_strength, photograph, survives
+from scdm.files.images import read_image
+from scdm.files.levels import judged_strength, mask_strength, photograph, survives
 from scdm.values import MINUS_ONE, numbers
 from tests import icc
 

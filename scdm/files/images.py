@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .kinds import what_is
-from .outside import file_at
 from .profiles import LAB, NO_PROFILE, Color, in_srgb
 from .scratch import PREFIX, scratch
+from .untrusted import file_at
 
 if TYPE_CHECKING:
     from torch import Tensor

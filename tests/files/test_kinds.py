@@ -13,8 +13,8 @@ from PIL import Image
 
 from scdm.checkpoint import load
 from scdm.cli import main
-from scdm.images import read_image
-from scdm.kinds import looks_like_a_picture, what_is
+from scdm.files.images import read_image
+from scdm.files.kinds import looks_like_a_picture, what_is
 
 
 def saved(save: object, *arguments: object) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from scdm.config import assignment, flat, from_dict, load, to_dict, told
+from scdm.files.config import assignment, flat, from_dict, load, to_dict, told
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scdm.images import WRITTEN, as_stored, made_folder, read_image, write_image, written_whole
+from scdm.files.images import WRITTEN, as_stored, made_folder, read_image, write_image, written_whole
 from tests import icc
 
 

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdm.outside import LONGEST, MOST_BYTES, brief, file_at, harmless, meant, parsed, read_table, sha256_of, shown
+from scdm.files.untrusted import (
+    LONGEST,
+    MOST_BYTES,
+    brief,
+    file_at,
+    harmless,
+    meant,
+    parsed,
+    read_table,
+    sha256_of,
+    shown,
+)
 
 
 def laughs(depth: int = 6) -> list[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from scdm.profiles import NO_PROFILE, in_srgb
+from scdm.files.profiles import NO_PROFILE, in_srgb
 from tests import icc
 
 ADOBE = icc.rgb_profile("Adobe RGB (1998)", icc.ADOBE_RGB)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from .outside import brief, meant, parsed, read_table, shown
+from .untrusted import brief, meant, parsed, read_table, shown
 
 T = TypeVar("T")
 
