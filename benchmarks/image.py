@@ -26,7 +26,7 @@ from scdm import assets
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
 from scdm.editing import EditSession
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
 from scdm.model import Model
 from scdm.pipeline import GenerateOptions, generate
 from scdm.schedules import visited_steps

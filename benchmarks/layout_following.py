@@ -30,13 +30,13 @@ from tqdm.auto import tqdm
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
 from scdm.files.images import contact_sheet, to_levels, write_image
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter
 from scdm.metrics.segmenter import load as load_segmenter
 from scdm.model import Model
 from scdm.noise import LABEL_NOISE
-from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import SAMPLERS
 

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from scdm.conversion import load
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
 from scdm.networks import UNet, UNetConfig
 
 SCALE = 1.5

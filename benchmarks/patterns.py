@@ -22,7 +22,7 @@ import time
 import torch
 
 from scdm.datasets.scenes import render
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
 from scdm.layouts.patterns import sparse
 
 PATCHES = 16  # on either side of a patchwork

@@ -19,12 +19,12 @@ from PIL import Image, ImageDraw
 
 from scdm.conversion import load
 from scdm.files.images import contact_sheet, from_levels, to_levels, write_image
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette, palette_names
 from scdm.layouts.preview import preview
+from scdm.layouts.swatches import export
 from scdm.model import Model
-from scdm.palette import Palette, palette_names
 from scdm.pipeline import GenerateOptions, generate
-from scdm.swatches import export
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 512  # pixels of the document

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..scdm.files.images import to_levels
 from ..scdm.files.untrusted import is_out_of_memory
-from ..scdm.labels import LabelMap
+from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import MOST_FEATHER, GenerateOptions, generate
 from ..scdm.samplers import Step
 from .messages import tell

@@ -8,14 +8,14 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..scdm.labels import LabelMap
 from ..scdm.layouts.contents import summary
 from ..scdm.layouts.decoding import decoded, with_opacity
 from ..scdm.layouts.fitting import FITS, fitted
 from ..scdm.layouts.instances import bordered, instances_of, require_one_size
+from ..scdm.layouts.labels import LabelMap
+from ..scdm.layouts.palette import TOLERANCE, Palette, read_layout
 from ..scdm.layouts.preview import preview
-from ..scdm.palette import TOLERANCE, Palette, read_layout
-from ..scdm.values import COLORS
+from ..scdm.layouts.values import COLORS
 from .files import layout_file, layout_names
 from .messages import complaint, tell
 from .palettes import AUTO, chosen_palette, chosen_values, model_palette_input, palette_input, values_input

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from ..scdm.canvas import Canvas
 from ..scdm.devices import AUTO, PRECISIONS, name_of
 from ..scdm.label_diffusion import LabelDiffusion
-from ..scdm.labels import LabelMap
+from ..scdm.layouts.labels import LabelMap
 from ..scdm.model import Model
 from ..scdm.networks.unet import Features
 from ..scdm.noise import LABEL_NOISE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..scdm.palette import GOLDEN_ANGLE, Palette, palette_names
-from ..scdm.values import COLORS
+from ..scdm.layouts.palette import GOLDEN_ANGLE, Palette, palette_names
+from ..scdm.layouts.values import COLORS
 from .sockets import PaletteSocket
 
 AUTO = "auto"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from comfy_api.latest import io
 
-from ..scdm.labels import LabelMap
-from ..scdm.palette import Palette
+from ..scdm.layouts.labels import LabelMap
+from ..scdm.layouts.palette import Palette
 
 
 @dataclass(frozen=True)

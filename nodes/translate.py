@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..scdm.layouts.palette import Palette
 from ..scdm.layouts.translation import pairs, translated
-from ..scdm.palette import Palette
 from .messages import tell
 from .sockets import Layout, LayoutSocket, PaletteSocket
 from .versions import where_known

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from .editing import EditSession as EditSession
     from .files.images import read_image as read_image
     from .files.images import write_image as write_image
-    from .labels import LabelMap as LabelMap
+    from .layouts.labels import LabelMap as LabelMap
+    from .layouts.palette import Palette as Palette
+    from .layouts.palette import read_layout as read_layout
     from .model import Model as Model
     from .model import ModelConfig as ModelConfig
-    from .palette import Palette as Palette
-    from .palette import read_layout as read_layout
     from .pipeline import GenerateOptions as GenerateOptions
     from .pipeline import generate as generate
 
 # Imported when first asked for: the command line's help, and hosts that only list their plug-ins, need none of torch.
 _HOMES = {
-    "LabelMap": "labels",
-    "Palette": "palette",
-    "read_layout": "palette",
+    "LabelMap": "layouts.labels",
+    "Palette": "layouts.palette",
+    "read_layout": "layouts.palette",
     "Model": "model",
     "ModelConfig": "model",
     "load": "conversion",

@@ -26,9 +26,9 @@ from .files import config as configuration
 from .files.images import written_whole
 from .files.kinds import what_is
 from .files.untrusted import brief, file_at, meant, parsed, shown
+from .layouts.palette import Palette
 from .model import Model, ModelConfig
 from .networks import UNet
-from .palette import Palette
 
 HEADER = "scdm"
 VERSION = 1

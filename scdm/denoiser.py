@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .devices import sent
 from .label_diffusion import LabelDiffusion
-from .labels import LabelMap
+from .layouts.labels import LabelMap
 from .likelihood import discretized_gaussian_log_likelihood, gaussian_kl, mean_bits
 from .schedules import NoiseSchedule
 

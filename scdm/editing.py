@@ -22,7 +22,7 @@ from .files.images import MAX_PIXELS, from_levels, to_levels
 from .files.untrusted import shown
 from .history import History, Moment, Plan
 from .inpainting import grown
-from .labels import LabelMap
+from .layouts.labels import LabelMap
 from .layouts.painting import class_called
 from .model import Model
 from .networks import CompiledUNet

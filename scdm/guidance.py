@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .denoiser import Denoise, Denoiser, Prediction
 from .devices import exact_device, sent
-from .labels import LabelMap
+from .layouts.labels import LabelMap
 from .networks import UNet
 from .noise import LabelNoise
 

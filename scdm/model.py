@@ -15,9 +15,9 @@ from .devices import device_called, dtype_called
 from .files import config as configuration
 from .files.untrusted import shown
 from .label_diffusion import LabelDiffusion
-from .labels import LabelMap, instance_borders
+from .layouts.labels import LabelMap, instance_borders
+from .layouts.palette import Palette
 from .networks import CompiledUNet, UNet, UNetConfig
-from .palette import Palette
 from .schedules import NoiseSchedule, visited_steps
 
 MOST_PIXELS = 8192  # along a side

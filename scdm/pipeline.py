@@ -16,7 +16,7 @@ from .devices import AUTO, HALVES, PRECISIONS, fast_dtype, name_of, sent
 from .files.untrusted import shown
 from .guidance import Colours, guided, shaped
 from .inpainting import feathered, inpainting, paste
-from .labels import LabelMap
+from .layouts.labels import LabelMap
 from .model import MOST_GUIDANCE, Model, ModelConfig
 from .noise import LABEL_NOISE, LabelNoise, Noise, beginning_with, image_noise, mixed
 from .samplers import SAMPLERS, Step

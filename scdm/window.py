@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .canvas import Canvas
-from .labels import LabelMap
+from .layouts.labels import LabelMap
 from .model import Model
 from .networks import Features, UNet
 

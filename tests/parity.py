@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
 from scdm.networks import UNet, UNetConfig
 
 REPOSITORY = Path(__file__).parents[1]

@@ -13,9 +13,9 @@ from torch import nn
 
 from scdm import checkpoint
 from scdm.files import config as configuration
+from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.palette import Palette
 
 NETWORK = UNetConfig(
     num_classes=2, channels=32, channel_mult=(1,), res_blocks=1, attention=(), head_channels=32, hidden=4

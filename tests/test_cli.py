@@ -26,11 +26,11 @@ from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
 from scdm.cli.terminal import stoppable
 from scdm.conversion import Assumptions
 from scdm.files.images import write_image
-from scdm.labels import LabelMap
 from scdm.layouts.corruption import CORRUPTIONS
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import TOLERANCE, Palette, read_layout
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.palette import TOLERANCE, Palette, read_layout
 from scdm.pipeline import GenerateOptions
 from scdm.samplers import SAMPLERS
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from scdm import checkpoint
 from scdm.conversion import Assumptions, convert, landscapes, load
 from scdm.label_diffusion import shipped_rates
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
-from scdm.palette import Palette
 from tests import parity
 
 NETWORK = UNetConfig(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from scdm.denoiser import PREDICTIONS, Denoiser
 from scdm.label_diffusion import LabelDiffusion, shipped_rates
-from scdm.labels import LabelMap, instance_borders
+from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.schedules import NoiseSchedule
 from tests.parity import arrays, deviation, entries, facts
 

@@ -20,10 +20,10 @@ from PIL import Image
 import scdm
 from scdm.editing import Cancelled, EditSession
 from scdm.files.images import from_levels, to_levels
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
-from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 
 CLASSES = 4

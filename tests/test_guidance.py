@@ -23,7 +23,7 @@ from scdm.guidance import (
     thresholded,
 )
 from scdm.label_diffusion import LabelDiffusion, shipped_rates
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
 from scdm.samplers import step_log_variance
 from scdm.schedules import NoiseSchedule
 from tests.parity import arrays, deviation, entries, facts, layout, relative_deviation, tensors

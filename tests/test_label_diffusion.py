@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdm.label_diffusion import LabelDiffusion, estimate_rates, shipped_rates
-from scdm.labels import LabelMap, instance_borders
+from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.schedules import NoiseSchedule
 from tests.parity import RATES, ade20k_statistics, arrays, tensors
 

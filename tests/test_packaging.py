@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 
 from docs import krita
-from scdm.palette import Palette, palette_names
+from scdm.layouts.palette import Palette, palette_names
 
 if sys.version_info >= (3, 11):
     import tomllib

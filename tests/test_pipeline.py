@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.noise import fresh_label_noise, image_noise, recorded_label_noise
-from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import SAMPLERS
 

@@ -20,12 +20,12 @@ from scdm.editing import Cancelled, EditSession
 from scdm.guidance import Colours, guided, guided_step, shaped
 from scdm.inpainting import inpainting
 from scdm.label_diffusion import LabelDiffusion
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 from scdm.likelihood import prior_bits
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
 from scdm.noise import LABEL_NOISE, image_noise, mixed, recorded_label_noise
-from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import SAMPLERS
 from scdm.schedules import NoiseSchedule

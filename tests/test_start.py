@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scdm.files.images import write_image
-from scdm.palette import Palette
+from scdm.layouts.palette import Palette
 from tests.parity import REPOSITORY
 
 SCENES = Palette.named("scenes")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from scdm.label_diffusion import shipped_rates
+from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
-from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions, generate
 from scdm.samplers import Step
 from tests.parity import RATES, arrays, cases, facts, layout, network_of, relative_deviation, tensors, unet

@@ -32,7 +32,7 @@ from scdm.datasets.parallel import mapped
 from scdm.files.config import load, to_dict
 from scdm.files.images import made_folder, write_text, written_whole
 from scdm.files.untrusted import brief, content_of, parsed
-from scdm.palette import Palette
+from scdm.layouts.palette import Palette
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 

@@ -46,10 +46,10 @@ from scdm.files.config import assignment, from_dict, load
 from scdm.files.images import made_folder, write_image, write_text
 from scdm.files.untrusted import is_out_of_memory
 from scdm.layouts.corruption import CORRUPTIONS
+from scdm.layouts.palette import Palette
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.optional import digest
 from scdm.model import Model
-from scdm.palette import Palette
 from scdm.pipeline import GenerateOptions
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig

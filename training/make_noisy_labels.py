@@ -39,9 +39,9 @@ from scdm.evaluation.samples import claim
 from scdm.files.config import load
 from scdm.files.images import made_folder, write_image
 from scdm.layouts.corruption import resampled
+from scdm.layouts.values import VALUES
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
-from scdm.values import VALUES
 
 KINDS = ("downsample", "edges", "random")
 

@@ -27,10 +27,10 @@ from scdm.datasets import DataConfig, DataSet, Example, loader, open_dataset
 from scdm.devices import device_called
 from scdm.files.config import load
 from scdm.files.images import made_folder
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter, save
-from scdm.palette import Palette
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 

@@ -34,7 +34,7 @@ from tqdm.auto import tqdm
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
 from scdm.files.images import UNPAINTED, contact_sheet, from_levels, to_levels, write_image, write_text, written_whole
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
 from scdm.layouts.patterns import sparse
 from scdm.metrics import FrechetDistance, SegmentationScore
 from scdm.metrics.segmenter import Segmenter

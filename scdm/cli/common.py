@@ -13,7 +13,7 @@ from typing import Any
 from .. import assets
 from ..files.untrusted import sentence
 from ..layouts.contents import Part
-from ..palette import Palette
+from ..layouts.palette import Palette
 from ..start import importing
 from .terminal import say
 

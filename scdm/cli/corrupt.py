@@ -8,9 +8,9 @@ from typing import Any
 
 from ..files.images import picture_format, write_image
 from ..label_diffusion import shipped_rates
-from ..labels import LabelMap
 from ..layouts.corruption import CORRUPTIONS, corrupt
-from ..palette import Palette, read_layout
+from ..layouts.labels import LabelMap
+from ..layouts.palette import Palette, read_layout
 from .common import check_output, chosen_palette, note, writing
 
 FAITHFUL = ("PNG", "TIFF")  # formats that change no colour and hold transparency

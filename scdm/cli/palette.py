@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from ..palette import Palette, palette_names
-from ..swatches import export
+from ..layouts.palette import Palette, palette_names
+from ..layouts.swatches import export
 from .common import check_output, chosen_palette, writing
 from .terminal import say
 

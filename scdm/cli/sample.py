@@ -29,12 +29,12 @@ from ..files.images import (
     write_image,
 )
 from ..files.levels import Remark, mask_strength, photograph
-from ..labels import LabelMap
 from ..layouts.contents import contents
 from ..layouts.fitting import fitted
 from ..layouts.instances import bordered, read_instances, require_one_size
+from ..layouts.labels import LabelMap
+from ..layouts.palette import Palette, read_layout
 from ..model import Model
-from ..palette import Palette, read_layout
 from ..pipeline import GenerateOptions, generate
 from ..samplers import Step
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..labels import LabelMap
-from ..palette import Palette
+from ..layouts.labels import LabelMap
+from ..layouts.palette import Palette
 from .parallel import before_fork
 
 ENDLESS = 2**53  # items of a stream that never ends: samplers want a number

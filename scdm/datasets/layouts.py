@@ -28,8 +28,8 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..palette import Palette
-from ..values import COLORS, Convention
+from ..layouts.palette import Palette
+from ..layouts.values import COLORS, Convention
 from .affixes import Affixes
 from .config import DataConfig, Fit, Split
 from .listing import IMAGE, INSTANCES, LABEL, Listing, Place, listed

@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ..palette import Palette
+from ..layouts.palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
 from .framing import Frame, Size, fitted, random_crop

@@ -13,10 +13,10 @@ from PIL import Image
 
 from ..files.images import as_stored, doubts, from_levels, read_image, require_eight_bits
 from ..files.levels import Remark, photograph, silent, survives
-from ..labels import instance_borders
-from ..palette import Palette
-from ..pixels import stored
-from ..values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers, ranges
+from ..layouts.labels import instance_borders
+from ..layouts.palette import Palette
+from ..layouts.pixels import stored
+from ..layouts.values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, looked_up, numbers, ranges
 from .config import Exif
 from .examples import Example
 from .framing import Frame, Size

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from torch.utils.data import Dataset
 
-from ..palette import Palette
+from ..layouts.palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
 from .scenes import Scenes, render

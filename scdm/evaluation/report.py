@@ -12,9 +12,9 @@ from torch import Tensor
 
 from .. import assets
 from ..files.images import UNPAINTED, contact_sheet, to_levels
-from ..labels import LabelMap
+from ..layouts.labels import LabelMap
+from ..layouts.palette import Palette
 from ..metrics import SegmentationScore
-from ..palette import Palette
 
 LEAST_SIDE = 128  # pixels of a picture on a sheet
 REAL = "_of_real_images"

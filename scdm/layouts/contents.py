@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..palette import Palette
+from .palette import Palette
 
 if TYPE_CHECKING:
-    from ..labels import LabelMap
+    from .labels import LabelMap
 
 UNPAINTED = "unpainted"
 MOST_NAMED = 5  # in a line

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..label_diffusion import CLASSWISE_STEPS, LabelDiffusion
-from ..labels import LabelMap, instance_borders
 from ..noise import fresh_label_noise
+from .labels import LabelMap, instance_borders
 from .patterns import sparse
 
 MOST_SIZE, MOST_RADIUS, MOST_SEED = 8192, 64, 2**63 - 1

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from ..files.levels import Remark
-from ..labels import LabelMap
-from ..palette import TOLERANCE, Palette
 from .fitting import covered
+from .labels import LabelMap
+from .palette import TOLERANCE, Palette
 
 
 def decoded(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..files.images import MAX_PIXELS
-from ..labels import LabelMap
+from .labels import LabelMap
 
 FITS = ("resize", "crop", "pad")
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from ..files.images import read_image, require_eight_bits
 from ..files.levels import Remark, survives
-from ..labels import LabelMap, instance_borders
-from ..pixels import codes_of, rgba
-from ..values import GREY_MODES
+from .labels import LabelMap, instance_borders
+from .pixels import codes_of, rgba
+from .values import GREY_MODES
 
 WORTH_A_REMARK = 0.5  # share of pixels on borders; things are larger than that
 LEAST_COVERED = 0.5  # share of the borders between classes, in a map that numbers all that a layout shows

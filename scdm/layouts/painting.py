@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..files.untrusted import meant, shown
-from ..labels import LabelMap
-from ..palette import Palette
 from .contents import UNPAINTED
 from .fitting import covered
+from .labels import LabelMap
+from .palette import Palette
 
 MAX_VALUES = 2**30  # of masks: 4 GB
 

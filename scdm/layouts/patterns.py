@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..labels import LabelMap, instance_borders
+from .labels import LabelMap, instance_borders
 
 WHOLE = 0.35  # of the regions are kept as a whole or not at all, unless they are too large for that
 STROKES, DABS, POLYGONS = 0.4, 0.2, 0.2  # shares of the patterns; the rest is hatched

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..files.images import PAPER
 from ..files.untrusted import brief
-from ..labels import LabelMap
-from ..palette import Palette
-from ..swatches import FAINT, INK, OUTLINE
 from .contents import Part, contents, percent
+from .labels import LabelMap
+from .palette import Palette
+from .swatches import FAINT, INK, OUTLINE
 
 LEGIBLE = 512  # pixels of the longer side: a picture with a legend has at least so many
 UNPAINTED = (232, 232, 230), (212, 212, 210)  # the two greys of a chequered ground

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import torch
 
-from ..labels import LabelMap
-from ..palette import Palette
+from .labels import LabelMap
 from .painting import class_called
+from .palette import Palette
 
 
 def translated(labels: LabelMap, source: Palette, target: Palette, also: Mapping[str, str] | None = None) -> LabelMap:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..files.images import to_levels
 from ..files.untrusted import brief, shown
-from ..palette import Palette
+from ..layouts.palette import Palette
 from . import segmenter
 from .optional import digest, library
 

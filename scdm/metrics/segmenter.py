@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..checkpoint import not_finite, shape_differences, write_tensors
 from ..files.kinds import what_is
 from ..files.untrusted import brief, parsed, shown
-from ..palette import Palette
+from ..layouts.palette import Palette
 
 HEADER = "scdm_segmenter"
 VERSION = 1

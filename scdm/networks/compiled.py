@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..files.untrusted import brief
-from ..labels import LabelMap
+from ..layouts.labels import LabelMap
 from .unet import Features, UNet
 
 LIMIT = "FailOnRecompileLimitHit"  # of newer torch, after 8 variants; older ones raise a TorchDynamoException

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..devices import Table
-from ..labels import LabelMap
+from ..layouts.labels import LabelMap
 
 GROUPS = 32
 EPSILON = 1e-5

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..devices import HALVES, sent
 from ..files.untrusted import shown
-from ..labels import LabelMap
+from ..layouts.labels import LabelMap
 from .layers import (
     EPSILON,
     GROUPS,

@@ -29,9 +29,9 @@ from ..conversion import load
 from ..denoiser import Denoiser
 from ..devices import Table
 from ..guidance import clipped, guided
-from ..labels import LabelMap
+from ..layouts.labels import LabelMap
+from ..layouts.palette import Palette
 from ..model import Model
-from ..palette import Palette
 from ..pipeline import GenerateOptions
 from ..samplers import ddim_mean
 from .config import StudentConfig

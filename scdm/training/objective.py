@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..denoiser import Denoiser
-from ..labels import LabelMap
+from ..layouts.labels import LabelMap
 from ..model import Model
 from .config import LossConfig, TrainConfig
 from .stream import DrawnBatch

@@ -16,8 +16,8 @@ from ..datasets import DataSet, Validation, open_dataset
 from ..files.config import to_dict
 from ..files.untrusted import is_out_of_memory
 from ..label_diffusion import shipped_rates
+from ..layouts.palette import Palette
 from ..model import Model, ModelConfig
-from ..palette import Palette
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation
 from .form import is_description, is_of

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..datasets import Batch, DataSet, Example, collate, loader
-from ..labels import LabelMap
+from ..layouts.labels import LabelMap
 from ..layouts.patterns import sparse
 from .config import RunConfig
 

@@ -11,9 +11,9 @@ import yaml
 from safetensors import SafetensorError
 
 from scdm import checkpoint
+from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.palette import Palette
 from tests.datasets import trees
 from tests.datasets.test_check_data import run_config
 from training import estimate_class_rates

@@ -12,9 +12,9 @@ from scdm.datasets import DataConfig, open_dataset
 from scdm.datasets.framing import stretch
 from scdm.datasets.layouts import LAYOUTS
 from scdm.datasets.pairs import PairSet, augmented
-from scdm.labels import LabelMap, instance_borders
-from scdm.palette import Palette
-from scdm.values import UNKNOWN
+from scdm.layouts.labels import LabelMap, instance_borders
+from scdm.layouts.palette import Palette
+from scdm.layouts.values import UNKNOWN
 from tests.datasets import trees
 from tests.datasets.test_framing import Recorded
 from tests.parity import arrays, entries, facts, tensors

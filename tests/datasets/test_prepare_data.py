@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from scdm.datasets import DataConfig, open_dataset
-from scdm.palette import Palette
+from scdm.layouts.palette import Palette
 from tests.datasets import trees
 from tests.datasets.test_check_data import run_config
 from training import prepare_data

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from scdm import checkpoint
+from scdm.layouts.palette import Palette
 from scdm.metrics import segmenter
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.palette import Palette
 
 NETWORK = {"num_classes": 14, "channels": 32, "channel_mult": [1, 1], "res_blocks": 1, "attention": [], "hidden": 8}
 

@@ -11,8 +11,8 @@ import torch
 
 from scdm.datasets import DataConfig, open_dataset
 from scdm.evaluation import Layouts, Spoiling
-from scdm.labels import LabelMap, instance_borders
 from scdm.layouts.corruption import CORRUPTIONS, corrupt, edges_removed
+from scdm.layouts.labels import LabelMap, instance_borders
 from tests.evaluation.conftest import write_maps
 from tests.parity import arrays, downsampled_cases
 

@@ -14,9 +14,9 @@ from scdm.evaluation import markdown, result, sheet
 from scdm.evaluation.plots import comparison, plots, read_result
 from scdm.evaluation.report import published
 from scdm.files.images import read_image
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 from scdm.metrics import SegmentationScore
-from scdm.palette import Palette
 
 ADE20K = Palette.named("ade20k")
 METRICS = {"fid": 31.234, "lpips": 0.5, "miou": 0.4321, "miou_of_real_images": 0.5, "frechet_mine": 1.5}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
 from scdm.metrics.segmenter import load
 from tests.evaluation.conftest import configuration, write_maps
 from training import train_segmenter

@@ -11,7 +11,7 @@ from PIL import Image
 
 from scdm.files.images import read_image
 from scdm.files.levels import judged_strength, mask_strength, photograph, survives
-from scdm.values import MINUS_ONE, numbers
+from scdm.layouts.values import MINUS_ONE, numbers
 from tests import icc
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (6, 8), dtype=np.uint8)

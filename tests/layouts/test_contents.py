@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from scdm.labels import LabelMap
 from scdm.layouts.contents import Part, contents, percent, report, summary
-from scdm.palette import Palette
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 
 THREE = Palette("three", ("sky", "tree", "road"), (None, None, None))
 MASK = 3

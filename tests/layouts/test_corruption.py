@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scdm.label_diffusion import LabelDiffusion
-from scdm.labels import LabelMap, instance_borders
 from scdm.layouts.corruption import (
     CORRUPTIONS,
     corrupt,
@@ -21,6 +20,7 @@ from scdm.layouts.corruption import (
     random_removed,
     resampled,
 )
+from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.patterns import sparse
 from scdm.noise import fresh_label_noise
 from tests.parity import arrays, downsampled_cases

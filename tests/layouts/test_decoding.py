@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from scdm.layouts.decoding import decoded, with_opacity
-from scdm.palette import Color, Palette
+from scdm.layouts.palette import Color, Palette
 
 SKY, WALL = (6, 230, 230), (120, 120, 120)
 PAINTS = Palette("paints", ("sky", "wall", "tree", "road"), (SKY, WALL, (4, 200, 3), None))

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdm.labels import LabelMap, instance_borders
 from scdm.layouts.fitting import FITS, covered, fitted
+from scdm.layouts.labels import LabelMap, instance_borders
 
 MASK = 4
 SIDE = st.integers(1, 40)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from scdm.labels import LabelMap, instance_borders
 from scdm.layouts.fitting import fitted
 from scdm.layouts.instances import bordered, instances_of, read_instances
+from scdm.layouts.labels import LabelMap, instance_borders
 
 IDS = np.array([[0, 1, 1, 2], [0, 1, 2, 2]])
 BORDERS = instance_borders(torch.from_numpy(IDS)[None])

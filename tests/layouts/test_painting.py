@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from scdm.labels import LabelMap, instance_borders
+from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.painting import class_called, class_masks, painted
-from scdm.palette import Palette
+from scdm.layouts.palette import Palette
 
 THREE = Palette("three", ("Sky", "traffic light", "sky-other"), (None, None, None))
 MASK = 3

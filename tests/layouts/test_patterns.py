@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdm.datasets.scenes import render
-from scdm.labels import LabelMap, instance_borders
 from scdm.layouts.corruption import corrupt
+from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.patterns import sparse
 
 SCENES = LabelMap(torch.stack([torch.from_numpy(render(i, seed=1)[1]).long() for i in range(16)]), 14)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from scdm.files.images import PAPER
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Color, Palette
 from scdm.layouts.preview import COLOURLESS, LEGIBLE, UNPAINTED, preview
-from scdm.palette import Color, Palette
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 THREE = Palette("three", ("red", "blue", "nameless colour"), (RED, BLUE, None))

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from scdm.labels import LabelMap
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette, palette_names
 from scdm.layouts.translation import pairs, translated
-from scdm.palette import Palette, palette_names
 
 PHOTO = Palette("photo", ("Wall", "sea", "GRASS", "tree"), (None,) * 4)
 SCENE = Palette("scene", ("tree", "water", "grass"), (None,) * 3)

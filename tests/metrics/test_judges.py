@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from scdm.layouts.palette import Palette
 from scdm.metrics import SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.judges import TransformersSegmenter, matched
 from scdm.metrics.segmenter import Segmenter, save
-from scdm.palette import Palette
 
 IMAGES = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
 

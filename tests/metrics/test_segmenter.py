@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from scdm.layouts.palette import Palette
 from scdm.metrics.segmenter import HEADER, Segmenter, load, save
-from scdm.palette import Palette
 
 PALETTE = Palette.named("scenes")
 IMAGES = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scdm.labels import LabelMap, instance_borders
+from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.networks.layers import (
     SPADE,
     Attention,

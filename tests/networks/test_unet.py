@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdm.labels import LabelMap, instance_borders
+from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.networks import UNet, UNetConfig
 from tests.parity import arrays, cases, deviation, facts, layout, recipe, tensors, unet
 

@@ -26,7 +26,7 @@ def model(pack: Any) -> Any:
         14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
     )
     config = models.ModelConfig(network, (16, 16), label_diffusion="uniform", prediction="x0")
-    made = models.Model.new(config, pack("scdm.palette").Palette.named("scenes"))
+    made = models.Model.new(config, pack("scdm.layouts.palette").Palette.named("scenes"))
     generator = torch.Generator().manual_seed(0)
     for parameter in made.network.parameters():
         parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
@@ -40,8 +40,8 @@ def layout(pack: Any) -> Callable[..., Any]:
     def make(box: tuple[int, int, int, int] = (0, 0, 0, 0), painted: int = 7, size: tuple[int, int] = (16, 24)) -> Any:
         ids = torch.zeros(1, *size, dtype=torch.long)
         ids[:, box[0] : box[2], box[1] : box[3]] = painted
-        labels = pack("scdm.labels").LabelMap(ids, 14)
-        return pack("nodes.sockets").Layout(labels, pack("scdm.palette").Palette.named("scenes"))
+        labels = pack("scdm.layouts.labels").LabelMap(ids, 14)
+        return pack("nodes.sockets").Layout(labels, pack("scdm.layouts.palette").Palette.named("scenes"))
 
     return make
 
@@ -169,8 +169,10 @@ def test_what_does_not_fit_is_refused_in_a_sentence(pack: Any, edit: Any, layout
         edit(layout(), previous_image=image, previous_layout=layout(size=(8, 8)))
     with pytest.raises(ValueError, match="one image is edited at a time, not 2"):
         edit(layout(), previous_image=image.repeat(2, 1, 1, 1), previous_layout=layout())
-    sockets, ade20k = pack("nodes.sockets"), pack("scdm.palette").Palette.named("ade20k")
-    foreign = sockets.Layout(pack("scdm.labels").LabelMap(torch.zeros(1, 16, 24, dtype=torch.long), 151), ade20k)
+    sockets, ade20k = pack("nodes.sockets"), pack("scdm.layouts.palette").Palette.named("ade20k")
+    foreign = sockets.Layout(
+        pack("scdm.layouts.labels").LabelMap(torch.zeros(1, 16, 24, dtype=torch.long), 151), ade20k
+    )
     for given in ({"layout": foreign}, {"layout": layout(), "previous_image": image, "previous_layout": foreign}):
         with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
             edit(**given)

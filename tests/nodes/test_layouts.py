@@ -50,8 +50,8 @@ def comfy(*pixels: tuple[int, ...]) -> torch.Tensor:
 
 def layout_of(pack: Any, *rows: list[int], palette: str = "scenes") -> Any:
     """One layout for each row of ids, of one row of pixels."""
-    classes = pack("scdm.palette").Palette.named(palette)
-    labels = pack("scdm.labels").LabelMap(torch.tensor(rows)[:, None], classes.num_classes)
+    classes = pack("scdm.layouts.palette").Palette.named(palette)
+    labels = pack("scdm.layouts.labels").LabelMap(torch.tensor(rows)[:, None], classes.num_classes)
     return pack("nodes.sockets").Layout(labels, classes)
 
 
@@ -122,7 +122,7 @@ def test_an_empty_picture_is_unpainted(pack: Any, said: list[str]) -> None:
 
 def test_the_models_palette_goes_before_the_one_chosen(pack: Any, folders: Any, tmp_path: Path) -> None:
     painted(tmp_path / "input" / "a.png")
-    own = pack("scdm.palette").Palette("own", ("lawn", "air"), (GRASS, SKY))
+    own = pack("scdm.layouts.palette").Palette("own", ("lawn", "air"), (GRASS, SKY))
     layout = load_layout(pack, "a.png", palette="ade20k", model_palette=own)
     assert layout.palette is own and layout.labels.ids[0, :, 0].tolist() == [1] * 4 + [0] * 4
 
@@ -206,10 +206,10 @@ def test_a_batch_of_images_is_a_batch_of_layouts(pack: Any, folders: Any, said: 
 
 
 def test_preprocessors_colours_are_read(pack: Any, folders: Any) -> None:
-    palette = pack("scdm.palette").Palette.named("ade20k").golden_angle()
+    palette = pack("scdm.layouts.palette").Palette.named("ade20k").golden_angle()
     layout = layout_from(pack, comfy(palette.colors[2], palette.colors[9]), palette="ade20k_golden_angle")
     assert layout.labels.ids.tolist() == [[[2, 9]]]
-    assert layout.palette.names == pack("scdm.palette").Palette.named("ade20k").names
+    assert layout.palette.names == pack("scdm.layouts.palette").Palette.named("ade20k").names
 
 
 # Blank Layout, Paint Class, Layout to Masks
@@ -354,7 +354,7 @@ def test_a_seed_spoils_a_layout_in_one_way(pack: Any, folders: Any) -> None:
 
 def test_label_diffusion_fades_classes_at_the_rates_of_their_data_set(pack: Any) -> None:
     """In ADE20K a wall fades sooner than a lamp; classes without known rates fade alike."""
-    rates, palettes = pack("nodes.corruption").class_rates, pack("scdm.palette").Palette
+    rates, palettes = pack("nodes.corruption").class_rates, pack("scdm.layouts.palette").Palette
     ade20k = palettes.named("ade20k")
     assert rates(ade20k) == rates(ade20k.golden_angle()) == pack("scdm.label_diffusion").shipped_rates("ade20k")
     assert rates(palettes.named("cityscapes")) is None

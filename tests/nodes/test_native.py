@@ -22,7 +22,7 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
         seed: int = 0, prediction: str = "eps", classes: str = "scenes", student: int | None = None, **changed: Any
     ) -> Any:
         scdm, networks = pack("scdm.model"), pack("scdm.networks")
-        palette = pack("scdm.palette").Palette.named(classes)
+        palette = pack("scdm.layouts.palette").Palette.named(classes)
         shape = {
             "channels": 32,
             "channel_mult": (1, 1),
@@ -53,8 +53,8 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
 def layout(pack: Any) -> Any:
     """Four classes in blocks, and an unpainted corner."""
     blocks = torch.tensor([[0, 3, 5], [6, 2, 14]]).repeat_interleave(8, 0).repeat_interleave(8, 1)
-    labels = pack("scdm.labels").LabelMap(blocks[None], 14)
-    return pack("nodes.sockets").Layout(labels, pack("scdm.palette").Palette.named("scenes"))
+    labels = pack("scdm.layouts.labels").LabelMap(blocks[None], 14)
+    return pack("nodes.sockets").Layout(labels, pack("scdm.layouts.palette").Palette.named("scenes"))
 
 
 def encoded(pack: Any, model: Any, layout: Any, label_noise: str = "fresh", batch: int = 1) -> tuple[Any, Any, Any]:
@@ -208,7 +208,7 @@ def test_an_area_sees_its_own_part_of_the_layout(pack: Any, model: Any, layout: 
     network = patcher.model.scdm.network
     decode = network.decode
     network.decode = lambda features, labels: (calls.append(labels), decode(features, labels))[1]
-    other = sockets.Layout(pack("scdm.labels").LabelMap(torch.full((1, *SIZE), 7), 14), layout.palette)
+    other = sockets.Layout(pack("scdm.layouts.labels").LabelMap(torch.full((1, *SIZE), 7), 14), layout.palette)
 
     def halves(positive: Any, negative: Any) -> tuple[Any, Any]:
         right = encoded(pack, patcher, other)[0]
@@ -262,8 +262,8 @@ def test_two_models_and_clones_live_side_by_side(pack: Any, model: Any, layout: 
 def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: Any, layout: Any) -> None:
     patcher = model()
     wrong = pack("nodes.sockets").Layout(
-        pack("scdm.labels").LabelMap(torch.zeros(1, *SIZE, dtype=torch.int64), 151),
-        pack("scdm.palette").Palette.named("ade20k"),
+        pack("scdm.layouts.labels").LabelMap(torch.zeros(1, *SIZE, dtype=torch.int64), 151),
+        pack("scdm.layouts.palette").Palette.named("ade20k"),
     )
     with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
         encoded(pack, patcher, wrong)
@@ -365,8 +365,8 @@ def test_guidance_away_from_another_layout_and_from_an_empty_one(pack: Any, mode
     """A negative that is painted is a layout like any other; one of MASK is the null condition, however it came about."""
     patcher = model()
     sockets = pack("nodes.sockets")
-    empty = sockets.Layout(pack("scdm.labels").LabelMap(torch.full((1, *SIZE), 14), 14), layout.palette)
-    other = sockets.Layout(pack("scdm.labels").LabelMap(torch.full((1, *SIZE), 7), 14), layout.palette)
+    empty = sockets.Layout(pack("scdm.layouts.labels").LabelMap(torch.full((1, *SIZE), 14), 14), layout.palette)
+    other = sockets.Layout(pack("scdm.layouts.labels").LabelMap(torch.full((1, *SIZE), 7), 14), layout.palette)
 
     def away_from(what: Any) -> Any:
         return lambda positive, negative: (positive, encoded(pack, patcher, what)[0])

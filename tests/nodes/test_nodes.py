@@ -33,7 +33,7 @@ def untrained(pack: Any) -> Any:
         14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
     )
     config = model.ModelConfig(network, (16, 16), label_diffusion="uniform")
-    return pack("nodes.native").managed(model.Model.new(config, pack("scdm.palette").Palette.named("scenes")))
+    return pack("nodes.native").managed(model.Model.new(config, pack("scdm.layouts.palette").Palette.named("scenes")))
 
 
 def generate(pack: Any, layout: Any, model: Any = None, **changed: Any) -> Any:

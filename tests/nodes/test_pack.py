@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scdm.palette import Palette, read_layout
+from scdm.layouts.palette import Palette, read_layout
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))

@@ -13,8 +13,8 @@ from PIL import Image
 
 from scdm.editing import MARGIN
 from scdm.inpainting import grown
-from scdm.labels import LabelMap
-from scdm.palette import Palette, read_layout
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette, read_layout
 from tests.nodes.server import ROOT, Json, Server, inputs, serving, template
 
 SCENES = Palette.named("scenes")

@@ -12,7 +12,7 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
 from scdm.files.config import load, to_dict
-from scdm.palette import Palette
+from scdm.layouts.palette import Palette
 from scdm.training.config import DistillConfig, TrainConfig
 from scdm.training.run import new_model
 from tests.training.tiny import NETWORK, config

@@ -14,10 +14,10 @@ from scdm import checkpoint
 from scdm.datasets import open_dataset
 from scdm.denoiser import Prediction
 from scdm.guidance import clipped, guided
+from scdm.layouts.palette import Palette
 from scdm.model import Model
 from scdm.networks import CompiledUNet
 from scdm.noise import coupled_label_noise, image_noise
-from scdm.palette import Palette
 from scdm.pipeline import generate
 from scdm.samplers import SAMPLERS
 from scdm.training.config import DistillConfig, RunConfig, StudentConfig

@@ -23,7 +23,7 @@ DESCRIPTION = {"settings": {"seed": 0, "data.size": [16, 16]}, "origin": {"init"
 
 @pytest.fixture(scope="module")
 def learner() -> Learner:
-    from scdm.palette import Palette
+    from scdm.layouts.palette import Palette
 
     run = config(loss=LossConfig(timesteps="importance"), ema=(0.9, 0.99))
     return Learner(run, learning(run, new_model(run, Palette.named("scenes"))), Accelerator(cpu=True))

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 
 from scdm.datasets import open_dataset
-from scdm.palette import Palette
+from scdm.layouts.palette import Palette
 from scdm.training.config import LossConfig, OptimizerConfig, TrainConfig
 from scdm.training.learner import Learner, Outcome
 from scdm.training.objective import learning

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from scdm.datasets import Batch
 from scdm.label_diffusion import shipped_rates
-from scdm.labels import instance_borders
+from scdm.layouts.labels import instance_borders
+from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.palette import Palette
 from scdm.training.config import OptimizerConfig, TrainConfig
 from scdm.training.learner import Learner
 from scdm.training.learning_rate import learning_rate

@@ -15,8 +15,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from scdm import checkpoint
+from scdm.layouts.palette import Palette
 from scdm.model import Model
-from scdm.palette import Palette
 from scdm.training import loop
 from scdm.training.config import MODEL, RunConfig, TrainConfig
 from scdm.training.loop import train

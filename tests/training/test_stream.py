@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scdm.datasets import DataConfig, Example, open_dataset
-from scdm.labels import instance_borders
+from scdm.layouts.labels import instance_borders
 from scdm.training.stream import Drawing, DrawnBatch, draws_at, steps_from
 from tests.training.tiny import config
 

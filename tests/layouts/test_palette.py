@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from scdm import palette as palettes_module
-from scdm import pixels
-from scdm.labels import LabelMap
-from scdm.palette import Color, Palette, palette_names, read_layout
-from scdm.swatches import export, gimp_palette, krita_palette, swatches
+from scdm.layouts import palette as palettes_module
+from scdm.layouts import pixels
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Color, Palette, palette_names, read_layout
+from scdm.layouts.swatches import export, gimp_palette, krita_palette, swatches
 
 SKY, TREE, ROAD = (6, 230, 230), (4, 200, 3), (140, 140, 140)
 LAUGHS = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in itertools.pairwise("abcdefgh"))

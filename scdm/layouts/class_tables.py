@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as xml
 
-from .files.kinds import what_is
-from .files.untrusted import brief, content_of, parsed, shown
+from ..files.kinds import what_is
+from ..files.untrusted import brief, content_of, parsed, shown
 
 SMALLEST = 'the smallest class table is {"classes": [{"name": "road", "color": [128, 64, 128]}]}, in JSON or YAML'
 NO_TABLE = f'a class table is a mapping that holds "classes", a list of {{"name": ..., "color": ...}}; {SMALLEST}'

@@ -9,9 +9,9 @@ from xml.etree import ElementTree as xml
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..files.images import MAX_PIXELS, PAPER, write_image, written_whole
+from ..files.untrusted import CONTROL
 from .class_tables import own_comment
-from .files.images import MAX_PIXELS, PAPER, write_image, written_whole
-from .files.untrusted import CONTROL
 from .palette import Color, Palette
 
 COLUMNS = 10  # of the swatches in a palette docker

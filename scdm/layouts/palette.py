@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageColor
 
-from . import assets, pixels
+from .. import assets
+from ..files.images import read_image
+from ..files.levels import Remark, silent
+from ..files.profiles import Color
+from ..files.untrusted import meant, shown
+from . import pixels
 from .class_tables import class_table
-from .files.images import read_image
-from .files.levels import Remark, silent
-from .files.profiles import Color
-from .files.untrusted import meant, shown
 from .values import COLORS, IDS, UNKNOWN, VOID, Convention, looked_up, ranges
 
 if TYPE_CHECKING:

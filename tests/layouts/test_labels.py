@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scdm import labels as labels_module
-from scdm.labels import LabelMap, instance_borders
+from scdm.layouts import labels as labels_module
+from scdm.layouts.labels import LabelMap, instance_borders
 from tests import parity
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..files.profiles import Color
 from .class_tables import voc_color
-from .files.profiles import Color
 from .values import distinct, numbers
 
 BAND = 2**20  # pixels that are worked on at once

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scdm.class_tables import SMALLEST, voc_color
 from scdm.cli import main
-from scdm.palette import Palette, palette_names
-from scdm.swatches import export
+from scdm.layouts.class_tables import SMALLEST, voc_color
+from scdm.layouts.palette import Palette, palette_names
+from scdm.layouts.swatches import export
 
 NAMES = ("background", "road", "sky", "traffic light")
 COLORS = ((0, 0, 0), (128, 64, 128), (70, 130, 180), (250, 170, 30))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .files.untrusted import shown
+from ..files.untrusted import shown
 
 COLORS = "colors"  # in place of a convention's name: the values are no ids, but the levels of painted colours
 VOID = (255, 65535)  # "ignore" in 8-bit and 16-bit maps, where a convention names no value for it
