@@ -276,8 +276,8 @@ def images(order: Order, emit: Emit) -> None:
     from benchmarks.image import scene
     from scdm.assets import embedded_models
     from scdm.conversion import load
+    from scdm.diffusion.schedules import visited_steps
     from scdm.pipeline import GenerateOptions, generate
-    from scdm.schedules import visited_steps
 
     for name in embedded_models()[: 1 if order.rehearse else None]:
         model = load(name, order.device)

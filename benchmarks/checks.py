@@ -20,12 +20,12 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from scdm import checkpoint
 from scdm.datasets import open_dataset
+from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions, generate
-from scdm.samplers import SAMPLERS
 from scdm.training.config import DataConfig, LossConfig, RunConfig, StudentConfig, TrainConfig
 from scdm.training.distillation import distillation
 from scdm.training.learner import Learner, Outcome

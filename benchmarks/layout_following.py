@@ -29,6 +29,8 @@ from tqdm.auto import tqdm
 
 from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
+from scdm.diffusion.noise import LABEL_NOISE
+from scdm.diffusion.samplers import SAMPLERS
 from scdm.files.images import contact_sheet, to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
@@ -36,9 +38,7 @@ from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter
 from scdm.metrics.segmenter import load as load_segmenter
 from scdm.model import Model
-from scdm.noise import LABEL_NOISE
 from scdm.pipeline import GenerateOptions, generate
-from scdm.samplers import SAMPLERS
 
 SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py
 SHEET_SCENES, SHEET_COLUMNS, SHEET_SIDE = 24, 3, 128  # scenes shown, side by side, and their least width in pixels

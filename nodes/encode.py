@@ -7,7 +7,7 @@ from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..scdm.noise import LABEL_NOISE
+from ..scdm.diffusion.noise import LABEL_NOISE
 from .native import check_classes, conditioning, scdm_model
 from .sampling import batch_size_input, check_batch, label_noise_input, subject_inputs
 from .sockets import Layout

@@ -13,11 +13,11 @@ from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
+from ..scdm.diffusion.samplers import Step
 from ..scdm.files.images import to_levels
 from ..scdm.files.untrusted import is_out_of_memory
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import MOST_FEATHER, GenerateOptions, generate
-from ..scdm.samplers import Step
 from .messages import tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb, strength

@@ -25,15 +25,15 @@ from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
-from ..scdm.canvas import Canvas
 from ..scdm.devices import AUTO, PRECISIONS, name_of
-from ..scdm.label_diffusion import LabelDiffusion
+from ..scdm.diffusion.canvas import Canvas
+from ..scdm.diffusion.label_diffusion import LabelDiffusion
+from ..scdm.diffusion.noise import LABEL_NOISE
+from ..scdm.diffusion.schedules import NoiseSchedule, visited_steps
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.model import Model
 from ..scdm.networks.unet import Features
-from ..scdm.noise import LABEL_NOISE
 from ..scdm.pipeline import GenerateOptions
-from ..scdm.schedules import NoiseSchedule, visited_steps
 from .sockets import Layout
 
 SLACK = 2  # of 1000 steps, by which ComfyUI's schedulers round

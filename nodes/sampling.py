@@ -5,10 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..scdm.devices import AUTO, PRECISIONS
+from ..scdm.diffusion.noise import LABEL_NOISE
+from ..scdm.diffusion.samplers import SAMPLERS
 from ..scdm.model import MOST_GUIDANCE
-from ..scdm.noise import LABEL_NOISE
 from ..scdm.pipeline import GenerateOptions
-from ..scdm.samplers import SAMPLERS
 from .sockets import LayoutSocket
 
 DEFAULT = GenerateOptions()

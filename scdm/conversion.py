@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from . import checkpoint
 from .devices import device_called, dtype_called
+from .diffusion.label_diffusion import shipped_rates
 from .files.kinds import what_is
 from .files.untrusted import brief, file_at, sha256_of, shown
-from .label_diffusion import shipped_rates
 from .layouts.palette import Palette
 from .model import Model, ModelConfig
 from .networks import UNet, UNetConfig

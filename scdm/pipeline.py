@@ -10,17 +10,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .canvas import Canvas
-from .denoiser import Denoise, Denoiser, Prediction
 from .devices import AUTO, HALVES, PRECISIONS, fast_dtype, name_of, sent
+from .diffusion.canvas import Canvas
+from .diffusion.denoiser import Denoise, Denoiser, Prediction
+from .diffusion.guidance import Colours, guided, shaped
+from .diffusion.inpainting import feathered, inpainting, paste
+from .diffusion.noise import LABEL_NOISE, LabelNoise, Noise, beginning_with, image_noise, mixed
+from .diffusion.samplers import SAMPLERS, Step
+from .diffusion.schedules import NoiseSchedule, visited_steps
 from .files.untrusted import shown
-from .guidance import Colours, guided, shaped
-from .inpainting import feathered, inpainting, paste
 from .layouts.labels import LabelMap
 from .model import MOST_GUIDANCE, Model, ModelConfig
-from .noise import LABEL_NOISE, LabelNoise, Noise, beginning_with, image_noise, mixed
-from .samplers import SAMPLERS, Step
-from .schedules import NoiseSchedule, visited_steps
 
 SINGLE_STEP = ("ddpm", "ddim")  # samplers that can take a step again
 MOST_VALUE = 2.0  # of an image in [-1, 1] that was resampled

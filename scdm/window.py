@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .canvas import Canvas
+from .diffusion.canvas import Canvas
 from .layouts.labels import LabelMap
 from .model import Model
 from .networks import Features, UNet

@@ -25,14 +25,14 @@ from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
 from scdm.cli.terminal import stoppable
 from scdm.conversion import Assumptions
+from scdm.diffusion.corruption import CORRUPTIONS
+from scdm.diffusion.samplers import SAMPLERS
 from scdm.files.images import write_image
-from scdm.layouts.corruption import CORRUPTIONS
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import TOLERANCE, Palette, read_layout
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions
-from scdm.samplers import SAMPLERS
 
 SCENES = Palette.named("scenes")
 TINY = UNetConfig(14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=None, hidden=8)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scdm import checkpoint
 from scdm.conversion import Assumptions, convert, landscapes, load
-from scdm.label_diffusion import shipped_rates
+from scdm.diffusion.label_diffusion import shipped_rates
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from scdm.guidance import guided, shaped
-from scdm.noise import fresh_label_noise, image_noise
+from scdm.diffusion.guidance import guided, shaped
+from scdm.diffusion.noise import fresh_label_noise, image_noise
+from scdm.diffusion.samplers import SAMPLERS
 from scdm.pipeline import GenerateOptions, generate
-from scdm.samplers import SAMPLERS
 from tests.accelerators import no_waiting
 from tests.test_rehearsal import NETWORKS, layout, model
 

@@ -50,11 +50,11 @@ def test_another_set_brings_its_own_cases_and_no_others(tmp_path: Path) -> None:
     for suffix in (".json", ".safetensors"):
         shutil.copy(parity.COMPACT / "modules" / f"res_down{suffix}", tmp_path / "modules" / f"smaller{suffix}")
     (tmp_path / "INDEX.json").write_text(json.dumps(indexed(tmp_path)))
-    found = collected(tmp_path, "tests/networks/test_layers.py", "tests/test_schedules.py", "-k", "published")
+    found = collected(tmp_path, "tests/networks/test_layers.py", "tests/diffusion/test_schedules.py", "-k", "published")
     assert "test_layer_is_the_published_one[smaller]" in found.stdout and "res_down" not in found.stdout
     assert "test_steps_and_tables_are_the_published_ones[NOTSET]" in found.stdout  # which is skipped
 
 
 def test_a_folder_that_is_no_set_is_refused(tmp_path: Path) -> None:
-    found = collected(tmp_path, "tests/test_likelihood.py")
+    found = collected(tmp_path, "tests/diffusion/test_likelihood.py")
     assert found.returncode != 0 and f"there is no {tmp_path / 'INDEX.json'}" in found.stdout + found.stderr

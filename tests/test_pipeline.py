@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from scdm.diffusion.noise import fresh_label_noise, image_noise, recorded_label_noise
+from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.noise import fresh_label_noise, image_noise, recorded_label_noise
 from scdm.pipeline import GenerateOptions, generate
-from scdm.samplers import SAMPLERS
 
 CLASSES = 4
 NETWORK = UNetConfig(

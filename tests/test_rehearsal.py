@@ -14,21 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scdm.denoiser import Denoiser
 from scdm.devices import fast_dtype
+from scdm.diffusion.denoiser import Denoiser
+from scdm.diffusion.guidance import Colours, guided, guided_step, shaped
+from scdm.diffusion.inpainting import inpainting
+from scdm.diffusion.label_diffusion import LabelDiffusion
+from scdm.diffusion.likelihood import prior_bits
+from scdm.diffusion.noise import LABEL_NOISE, image_noise, mixed, recorded_label_noise
+from scdm.diffusion.samplers import SAMPLERS
+from scdm.diffusion.schedules import NoiseSchedule
 from scdm.editing import Cancelled, EditSession
-from scdm.guidance import Colours, guided, guided_step, shaped
-from scdm.inpainting import inpainting
-from scdm.label_diffusion import LabelDiffusion
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
-from scdm.likelihood import prior_bits
 from scdm.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
-from scdm.noise import LABEL_NOISE, image_noise, mixed, recorded_label_noise
 from scdm.pipeline import GenerateOptions, generate
-from scdm.samplers import SAMPLERS
-from scdm.schedules import NoiseSchedule
 from tests.accelerators import AcceleratorLayouts, OneDevice
 
 CLASSES = 4

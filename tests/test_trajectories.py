@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdm.label_diffusion import shipped_rates
+from scdm.diffusion.label_diffusion import shipped_rates
+from scdm.diffusion.samplers import Step
 from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig
 from scdm.pipeline import GenerateOptions, generate
-from scdm.samplers import Step
 from tests.parity import RATES, arrays, cases, facts, layout, network_of, relative_deviation, tensors, unet
 
 CASES = [*cases("diffusion/trajectory_*"), *cases("diffusion/ddim_*")]

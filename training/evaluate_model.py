@@ -40,12 +40,12 @@ from tqdm.auto import tqdm
 from scdm import conversion
 from scdm.checkpoint import model_file
 from scdm.datasets import DataConfig, collate, loader, open_dataset
+from scdm.diffusion.corruption import CORRUPTIONS
 from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
 from scdm.evaluation.layouts import CLEAN
 from scdm.files.config import assignment, from_dict, load
 from scdm.files.images import made_folder, write_image, write_text
 from scdm.files.untrusted import is_out_of_memory
-from scdm.layouts.corruption import CORRUPTIONS
 from scdm.layouts.palette import Palette
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.optional import digest

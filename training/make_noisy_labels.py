@@ -33,12 +33,12 @@ from tqdm.auto import tqdm
 from scdm.datasets.config import SPLITS
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
+from scdm.diffusion.corruption import resampled
 from scdm.evaluation import Spoiling
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
 from scdm.files.config import load
 from scdm.files.images import made_folder, write_image
-from scdm.layouts.corruption import resampled
 from scdm.layouts.values import VALUES
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig

@@ -6,9 +6,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from ..diffusion.corruption import CORRUPTIONS, corrupt
+from ..diffusion.label_diffusion import shipped_rates
 from ..files.images import picture_format, write_image
-from ..label_diffusion import shipped_rates
-from ..layouts.corruption import CORRUPTIONS, corrupt
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette, read_layout
 from .common import check_output, chosen_palette, note, writing

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from .. import conversion
 from ..devices import AUTO, device_called, fast_dtype
+from ..diffusion.samplers import Step
 from ..files.images import (
     MAX_PIXELS,
     UNPAINTED,
@@ -36,7 +37,6 @@ from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette, read_layout
 from ..model import Model
 from ..pipeline import GenerateOptions, generate
-from ..samplers import Step
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing
 from .terminal import say
 

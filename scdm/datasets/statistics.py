@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..label_diffusion import estimate_rates
+from ..diffusion.label_diffusion import estimate_rates
 
 
 @dataclass(frozen=True)

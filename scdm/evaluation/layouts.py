@@ -16,8 +16,8 @@ from PIL import Image
 
 from ..datasets import DataConfig, DataSet, Example, Validation
 from ..datasets.framing import fitted
+from ..diffusion.corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
 from ..files.untrusted import shown
-from ..layouts.corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
 from ..layouts.labels import LabelMap, instance_borders
 
 CLEAN = "clean"

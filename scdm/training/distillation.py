@@ -26,14 +26,14 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..conversion import load
-from ..denoiser import Denoiser
 from ..devices import Table
-from ..guidance import clipped, guided
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.guidance import clipped, guided
+from ..diffusion.samplers import ddim_mean
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette
 from ..model import Model
 from ..pipeline import GenerateOptions
-from ..samplers import ddim_mean
 from .config import StudentConfig
 from .objective import Losses, Task, layouts
 from .stream import DrawnBatch

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..denoiser import Denoiser
+from ..diffusion.denoiser import Denoiser
 from ..layouts.labels import LabelMap
 from ..model import Model
 from .config import LossConfig, TrainConfig

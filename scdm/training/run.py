@@ -13,9 +13,9 @@ from accelerate import Accelerator
 
 from ..conversion import load
 from ..datasets import DataSet, Validation, open_dataset
+from ..diffusion.label_diffusion import shipped_rates
 from ..files.config import to_dict
 from ..files.untrusted import is_out_of_memory
-from ..label_diffusion import shipped_rates
 from ..layouts.palette import Palette
 from ..model import Model, ModelConfig
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scdm.datasets import ClassStatistics
-from scdm.label_diffusion import shipped_rates
+from scdm.diffusion.label_diffusion import shipped_rates
 from tests.parity import ade20k_statistics
 
 ADE20K_IMAGES = 20210

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from scdm.datasets import DataConfig, open_dataset
+from scdm.diffusion.corruption import CORRUPTIONS, corrupt, edges_removed
 from scdm.evaluation import Layouts, Spoiling
-from scdm.layouts.corruption import CORRUPTIONS, corrupt, edges_removed
 from scdm.layouts.labels import LabelMap, instance_borders
 from tests.evaluation.conftest import write_maps
 from tests.parity import arrays, downsampled_cases

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdm.datasets.scenes import render
-from scdm.layouts.corruption import corrupt
+from scdm.diffusion.corruption import corrupt
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.patterns import sparse
 

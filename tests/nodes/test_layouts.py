@@ -356,7 +356,9 @@ def test_label_diffusion_fades_classes_at_the_rates_of_their_data_set(pack: Any)
     """In ADE20K a wall fades sooner than a lamp; classes without known rates fade alike."""
     rates, palettes = pack("nodes.corruption").class_rates, pack("scdm.layouts.palette").Palette
     ade20k = palettes.named("ade20k")
-    assert rates(ade20k) == rates(ade20k.golden_angle()) == pack("scdm.label_diffusion").shipped_rates("ade20k")
+    assert (
+        rates(ade20k) == rates(ade20k.golden_angle()) == pack("scdm.diffusion.label_diffusion").shipped_rates("ade20k")
+    )
     assert rates(palettes.named("cityscapes")) is None
     assert rates(palettes("ade20k", ("only",), (None,))) is None, "another palette that is called like it"
     both = layout_of(pack, [0, 36] * 4000, palette="ade20k")

@@ -63,7 +63,7 @@ def encoded(pack: Any, model: Any, layout: Any, label_noise: str = "fresh", batc
 
 def sigmas_of(model: Any, steps: int) -> Tensor:
     """The sigmas at which `generate` visits a model, and 0."""
-    schedule = model.model.scdm.denoiser.respaced(steps).schedule
+    schedule = model.model.scdm.diffusion.denoiser.respaced(steps).schedule
     a = torch.from_numpy(schedule.alphas_cumprod).flip(0)
     return torch.cat([((1 - a) / a).sqrt().float(), torch.zeros(1)])
 
@@ -100,7 +100,7 @@ def sampled(
     if change:
         positive, negative = change(positive, negative)
     latent = empty["samples"] if latent is None else latent
-    noise = pack("scdm.noise").image_noise(noise_seeds or [seed + i for i in range(len(latent))])(latent)
+    noise = pack("scdm.diffusion.noise").image_noise(noise_seeds or [seed + i for i in range(len(latent))])(latent)
     return comfy.sample.sample_custom(
         model,
         noise,
@@ -354,7 +354,7 @@ def test_a_run_makes_the_tables_of_its_label_diffusion_once(
     pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would be sent to the device at every step."""
-    patcher, made, diffusion = model(), list[Any](), pack("scdm.label_diffusion").LabelDiffusion
+    patcher, made, diffusion = model(), list[Any](), pack("scdm.diffusion.label_diffusion").LabelDiffusion
     respaced = diffusion.respaced
     monkeypatch.setattr(diffusion, "respaced", lambda self, steps: (made.append(steps), respaced(self, steps))[1])
     sampled(pack, patcher, layout)

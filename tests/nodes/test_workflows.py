@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from scdm.diffusion.inpainting import grown
 from scdm.editing import MARGIN
-from scdm.inpainting import grown
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette, read_layout
 from tests.nodes.server import ROOT, Json, Server, inputs, serving, template

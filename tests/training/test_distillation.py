@@ -12,14 +12,14 @@ from accelerate import Accelerator
 
 from scdm import checkpoint
 from scdm.datasets import open_dataset
-from scdm.denoiser import Prediction
-from scdm.guidance import clipped, guided
+from scdm.diffusion.denoiser import Prediction
+from scdm.diffusion.guidance import clipped, guided
+from scdm.diffusion.noise import coupled_label_noise, image_noise
+from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.palette import Palette
 from scdm.model import Model
 from scdm.networks import CompiledUNet
-from scdm.noise import coupled_label_noise, image_noise
 from scdm.pipeline import generate
-from scdm.samplers import SAMPLERS
 from scdm.training.config import DistillConfig, RunConfig, StudentConfig
 from scdm.training.distillation import Distillation, distillation
 from scdm.training.learner import Learner

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from scdm import checkpoint
-from scdm.denoiser import Denoiser, LossTerms
+from scdm.diffusion.denoiser import Denoiser, LossTerms
 from scdm.files.config import load
 from scdm.pipeline import GenerateOptions
 from scdm.training import loop

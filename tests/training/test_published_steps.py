@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from scdm.datasets import Batch
-from scdm.label_diffusion import shipped_rates
+from scdm.diffusion.label_diffusion import shipped_rates
 from scdm.layouts.labels import instance_borders
 from scdm.layouts.palette import Palette
 from scdm.model import Model, ModelConfig

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdm.likelihood import discretized_gaussian_log_likelihood, gaussian_kl, mean_bits
+from scdm.diffusion.likelihood import discretized_gaussian_log_likelihood, gaussian_kl, mean_bits
 from tests.parity import arrays, deviation
 
 MEANS, LOG_SCALES = st.floats(-1.5, 1.5), st.floats(-6, 2)

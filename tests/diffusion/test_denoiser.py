@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scdm.denoiser import PREDICTIONS, Denoiser
-from scdm.label_diffusion import LabelDiffusion, shipped_rates
+from scdm.diffusion.denoiser import PREDICTIONS, Denoiser
+from scdm.diffusion.label_diffusion import LabelDiffusion, shipped_rates
+from scdm.diffusion.schedules import NoiseSchedule
 from scdm.layouts.labels import LabelMap, instance_borders
-from scdm.schedules import NoiseSchedule
 from tests.parity import arrays, deviation, entries, facts
 
 CELEBA = LabelDiffusion(shipped_rates("celebamask_hq"))

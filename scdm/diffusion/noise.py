@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .devices import sent
+from ..devices import sent
 
 Noise = Callable[[Tensor], Tensor]  # like (B, 3, H, W) -> standard normal draws of its shape, new ones at every call
 # t (B,) original steps, shape (B, H, W) -> uniform draws of that shape. Samplers hand in a t that is on the host; the draws

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scdm.denoiser import Prediction
-from scdm.inpainting import feathered, inpainting, paste
-from scdm.noise import image_noise
-from scdm.samplers import SAMPLERS
-from scdm.schedules import NoiseSchedule
+from scdm.diffusion.denoiser import Prediction
+from scdm.diffusion.inpainting import feathered, inpainting, paste
+from scdm.diffusion.noise import image_noise
+from scdm.diffusion.samplers import SAMPLERS
+from scdm.diffusion.schedules import NoiseSchedule
 
 
 def half(side: int = 16) -> torch.Tensor:

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .devices import sent
+from ..devices import sent
+from ..layouts.labels import LabelMap
 from .label_diffusion import LabelDiffusion
-from .layouts.labels import LabelMap
 from .likelihood import discretized_gaussian_log_likelihood, gaussian_kl, mean_bits
 from .schedules import NoiseSchedule
 

@@ -11,10 +11,10 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from ..devices import exact_device, sent
+from ..layouts.labels import LabelMap
+from ..networks import UNet
 from .denoiser import Denoise, Denoiser, Prediction
-from .devices import exact_device, sent
-from .layouts.labels import LabelMap
-from .networks import UNet
 from .noise import LabelNoise
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .layouts.labels import LabelMap
+from ..layouts.labels import LabelMap
 
 
 class Canvas:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from scdm.denoiser import Denoise, Denoiser, Prediction
-from scdm.guidance import (
+from scdm.diffusion.denoiser import Denoise, Denoiser, Prediction
+from scdm.diffusion.guidance import (
     Colours,
     clipped,
     colour_matched,
@@ -22,10 +22,10 @@ from scdm.guidance import (
     shaped,
     thresholded,
 )
-from scdm.label_diffusion import LabelDiffusion, shipped_rates
+from scdm.diffusion.label_diffusion import LabelDiffusion, shipped_rates
+from scdm.diffusion.samplers import step_log_variance
+from scdm.diffusion.schedules import NoiseSchedule
 from scdm.layouts.labels import LabelMap
-from scdm.samplers import step_log_variance
-from scdm.schedules import NoiseSchedule
 from tests.parity import arrays, deviation, entries, facts, layout, relative_deviation, tensors
 
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from scdm.label_diffusion import LabelDiffusion
-from scdm.layouts.corruption import (
+from scdm.diffusion.corruption import (
     CORRUPTIONS,
     corrupt,
     diffused,
@@ -20,9 +19,10 @@ from scdm.layouts.corruption import (
     random_removed,
     resampled,
 )
+from scdm.diffusion.label_diffusion import LabelDiffusion
+from scdm.diffusion.noise import fresh_label_noise
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.patterns import sparse
-from scdm.noise import fresh_label_noise
 from tests.parity import arrays, downsampled_cases
 
 NAME = "data/label_corruptions"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scdm.label_diffusion import LabelDiffusion
+from scdm.diffusion.label_diffusion import LabelDiffusion
+from scdm.diffusion.noise import LABEL_NOISE, coupled_label_noise, fresh_label_noise, image_noise, mixed
 from scdm.layouts.labels import LabelMap
-from scdm.noise import LABEL_NOISE, coupled_label_noise, fresh_label_noise, image_noise, mixed
 
 SHAPE = torch.Size((1, 3, 8, 8))
 

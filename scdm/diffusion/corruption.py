@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..label_diffusion import CLASSWISE_STEPS, LabelDiffusion
-from ..noise import fresh_label_noise
-from .labels import LabelMap, instance_borders
-from .patterns import sparse
+from ..layouts.labels import LabelMap, instance_borders
+from ..layouts.patterns import sparse
+from .label_diffusion import CLASSWISE_STEPS, LabelDiffusion
+from .noise import fresh_label_noise
 
 MOST_SIZE, MOST_RADIUS, MOST_SEED = 8192, 64, 2**63 - 1
 

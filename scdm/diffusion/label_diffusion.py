@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import assets
-from .devices import Table, exact_device, sent
-from .layouts.labels import LabelMap
+from .. import assets
+from ..devices import Table, exact_device, sent
+from ..layouts.labels import LabelMap
 
 CLASSWISE_STEPS = 1000  # the class-wise schedule counts t in thousandths, whatever the length of the process
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from scdm.denoiser import Denoise, Prediction
 from scdm.devices import Table
-from scdm.noise import image_noise
-from scdm.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, dpmpp_2m_sde, unipc
-from scdm.schedules import NoiseSchedule
+from scdm.diffusion.denoiser import Denoise, Prediction
+from scdm.diffusion.noise import image_noise
+from scdm.diffusion.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, dpmpp_2m_sde, unipc
+from scdm.diffusion.schedules import NoiseSchedule
 
 FULL = NoiseSchedule.named("linear")
 MEAN, STD = 0.3, 0.5  # of the Gaussian "data set" whose perfect denoiser is known in closed form

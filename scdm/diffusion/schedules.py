@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .devices import Table, sent
-from .files.untrusted import shown
+from ..devices import Table, sent
+from ..files.untrusted import shown
 
 
 def linear_betas(steps: int = 1000) -> np.ndarray:

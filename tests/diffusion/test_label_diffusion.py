@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdm.label_diffusion import LabelDiffusion, estimate_rates, shipped_rates
+from scdm.diffusion.label_diffusion import LabelDiffusion, estimate_rates, shipped_rates
+from scdm.diffusion.schedules import NoiseSchedule
 from scdm.layouts.labels import LabelMap, instance_borders
-from scdm.schedules import NoiseSchedule
 from tests.parity import RATES, ade20k_statistics, arrays, tensors
 
 KEEP = "diffusion/label_keep_probability"

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..devices import Table
 from .denoiser import Denoise, Prediction
-from .devices import Table
 from .noise import Noise
 from .schedules import NoiseSchedule
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scdm.devices import Table
-from scdm.likelihood import prior_bits
-from scdm.schedules import NoiseSchedule, linear_betas, visited_steps
+from scdm.diffusion.likelihood import prior_bits
+from scdm.diffusion.schedules import NoiseSchedule, linear_betas, visited_steps
 from tests.parity import arrays, deviation, entries, facts, tensors
 
 BETAS = [name for name in tensors("diffusion/beta_schedules") if not name.startswith("label_")]
