@@ -275,8 +275,8 @@ def images(order: Order, emit: Emit) -> None:
     """From a layout to an image by the embedded models, in the precision that is chosen for the device."""
     from benchmarks.image import scene
     from scdm.assets import embedded_models
-    from scdm.conversion import load
     from scdm.diffusion.schedules import visited_steps
+    from scdm.models.conversion import load
     from scdm.pipeline import GenerateOptions, generate
 
     for name in embedded_models()[: 1 if order.rehearse else None]:

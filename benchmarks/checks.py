@@ -18,12 +18,12 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from scdm import checkpoint
 from scdm.datasets import open_dataset
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models import checkpoint
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions, generate
 from scdm.training.config import DataConfig, LossConfig, RunConfig, StudentConfig, TrainConfig

@@ -23,12 +23,12 @@ from statistics import median
 import torch
 
 from scdm import assets
-from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.schedules import visited_steps
 from scdm.editing import EditSession
 from scdm.layouts.labels import LabelMap
-from scdm.model import Model
+from scdm.models.conversion import load
+from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
 
 COMMAND = "import sys; from scdm.__main__ import main; sys.argv[1:] = '{}'.split(); sys.exit(main())"

@@ -27,7 +27,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.noise import LABEL_NOISE
 from scdm.diffusion.samplers import SAMPLERS
@@ -37,7 +36,8 @@ from scdm.layouts.palette import Palette
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter
 from scdm.metrics.segmenter import load as load_segmenter
-from scdm.model import Model
+from scdm.models.conversion import load
+from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
 
 SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from scdm.conversion import load
 from scdm.layouts.labels import LabelMap
+from scdm.models.conversion import load
 from scdm.networks import UNet, UNetConfig
 
 SCALE = 1.5

@@ -33,7 +33,7 @@ from scdm.datasets import Batch
 from scdm.files.config import load
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.palette import Palette
-from scdm.model import Model
+from scdm.models.model import Model
 from scdm.training.config import TrainConfig
 from scdm.training.learner import Learner, Outcome, recompute_activations
 from scdm.training.loop import new_accelerator

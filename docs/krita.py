@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from scdm.conversion import load
 from scdm.files.images import contact_sheet, from_levels, to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette, palette_names
 from scdm.layouts.preview import preview
 from scdm.layouts.swatches import export
-from scdm.model import Model
+from scdm.models.conversion import load
+from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,10 +8,10 @@ import comfy.ops
 import folder_paths
 from comfy_api.latest import io
 
-from ..scdm import conversion
 from ..scdm.assets import embedded_models
 from ..scdm.devices import AUTO, dtype_called
 from ..scdm.files.untrusted import shown
+from ..scdm.models import conversion
 from .messages import complaint
 from .native import managed, pixel_vae
 from .sampling import precision_input

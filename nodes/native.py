@@ -31,7 +31,7 @@ from ..scdm.diffusion.label_diffusion import LabelDiffusion
 from ..scdm.diffusion.noise import LABEL_NOISE
 from ..scdm.diffusion.schedules import NoiseSchedule, visited_steps
 from ..scdm.layouts.labels import LabelMap
-from ..scdm.model import Model
+from ..scdm.models.model import Model
 from ..scdm.networks.unet import Features
 from ..scdm.pipeline import GenerateOptions
 from .sockets import Layout

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..scdm.devices import AUTO, PRECISIONS
 from ..scdm.diffusion.noise import LABEL_NOISE
 from ..scdm.diffusion.samplers import SAMPLERS
-from ..scdm.model import MOST_GUIDANCE
+from ..scdm.models.model import MOST_GUIDANCE
 from ..scdm.pipeline import GenerateOptions
 from .sockets import LayoutSocket
 

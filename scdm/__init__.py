@@ -13,8 +13,6 @@ TYPE_CHECKING = False  # typing's own takes longer to import than this file, whi
 if TYPE_CHECKING:
     from typing import Any
 
-    from .checkpoint import save as save
-    from .conversion import load as load
     from .editing import Cancelled as Cancelled
     from .editing import EditSession as EditSession
     from .files.images import read_image as read_image
@@ -22,8 +20,10 @@ if TYPE_CHECKING:
     from .layouts.labels import LabelMap as LabelMap
     from .layouts.palette import Palette as Palette
     from .layouts.palette import read_layout as read_layout
-    from .model import Model as Model
-    from .model import ModelConfig as ModelConfig
+    from .models.checkpoint import save as save
+    from .models.conversion import load as load
+    from .models.model import Model as Model
+    from .models.model import ModelConfig as ModelConfig
     from .pipeline import GenerateOptions as GenerateOptions
     from .pipeline import generate as generate
 
@@ -32,10 +32,10 @@ _HOMES = {
     "LabelMap": "layouts.labels",
     "Palette": "layouts.palette",
     "read_layout": "layouts.palette",
-    "Model": "model",
-    "ModelConfig": "model",
-    "load": "conversion",
-    "save": "checkpoint",
+    "Model": "models.model",
+    "ModelConfig": "models.model",
+    "load": "models.conversion",
+    "save": "models.checkpoint",
     "GenerateOptions": "pipeline",
     "generate": "pipeline",
     "EditSession": "editing",

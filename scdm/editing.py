@@ -25,7 +25,7 @@ from .files.untrusted import shown
 from .history import History, Moment, Plan
 from .layouts.labels import LabelMap
 from .layouts.painting import class_called
-from .model import Model
+from .models.model import Model
 from .networks import CompiledUNet
 from .pipeline import MOST_VALUE, GenerateOptions, generate, require_kinds
 from .window import windowed

@@ -20,7 +20,7 @@ from .diffusion.samplers import SAMPLERS, Step
 from .diffusion.schedules import NoiseSchedule, visited_steps
 from .files.untrusted import shown
 from .layouts.labels import LabelMap
-from .model import MOST_GUIDANCE, Model, ModelConfig
+from .models.model import MOST_GUIDANCE, Model, ModelConfig
 
 SINGLE_STEP = ("ddpm", "ddim")  # samplers that can take a step again
 MOST_VALUE = 2.0  # of an image in [-1, 1] that was resampled

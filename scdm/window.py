@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .diffusion.canvas import Canvas
 from .layouts.labels import LabelMap
-from .model import Model
+from .models.model import Model
 from .networks import Features, UNet
 
 CONTEXT = 1 / 4  # of the model's own size: what the network sees around the region, at least

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from scdm import checkpoint
 from scdm.files import scratch
+from scdm.models import checkpoint
 
 CHANGING = ("mkdir", "open", "replace", "unlink", "rmdir", "chmod", "fsync", "utime")
 MAKING = {"mkdir", "open", "write", "fsync"}  # what needs room

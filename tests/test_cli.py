@@ -20,17 +20,18 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from scdm import assets, checkpoint, conversion
+from scdm import assets
 from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
 from scdm.cli.terminal import stoppable
-from scdm.conversion import Assumptions
 from scdm.diffusion.corruption import CORRUPTIONS
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.files.images import write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import TOLERANCE, Palette, read_layout
-from scdm.model import Model, ModelConfig
+from scdm.models import checkpoint, conversion
+from scdm.models.conversion import Assumptions
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions
 

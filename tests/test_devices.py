@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from scdm import checkpoint
-from scdm.checkpoint import model_file
-from scdm.conversion import load
 from scdm.devices import Table, device_called, dtype_called, exact_device, name_of, sent
+from scdm.models import checkpoint
+from scdm.models.checkpoint import model_file
+from scdm.models.conversion import load
 
 
 def test_a_table_is_rounded_once_for_each_type_and_device() -> None:

@@ -22,7 +22,7 @@ from scdm.editing import Cancelled, EditSession
 from scdm.files.images import from_levels, to_levels
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
 from scdm.pipeline import GenerateOptions, generate
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import scdm
-from scdm import assets, checkpoint
+from scdm import assets
 from scdm.datasets.scenes import SKY, SUN, TREE, Scenes
+from scdm.models import checkpoint
 
 NAMES = ["scenes64", "scenes64-fast"]
 

@@ -11,7 +11,7 @@ from scdm.diffusion.noise import fresh_label_noise, image_noise, recorded_label_
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions, generate
 

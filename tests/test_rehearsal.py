@@ -26,7 +26,7 @@ from scdm.diffusion.schedules import NoiseSchedule
 from scdm.editing import Cancelled, EditSession
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
 from scdm.pipeline import GenerateOptions, generate
 from tests.accelerators import AcceleratorLayouts, OneDevice

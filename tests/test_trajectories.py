@@ -9,7 +9,7 @@ from torch import Tensor
 from scdm.diffusion.label_diffusion import shipped_rates
 from scdm.diffusion.samplers import Step
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models.model import Model, ModelConfig
 from scdm.pipeline import GenerateOptions, generate
 from tests.parity import RATES, arrays, cases, facts, layout, network_of, relative_deviation, tensors, unet
 

@@ -24,7 +24,7 @@ from scdm.datasets import open_dataset
 from scdm.datasets.config import SPLITS, Split
 from scdm.datasets.reader import Doubt
 from scdm.files.config import load
-from scdm.model import ModelConfig
+from scdm.models.model import ModelConfig
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 

@@ -26,13 +26,13 @@ import yaml
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
-from scdm.checkpoint import HEADER, read_header, write_tensors
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.parallel import mapped
 from scdm.files.config import load, to_dict
 from scdm.files.images import made_folder, write_text, written_whole
 from scdm.files.untrusted import brief, content_of, parsed
 from scdm.layouts.palette import Palette
+from scdm.models.checkpoint import HEADER, read_header, write_tensors
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 

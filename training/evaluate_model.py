@@ -37,8 +37,6 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 
-from scdm import conversion
-from scdm.checkpoint import model_file
 from scdm.datasets import DataConfig, collate, loader, open_dataset
 from scdm.diffusion.corruption import CORRUPTIONS
 from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
@@ -49,7 +47,9 @@ from scdm.files.untrusted import is_out_of_memory
 from scdm.layouts.palette import Palette
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.optional import digest
-from scdm.model import Model
+from scdm.models import conversion
+from scdm.models.checkpoint import model_file
+from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig

@@ -31,7 +31,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from scdm.conversion import load
 from scdm.datasets.scenes import Scenes
 from scdm.files.images import UNPAINTED, contact_sheet, from_levels, to_levels, write_image, write_text, written_whole
 from scdm.layouts.labels import LabelMap
@@ -39,7 +38,8 @@ from scdm.layouts.patterns import sparse
 from scdm.metrics import FrechetDistance, SegmentationScore
 from scdm.metrics.segmenter import Segmenter
 from scdm.metrics.segmenter import load as load_segmenter
-from scdm.model import Model
+from scdm.models.conversion import load
+from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
 
 HERE = Path(__file__).parent

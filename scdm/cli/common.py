@@ -32,7 +32,7 @@ def chosen_palette(choice: str) -> Palette:
     """A palette by name, from a class table, or from the header of a model, embedded or in a file."""
     if choice.endswith(assets.SUFFIX) or choice in assets.embedded_models():
         with importing():
-            from .. import checkpoint
+            from ..models import checkpoint
         with checkpoint.model_file(choice) as path:
             return checkpoint.read_header(path).palette
     if Path(choice).is_file():

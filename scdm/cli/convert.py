@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from ..assets import SUFFIX
-from ..checkpoint import save
-from ..conversion import Assumptions, convert
 from ..files.untrusted import file_at
+from ..models.checkpoint import save
+from ..models.conversion import Assumptions, convert
 from .common import check_output, chosen_palette, note, writing
 from .terminal import say
 

@@ -21,8 +21,8 @@ from .common import chosen_palette, class_shares, note, print_json
 from .terminal import say
 
 if TYPE_CHECKING:
-    from ..checkpoint import Header
-    from ..model import ModelConfig
+    from ..models.checkpoint import Header
+    from ..models.model import ModelConfig
 
 
 def run(arguments: Namespace) -> None:
@@ -55,7 +55,7 @@ def _inspect_layout(arguments: Namespace) -> None:
 
 def _inspect_model(arguments: Namespace) -> None:
     with importing():
-        from .. import checkpoint
+        from ..models import checkpoint
     with checkpoint.model_file(arguments.file) as path:
         header = checkpoint.read_header(path)
         weights = {"bytes": path.stat().st_size, **_weights(path)}

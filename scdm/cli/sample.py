@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import conversion
 from ..devices import AUTO, device_called, fast_dtype
 from ..diffusion.samplers import Step
 from ..files.images import (
@@ -35,7 +34,8 @@ from ..layouts.fitting import fitted
 from ..layouts.instances import bordered, read_instances, require_one_size
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette, read_layout
-from ..model import Model
+from ..models import conversion
+from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing
 from .terminal import say

@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..checkpoint import write_tensors
 from ..datasets import Batch
 from ..files.images import made_folder
 from ..metrics import (
@@ -26,6 +25,7 @@ from ..metrics import (
     PerceptualNetwork,
     SegmentationScore,
 )
+from ..models.checkpoint import write_tensors
 
 DISTANCES = {"inception": ("fid", "kid"), "inception_clean": ("fid_clean", "kid_clean")}  # as the world calls them
 

@@ -15,7 +15,7 @@ from ..datasets import Batch, Validation, loader
 from ..files.config import flat
 from ..files.images import from_levels, made_folder, read_image, to_levels, write_image, write_text
 from ..files.untrusted import brief, content_of, parsed, shown
-from ..model import Model
+from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"

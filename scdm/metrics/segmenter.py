@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ..checkpoint import not_finite, shape_differences, write_tensors
 from ..files.kinds import what_is
 from ..files.untrusted import brief, parsed, shown
 from ..layouts.palette import Palette
+from ..models.checkpoint import not_finite, shape_differences, write_tensors
 
 HEADER = "scdm_segmenter"
 VERSION = 1

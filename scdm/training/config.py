@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from ..datasets import DataConfig
-from ..model import MOST_GUIDANCE
+from ..models.model import MOST_GUIDANCE
 from ..networks import UNetConfig
 
 MODEL = "model.safetensors"  # what a run gives away, in its folder

@@ -25,14 +25,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..conversion import load
 from ..devices import Table
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import clipped, guided
 from ..diffusion.samplers import ddim_mean
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette
-from ..model import Model
+from ..models.conversion import load
+from ..models.model import Model
 from ..pipeline import GenerateOptions
 from .config import StudentConfig
 from .objective import Losses, Task, layouts

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..diffusion.denoiser import Denoiser
 from ..layouts.labels import LabelMap
-from ..model import Model
+from ..models.model import Model
 from .config import LossConfig, TrainConfig
 from .stream import DrawnBatch
 from .timesteps import TIMESTEPS, Timesteps

@@ -12,10 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .. import checkpoint
 from ..datasets import Validation, collate
 from ..files.images import contact_sheet, to_levels
-from ..model import Model
+from ..models import checkpoint
+from ..models.model import Model
 from ..networks import UNet
 from ..pipeline import GenerateOptions, generate
 from .config import MODEL

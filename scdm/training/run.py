@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from ..conversion import load
 from ..datasets import DataSet, Validation, open_dataset
 from ..diffusion.label_diffusion import shipped_rates
 from ..files.config import to_dict
 from ..files.untrusted import is_out_of_memory
 from ..layouts.palette import Palette
-from ..model import Model, ModelConfig
+from ..models.conversion import load
+from ..models.model import Model, ModelConfig
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation
 from .form import is_description, is_of

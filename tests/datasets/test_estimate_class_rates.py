@@ -10,9 +10,9 @@ import torch
 import yaml
 from safetensors import SafetensorError
 
-from scdm import checkpoint
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models import checkpoint
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from tests.datasets import trees
 from tests.datasets.test_check_data import run_config

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from scdm import checkpoint
 from scdm.layouts.palette import Palette
 from scdm.metrics import segmenter
-from scdm.model import Model, ModelConfig
+from scdm.models import checkpoint
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 
 NETWORK = {"num_classes": 14, "channels": 32, "channel_mult": [1, 1], "res_blocks": 1, "attention": [], "hidden": 8}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from scdm import checkpoint
 from scdm.datasets import DataConfig, open_dataset
 from scdm.evaluation import Layouts, Part, Samples, Spoiling
 from scdm.files.images import read_image
+from scdm.models import checkpoint
 from scdm.pipeline import GenerateOptions
 
 CONFIG = DataConfig(size=16, workers=0)

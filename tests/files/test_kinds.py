@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scdm.checkpoint import load
 from scdm.cli import main
 from scdm.files.images import read_image
 from scdm.files.kinds import looks_like_a_picture, what_is
+from scdm.models.checkpoint import load
 
 
 def saved(save: object, *arguments: object) -> bytes:

@@ -131,7 +131,7 @@ def test_a_full_disk_is_an_error_of_the_system(segmenter: Segmenter, tmp_path: P
     def full(*arguments: object, **settings: object) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("scdm.checkpoint.save_file", full)
+    monkeypatch.setattr("scdm.models.checkpoint.save_file", full)
     with pytest.raises(OSError, match=r"No space left on device.*judge\.safetensors"):
         save(tmp_path / "judge.safetensors", segmenter)
     assert not list(tmp_path.iterdir())

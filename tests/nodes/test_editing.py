@@ -21,7 +21,7 @@ MARGIN = 2
 @pytest.fixture
 def model(pack: Any) -> Any:
     """A tiny model of palette "scenes" with random weights, managed by ComfyUI."""
-    models, networks = pack("scdm.model"), pack("scdm.networks")
+    models, networks = pack("scdm.models.model"), pack("scdm.networks")
     network = networks.UNetConfig(
         14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
     )
@@ -109,7 +109,7 @@ def test_another_model_begins_afresh(pack: Any, model: Any, edit: Any, layout: A
     before = edit(layout())
     assert torch.equal(edit(layout(BOX), model=other)[far()], before[far()]), "the same network"
     source = pack("nodes.native").scdm_model(model)
-    retrained = pack("scdm.model").Model.new(source.config, source.palette)
+    retrained = pack("scdm.models.model").Model.new(source.config, source.palette)
     retrained.network.load_state_dict({name: 0.9 * weight for name, weight in source.network.state_dict().items()})
     other = pack("nodes.native").managed(retrained)
     assert torch.equal(edit(layout(BOX), model=other), edit(layout(BOX), model=other, node=None))

@@ -20,11 +20,11 @@ import torch
 from PIL import Image, ImageDraw
 
 from docs.krita import first_layout
-from scdm.conversion import load
 from scdm.diffusion.noise import LABEL_NOISE
 from scdm.files.images import from_levels, to_levels
 from scdm.layouts.palette import Palette
 from scdm.metrics import segmenter
+from scdm.models.conversion import load
 from scdm.pipeline import GenerateOptions, generate
 from tests.nodes.server import ROOT, Json, Server, serving
 

@@ -21,7 +21,7 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
     def make(
         seed: int = 0, prediction: str = "eps", classes: str = "scenes", student: int | None = None, **changed: Any
     ) -> Any:
-        scdm, networks = pack("scdm.model"), pack("scdm.networks")
+        scdm, networks = pack("scdm.models.model"), pack("scdm.networks")
         palette = pack("scdm.layouts.palette").Palette.named(classes)
         shape = {
             "channels": 32,
@@ -39,11 +39,11 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
         for parameter in made.network.parameters():
             parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
         path = tmp_path / f"model{seed}{prediction}.safetensors"
-        pack("scdm.checkpoint").save(path, made)
+        pack("scdm.models.checkpoint").save(path, made)
         import comfy.ops
 
         return pack("nodes.native").managed(
-            pack("scdm.conversion").load(path, operations=comfy.ops.disable_weight_init)
+            pack("scdm.models.conversion").load(path, operations=comfy.ops.disable_weight_init)
         )
 
     return make
@@ -478,6 +478,8 @@ def test_a_gpu_samples_what_the_cpu_does(
     patcher, pipeline = model(), pack("scdm.pipeline")
     assert patcher.load_device.type == "cuda"
     options = pipeline.GenerateOptions(steps=STEPS, guidance=1.5, sampler="ddim", seed=3)
-    alone = pipeline.generate(pack("scdm.conversion").load(tmp_path / "model0eps.safetensors"), layout.labels, options)
+    alone = pipeline.generate(
+        pack("scdm.models.conversion").load(tmp_path / "model0eps.safetensors"), layout.labels, options
+    )
     for made in (sampled(pack, patcher, layout), exact(pack, patcher, layout, "ddim")):
         assert (made.cpu().clamp(-1, 1) - alone).abs().mean() <= tolerance

@@ -28,7 +28,7 @@ def load_layout(pack: Any, image: str, palette: str = "scenes", width: int = 0, 
 
 def untrained(pack: Any) -> Any:
     """A tiny model of palette "scenes", managed by ComfyUI."""
-    model, networks = pack("scdm.model"), pack("scdm.networks")
+    model, networks = pack("scdm.models.model"), pack("scdm.networks")
     network = networks.UNetConfig(
         14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
     )
@@ -82,7 +82,7 @@ def test_the_users_own_models_folders_are_kept(pack: Any, folders: Any, monkeypa
 
 
 def test_a_saved_model_generates(pack: Any, folders: Any, tmp_path: Path) -> None:
-    pack("scdm.checkpoint").save(tmp_path / "models" / "tiny.safetensors", untrained(pack).model.scdm)
+    pack("scdm.models.checkpoint").save(tmp_path / "models" / "tiny.safetensors", untrained(pack).model.scdm)
     model = pack("nodes.models").LoadModel.execute("tiny.safetensors").result[0]
     painted(tmp_path / "input" / "a.png", (16, 16))
     assert generate(pack, load_layout(pack, "a.png"), model).shape == (1, 16, 16, 3)

@@ -10,14 +10,14 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from scdm import checkpoint
 from scdm.datasets import open_dataset
 from scdm.diffusion.denoiser import Prediction
 from scdm.diffusion.guidance import clipped, guided
 from scdm.diffusion.noise import coupled_label_noise, image_noise
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.palette import Palette
-from scdm.model import Model
+from scdm.models import checkpoint
+from scdm.models.model import Model
 from scdm.networks import CompiledUNet
 from scdm.pipeline import generate
 from scdm.training.config import DistillConfig, RunConfig, StudentConfig

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scdm import checkpoint
 from scdm.diffusion.denoiser import Denoiser, LossTerms
 from scdm.files.config import load
+from scdm.models import checkpoint
 from scdm.pipeline import GenerateOptions
 from scdm.training import loop
 from scdm.training.config import MODEL, DataConfig, LossConfig, OptimizerConfig, TrainConfig

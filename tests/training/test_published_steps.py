@@ -15,7 +15,7 @@ from scdm.datasets import Batch
 from scdm.diffusion.label_diffusion import shipped_rates
 from scdm.layouts.labels import instance_borders
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.training.config import OptimizerConfig, TrainConfig
 from scdm.training.learner import Learner

@@ -14,9 +14,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from scdm import checkpoint
 from scdm.layouts.palette import Palette
-from scdm.model import Model
+from scdm.models import checkpoint
+from scdm.models.model import Model
 from scdm.training import loop
 from scdm.training.config import MODEL, RunConfig, TrainConfig
 from scdm.training.loop import train

@@ -8,7 +8,7 @@ import torch
 
 from scdm.files import config as configuration
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 
 NETWORK = UNetConfig(

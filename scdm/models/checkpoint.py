@@ -20,15 +20,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from . import assets
-from .devices import name_of
-from .files import config as configuration
-from .files.images import written_whole
-from .files.kinds import what_is
-from .files.untrusted import brief, file_at, meant, parsed, shown
-from .layouts.palette import Palette
+from .. import assets
+from ..devices import name_of
+from ..files import config as configuration
+from ..files.images import written_whole
+from ..files.kinds import what_is
+from ..files.untrusted import brief, file_at, meant, parsed, shown
+from ..layouts.palette import Palette
+from ..networks import UNet
 from .model import Model, ModelConfig
-from .networks import UNet
 
 HEADER = "scdm"
 VERSION = 1

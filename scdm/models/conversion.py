@@ -22,15 +22,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from ..devices import device_called, dtype_called
+from ..diffusion.label_diffusion import shipped_rates
+from ..files.kinds import what_is
+from ..files.untrusted import brief, file_at, sha256_of, shown
+from ..layouts.palette import Palette
+from ..networks import UNet, UNetConfig
+from ..networks.published import PUBLISHED, from_shapes
 from . import checkpoint
-from .devices import device_called, dtype_called
-from .diffusion.label_diffusion import shipped_rates
-from .files.kinds import what_is
-from .files.untrusted import brief, file_at, sha256_of, shown
-from .layouts.palette import Palette
 from .model import Model, ModelConfig
-from .networks import UNet, UNetConfig
-from .networks.published import PUBLISHED, from_shapes
 
 SCDM = ("ade20k", "coco_stuff", "celebamask_hq")  # what it was released for; the others are SDM's or sparse layouts'
 SIZES = {"cityscapes": (256, 512)}  # of training images where they are not 256x256

@@ -10,15 +10,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from .devices import device_called, dtype_called
-from .diffusion.denoiser import Denoiser
-from .diffusion.label_diffusion import LabelDiffusion
-from .diffusion.schedules import NoiseSchedule, visited_steps
-from .files import config as configuration
-from .files.untrusted import shown
-from .layouts.labels import LabelMap, instance_borders
-from .layouts.palette import Palette
-from .networks import CompiledUNet, UNet, UNetConfig
+from ..devices import device_called, dtype_called
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.label_diffusion import LabelDiffusion
+from ..diffusion.schedules import NoiseSchedule, visited_steps
+from ..files import config as configuration
+from ..files.untrusted import shown
+from ..layouts.labels import LabelMap, instance_borders
+from ..layouts.palette import Palette
+from ..networks import CompiledUNet, UNet, UNetConfig
 
 MOST_PIXELS = 8192  # along a side
 MOST_GUIDANCE = 100

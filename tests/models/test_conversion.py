@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from scdm import checkpoint
-from scdm.conversion import Assumptions, convert, landscapes, load
 from scdm.diffusion.label_diffusion import shipped_rates
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models import checkpoint
+from scdm.models.conversion import Assumptions, convert, landscapes, load
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
 from tests import parity
 

@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from scdm import checkpoint
 from scdm.files import config as configuration
 from scdm.layouts.palette import Palette
-from scdm.model import Model, ModelConfig
+from scdm.models import checkpoint
+from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 
 NETWORK = UNetConfig(

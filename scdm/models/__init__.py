@@ -1,0 +1,1 @@
+"""A model, its file, and the files of others."""
