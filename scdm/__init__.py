@@ -13,8 +13,8 @@ TYPE_CHECKING = False  # typing's own takes longer to import than this file, whi
 if TYPE_CHECKING:
     from typing import Any
 
-    from .editing import Cancelled as Cancelled
-    from .editing import EditSession as EditSession
+    from .editing.session import Cancelled as Cancelled
+    from .editing.session import EditSession as EditSession
     from .files.images import read_image as read_image
     from .files.images import write_image as write_image
     from .layouts.labels import LabelMap as LabelMap
@@ -38,8 +38,8 @@ _HOMES = {
     "save": "models.checkpoint",
     "GenerateOptions": "pipeline",
     "generate": "pipeline",
-    "EditSession": "editing",
-    "Cancelled": "editing",
+    "EditSession": "editing.session",
+    "Cancelled": "editing.session",
     "read_image": "files.images",
     "write_image": "files.images",
 }

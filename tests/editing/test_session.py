@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scdm.editing.session.session import Cancelled, EditSession
 
 import scdm
-from scdm.editing import Cancelled, EditSession
 from scdm.files.images import from_levels, to_levels
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
@@ -332,7 +332,7 @@ def test_masks_and_classes_come_as_numpy_has_them(model: Model) -> None:
 
 def test_want_of_memory_is_not_called_damage(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(model).save(tmp_path / "a")
-    monkeypatch.setattr("scdm.history._pixels", lambda *_: np.empty(2**62, np.uint8))
+    monkeypatch.setattr("scdm.editing.history._pixels", lambda *_: np.empty(2**62, np.uint8))
     with pytest.raises(MemoryError, match="not enough memory to open"):
         EditSession.open(tmp_path / "a", model)
 
@@ -577,7 +577,7 @@ def test_an_update_arrives_however_many_strokes_were_made_meanwhile(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The moment that it was made for may be forgotten by then; what came after it still waits for the image."""
-    monkeypatch.setattr("scdm.history.MOST_PIXELS", 3 * 256)
+    monkeypatch.setattr("scdm.editing.history.MOST_PIXELS", 3 * 256)
     session = EditSession(model, (16, 16), FAST, margin=2)
     places = iter(range(16))
 
@@ -596,7 +596,7 @@ def test_an_update_arrives_however_many_strokes_were_made_meanwhile(
 def test_what_was_undone_and_forgotten_meanwhile_does_not_come_back(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scdm.history.MOST_PIXELS", 2 * 256)
+    monkeypatch.setattr("scdm.editing.history.MOST_PIXELS", 2 * 256)
     photo = torch.zeros(1, 3, 16, 16)
     session = EditSession(model, (16, 16), FAST, margin=1, image=photo)
     session.paint(box(12, 12, 16, 16), "tree")
@@ -650,7 +650,7 @@ def test_options_that_the_model_does_not_know_are_refused_at_once(model: Model) 
 
 
 def test_of_very_many_edits_the_oldest_are_forgotten(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scdm.history.MOST_PIXELS", 3 * 256)
+    monkeypatch.setattr("scdm.editing.history.MOST_PIXELS", 3 * 256)
     session = begun(model)
     for row in range(8, 16):
         session.paint(box(row, 0, row + 1, 1), "tree")

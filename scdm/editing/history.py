@@ -20,10 +20,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .files import config as configuration
-from .files.images import MAX_PIXELS, written_whole
-from .files.untrusted import MOST_BYTES, brief, file_at, is_out_of_memory, parsed, shown
-from .layouts.palette import MAX_CLASSES
+from ..files import config as configuration
+from ..files.images import MAX_PIXELS, written_whole
+from ..files.untrusted import MOST_BYTES, brief, file_at, is_out_of_memory, parsed, shown
+from ..layouts.palette import MAX_CLASSES
 
 VERSION = 1
 RECORD = "history.json"

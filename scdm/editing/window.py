@@ -8,10 +8,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .diffusion.canvas import Canvas
-from .layouts.labels import LabelMap
-from .models.model import Model
-from .networks import Features, UNet
+from ..diffusion.canvas import Canvas
+from ..layouts.labels import LabelMap
+from ..models.model import Model
+from ..networks import Features, UNet
 
 CONTEXT = 1 / 4  # of the model's own size: what the network sees around the region, at least
 

@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..diffusion.inpainting import grown
+from ..diffusion.samplers import Step
+from ..files import config as configuration
+from ..files.images import MAX_PIXELS, from_levels, to_levels
+from ..files.untrusted import shown
+from ..layouts.labels import LabelMap
+from ..layouts.painting import class_called
+from ..models.model import Model
+from ..networks import CompiledUNet
+from ..pipeline import MOST_VALUE, GenerateOptions, generate, require_kinds
 from . import history
-from .diffusion.inpainting import grown
-from .diffusion.samplers import Step
-from .files import config as configuration
-from .files.images import MAX_PIXELS, from_levels, to_levels
-from .files.untrusted import shown
 from .history import History, Moment, Plan
-from .layouts.labels import LabelMap
-from .layouts.painting import class_called
-from .models.model import Model
-from .networks import CompiledUNet
-from .pipeline import MOST_VALUE, GenerateOptions, generate, require_kinds
 from .window import windowed
 
 MARGIN = 1 / 16  # of the canvas's longer side
