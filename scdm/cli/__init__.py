@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from ..files import untrusted as outside
+from ..files import untrusted
 from ..files.untrusted import is_out_of_memory
 from ..start import importing
 from .arguments import parser
@@ -53,5 +53,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(sentence: str) -> int:
-    say(f"scdm: error: {outside.sentence(sentence)}", sys.stderr)
+    say(f"scdm: error: {untrusted.sentence(sentence)}", sys.stderr)
     return WRONG

@@ -1,0 +1,181 @@
+"""Settings that explain themselves: bounds, choices and help stand beside a setting's type, once.
+
+    eta: Annotated[float, Option("share of fresh noise", ge=0, le=1)] = 0.0
+
+says it of a dataclass's field or of a function's keyword. Checks, flags of the command line, widgets of nodes, their
+tooltips and the tables in the docs are all derived from there (`declared`). Free of torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import numbers
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, Union
+
+from .untrusted import shown
+
+
+@dataclass(frozen=True)
+class Option:
+    """What may be said of a setting.
+
+    help: what it does, in a clause without a full stop, as it stands in `--help` and tooltips.
+    ge, gt, le, lt: bounds of a number, or of each number of a tuple.
+    choices: the texts that are allowed, for names that a registry knows; a `Literal` has them in its type.
+    unit, metavar: of a number ("pixels"); the placeholder in `--help`.
+    advice: what to do instead, at the end of the sentence that refuses a value.
+    """
+
+    help: str
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+    metavar: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A setting as it was declared: its name, its type without the `Option`, and its default."""
+
+    name: str
+    type: Any
+    default: Any
+    option: Option
+
+    @property
+    def alternatives(self) -> tuple[Any, ...]:
+        """The types of a union, without None."""
+        union = typing.get_origin(self.type) in (Union, types.UnionType)
+        return tuple(kind for kind in (typing.get_args(self.type) if union else (self.type,)) if kind is not type(None))
+
+    @property
+    def optional(self) -> bool:
+        """Whether None is a value, too."""
+        return type(None) in typing.get_args(self.type)
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        literal = [kind for kind in self.alternatives if typing.get_origin(kind) is Literal]
+        return typing.get_args(literal[0]) if literal else self.option.choices
+
+    def allows(self, value: Any) -> bool:
+        """Whether the value is of the type, within the bounds and among the choices."""
+        return (value is None and self.optional) or any(self._is(value, kind) for kind in self.alternatives)
+
+    def describe(self) -> str:
+        """What is allowed: "a whole number from 1 to 100", "fresh, coupled or none"."""
+        if self.choices:
+            kinds = [_listed([str(choice) for choice in self.choices])]
+        else:
+            kinds = [self._described(kind) for kind in self.alternatives if typing.get_origin(kind) is not Callable]
+        return ", or ".join(dict.fromkeys(kinds)) + (", or None" if self.optional else "")
+
+    def refusal(self, value: Any, where: str = "") -> str:
+        advice = f": {self.option.advice}" if self.option.advice else ""
+        return f"{where}{self.name} must be {self.describe()}, not {shown(value)}{advice}"
+
+    def _is(self, value: Any, kind: Any) -> bool:
+        origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+        if origin is Literal:
+            return any(value == known and type(value) is type(known) for known in arguments)
+        if origin is tuple:
+            return isinstance(value, tuple | list) and self._are(value, arguments)
+        if kind in (int, float):
+            return _is_number(value, whole=kind is int) and self._within(value)
+        if kind is str:
+            return isinstance(value, str) and (not self.option.choices or value in self.option.choices)
+        return callable(value) if origin is Callable else isinstance(value, kind)
+
+    def _are(self, values: Sequence[Any], kinds: tuple[Any, ...]) -> bool:
+        if kinds[-1] is Ellipsis:
+            return all(self._is(value, kinds[0]) for value in values)
+        return len(values) == len(kinds) and all(map(self._is, values, kinds))
+
+    def _within(self, value: float) -> bool:
+        option = self.option
+        return (
+            (option.ge is None or value >= option.ge)
+            and (option.gt is None or value > option.gt)
+            and (option.le is None or value <= option.le)
+            and (option.lt is None or value < option.lt)
+        )
+
+    def _described(self, kind: Any) -> str:
+        if typing.get_origin(kind) is tuple:
+            arguments = typing.get_args(kind)
+            count = "several" if arguments[-1] is Ellipsis else str(len(arguments))
+            return f"{count} numbers{self._bounds()}" if arguments[0] in (int, float) else f"{count} values"
+        if kind in (int, float):
+            unit = f" of {self.option.unit}" if self.option.unit else ""
+            return f"{'a whole number' if kind is int else 'a number'}{unit}{self._bounds()}"
+        return {str: "text", bool: "true or false"}.get(kind) or str(getattr(kind, "__name__", kind))
+
+    def _bounds(self) -> str:
+        low, above, high, below = (self.option.ge, self.option.gt, self.option.le, self.option.lt)
+        starts = f" from {low:g}" if low is not None else f" above {above:g}" if above is not None else ""
+        ends = f" to {_round(high)}" if high is not None else f" and below {below:g}" if below is not None else ""
+        return starts + (ends if starts else ends.replace(" to ", " up to ").replace(" and below", " below"))
+
+
+@cache
+def declared(source: Any) -> dict[str, Declared]:
+    """The settings of a dataclass, or of a function's keywords, that have an `Option`, by name and in order."""
+    hints = typing.get_type_hints(source, include_extras=True)
+    if dataclasses.is_dataclass(source):
+        defaults = {field.name: _default(field) for field in dataclasses.fields(source)}
+    else:
+        defaults = {name: keyword.default for name, keyword in inspect.signature(source).parameters.items()}
+    found = {name: (hint, _option(hint)) for name, hint in hints.items() if name in defaults}
+    return {
+        name: Declared(name, typing.get_args(hint)[0], defaults[name], option)
+        for name, (hint, option) in found.items()
+        if option is not None
+    }
+
+
+def check(values: Mapping[str, Any], settings: Mapping[str, Declared], where: str = "") -> None:
+    """ValueError for the first of these settings whose value is not allowed; `where` is put before its name."""
+    for name, setting in settings.items():
+        if name in values and not setting.allows(values[name]):
+            raise ValueError(setting.refusal(values[name], where))
+
+
+def check_fields(config: object, where: str = "") -> None:
+    """`check` of a dataclass's own fields, for its `__post_init__`."""
+    kind: Any = type(config)
+    settings = declared(kind)
+    check({name: getattr(config, name) for name in settings}, settings, where)
+
+
+def _option(hint: Any) -> Option | None:
+    return next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Option)), None)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    # NumPy's scalars are numbers, too; True is none.
+    kind = numbers.Integral if whole else numbers.Real
+    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _round(number: float) -> str:
+    return "2^64 - 1" if number == 2**64 - 1 else f"{number:g}" if abs(number) < 1e6 else f"{number:,.0f}"
