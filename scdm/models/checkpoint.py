@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -27,7 +27,8 @@ from ..files.images import written_whole
 from ..files.kinds import what_is
 from ..files.untrusted import brief, file_at, meant, parsed, shown
 from ..layouts.palette import Palette
-from ..networks import UNet
+from ..networks import build
+from ..networks.weights import not_finite
 from .model import Model, ModelConfig
 
 HEADER = "scdm"
@@ -118,29 +119,11 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
     with _opened(path) as file:
         header = _header(file, path)
         try:
-            with torch.device("meta"):
-                network = UNet(header.config.network, operations)
-        except ValueError as error:
-            raise ValueError(f"{path} cannot be used: {error}") from error
-        stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        found = {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
-        if differences := shape_differences(network, found):
-            raise ValueError(f"{path} does not hold the network that its header describes: {differences}")
-        kinds = {tensor.get_dtype() for tensor in stored.values()}
-        if not kinds <= {"F16", "BF16", "F32", "F64"}:
-            raise ValueError(
-                f"{path} holds weights of kind {', '.join(sorted(kinds))}: only floating-point ones will do"
-            )
-        try:
-            # Copied, so that the model does not hang on the file, which may be written again.
-            weights = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in stored}
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged: {brief(str(error))}") from error
-    if broken := not_finite(weights):
-        raise ValueError(f"{path} is damaged, or its training went wrong: {broken} holds values that are no numbers")
-    network.load_state_dict(weights, assign=True)
-    network.eval().requires_grad_(False)
-    return Model(header.config, header.palette, network, header.provenance).to(device)
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            network = build(header.config.network, stored, device, operations=operations, copy=True)
+        except (ValueError, SafetensorError) as error:
+            raise ValueError(f"{path} cannot be used: {brief(str(error), 900)}") from error
+    return Model(header.config, header.palette, network, header.provenance)
 
 
 def is_model(path: str | Path) -> bool:
@@ -166,24 +149,6 @@ def model_file(name: str | Path) -> Iterator[Path]:
             meant(str(name), known) or f"give a file, or the name of an embedded model ({', '.join(known) or 'none'})"
         )
         raise ValueError(f"there is no model {shown(str(name))}: {hint}")
-
-
-def shape_differences(network: nn.Module, found: Mapping[str, tuple[int, ...]], most: int = 3) -> str:
-    """What keeps tensors of the shapes `found` from being the network's weights, the first few in words; "" if nothing."""
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    wrong = [
-        name for name in (*expected, *sorted(found.keys() - expected.keys())) if expected.get(name) != found.get(name)
-    ]
-    told = [
-        f"{brief(name)} is {shown(found[name]) if name in found else 'missing'}, expected {expected.get(name, 'none')}"
-        for name in wrong[:most]
-    ]
-    return "; ".join(told) + (f"; and {len(wrong) - most} more" if len(wrong) > most else "")
-
-
-def not_finite(weights: Mapping[str, Tensor]) -> str | None:
-    """The first of these tensors that holds infinities, or values that are no numbers."""
-    return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)
 
 
 def _opened(path: str | Path) -> Any:

@@ -27,7 +27,7 @@ from ..diffusion.label_diffusion import shipped_rates
 from ..files.kinds import what_is
 from ..files.untrusted import brief, file_at, sha256_of, shown
 from ..layouts.palette import Palette
-from ..networks import UNet, UNetConfig
+from ..networks import UNetConfig, build
 from ..networks.published import PUBLISHED, from_shapes
 from . import checkpoint
 from .model import Model, ModelConfig
@@ -89,7 +89,7 @@ def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any 
     try:
         source = _read(path, told.entry)
         config, palette = _meaning(source, told)
-        network = _network(config.network, source.weights, operations)
+        network = build(config.network, source.weights, operations=operations, copy=True)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     provenance = {"source": path.name, "sha256": sha256_of(path), **_provenance(config, palette, told, source)}
@@ -199,25 +199,10 @@ def _published_palette(name: str | None, channels: int) -> Palette:
     return landscapes() if name == "landscapes" else Palette.named(name)
 
 
-def _network(config: UNetConfig, weights: Mapping[str, Tensor], operations: Any) -> UNet:
-    with torch.device("meta"):
-        network = UNet(config, operations)
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if differences := checkpoint.shape_differences(network, found):
-        raise ValueError(f"its weights do not make up a network: {differences}")
-    # Copied, so that the model does not hang on the file.
-    own = {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}
-    if broken := checkpoint.not_finite(own):
-        raise ValueError(f"the file is damaged, or its training went wrong: {broken} holds values that are no numbers")
-    network.load_state_dict(own, assign=True)
-    network.eval().requires_grad_(False)
-    return network
-
-
 def _provenance(config: ModelConfig, palette: Palette, told: Assumptions, source: _Source) -> dict[str, Any]:
     """The program that the weights are of, and what was taken for granted."""
-    sparse = _is_sparse(source, config.network)
-    network = config.network
+    network: Any = config.network
+    sparse = _is_sparse(source, network)
     in_effect = {
         "palette": palette.name,
         "label_diffusion": config.label_diffusion,
