@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files import config as configuration
+from .dit import DiT, DiTConfig
 from .network import Network, NetworkConfig
 from .unet import UNet, UNetConfig
 from .weights import fill
@@ -22,6 +23,7 @@ class Kind(NamedTuple):
 # By the `kind` that files give. The first is the one of files without it.
 NETWORKS = {
     "unet": Kind(UNetConfig, UNet),
+    "dit": Kind(DiTConfig, DiT),
 }
 configuration.declare_kinds(NetworkConfig, {name: kind.config for name, kind in NETWORKS.items()})
 
