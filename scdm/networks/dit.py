@@ -92,6 +92,7 @@ class DiT(Network):
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(layer.weight.view(len(layer.weight), -1))
                 nn.init.zeros_(layer.bias)
+        for layer in self.modules():
             if isinstance(layer, _Modulation | _Head):
                 zeroed(layer.linear)
 
