@@ -372,9 +372,8 @@ def model_sampling(schedule: NoiseSchedule, prediction: str) -> Any:
 def check_classes(layout: Layout, model: Model) -> None:
     """ValueError if the layout's ids mean something else to the model."""
     given, own = layout.palette, model.palette
-    advice = f"load the layout with the palette of the model, or a model of palette {given.name}"
-    holder, reader = f"the layout (palette {given.name})", f"the model ({own.name})"
-    require_same_classes(holder, given.names, reader, own.names, advice)
+    advice = f"load the layout with the palette {own.name}, or a model of palette {given.name}"
+    require_same_classes("the layout", given.names, "the model", own.names, advice)
 
 
 def working_values(model: Model, batch: int, height: int, width: int) -> int:

@@ -224,7 +224,7 @@ def require_same_classes(
         return
     others = f"{numbers[1]}" if numbers[0] != numbers[1] else "others of the same number"
     advice = advice or "choose the palette that belongs to the model"
-    raise ValueError(f"{holder} has {numbers[0]} classes, {reader} {others}: {advice}")
+    raise ValueError(f"{holder} has {numbers[0]} classes, {reader} expects {others}: {advice}")
 
 
 def instance_borders(instances: Tensor) -> Tensor:

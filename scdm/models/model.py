@@ -100,9 +100,8 @@ class Model:
         """The layout as this model reads it: with the borders that came with it, else those between its classes, or with
         none. ValueError if it has other classes than the model, or ids that are none.
         """
-        require_same_classes(
-            "the layout", labels.num_classes, f"the model ({self.palette.name})", self.palette.num_classes
-        )
+        advice = f"read it with the palette {self.palette.name}"
+        require_same_classes("the layout", labels.num_classes, "the model", self.palette.num_classes, advice)
         LabelMap.checked(labels.ids, labels.num_classes)
         if not self.config.network.edges:
             return replace(labels, edges=None)

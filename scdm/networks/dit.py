@@ -88,10 +88,11 @@ class DiT(Network):
         self._initialise()
 
     def _initialise(self) -> None:
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear | nn.Conv2d):
-                nn.init.xavier_uniform_(layer.weight.view(len(layer.weight), -1))
-                nn.init.zeros_(layer.bias)
+        for weights in self.parameters():
+            if weights.ndim > 1:
+                nn.init.xavier_uniform_(weights.view(len(weights), -1))
+            else:
+                nn.init.zeros_(weights)
         for layer in self.modules():
             if isinstance(layer, _Modulation | _Head):
                 zeroed(layer.linear)

@@ -83,7 +83,7 @@ def test_files_that_hold_no_segmenter_are_named(segmenter: Segmenter, tmp_path: 
         load(path)
     header = {"version": 1, "channels": [8, 16], "palette": PALETTE.to_dict(), "provenance": {}}
     save_file(segmenter.state_dict(), path, {HEADER: json.dumps(header)})  # the weights are those of three widths
-    with pytest.raises(ValueError, match=r"judge.*header describes: middle"):
+    with pytest.raises(ValueError, match=r"judge.*file describes: middle"):
         load(path)
     save_file(segmenter.state_dict(), path, {HEADER: json.dumps(header | {"version": 2})})
     with pytest.raises(ValueError, match="format version is 2"):

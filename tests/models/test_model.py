@@ -80,7 +80,7 @@ def test_a_distilled_model_sees_the_layout_as_it_is_known_where_its_step_arrives
 
 
 def test_a_palette_of_other_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match="palette scenes has 14 classes, the network 2"):
+    with pytest.raises(ValueError, match="palette scenes has 14 classes, the network expects 2"):
         Model.new(CONFIG, Palette.named("scenes"))
 
 

@@ -86,7 +86,7 @@ def test_sizes_and_layouts_that_do_not_fit_are_refused() -> None:
     network, (x, t, labels) = network_of(), inputs()
     with pytest.raises(ValueError, match="multiples of 4, not 24x14"):
         network.encode(x[:, :, :14], t)
-    with pytest.raises(ValueError, match="the layout has 8 classes, the model 7"):
+    with pytest.raises(ValueError, match="the layout has 8 classes, the model expects 7"):
         network(x, t, LabelMap(labels.ids, 8))
     with pytest.raises(ValueError, match="takes no instance borders"):
         network(*inputs(edges=True))

@@ -156,7 +156,7 @@ def test_sizes_that_cannot_be_halved_are_refused() -> None:
 
 def test_layouts_of_another_palette_are_refused() -> None:
     network, x, t, labels = tiny()
-    with pytest.raises(ValueError, match="the layout has 8 classes, the model 7: choose the palette"):
+    with pytest.raises(ValueError, match="the layout has 8 classes, the model expects 7: choose the palette"):
         network.decode(network.encode(x, t), LabelMap(labels.ids, 8))
 
 
