@@ -99,7 +99,7 @@ def _stretched(three: Tensor, length: int) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm(x)))))), told the time step, optionally halving or doubling the resolution.
+    """x + conv(silu(norm(conv(silu(norm(x)))))), conditioned on the step, optionally halving or doubling the resolution.
 
     The encoder's form: its norms never see the labels, so its output serves both branches of guidance.
     """

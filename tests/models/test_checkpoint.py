@@ -92,6 +92,20 @@ def test_the_header_is_read_without_the_weights(path: Path) -> None:
     assert content["palette"]["classes"][1] == {"id": 1, "name": "Möwe"}
 
 
+def test_headers_of_u_nets_are_written_as_ever() -> None:
+    text = checkpoint.Header(CONFIG, PALETTE, {}).to_json()
+    network = (
+        '{"num_classes": 2, "edges": false, "channels": 32, "channel_mult": [1], "res_blocks": 1, "attention": [], '
+        '"head_channels": 32, "heads": 4, "heads_up": null, "qkv_order": "head_major", "scale_shift_norm": true, '
+        '"resblock_updown": true, "hidden": 4, "dropout": 0.0, "learn_sigma": true}'
+    )
+    assert text.startswith(
+        f'{{"version": 1, "config": {{"network": {network}, "size": [8, 16], "noise_schedule": "linear"'
+    )
+    named = text.replace('{"num_classes"', '{"kind": "unet", "num_classes"')
+    assert checkpoint.Header.from_json(named).to_json() == text
+
+
 def test_headers_of_files_from_before_a_setting_take_its_default(path: Path) -> None:
     config = configuration.to_dict(CONFIG)
     del config["distilled_steps"]
