@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..datasets import DataConfig
 from ..models.model import MOST_GUIDANCE
-from ..networks import UNetConfig
+from ..networks import NetworkConfig
 
 MODEL = "model.safetensors"  # what a run gives away, in its folder
 
@@ -158,7 +158,7 @@ class TrainConfig(RunConfig):
     init: a model to start from, anything that `scdm.load` reads.
     """
 
-    network: UNetConfig
+    network: NetworkConfig
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     noise_schedule: Literal["linear", "cosine"] = "linear"

@@ -13,11 +13,11 @@ from accelerate import Accelerator
 
 from ..datasets import DataSet, Validation, open_dataset
 from ..diffusion.label_diffusion import shipped_rates
-from ..files.config import to_dict
 from ..files.untrusted import is_out_of_memory
 from ..layouts.palette import Palette
 from ..models.conversion import load
 from ..models.model import Model, ModelConfig
+from ..networks import described
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation
 from .form import is_description, is_of
@@ -153,7 +153,7 @@ def start_from(init: str, model: Model) -> dict[str, Any]:
     UserWarning if they were taught to read or to predict something else.
     """
     start = load(init)
-    if told := differences(to_dict(start.config.network), to_dict(model.config.network)):
+    if told := differences(described(start.config.network), described(model.config.network)):
         raise ValueError(f"{init} holds another network than the configuration describes: {told} there")
     if told := differences(_meaning(start), _meaning(model)):
         warnings.warn(f"the weights of {init} have to learn anew what changes here: {told}", stacklevel=2)

@@ -63,7 +63,7 @@ def encoded(pack: Any, model: Any, layout: Any, label_noise: str = "fresh", batc
 
 def sigmas_of(model: Any, steps: int) -> Tensor:
     """The sigmas at which `generate` visits a model, and 0."""
-    schedule = model.model.scdm.diffusion.denoiser.respaced(steps).schedule
+    schedule = model.model.scdm.denoiser.respaced(steps).schedule
     a = torch.from_numpy(schedule.alphas_cumprod).flip(0)
     return torch.cat([((1 - a) / a).sqrt().float(), torch.zeros(1)])
 
@@ -265,7 +265,7 @@ def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: A
         pack("scdm.layouts.labels").LabelMap(torch.zeros(1, *SIZE, dtype=torch.int64), 151),
         pack("scdm.layouts.palette").Palette.named("ade20k"),
     )
-    with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+    with pytest.raises(ValueError, match="151 classes, the model expects 14: load the layout with the palette scenes"):
         encoded(pack, patcher, wrong)
     with pytest.raises(ValueError, match="connect Encode Layout"):
         sampled(pack, patcher, layout, change=lambda positive, negative: ([[None, {}]], negative))
