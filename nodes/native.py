@@ -29,7 +29,9 @@ from ..scdm.devices import AUTO, PRECISIONS, name_of
 from ..scdm.diffusion.canvas import Canvas
 from ..scdm.diffusion.label_diffusion import LabelDiffusion
 from ..scdm.diffusion.noise import LABEL_NOISE
+from ..scdm.diffusion.parametrization import split
 from ..scdm.diffusion.schedules import NoiseSchedule, visited_steps
+from ..scdm.diffusion.space import PIXELS
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.models.model import Model
 from ..scdm.networks.unet import Features
@@ -53,7 +55,7 @@ def managed(model: Model, wanted: torch.dtype | None = None) -> ModelPatcher:
     native = NativeModel(model, *chosen_precision(model, wanted))
     patcher = ModelPatcher(native, model_management.get_torch_device(), model_management.unet_offload_device())
     if model.config.distilled_steps is None:  # as `GenerateOptions.clip` has it
-        patcher.set_model_sampler_post_cfg_function(lambda step: step["denoised"].clamp(-1, 1))
+        patcher.set_model_sampler_post_cfg_function(lambda step: model.space.clipped(step["denoised"]))
     return patcher
 
 
@@ -78,7 +80,7 @@ def scdm_model(patcher: ModelPatcher) -> Model:
 def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> HostedModel:
     """The `scdm` model with its weights in place, as far as they fit beside what images of this size need."""
     model = scdm_model(patcher)
-    memory = patcher.model.memory_required((batch, 3, height, width))
+    memory = patcher.model.memory_required((batch, model.space.channels, height, width))
     model_management.load_models_gpu([patcher], memory_required=memory)
     return HostedModel(model.config, model.palette, model.network, model.provenance, patcher.load_device)
 
@@ -111,9 +113,9 @@ class HostedModel(Model):
 
 
 class Pixels(comfy.latent_formats.LatentFormat):
-    """Latents that are the image itself, (B, 3, H, W) in [-1, 1]."""
+    """Latents that are the image itself, (B, 3, H, W) in [-1, 1] (`scdm.diffusion.space.Pixels`)."""
 
-    latent_channels = 3
+    latent_channels = PIXELS.channels
     latent_rgb_factors = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # for previews
 
 
@@ -192,7 +194,7 @@ class NativeModel(comfy.model_base.BaseModel):
         noise, device = given["noise"], given["device"]  # (B, 3, H, W)
         if not isinstance(self.model_sampling, comfy.model_sampling.ModelSamplingDiscrete):
             raise ValueError("SCDM's models keep to their own noise schedule: remove the ModelSampling node")
-        if noise.ndim != 4 or noise.shape[1] != 3 or not noise.numel():
+        if noise.ndim != 4 or noise.shape[1] != self.scdm.space.channels or not noise.numel():
             raise ValueError(
                 "this latent is not of the model's kind, which is an image of three colours: take it from Encode "
                 "Layout (SCDM), or encode an image with the vae of Load SCDM Model"
@@ -279,7 +281,8 @@ class LayoutNetwork(nn.Module):
             # Branches of the same area see the same x, and the encoder sees no layout: once will do for all of them.
             if area not in encoded:
                 encoded[area] = self.network.encode(x[here], t[here])
-            outputs.append(self.network.decode(encoded[area], None if empty else labels[here])[:, :3])
+            output = self.network.decode(encoded[area], None if empty else labels[here])
+            outputs.append(split(output, x.shape[1])[0])
         return canvas.cropped(torch.cat(outputs))
 
     @torch.compiler.disable

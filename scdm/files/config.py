@@ -52,9 +52,16 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     return cls(**{key: _coerced(value, hints[key], where + key) for key, value in data.items()})
 
 
+def implied(default: Any) -> Any:
+    """A field that files name only where it differs from its default."""
+    return dataclasses.field(default=default, metadata={"implied": True})
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The inverse of `from_dict`: nothing but dictionaries, lists, numbers, strings and None."""
-    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
+    values = {field: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}
+    written = {field: value for field, value in values.items() if not _is_implied(field, value)}
+    return {field.name: _plain(value) for field, value in written.items()}
 
 
 def told(config: Any) -> dict[str, Any]:
@@ -81,6 +88,10 @@ def assignment(text: str) -> tuple[str, Any]:
         return key.strip(), parsed(value, "YAML")
     except ValueError as error:
         raise ValueError(f"{shown(text)}: the value is {error}") from error
+
+
+def _is_implied(field: dataclasses.Field[Any], value: Any) -> bool:
+    return bool(field.metadata.get("implied")) and value == field.default
 
 
 def _default(item: dataclasses.Field[Any]) -> Any:

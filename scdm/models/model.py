@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -13,8 +13,11 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
-from ..diffusion.schedules import NoiseSchedule, visited_steps
+from ..diffusion.parametrization import PARAMETRIZATIONS
+from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
+from ..diffusion.space import SPACES, Space
 from ..files import config as configuration
+from ..files.options import Option, check_fields
 from ..files.untrusted import shown
 from ..layouts.labels import LabelMap, instance_borders
 from ..layouts.palette import Palette
@@ -32,22 +35,24 @@ class ModelConfig:
     noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
     label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
     distilled_steps: None, or the visits that the model was distilled to, as `visited_steps` reads them: "trailing4", or
-        "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout as it is
-        known at the next (`LabelDiffusion.arriving`).
+        "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout of the
+        next (`LabelDiffusion.at_next_timestep`).
     distilled_guidance: the scale of guidance that was distilled in, None for a model that is still to be guided.
     """
 
     network: UNetConfig
     size: tuple[int, int]
-    noise_schedule: Literal["linear", "cosine"] = "linear"
+    noise_schedule: Annotated[str, Option("the process's betas", choices=tuple(BETAS))] = "linear"
     steps: int = 1000
-    prediction: Literal["eps", "v", "x0"] = "eps"
+    prediction: Annotated[str, Option("what the network predicts", choices=tuple(PARAMETRIZATIONS))] = "eps"
     label_diffusion: Literal["none", "uniform", "classwise"] = "classwise"
     class_rates: tuple[float, ...] | None = None
     distilled_steps: str | None = None
     distilled_guidance: float | None = None
+    space: Annotated[str, Option("where samples live", choices=tuple(SPACES))] = configuration.implied("pixels")
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if (self.label_diffusion == "classwise") != (self.class_rates is not None):
             raise ValueError("class-wise label diffusion, and only that, needs class rates")
         if self.class_rates is not None and len(self.class_rates) != self.network.num_classes:
@@ -68,13 +73,18 @@ class ModelConfig:
             raise ValueError(
                 f"guidance that was distilled in is a scale from 1 to {MOST_GUIDANCE}, not {self.distilled_guidance}"
             )
-        if not all(0 < side <= MOST_PIXELS and side % self.network.stride == 0 for side in self.size):
+        if not all(0 < side <= MOST_PIXELS and side % self.stride == 0 for side in self.size):
             raise ValueError(
-                f"the sides of a model's images are multiples of {self.network.stride}, at most {MOST_PIXELS}, "
+                f"the sides of a model's images are multiples of {self.stride}, at most {MOST_PIXELS}, "
                 f"not {self.size[0]}x{self.size[1]}"
             )
         LabelDiffusion(self.class_rates)  # objects to rates that are no rates
         NoiseSchedule.named(self.noise_schedule, self.steps)  # objects to too few steps
+
+    @property
+    def stride(self) -> int:
+        """The sides of images are padded to multiples of this many pixels: the network's stride times that of the space."""
+        return self.network.stride * SPACES[self.space].stride
 
     def denoiser(self, network: nn.Module) -> Denoiser:
         """What `network`, an instance of the configured one or a wrapper of it, means under this configuration."""
@@ -82,9 +92,9 @@ class ModelConfig:
         diffusion = None
         if self.label_diffusion != "none":
             visits = visited_steps(self.steps, self.distilled_steps or "")
-            arriving = self.distilled_steps is not None
-            diffusion = LabelDiffusion(self.class_rates, tuple(visits.tolist()), arriving)
-        return Denoiser(network, schedule, diffusion, self.prediction)
+            distilled = self.distilled_steps is not None
+            diffusion = LabelDiffusion(self.class_rates, tuple(visits.tolist()), at_next_timestep=distilled)
+        return Denoiser(network, schedule, diffusion, self.prediction, SPACES[self.space])
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,11 @@ class Model:
             digest.update(name.encode())
             digest.update(weight.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def space(self) -> Space:
+        """Where its samples live, and how they become images."""
+        return SPACES[self.config.space]
 
     @property
     def denoiser(self) -> Denoiser:

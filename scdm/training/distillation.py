@@ -89,10 +89,10 @@ class Lesson:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, index: Tensor, labels: LabelMap, u: Tensor) -> Tensor:
-        """Where two steps lead from x (B, 3, H, W), at the student's positions `index` (B,)."""
+        """Where two steps lead from x (B, C, H, W), at the student's positions `index` (B,)."""
         denoise = guided(self.denoiser, labels, self.guidance, lambda t, shape: u)
         if self.model.config.distilled_steps is None:
-            denoise = clipped(denoise)
+            denoise = clipped(denoise, self.model.space)
         schedule = self.denoiser.schedule
         for place in (2 * index + 1, 2 * index):
             with self.autocast():
@@ -121,10 +121,11 @@ class Distillation:
         t = schedule.steps_at(index)
         labels = layouts(drawn, self.model, self.null_rate, device)
         images, noise, u = (v.to(device, non_blocking=True) for v in (batch.images, draws.noise, draws.label))
-        x = schedule.add_noise(images.to(memory_format=torch.channels_last), index, noise)
+        x0 = self.model.space.encode(images.to(memory_format=torch.channels_last))
+        x = schedule.add_noise(x0, index, noise)
         target = self._x0_between(x, self.lesson(x, index, labels, u), index)
-        x0 = self.denoiser(x, t, labels, u).x0.to(x)
-        mse = ((x0 - target) ** 2).flatten(1).mean(1)
+        predicted = self.denoiser(x, t, labels, u).x0.to(x)
+        mse = ((predicted - target) ** 2).flatten(1).mean(1)
         total = mse * schedule.at(self.weights, index, mse)
         return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))
 
