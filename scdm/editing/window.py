@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..diffusion.canvas import Canvas
+from ..diffusion.padding import Padding
 from ..layouts.labels import LabelMap
 from ..models.model import Model
 from ..networks import Features, UNet
@@ -24,12 +24,12 @@ def windowed(model: Model, region: Tensor) -> Model:
     of them whatever the window. The model itself where the window would be the whole canvas.
     """
     stride = model.config.stride
-    canvas = Canvas((region.shape[0], region.shape[1]), stride)
+    padding = Padding((region.shape[0], region.shape[1]), stride)
     rows, columns = (
         _span(region.any(dim=1 - axis), length, own, stride)
-        for axis, (length, own) in enumerate(zip(canvas.padded_size, model.config.size, strict=True))
+        for axis, (length, own) in enumerate(zip(padding.padded_size, model.config.size, strict=True))
     )
-    if (len(rows), len(columns)) == canvas.padded_size:
+    if (len(rows), len(columns)) == padding.padded_size:
         return model
     return replace(model, network=cast(UNet, _Windowed(model.network, rows, columns, model.space.stride)))
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ..devices import AUTO, HALVES, PRECISIONS
-from ..diffusion.canvas import Canvas
 from ..diffusion.denoiser import Denoise, Denoiser, Prediction
 from ..diffusion.guidance import Colours, guided, shaped
 from ..diffusion.inpainting import feathered, inpainting, paste
 from ..diffusion.noise import Noise, image_noise, mixed
+from ..diffusion.padding import Padding
 from ..diffusion.samplers import SAMPLERS, Step
 from ..diffusion.schedules import NoiseSchedule
 from ..files.untrusted import shown
@@ -64,8 +64,8 @@ def generate(
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
     with torch.inference_mode():
         space = model.space
-        canvas = Canvas(size, model.config.stride)
-        frame = Canvas(space.size(*size), model.config.network.stride)  # of the samples
+        canvas = Padding(size, model.config.stride)
+        frame = Padding(space.size(*size), model.config.network.stride)  # of the samples
         layout = canvas.padded_labels(labels.to(device))
         draws = canvas.padded(draws[None, None].double())[0, 0].long()
         offsets = draws[:: space.stride, :: space.stride]
