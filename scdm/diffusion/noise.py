@@ -1,7 +1,7 @@
-"""Randomness with an owner: every image of a batch draws from its own seed, so no neighbour can change it.
+"""Seeded noise: every image of a batch has a seed, and is the same in any batch.
 
-Draws are made on the CPU and sent to the device, so that a seed means the same image on every one. Nothing is read back
-from there: label noise goes by the step, which samplers know on the host.
+Draws (random numbers) are made on the CPU and sent to the device, so that a seed means the same image on every one. Nothing
+is read back from there: label noise depends on the step, which samplers know on the host.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def beginning_with(start: Tensor, noise: Noise) -> Noise:
 
 
 def fresh_label_noise(seeds: Sequence[int]) -> LabelNoise:
-    """New draws at every step, as in the paper. A function of (seed, t): the order of visits does not matter."""
+    """New draws at every step, as in the paper. A function of (seed, t): the order of steps does not matter."""
 
     def draw(t: Tensor, shape: torch.Size) -> Tensor:
         steps = t.tolist()
@@ -65,7 +65,7 @@ def fresh_label_noise(seeds: Sequence[int]) -> LabelNoise:
 
 
 def coupled_label_noise(seeds: Sequence[int]) -> LabelNoise:
-    """The same draws at every step: as the noise falls, pixels of the layout come back and stay."""
+    """The same draws at every step: a pixel of the layout that is visible at one step stays so at all later ones."""
 
     def draw(t: Tensor, shape: torch.Size) -> Tensor:
         draws = [torch.rand(shape[1:], generator=_generator(seed, _LABELS)) for seed in seeds]

@@ -49,7 +49,7 @@ class Folded(Space):
 class Sample(nn.Module):
     """Predicts the layout: -1 where it is dark, 1 where it is light, 0 where it is unpainted."""
 
-    dtype = torch.float32
+    dtype, config = torch.float32, NETWORK
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ def checkers(height: int, width: int) -> LabelMap:
 
 def test_pixels_are_the_images() -> None:
     images = torch.rand(2, 3, 6, 4) * 4 - 2
-    assert all(torch.equal(PIXELS_OF(images), images) for PIXELS_OF in (PIXELS.encode, PIXELS.decode, PIXELS.preview))
+    assert all(torch.equal(same(images), images) for same in (PIXELS.encode, PIXELS.decode, PIXELS.preview))
     assert torch.equal(PIXELS.clipped(images), images.clamp(-1, 1)) and PIXELS.size(6, 4) == (6, 4)
     mask = torch.rand(2, 1, 6, 4)
     assert torch.equal(PIXELS.covered(mask), mask)
