@@ -63,6 +63,7 @@ class LabelDiffusion:
         return self._probability_at(following, num_classes).masked_fill((index == 0)[:, None], 0)
 
     def _probability_at(self, t: Tensor, num_classes: int) -> Tensor:
+        """Uniform: (i + 1) / N at the position i of t. Class-wise: (r^tau - 1) / (r - 1) for the rate r, tau = t / 1000."""
         if self.rates is None:
             share = (self._index(t).double() + 1) / len(self.timesteps)
             return share[:, None].expand(-1, num_classes)
@@ -71,7 +72,7 @@ class LabelDiffusion:
         # tau is single precision and the rest double: the published rounding, to the digit.
         tau = (t.float() / CLASSWISE_STEPS).double()[:, None]
         rate = self._rates.on(torch.float64, t.device)[None]
-        # The published formula has a pole just below 1, where its limit is tau; under 1 tau is the smaller of the two.
+        # With its 1e-7 the published formula has a pole just below 1, where the limit is tau; below 1 tau is the minimum.
         return torch.where(rate > 1 + 1e-6, torch.minimum((rate**tau - 1) / (rate - 1 + 1e-7), tau), tau)
 
     def _index(self, t: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ class LabelDiffusion:
     def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
         """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1).
 
-        Nothing is read back from a device: of MPS, which knows no float64, t should be on the host.
+        Nothing is read back from a device. For MPS, which has no float64, t should be on the host.
         """
         device = labels.ids.device
         keep = 1 - self.mask_probability(sent(t, exact_device(device)), labels.num_classes)  # (B, C)

@@ -78,7 +78,7 @@ FOLDED = Folded()
 def folded(monkeypatch: pytest.MonkeyPatch) -> Model:
     monkeypatch.setitem(SPACES, "folded", FOLDED)
     config = replace(CONFIG, label_diffusion="none")
-    object.__setattr__(config, "space", "folded")  # which the choices of files do not name
+    object.__setattr__(config, "space", "folded")  # registered after the class was made
     network: Any = Sample()
     return Model(config, PALETTE, network)
 
