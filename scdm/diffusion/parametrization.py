@@ -1,16 +1,19 @@
 """Parametrisations: what the output of a network means, and what it is trained to say.
 
-A new one is an entry of `PARAMETRIZATIONS`: losses, sampling, configurations and model files know it by its name.
+A new one is an entry of `PARAMETRIZATIONS`: losses, sampling, configurations and model files know it by its name. Free of
+torch, so that settings can name them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from .schedules import NoiseSchedule
+    from .schedules import NoiseSchedule
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,18 @@ class Parametrization:
 
 
 PARAMETRIZATIONS: dict[str, Parametrization] = {
-    "eps": Parametrization(NoiseSchedule.x0_from_eps, lambda schedule, x0, index, noise: noise),
-    "v": Parametrization(NoiseSchedule.x0_from_v, NoiseSchedule.v_from),
-    "x0": Parametrization(lambda schedule, x, index, x0: x0, lambda schedule, x0, index, noise: x0),
+    "eps": Parametrization(
+        to_x0=lambda schedule, x, index, eps: schedule.x0_from_eps(x, index, eps),
+        target=lambda schedule, x0, index, noise: noise,
+    ),
+    "v": Parametrization(
+        to_x0=lambda schedule, x, index, v: schedule.x0_from_v(x, index, v),
+        target=lambda schedule, x0, index, noise: schedule.v_from(x0, index, noise),
+    ),
+    "x0": Parametrization(
+        to_x0=lambda schedule, x, index, x0: x0,
+        target=lambda schedule, x0, index, noise: x0,
+    ),
 }
 
 

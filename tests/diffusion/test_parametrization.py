@@ -60,5 +60,10 @@ assert generate(model, labels, GenerateOptions(steps=2)).abs().max() <= 1
 """
 
 
+def test_settings_can_name_them_without_torch() -> None:
+    code = "import sys, scdm.diffusion.parametrization; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_a_new_one_trains_and_samples_by_its_entry_alone() -> None:
     subprocess.run([sys.executable, "-c", NEW], check=True, timeout=300)
