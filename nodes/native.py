@@ -26,10 +26,11 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..scdm.devices import AUTO, PRECISIONS, name_of
-from ..scdm.diffusion.canvas import Canvas
 from ..scdm.diffusion.label_diffusion import LabelDiffusion
 from ..scdm.diffusion.noise import LABEL_NOISE
+from ..scdm.diffusion.padding import Padding
 from ..scdm.diffusion.schedules import NoiseSchedule, visited_steps
+from ..scdm.diffusion.space import PIXELS
 from ..scdm.layouts.labels import LabelMap, require_same_classes
 from ..scdm.models.model import Model
 from ..scdm.pipeline import GenerateOptions
@@ -37,7 +38,7 @@ from .sockets import Layout
 
 SLACK = 2  # of 1000 steps, by which ComfyUI's schedulers round
 LAYOUT, LABEL_NOISE_KIND = "scdm_layout", "scdm_label_noise"  # in a conditioning
-PREDICTION = {
+PREDICTION = {  # of other parametrisations ComfyUI is given x0
     "eps": comfy.model_sampling.EPS,
     "v": comfy.model_sampling.V_PREDICTION,
     "x0": comfy.model_sampling.X0,
@@ -52,7 +53,7 @@ def managed(model: Model, wanted: torch.dtype | None = None) -> ModelPatcher:
     native = NativeModel(model, *chosen_precision(model, wanted))
     patcher = ModelPatcher(native, model_management.get_torch_device(), model_management.unet_offload_device())
     if model.config.distilled_steps is None:  # as `GenerateOptions.clip` has it
-        patcher.set_model_sampler_post_cfg_function(lambda step: step["denoised"].clamp(-1, 1))
+        patcher.set_model_sampler_post_cfg_function(lambda step: model.space.clipped(step["denoised"]))
     return patcher
 
 
@@ -77,7 +78,7 @@ def scdm_model(patcher: ModelPatcher) -> Model:
 def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> HostedModel:
     """The `scdm` model with its weights in place, as far as they fit beside what images of this size need."""
     model = scdm_model(patcher)
-    memory = patcher.model.memory_required((batch, 3, height, width))
+    memory = patcher.model.memory_required((batch, model.space.channels, height, width))
     model_management.load_models_gpu([patcher], memory_required=memory)
     return HostedModel(model.config, model.palette, model.network, model.provenance, patcher.load_device)
 
@@ -110,9 +111,9 @@ class HostedModel(Model):
 
 
 class Pixels(comfy.latent_formats.LatentFormat):
-    """Latents that are the image itself, (B, 3, H, W) in [-1, 1]."""
+    """Latents that are the image itself, (B, 3, H, W) in [-1, 1] (`scdm.diffusion.space.Pixels`)."""
 
-    latent_channels = 3
+    latent_channels = PIXELS.channels
     latent_rgb_factors = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # for previews
 
 
@@ -191,7 +192,7 @@ class NativeModel(comfy.model_base.BaseModel):
         noise, device = given["noise"], given["device"]  # (B, 3, H, W)
         if not isinstance(self.model_sampling, comfy.model_sampling.ModelSamplingDiscrete):
             raise ValueError("SCDM's models keep to their own noise schedule: remove the ModelSampling node")
-        if noise.ndim != 4 or noise.shape[1] != 3 or not noise.numel():
+        if noise.ndim != 4 or noise.shape[1] != self.scdm.space.channels or not noise.numel():
             raise ValueError(
                 "this latent is not of the model's kind, which is an image of three colours: take it from Encode "
                 "Layout (SCDM), or encode an image with the vae of Load SCDM Model"
@@ -242,8 +243,9 @@ class LayoutNetwork(nn.Module):
         super().__init__()
         self.network, self.dtype = model.network, dtype  # of the weights, as ComfyUI asks for it
         self.config = model.config
+        self.denoiser = model.denoiser
         self.timestep = timestep  # sigmas -> original steps
-        self.walk = self.unknown = Walk(None, [], False, model.denoiser.label_diffusion)
+        self.walk = self.unknown = Walk(None, [], False, self.denoiser.label_diffusion)
         self.drawn: tuple[Any, Tensor] | None = None  # the last label noise, and what it was drawn for
 
     @torch.compiler.disable(recursive=False)
@@ -269,7 +271,7 @@ class LayoutNetwork(nn.Module):
         """
         if not x.numel():
             raise ValueError("the area of a conditioning is empty: make it larger (SCDM's latents are pixels)")
-        labels, x, canvas = self.prepared(x, t, ids, places, seed, shape, label_noise, edges, transformer_options)
+        labels, x, padding = self.prepared(x, t, ids, places, seed, shape, label_noise, edges, transformer_options)
         size = len(x) // len(branches)
         outputs = []
         encoded: dict[Any, Any] = {}
@@ -278,8 +280,12 @@ class LayoutNetwork(nn.Module):
             # Branches of the same area see the same x, and the encoder sees no layout: once will do for all of them.
             if area not in encoded:
                 encoded[area] = self.network.encode(x[here], t[here])
-            outputs.append(self.network.decode(encoded[area], None if empty else labels[here])[:, :3])
-        return canvas.cropped(torch.cat(outputs))
+            output = self.network.decode(encoded[area], None if empty else labels[here])
+            outputs.append(self.denoiser.split(output)[0])
+        signal = torch.cat(outputs)
+        if self.config.prediction not in PREDICTION:
+            signal = self.denoiser.x0(signal, x, t.long())
+        return padding.cropped(signal)
 
     @torch.compiler.disable
     def prepared(
@@ -293,19 +299,19 @@ class LayoutNetwork(nn.Module):
         label_noise: str,
         edges: Tensor | None,
         transformer_options: dict[str, Any],
-    ) -> tuple[LabelMap, Tensor, Canvas]:
-        """The layouts as they are seen at t, and x, both grown to the canvas. Arguments as of `forward`."""
+    ) -> tuple[LabelMap, Tensor, Padding]:
+        """The layouts as they are seen at t, and x, both padded. Arguments as of `forward`."""
         walk = self.walked(transformer_options.get("sample_sigmas"))
         fresh = walk.label_diffusion is not None and label_noise == "fresh"
         # The one number that the host waits for, and only where it decides something.
         step = int(t[0]) if fresh or self.config.distilled_steps is not None else 0
         self.check_way(step, transformer_options["cond_or_uncond"], walk)
         labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
-        canvas = Canvas(tuple(x.shape[-2:]), self.network.config.stride)
+        padding = Padding(tuple(x.shape[-2:]), self.network.config.stride)
         if walk.label_diffusion is not None:
             u = self.draws(label_noise, seed, step if fresh else 0, shape, t.device)
             labels = walk.label_diffusion(labels, t.long(), u.flatten()[places[:, 0]])
-        return canvas.padded_labels(labels), padded(x, canvas), canvas
+        return padding.padded_labels(labels), padded(x, padding), padding
 
     def walked(self, sigmas: Tensor | None) -> Walk:
         """Looks at the sigmas of a run once: they lie on the device."""
@@ -364,7 +370,8 @@ class LayoutNetwork(nn.Module):
 def model_sampling(schedule: NoiseSchedule, prediction: str) -> Any:
     """ComfyUI's view of the process: sigmas, and what the network's output means."""
 
-    sampling: Any = type("Sampling", (comfy.model_sampling.ModelSamplingDiscrete, PREDICTION[prediction]), {})()
+    meaning = PREDICTION.get(prediction, comfy.model_sampling.X0)
+    sampling: Any = type("Sampling", (comfy.model_sampling.ModelSamplingDiscrete, meaning), {})()
     sampling._register_schedule(given_betas=torch.from_numpy(schedule.betas))
     return sampling
 
@@ -381,11 +388,11 @@ def working_values(model: Model, batch: int, height: int, width: int) -> int:
     return model.config.network.working_values * batch * height * width
 
 
-def padded(x: Tensor, canvas: Canvas) -> Tensor:
-    """Noisy images, grown to the canvas: mirrored where there is enough to mirror, since noise does not repeat itself."""
-    bottom, right = (padded - side for padded, side in zip(canvas.padded_size, canvas.size, strict=True))
+def padded(x: Tensor, padding: Padding) -> Tensor:
+    """Noisy images, padded: mirrored where there is enough to mirror, since noise does not repeat itself."""
+    bottom, right = (padded - side for padded, side in zip(padding.padded_size, padding.size, strict=True))
     if bottom >= x.shape[-2] or right >= x.shape[-1]:
-        return canvas.padded(x)
+        return padding.padded(x)
     return F.pad(x, (0, right, 0, bottom), mode="reflect") if bottom or right else x
 
 

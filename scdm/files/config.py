@@ -61,10 +61,16 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     return cls(**{key: _coerced(value, hints[key], where + key) for key, value in data.items()})
 
 
+def implied(default: Any) -> Any:
+    """A field that files name only where it differs from its default."""
+    return dataclasses.field(default=default, metadata={"implied": True})
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The inverse of `from_dict`: nothing but dictionaries, lists, numbers, strings and None."""
-    fields = {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
-    return {**_kind_entry(config), **fields}
+    values = {field: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}
+    written = {field: value for field, value in values.items() if not _is_implied(field, value)}
+    return {**_kind_entry(config), **{field.name: _plain(value) for field, value in written.items()}}
 
 
 def told(config: Any) -> dict[str, Any]:
@@ -106,6 +112,10 @@ def _kind_entry(config: Any) -> dict[str, str]:
     kinds = next((kinds for base, kinds in _KINDS.items() if isinstance(config, base)), {})
     names = [name for name, cls in kinds.items() if isinstance(config, cls)]
     return {"kind": names[0]} if names and names[0] != next(iter(kinds)) else {}
+
+
+def _is_implied(field: dataclasses.Field[Any], value: Any) -> bool:
+    return bool(field.metadata.get("implied")) and value == field.default
 
 
 def _default(item: dataclasses.Field[Any]) -> Any:

@@ -70,7 +70,7 @@ class Assumptions:
     heads: int = 4
     qkv_order: Literal["head_major", "qkv_major"] = "head_major"
     heads_up: int | None = None
-    prediction: Literal["eps", "v", "x0"] | None = None
+    prediction: str | None = None
     noise_schedule: Literal["linear", "cosine"] | None = None
     steps: int | None = None
     entry: str | None = None

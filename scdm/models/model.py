@@ -13,7 +13,9 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
-from ..diffusion.schedules import NoiseSchedule, visited_steps
+from ..diffusion.parametrization import PARAMETRIZATIONS
+from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
+from ..diffusion.space import SPACES, Space
 from ..files import config as configuration
 from ..files.options import Option, check_fields
 from ..files.untrusted import shown
@@ -33,20 +35,21 @@ class ModelConfig:
     noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
     label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
     distilled_steps: None, or the visits that the model was distilled to, as `visited_steps` reads them: "trailing4", or
-        "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout as it is
-        known at the next (`LabelDiffusion.arriving`).
+        "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout of the
+        next (`LabelDiffusion.at_next_timestep`).
     distilled_guidance: the scale of guidance that was distilled in, None for a model that is still to be guided.
     """
 
     network: NetworkConfig
     size: Annotated[tuple[int, int], Option("(height, width)", ge=1, le=MOST_PIXELS, unit="pixels")]
-    noise_schedule: Annotated[Literal["linear", "cosine"], Option("of the process")] = "linear"
+    noise_schedule: Annotated[str, Option("of the process", choices=tuple(BETAS))] = "linear"
     steps: Annotated[int, Option("of the process", ge=1, le=100_000)] = 1000
-    prediction: Annotated[Literal["eps", "v", "x0"], Option("the meaning of the network's output")] = "eps"
+    prediction: Annotated[str, Option("the meaning of the network's output", choices=tuple(PARAMETRIZATIONS))] = "eps"
     label_diffusion: Annotated[Literal["none", "uniform", "classwise"], Option("which diffuses layouts")] = "classwise"
     class_rates: Annotated[tuple[float, ...] | None, Option("of class-wise label diffusion", ge=0)] = None
     distilled_steps: str | None = None
     distilled_guidance: Annotated[float | None, Option("a scale", ge=1, le=MOST_GUIDANCE)] = None
+    space: Annotated[str, Option("where samples live", choices=tuple(SPACES))] = configuration.implied("pixels")
 
     def __post_init__(self) -> None:
         check_fields(self, "a model's ")
@@ -55,8 +58,8 @@ class ModelConfig:
         if self.class_rates is not None and len(self.class_rates) != self.network.num_classes:
             count, classes = len(self.class_rates), self.network.num_classes
             raise ValueError(f"there are {count} class rates for {classes} classes: give one for each")
-        if any(side % self.network.stride for side in self.size):
-            sides = f"multiples of {self.network.stride}, not {self.size[0]}x{self.size[1]}"
+        if any(side % self.stride for side in self.size):
+            sides = f"multiples of {self.stride}, not {self.size[0]}x{self.size[1]}"
             raise ValueError(f"the sides of a model's images are {sides}")
         NoiseSchedule.named(self.noise_schedule, self.steps)  # raises for too few steps
         try:
@@ -70,15 +73,20 @@ class ModelConfig:
         """As `visited_steps` reads it: "" is all steps."""
         return "" if self.distilled_steps is None else self.distilled_steps.strip() or "no steps"
 
+    @property
+    def stride(self) -> int:
+        """The sides of images are padded to multiples of this many pixels: the network's stride times that of the space."""
+        return self.network.stride * SPACES[self.space].stride
+
     def denoiser(self, network: Any) -> Denoiser:
         """What `network`, the configured one or a wrapper of it, means under this configuration."""
         schedule = NoiseSchedule.named(self.noise_schedule, self.steps)
         diffusion = None
         if self.label_diffusion != "none":
             visits = visited_steps(self.steps, self._distilled_to)
-            arriving = self.distilled_steps is not None
-            diffusion = LabelDiffusion(self.class_rates, tuple(visits.tolist()), arriving)
-        return Denoiser(network, schedule, diffusion, self.prediction)
+            distilled = self.distilled_steps is not None
+            diffusion = LabelDiffusion(self.class_rates, tuple(visits.tolist()), at_next_timestep=distilled)
+        return Denoiser(network, schedule, diffusion, self.prediction, SPACES[self.space])
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,11 @@ class Model:
             digest.update(name.encode())
             digest.update(weight.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def space(self) -> Space:
+        """Where its samples live, and how they become images."""
+        return SPACES[self.config.space]
 
     @property
     def denoiser(self) -> Denoiser:

@@ -54,15 +54,15 @@ def checked_source(
     return expand(image), expand(mask)
 
 
-def noise_of(given: Tensor | Noise | None, seeded: Noise, batch: int, size: tuple[int, int]) -> Noise:
-    """The source of noise, which checks what it is given."""
+def noise_of(given: Tensor | Noise | None, seeded: Noise, batch: int, shape: tuple[int, int, int]) -> Noise:
+    """The source of noise for samples of `shape` (C, h, w), which checks what it is given."""
     if given is None:
         return seeded
     if isinstance(given, Tensor):
-        shape = tuple(given.shape)
+        found, wanted = tuple(given.shape), ", ".join(map(str, shape))
         require(
-            shape in ((1, 3, *size), (batch, 3, *size)) and given.is_floating_point(),
-            f"the noise must be floats of the shape (1 or {batch}, 3, {size[0]}, {size[1]}), not {given.dtype} {shape}",
+            found in ((1, *shape), (batch, *shape)) and given.is_floating_point(),
+            f"the noise must be floats of the shape (1 or {batch}, {wanted}), not {given.dtype} {found}",
         )
         require(bool(given.isfinite().all()), "the noise holds NaN or infinite values")
         return beginning_with(given.expand(batch, -1, -1, -1), seeded)

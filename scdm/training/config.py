@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ..datasets import DataConfig
+from ..diffusion.parametrization import PARAMETRIZATIONS
+from ..files.options import Option, check_fields
 from ..models.model import MOST_GUIDANCE
 from ..networks import NetworkConfig
 
@@ -162,11 +164,12 @@ class TrainConfig(RunConfig):
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     noise_schedule: Literal["linear", "cosine"] = "linear"
-    prediction: Literal["eps", "v", "x0"] = "eps"
+    prediction: Annotated[str, Option("what the network predicts", choices=tuple(PARAMETRIZATIONS))] = "eps"
     init: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_fields(self)
         if self.loss.objective == "kl" and not self.network.learn_sigma:
             raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
 

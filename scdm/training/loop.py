@@ -39,7 +39,8 @@ def train(config: RunConfig) -> Path:
         run = prepared(config, accelerator)
         if accelerator.is_main_process:
             held.enter_context(run.states.owned())
-        stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
+        share = accelerator.process_index, accelerator.num_processes
+        stream = steps_from(run.step, run.data, config, *share, run.model.space)
         with Progress(accelerator, config, run.step, run.model.config.steps) as progress:
             problem, tried = complete(run, accelerator, progress), run.step  # of the last save
             while run.step < config.steps:
@@ -73,7 +74,8 @@ def rehearse(config: RunConfig) -> str:
     accelerator = new_accelerator(config)
     with explained(config, accelerator):
         run = prepared(config, accelerator)
-        stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
+        share = accelerator.process_index, accelerator.num_processes
+        stream = steps_from(run.step, run.data, config, *share, run.model.space)
         ahead = list(islice(stream, len(config.turns())))  # a step of each size
         started = time.perf_counter()
         outcome, *_ = [run.learner.step(drawn, run.step, learning_rate(run.step, config)) for drawn in ahead]

@@ -82,7 +82,7 @@ class DataObjective:
         t, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.null_rate, device)
         terms = self.denoiser.loss(
-            batch.images.to(device, memory_format=torch.channels_last, non_blocking=True),
+            self.model.space.encode(batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)),
             labels,
             t,
             draws.noise.to(device, non_blocking=True),

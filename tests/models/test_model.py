@@ -71,7 +71,7 @@ def test_other_configurations_mean_other_denoisers() -> None:
     assert Model.new(still, PALETTE).denoiser.label_diffusion is None
 
 
-def test_a_distilled_model_sees_the_layout_as_it_is_known_where_its_step_arrives() -> None:
+def test_a_distilled_model_sees_the_layout_of_the_next_timestep() -> None:
     config = replace(CONFIG, label_diffusion="uniform", class_rates=None, distilled_steps="trailing4")
     diffusion = Model.new(config, PALETTE).denoiser.label_diffusion
     assert diffusion is not None

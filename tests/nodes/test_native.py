@@ -166,6 +166,15 @@ def test_comfys_solvers_make_what_generate_makes(
     assert (native - exact(pack, patcher, layout, ours, label_noise=label_noise)).abs().max() < 1e-3
 
 
+def test_a_parametrisation_that_comfyui_does_not_know_is_given_as_x0(
+    pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(pack("nodes.native").PREDICTION, "v")
+    patcher = model(prediction="v")
+    native = sampled(pack, patcher, layout).clamp(-1, 1)
+    assert (native - exact(pack, patcher, layout, "ddim")).abs().max() < 1e-3
+
+
 def test_part_of_the_way_is_the_same_part(pack: Any, model: Any, layout: Any) -> None:
     patcher, image = model(prediction="v"), torch.rand(1, 3, *SIZE) * 2 - 1
     native = sampled(pack, patcher, layout, latent=image, skipped=STEPS // 2).clamp(-1, 1)
