@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from scdm.editing.session.session import Cancelled, EditSession
+from scdm.editing.session import Cancelled, EditSession
 from torch import Tensor
 
 from scdm.devices import fast_dtype

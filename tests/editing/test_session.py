@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scdm.editing.session.session import Cancelled, EditSession
+from scdm.editing.session import Cancelled, EditSession
 
 import scdm
 from scdm.files.images import from_levels, to_levels

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from scdm.editing.session.session import MARGIN
+from scdm.editing.session import MARGIN
 
 from scdm.diffusion.inpainting import grown
 from scdm.layouts.labels import LabelMap
