@@ -6,7 +6,7 @@ import re
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -292,7 +292,7 @@ def _report(
         "model": arguments.model,
         "palette": palette.name,
         "device": str(model.device),
-        "options": asdict(options.for_model(model)),
+        "options": options.for_model(model).record(),
         "layouts": [
             {
                 "file": str(path),

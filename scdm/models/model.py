@@ -13,6 +13,7 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
+from ..diffusion.limits import MOST_GUIDANCE as MOST_GUIDANCE
 from ..diffusion.schedules import NoiseSchedule, visited_steps
 from ..files import config as configuration
 from ..files.untrusted import shown
@@ -21,7 +22,6 @@ from ..layouts.palette import Palette
 from ..networks import CompiledUNet, UNet, UNetConfig
 
 MOST_PIXELS = 8192  # along a side
-MOST_GUIDANCE = 100
 
 
 @dataclass(frozen=True)
