@@ -43,7 +43,9 @@ def _in_words(value: object) -> str:
 
 def _assumptions(arguments: Namespace) -> Assumptions:
     """What is told; the rest is as published."""
-    given = {f.name: getattr(arguments, f.name) for f in fields(Assumptions) if getattr(arguments, f.name, None)}
+    given = {
+        f.name: getattr(arguments, f.name) for f in fields(Assumptions) if getattr(arguments, f.name, None) is not None
+    }
     if "palette" in given:
         given["palette"] = chosen_palette(given["palette"])
     if "size" in given:

@@ -30,13 +30,17 @@ if TYPE_CHECKING:
 
 Variance = Annotated[
     Literal["learned", "fixed_large", "fixed_small"],
-    Option("variance of a step; fixed_large is beta, fixed_small the posterior's, and learned lies between the two"),
+    Option("variance of a step; fixed_large is beta, fixed_small the posterior's, learned is between", metavar="KIND"),
 ]
 Eta = Annotated[
-    float, Option("share of fresh noise in each step: 0 is deterministic, 1 ancestral", ge=0, le=1, step=0.05)
+    float,
+    Option(
+        "share of fresh noise in each step; 0 is deterministic, 1 ancestral", ge=0, le=1, step=0.05, metavar="SHARE"
+    ),
 ]
 Repeats = Annotated[
-    int, Option("times that each step is taken, to harmonise the seam of a repainted part (RePaint)", ge=1, le=100)
+    int,
+    Option("times that each step is taken, so that the seam of a repainted part settles", ge=1, le=100, metavar="N"),
 ]
 
 

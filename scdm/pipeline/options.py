@@ -39,7 +39,7 @@ class GenerateOptions:
     steps: Annotated[
         str | int | None,
         Option(
-            "denoising steps: more show finer detail, fewer are faster",
+            "denoising steps; more show finer detail, fewer are faster",
             ge=1,
             form="ddim25, trailing25 or 10,15 (counts for equal sections of the process)",
             unset="what the model was made for, 25 for most",
@@ -56,7 +56,7 @@ class GenerateOptions:
     guidance: Annotated[
         float | None,
         Option(
-            "scale of classifier-free guidance: how strictly the image follows the layout; 1 is no guidance, in less time",
+            "scale of classifier-free guidance, how strictly the image follows the layout; 1 is no guidance, in less time",
             ge=1,
             le=MOST_GUIDANCE,
             step=0.1,
@@ -65,12 +65,12 @@ class GenerateOptions:
             advice="leave it out for what the model was made for",
         ),
     ] = None
-    seed: Annotated[int, Option("of the first image; those that follow have the next seeds", ge=0, le=2**64 - 1)] = 0
+    seed: Annotated[int, Option("seed of the first image; the next images have the next seeds", ge=0, le=2**64 - 1)] = 0
     label_noise: Annotated[
         str | LabelNoise,
         Option(
-            "how label diffusion draws: fresh at every step (the paper's), coupled (one draw for all steps), or none, "
-            "which leaves the layout as it is; without effect on models without label diffusion",
+            "draws of label diffusion; fresh at every step is the paper's, coupled is one draw for all steps, and none "
+            "keeps the layout as it is; without effect on models without label diffusion",
             choices=LABEL_NOISE_KINDS,
             metavar="KIND",
         ),
@@ -82,7 +82,7 @@ class GenerateOptions:
     dynamic_threshold: Annotated[
         float | None,
         Option(
-            "against burnt colours at high guidance: the quantile of the prediction to scale to [-1, 1], such as 0.95",
+            "quantile of the prediction to scale to [-1, 1], such as 0.95, against burnt colours at high guidance",
             gt=0,
             le=1,
             step=0.005,
@@ -93,7 +93,7 @@ class GenerateOptions:
     extrapolation: Annotated[
         float,
         Option(
-            "how far each prediction is extrapolated from the last: crisper at few steps, too crisp above 1; 0 is off",
+            "how far each prediction is extrapolated from the last; crisper at few steps, too crisp above 1, off at 0",
             ge=0,
             le=10,
             step=0.05,
@@ -124,7 +124,7 @@ class GenerateOptions:
     strength: Annotated[
         float,
         Option(
-            "denoising strength: 1 begins with pure noise and keeps nothing but what a mask protects, 0.3 changes little",
+            "denoising strength; 1 begins with pure noise and keeps nothing but what a mask protects, 0.3 changes little",
             gt=0,
             le=1,
             step=0.01,
@@ -146,7 +146,7 @@ class GenerateOptions:
     ] = 0.0
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
-        Option("what to compute in; auto is what the device is fast and safe in, float32 on a CPU"),
+        Option("type to compute in; auto is what the device is fast and safe in, float32 on a CPU"),
     ] = "auto"
     sampler_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
