@@ -780,7 +780,7 @@ def test_a_picture_of_too_many_colours_says_what_to_write_instead(
     assert scdm("palette many.json -o many.gpl") == 0
 
 
-def test_layouts_are_not_written_where_they_are_spoilt(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_layouts_are_not_written_in_lossy_formats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And not only after the work: there is no such layout."""
     for suffix in ("jpg", "webp", "bmp"):
         refused(capsys, f"corrupt absent.png -o out.{suffix} --kind edges", "a layout is written as .png or .tif")
@@ -789,28 +789,28 @@ def test_layouts_are_not_written_where_they_are_spoilt(folder: Path, capsys: pyt
 def test_convert_saves_what_conversion_reads(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = []
+    given = []
 
     def convert(path: Path, assumptions: Any) -> Model:
-        told.append(assumptions)
+        given.append(assumptions)
         return checkpoint.load("model.safetensors")
 
     monkeypatch.setattr("scdm.cli.convert.convert", convert)
     Path("published.pt").touch()
     assert scdm("convert published.pt -o out.safetensors --palette ade20k --label-diffusion none") == 0
-    assert told[0] == Assumptions(palette=Palette.named("ade20k"), label_diffusion="none")
+    assert given[0] == Assumptions(palette=Palette.named("ade20k"), label_diffusion="none")
     assert checkpoint.load("out.safetensors").palette == SCENES
     capsys.readouterr()
     refused(capsys, "convert published.pt -o out.safetensors", "exists already")
     assert scdm("convert published.pt -o out.safetensors --half --force") == 0
     assert Path("out.safetensors").stat().st_size < 0.6 * Path("model.safetensors").stat().st_size
     assert scdm("convert published.pt -o b.safetensors --size 512x256 --heads 8 --qkv-order qkv_major") == 0
-    assert told[-1] == Assumptions(size=(256, 512), head_channels=None, heads=8, qkv_order="qkv_major")
+    assert given[-1] == Assumptions(size=(256, 512), head_channels=None, heads=8, qkv_order="qkv_major")
     assert scdm("convert published.pt -o c.safetensors --head-channels 32") == 0
-    assert told[-1] == Assumptions(head_channels=32)
+    assert given[-1] == Assumptions(head_channels=32)
     process = "--prediction x0 --noise-schedule cosine --steps 500"
     assert scdm(f"convert published.pt -o e.safetensors --heads 2 --heads-up 4 {process} --entry ema") == 0
-    assert told[-1] == Assumptions(
+    assert given[-1] == Assumptions(
         head_channels=None, heads=2, heads_up=4, prediction="x0", noise_schedule="cosine", steps=500, entry="ema"
     )
     capsys.readouterr()

@@ -32,7 +32,7 @@ PALETTE_HELP = (
 
 
 class Parser(argparse.ArgumentParser):
-    """Complains by ValueError, like everything else. `arguments` adds a command's own once that command is chosen."""
+    """Raises ValueError, like everything else. `arguments` adds a command's own once that command is chosen."""
 
     def __init__(self, arguments: Callable[[argparse.ArgumentParser], None] | None = None, **settings: Any):
         super().__init__(**settings, formatter_class=_Formatter, allow_abbrev=False)
@@ -241,9 +241,7 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
 
     command.add_argument("source", metavar="SOURCE", type=Path, help="checkpoint file")
     command.add_argument("-o", "--output", metavar="OUT", required=True, type=Path, help="model file, .safetensors")
-    command.add_argument(
-        "--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: told by the number of classes)"
-    )
+    command.add_argument("--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: by the number of classes)")
     command.add_argument(
         "--size", metavar="WxH", type=_size, help="of its training images (default 256x256, Cityscapes 512x256)"
     )

@@ -38,7 +38,7 @@ from ..models import conversion
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 from ..pipeline.options import every_option
-from .common import check_output, chosen_palette, class_shares, note, print_json, writing
+from .common import about, check_output, chosen_palette, class_shares, note, print_json, writing
 from .flags import flag_of
 from .terminal import say
 
@@ -214,10 +214,8 @@ def _layout(
     )
     things = None if instances is None else read_instances(instances)
     if things:
-        try:
+        with about(f"{instances}, for {path}"):
             require_one_size(labels, things)
-        except ValueError as error:
-            raise ValueError(f"{instances}, for {path}: {error}") from error
     if arguments.size:
         width, height = arguments.size
         if width * height > MAX_PIXELS:
@@ -267,10 +265,8 @@ def _read(
             )
     if turned:
         remark(f"{path}: turned as the file says (EXIF orientation {turned})")
-    try:
+    with about(path):
         return meaning(image, lambda sentence: remark(f"{path}: {sentence}"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _advance(bar: tqdm, pictures: int) -> Callable[[Step, int], None]:

@@ -30,7 +30,7 @@ class Option:
     ge, gt, le, lt: bounds of a number, or of each number of a tuple.
     step: of a slider, the distance between two numbers.
     choices: the texts that are allowed, such as a registry, which may grow; a `Literal` has them in its type.
-    form: examples of a text with a form of its own ("ddim25 or 10,15").
+    form: examples of a text that follows a form ("ddim25 or 10,15") and is not blank.
     unit, metavar: of a number ("pixels"); the placeholder in `--help`.
     unset: what None stands for, for a setting whose default is None.
     needs: what the setting has no effect without ("mask").
@@ -117,7 +117,8 @@ class Declared:
         if kind in (int, float):
             return _is_number(value, whole=kind is int) and self._within(value)
         if kind is str:
-            return isinstance(value, str) and (not self.option.choices or value in self.option.choices)
+            known = not self.option.choices or value in self.option.choices
+            return isinstance(value, str) and known and (not self.option.form or bool(value.strip()))
         return callable(value) if origin is Callable else isinstance(value, kind)
 
     def _are(self, values: Sequence[Any], kinds: tuple[Any, ...]) -> bool:

@@ -160,8 +160,6 @@ class GenerateOptions:
     def __post_init__(self) -> None:
         check_fields(self)
         self._check_sampler_options()
-        if isinstance(self.steps, str) and not self.steps.strip():
-            raise ValueError(declared(GenerateOptions)["steps"].refusal(self.steps))
         if (self.mean is None) != (self.std is None):
             raise ValueError("colour statistics need both mean and std")
 
