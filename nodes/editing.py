@@ -12,14 +12,15 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor, nn
 
+from ..scdm.devices import AUTO
 from ..scdm.editing.session import MOST_MARGIN, EditSession, Update
 from ..scdm.layouts.labels import LabelMap
-from ..scdm.pipeline import MOST_FEATHER, GenerateOptions
+from ..scdm.pipeline import GenerateOptions
 from .generate import Progress, is_want_of_memory, to_comfy, too_large
 from .messages import tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb
-from .sampling import AUTO, DEFAULT, precision_input, seed_input, subject_inputs, way, way_inputs
+from .sampling import option_input, precision_input, sampling, sampling_inputs, seed_input, subject_inputs
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
@@ -39,7 +40,7 @@ class EditImage(io.ComfyNode):
             inputs=[
                 *subject_inputs(),
                 seed_input("Keep it from edit to edit. Another seed begins with another image.", changes=False),
-                *way_inputs(),
+                *sampling_inputs(),
                 io.Int.Input(
                     "margin",
                     default=0,
@@ -48,14 +49,10 @@ class EditImage(io.ComfyNode):
                     tooltip="Pixels around a change that are painted anew as well, so that it settles into the image. 0: in "
                     "proportion to the image.",
                 ),
-                io.Float.Input(
+                option_input(
                     "feather",
-                    default=DEFAULT.feather,
-                    min=0,
-                    max=MOST_FEATHER,
-                    step=0.5,
-                    tooltip="Pixels over which the new part fades in, from the rim of the margin inwards. 0, or more than "
-                    "the margin: the whole margin.",
+                    "Pixels over which the new part fades in, from the rim of the margin inwards. 0, or more than the "
+                    "margin: the whole margin.",
                 ),
                 io.Image.Input(
                     "previous_image",
@@ -90,7 +87,14 @@ class EditImage(io.ComfyNode):
         previous_layout: Layout | None = None,
         precision: str = AUTO,
     ) -> io.NodeOutput:
-        options = way(seed, steps, sampler, guidance, label_noise, precision)
+        options = sampling(
+            seed=seed,
+            steps=steps,
+            sampler=sampler,
+            guidance=guidance,
+            label_noise=label_noise,
+            precision=precision,
+        )
         source = scdm_model(model)
         node = cls.hidden.unique_id if cls.hidden is not None else None
         check_classes(layout, source)

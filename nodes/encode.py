@@ -7,9 +7,8 @@ from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..scdm.diffusion.noise import LABEL_NOISE
 from .native import check_classes, conditioning, scdm_model
-from .sampling import batch_size_input, check_batch, label_noise_input, subject_inputs
+from .sampling import batch_size_input, check_batch, label_noise_input, sampling, subject_inputs
 from .sockets import Layout
 from .versions import where_known
 
@@ -40,8 +39,7 @@ class EncodeLayout(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: ModelPatcher, layout: Layout, label_noise: str, batch_size: int) -> io.NodeOutput:
-        if label_noise not in LABEL_NOISE:
-            raise ValueError(f"label noise is {' or '.join(LABEL_NOISE)}, not {label_noise!r}")
+        sampling(label_noise=label_noise)  # raises for what a link, which ComfyUI does not check, may bring
         check_batch(batch_size)
         check_classes(layout, scdm_model(model))
         labels = layout.labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from comfy import model_management
@@ -17,20 +18,20 @@ from ..scdm.diffusion.samplers import Step
 from ..scdm.files.images import to_levels
 from ..scdm.files.untrusted import is_out_of_memory
 from ..scdm.layouts.labels import LabelMap
-from ..scdm.pipeline import MOST_FEATHER, GenerateOptions, generate
+from ..scdm.pipeline import GenerateOptions, generate
 from .messages import tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb, strength
 from .sampling import (
-    AUTO,
-    DEFAULT,
     batch_size_input,
     check_batch,
+    option_input,
     precision_input,
+    sampler_inputs,
+    sampling,
+    sampling_inputs,
     seed_input,
     subject_inputs,
-    way,
-    way_inputs,
 )
 from .sockets import Layout
 from .versions import where_known
@@ -55,49 +56,13 @@ class Generate(io.ComfyNode):
                     "The same seed gives the same image. Further images of a batch have the seeds that follow.",
                     changes=True,
                 ),
-                *way_inputs(),
-                io.Float.Input(
-                    "dynamic_threshold",
-                    default=0,
-                    min=0,
-                    max=1,
-                    step=0.005,
-                    tooltip="Against burnt colours at high guidance: the share of pixels to leave within range, such as "
-                    "0.95. 0 is off.",
-                ),
-                io.Float.Input(
-                    "extrapolation",
-                    default=DEFAULT.extrapolation,
-                    min=0,
-                    max=10,
-                    step=0.05,
-                    tooltip="How far each step runs ahead of the last: crisper at few steps, too crisp above 1. 0 is off.",
-                ),
-                io.Float.Input(
-                    "denoise",
-                    default=DEFAULT.strength,
-                    min=0.01,
-                    max=1,
-                    step=0.01,
-                    tooltip="With an image: how much of the way from noise is walked. 1 keeps nothing but what a mask "
-                    "protects, 0.3 changes little.",
-                ),
+                *sampling_inputs(),
+                option_input("dynamic_threshold"),
+                option_input("extrapolation"),
+                option_input("strength", id="denoise"),
                 batch_size_input("Number of images, of each layout if there are several."),
-                io.Int.Input(
-                    "repeats",
-                    default=DEFAULT.repeats,
-                    min=1,
-                    max=100,
-                    tooltip="With a mask: times that each step is taken, so that the seam settles (ddpm and ddim).",
-                ),
-                io.Float.Input(
-                    "feather",
-                    default=DEFAULT.feather,
-                    min=0,
-                    max=MOST_FEATHER,
-                    step=0.5,
-                    tooltip="With a mask: pixels over which the new part fades in, inside the mask.",
-                ),
+                option_input("repeats"),
+                option_input("feather"),
                 io.Image.Input(
                     "image",
                     optional=True,
@@ -109,6 +74,7 @@ class Generate(io.ComfyNode):
                     tooltip="What to paint anew of the image: white. Elsewhere it stays as it is.",
                 ),
                 precision_input(),
+                *sampler_inputs(but=("repeats",)),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
             hidden=[io.Hidden.unique_id],
@@ -119,29 +85,13 @@ class Generate(io.ComfyNode):
         cls,
         model: ModelPatcher,
         layout: Layout,
-        seed: int,
-        steps: int,
-        sampler: str,
-        guidance: float,
-        label_noise: str,
-        dynamic_threshold: float,
-        extrapolation: float,
-        denoise: float,
         batch_size: int,
-        repeats: int,
-        feather: float,
+        denoise: float,
         image: Tensor | None = None,
         mask: Tensor | None = None,
-        precision: str = AUTO,
+        **shown: Any,
     ) -> io.NodeOutput:
-        options = replace(
-            way(seed, steps, sampler, guidance, label_noise, precision),
-            dynamic_threshold=dynamic_threshold or None,
-            extrapolation=extrapolation,
-            strength=denoise,
-            repeats=repeats,
-            feather=feather,
-        )
+        options = sampling(strength=denoise, **shown)
         check_batch(batch_size)
         check_classes(layout, scdm_model(model))
         remarks: list[str] = []

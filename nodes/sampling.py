@@ -1,18 +1,18 @@
-"""What the ways to sample ask for: Generate from Layout and Edit Image, and Encode Layout for ComfyUI's own samplers."""
+"""Inputs for sampling: of Generate from Layout and Edit Image, and of Encode Layout for ComfyUI's own samplers."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
-from ..scdm.devices import AUTO, PRECISIONS
-from ..scdm.diffusion.noise import LABEL_NOISE
-from ..scdm.diffusion.samplers import SAMPLERS
-from ..scdm.models.model import MOST_GUIDANCE
-from ..scdm.pipeline import GenerateOptions
+from ..scdm.diffusion.samplers import sampler_options
+from ..scdm.pipeline.options import GenerateOptions, every_option
 from .sockets import LayoutSocket
+from .widgets import value_of, widget
 
-DEFAULT = GenerateOptions()
 MOST_IMAGES = 64  # in a batch
+MOST_STEPS = 1000
 
 
 def subject_inputs() -> list[io.Input]:
@@ -22,77 +22,46 @@ def subject_inputs() -> list[io.Input]:
     ]
 
 
-def seed_input(tooltip: str, changes: bool) -> io.Int.Input:
+def option_input(name: str, tooltip: str = "", **changed: Any) -> io.Input:
+    """The widget of an option of sampling."""
+    return widget(every_option()[name], tooltip, **changed)
+
+
+def seed_input(tooltip: str, changes: bool) -> io.Input:
     """changes: whether ComfyUI offers another seed after every run."""
-    return io.Int.Input(
-        "seed", default=DEFAULT.seed, min=0, max=2**64 - 1, control_after_generate=changes, tooltip=tooltip
-    )
+    return option_input("seed", tooltip, control_after_generate=changes)
 
 
-def way_inputs() -> list[io.Input]:
-    """From noise to image by the paper's samplers. 0 and "auto" are what the model was made for."""
+def sampling_inputs() -> list[io.Input]:
     return [
-        io.Int.Input(
-            "steps",
-            default=0,
-            min=0,
-            max=1000,
-            tooltip="Steps from noise to image: more show finer detail, fewer answer sooner. 0: as many as the model was "
-            "made for, 25 for most.",
-        ),
-        io.Combo.Input(
-            "sampler",
-            options=[AUTO, *SAMPLERS],
-            default=AUTO,
-            tooltip="How a step is taken. ddpm is the paper's; the others need fewer steps, ddim is cleanest with few. "
-            "auto: ddpm, or what the model was distilled for.",
-        ),
-        io.Float.Input(
-            "guidance",
-            default=0,
-            min=0,
-            max=MOST_GUIDANCE,
-            step=0.1,
-            tooltip="How strictly the image follows the layout. 1, or anything between 0 and 1, is no guidance, in less "
-            "time. 0: as the model was made for, 1.5 for most.",
-        ),
+        option_input("steps", max=MOST_STEPS),
+        option_input("sampler"),
+        option_input("guidance"),
         label_noise_input(),
     ]
 
 
-COMPUTED_IN = (
-    "What to compute in. auto: what the device is fast and safe in, or what ComfyUI has put the model's weights in. A model "
-    "in half precision stays in it."
-)
+def label_noise_input() -> io.Input:
+    return option_input("label_noise")
 
 
-def precision_input(tooltip: str = COMPUTED_IN) -> io.Combo.Input:
-    """The last of a node's widgets, and optional: workflows that were saved without it still run."""
-    return io.Combo.Input("precision", options=[AUTO, *PRECISIONS], default=AUTO, optional=True, tooltip=tooltip)
+def precision_input(tooltip: str = "") -> io.Input:
+    """The last of a node's own widgets, and optional: workflows that were saved without it still run."""
+    return option_input("precision", tooltip, optional=True)
 
 
-def way(
-    seed: int, steps: int, sampler: str, guidance: float, label_noise: str, precision: str = AUTO
-) -> GenerateOptions:
-    """What these inputs ask for."""
-    return GenerateOptions(
-        seed=seed,
-        steps=steps or None,
-        sampler=None if sampler == AUTO else sampler,
-        guidance=max(guidance, 1.0) if guidance else None,
-        label_noise=label_noise,
-        precision=precision,
-    )
+def sampler_inputs(but: tuple[str, ...] = ()) -> list[io.Input]:
+    """The options that samplers declare, but for those that the node has elsewhere; after all others, and optional."""
+    return [widget(setting, optional=True) for name, setting in sampler_options().items() if name not in but]
 
 
-def label_noise_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "label_noise",
-        options=list(LABEL_NOISE),
-        default=DEFAULT.label_noise,
-        tooltip="How the layout is blurred on the way: fresh at every step (the paper's), coupled, one pattern that only "
-        "clears up, or none. Without effect on models without label diffusion.",
-    )
+def sampling(**shown: Any) -> GenerateOptions:
+    """The options that widgets show, by name."""
+    settings = every_option()
+    values = {name: value_of(settings[name], value) for name, value in shown.items()}
+    if (guidance := values.get("guidance")) is not None:
+        values["guidance"] = max(guidance, 1.0)
+    return GenerateOptions.of(values)
 
 
 def batch_size_input(tooltip: str) -> io.Int.Input:

@@ -5,14 +5,13 @@ import errno
 import json
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -25,15 +24,16 @@ from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
 from scdm.cli.terminal import stoppable
 from scdm.diffusion.corruption import CORRUPTIONS
-from scdm.diffusion.samplers import SAMPLERS
+from scdm.diffusion.samplers import SAMPLERS, ddim
 from scdm.files.images import write_image
+from scdm.files.options import Option
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import TOLERANCE, Palette, read_layout
 from scdm.models import checkpoint, conversion
 from scdm.models.conversion import Assumptions
 from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.pipeline import GenerateOptions
+from scdm.pipeline.options import every_option
 
 SCENES = Palette.named("scenes")
 TINY = UNetConfig(14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=None, hidden=8)
@@ -376,13 +376,16 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("layout.png -o out.png --size 8by8", "must look like 256x192"),
         ("layout.png -o out.png --size 0x8", "must look like 256x192"),
         ("layout.png -o out.png --count 0", "must be a whole number from 1"),
-        ("layout.png -o out.png --seed -1", "a seed is a whole number"),
-        ("layout.png -o out.png --guidance nan", "guidance is a scale"),
-        ("layout.png -o out.png --guidance 0", "from 1, which is none, to 100, not 0.0: leave it out"),
-        ("layout.png -o out.png --precision int8", "precision is auto, float32, bfloat16, float16, not 'int8'"),
-        ("layout.png -o out.png --sampler euler", "no sampler is called 'euler'"),
-        ("layout.png -o out.png --sampler unipc --repeats 2", "unipc cannot"),
-        ("layout.png -o out.png --label-noise white", "label noise is fresh or coupled"),
+        ("layout.png -o out.png --seed -1", "seed must be a whole number from 0 to 2^64 - 1, not -1"),
+        ("layout.png -o out.png --guidance nan", "guidance must be a number from 1 to 100"),
+        ("layout.png -o out.png --guidance 0", "from 1 to 100, or None, not 0.0: leave it out"),
+        ("layout.png -o out.png --precision int8", "precision must be auto, float32, bfloat16 or float16, not 'int8'"),
+        ("layout.png -o out.png --sampler euler", "dpmpp_2m_sde or unipc, or None, not 'euler'"),
+        (
+            "layout.png -o out.png --sampler unipc --repeats 2",
+            "repeats belongs to the sampler ddpm or ddim, not to unipc",
+        ),
+        ("layout.png -o out.png --label-noise white", "label_noise must be fresh, coupled or none, not 'white'"),
         ("layout.png -o out.png --eta 0.5", "--eta belongs to --sampler ddim, not to ddpm"),
         (
             "layout.png -o out.png --sampler ddim --variance learned",
@@ -396,7 +399,7 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("layout.png -o out", "the name of an image ends in .png"),
         ("layout.png -o out.pdf", "the name of an image ends in .png"),
         ("layout.png -o out.png --sheet sheet.xbm", "sheet.xbm: the name of an image ends in .png"),
-        ("layout.png -o out.png --eta 2", "eta is a share"),
+        ("layout.png -o out.png --eta 2", "eta must be a number from 0 to 1, not 2.0"),
         ("layout.png -o out.png --mean 0 0 0", "both mean and std"),
         ("layout.png -o out.png --image image.png --mask mask.png --feather 1e30", "from 0 to 1024"),
         (". -o out.png", ". is a folder"),
@@ -428,8 +431,8 @@ def test_bad_requests_are_refused(
 @pytest.mark.parametrize(
     ("steps", "complaint"),
     [
-        ("0", "steps must be at least 1, not 0"),
-        ("-5", "steps must be at least 1, not -5"),
+        ("0", "or a whole number from 1, or None, not 0"),
+        ("-5", "or a whole number from 1, or None, not -5"),
         ("many", "steps must look like 25"),
         ("2000", "cannot take 2000 steps"),
         ("ddim0", "exactly 0"),
@@ -777,7 +780,7 @@ def test_a_picture_of_too_many_colours_says_what_to_write_instead(
     assert scdm("palette many.json -o many.gpl") == 0
 
 
-def test_layouts_are_not_written_where_they_are_spoilt(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_layouts_are_not_written_in_lossy_formats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And not only after the work: there is no such layout."""
     for suffix in ("jpg", "webp", "bmp"):
         refused(capsys, f"corrupt absent.png -o out.{suffix} --kind edges", "a layout is written as .png or .tif")
@@ -786,28 +789,28 @@ def test_layouts_are_not_written_where_they_are_spoilt(folder: Path, capsys: pyt
 def test_convert_saves_what_conversion_reads(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = []
+    given = []
 
     def convert(path: Path, assumptions: Any) -> Model:
-        told.append(assumptions)
+        given.append(assumptions)
         return checkpoint.load("model.safetensors")
 
     monkeypatch.setattr("scdm.cli.convert.convert", convert)
     Path("published.pt").touch()
     assert scdm("convert published.pt -o out.safetensors --palette ade20k --label-diffusion none") == 0
-    assert told[0] == Assumptions(palette=Palette.named("ade20k"), label_diffusion="none")
+    assert given[0] == Assumptions(palette=Palette.named("ade20k"), label_diffusion="none")
     assert checkpoint.load("out.safetensors").palette == SCENES
     capsys.readouterr()
     refused(capsys, "convert published.pt -o out.safetensors", "exists already")
     assert scdm("convert published.pt -o out.safetensors --half --force") == 0
     assert Path("out.safetensors").stat().st_size < 0.6 * Path("model.safetensors").stat().st_size
     assert scdm("convert published.pt -o b.safetensors --size 512x256 --heads 8 --qkv-order qkv_major") == 0
-    assert told[-1] == Assumptions(size=(256, 512), head_channels=None, heads=8, qkv_order="qkv_major")
+    assert given[-1] == Assumptions(size=(256, 512), head_channels=None, heads=8, qkv_order="qkv_major")
     assert scdm("convert published.pt -o c.safetensors --head-channels 32") == 0
-    assert told[-1] == Assumptions(head_channels=32)
+    assert given[-1] == Assumptions(head_channels=32)
     process = "--prediction x0 --noise-schedule cosine --steps 500"
     assert scdm(f"convert published.pt -o e.safetensors --heads 2 --heads-up 4 {process} --entry ema") == 0
-    assert told[-1] == Assumptions(
+    assert given[-1] == Assumptions(
         head_channels=None, heads=2, heads_up=4, prediction="x0", noise_schedule="cosine", steps=500, entry="ema"
     )
     capsys.readouterr()
@@ -817,17 +820,36 @@ def test_convert_saves_what_conversion_reads(
 
 
 def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """The parser is free of torch, so its words are compared with what they speak of here."""
     with pytest.raises(SystemExit) as caught:
         scdm("sample --help")
     assert caught.value.code == 0
+    words = " ".join(capsys.readouterr().out.split()).replace(", --no-clip", "")
+    assert "(ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc; default: ddpm, or what the model was distilled for)" in words
+    for name, setting in every_option().items():
+        _, flag, after = words.partition(f" --{name.replace('_', '-')}")
+        assert flag and f"default: {setting.unset})" in after.partition(" --")[0], name
+
+
+def test_a_new_sampler_and_its_options_are_there(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def toy(
+        denoise: Any, x: Any, schedule: Any, noise: Any, *, gain_x: Annotated[float, Option("a factor")] = 1.0
+    ) -> Any:
+        gains.append(gain_x)
+        return ddim(denoise, x, schedule, noise)
+
+    gains: list[float] = []
+    monkeypatch.setitem(SAMPLERS, "toy", toy)
+    with pytest.raises(SystemExit):
+        scdm("sample --help")
     words = " ".join(capsys.readouterr().out.split())
-    assert "ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc" in words
-    assert set(SAMPLERS) == {"ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "unipc"}
-    for field in dataclasses.fields(GenerateOptions):
-        _, flag, after = words.partition(f"--{field.name.replace('_', '-')} ")
-        if flag and field.default is not None:  # None is what the model was made for
-            assert re.split(r"[):]", after.split("(default ")[1])[0] == str(field.default), field.name
+    assert "unipc or toy; default" in words and "--gain-x GAIN_X toy: a factor (default: 1.0)" in words
+    assert sample("layout.png -o out.png --sampler toy --gain-x 0.5") == 0 and gains == [0.5]
+    assert sample("layout.png -o out.png --sampler toy") == 0 and gains == [0.5, 1.0]
+    capsys.readouterr()
+    request = "sample layout.png -o new.png --model model.safetensors --gain-x"
+    refused(capsys, f"{request} 1", "--gain-x belongs to --sampler toy, not to ddpm")
     assert DEFAULT_TOLERANCE == TOLERANCE
     assert SCENES.name == DEFAULT_PALETTE
 

@@ -175,7 +175,7 @@ def settings_of(model: str, config: DataConfig, layouts: Layouts, options: Gener
             **({"seed": config.seed} if config.name == "scenes" else {}),
         },
         "layouts": asdict(layouts.spoiling),
-        "options": asdict(options),
+        "options": options.record(),
     }
 
 

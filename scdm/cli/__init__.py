@@ -25,11 +25,11 @@ WRONG, STOPPED = 2, 128  # exit statuses; to the latter the number of the signal
 def main(argv: Sequence[str] | None = None) -> int:
     """Does what the command line asks and returns the exit status; `--help` and `--version` raise SystemExit."""
     prepare()
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a picture is said once, by us
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # a damaged picture is reported once, by us
     command = ""
     try:
         with stoppable(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they speak to programmers; what a user can act on arrives as a note
+            warnings.simplefilter("ignore")  # for programmers; what a user can act on is a note
             arguments = parser().parse_args(argv)
             command = arguments.command
             with importing():
@@ -41,17 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return STOPPED + (stop.number if isinstance(stop, Ended) else signal.SIGINT)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}")
+        return _failed(f"{where}{error.strerror or error}")
     except ValueError as error:
-        return _complain(str(error))
+        return _failed(str(error))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         advice = " (images of a smaller --size need less)" if command == "sample" else ""
-        return _complain(f"there is not enough memory for this{advice}")
+        return _failed(f"there is not enough memory for this{advice}")
     return 0
 
 
-def _complain(sentence: str) -> int:
+def _failed(sentence: str) -> int:
     say(f"scdm: error: {untrusted.sentence(sentence)}", sys.stderr)
     return WRONG

@@ -1,14 +1,20 @@
-"""Everything that can be asked for on the command line, and the words that explain it. Free of torch."""
+"""The arguments of every command, and the words that explain them. Free of torch: what needs more is imported when its
+command is chosen.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..assets import embedded_models
+from ..files.options import declared
 from ..files.untrusted import LONGEST_LINE, brief, shown
+from ..start import importing
+from .flags import add_flags
 from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
@@ -26,10 +32,18 @@ PALETTE_HELP = (
 
 
 class Parser(argparse.ArgumentParser):
-    """Complains by ValueError, like everything else."""
+    """Raises ValueError, like everything else. `arguments` adds a command's own once that command is chosen."""
 
-    def __init__(self, **settings: Any):
+    def __init__(self, arguments: Callable[[argparse.ArgumentParser], None] | None = None, **settings: Any):
         super().__init__(**settings, formatter_class=_Formatter, allow_abbrev=False)
+        self._arguments = arguments
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        add, self._arguments = self._arguments, None
+        if add is not None:
+            with importing():
+                add(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{brief(message, LONGEST_LINE)} ('{self.prog} --help' explains)")
@@ -46,13 +60,8 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the program's version and end")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_sample(commands.add_parser("sample", help="make images from layouts", **SAMPLE))
-    _add_inspect(commands.add_parser("inspect", help="say what a model file or a layout holds", **INSPECT))
-    _add_corrupt(
-        commands.add_parser("corrupt", help="spoil a layout as the benchmark or a hurried painter does", **CORRUPT)
-    )
-    _add_palette(commands.add_parser("palette", help="export colours for Krita, GIMP or as a picture", **PALETTE))
-    _add_convert(commands.add_parser("convert", help="turn a published checkpoint into a model file", **CONVERT))
+    for name, (words, add, settings) in COMMANDS.items():
+        commands.add_parser(name, help=words, arguments=add, **settings)
     return top
 
 
@@ -81,6 +90,8 @@ examples:
 
 
 def _add_sample(command: argparse.ArgumentParser) -> None:
+    from ..pipeline.options import every_option  # which takes longer than all of this module
+
     command.add_argument("layouts", metavar="LAYOUT", nargs="+", type=Path, help="image file of a layout")
     command.add_argument("-o", "--output", metavar="OUT", required=True, help="file, folder or pattern, see above")
     command.add_argument(
@@ -109,75 +120,34 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
         "classes)",
     )
 
-    # Without defaults: those of GenerateOptions hold, and only what is given overrides them.
-    image = command.add_argument_group("an image to start from", argument_default=argparse.SUPPRESS)
-    image.add_argument(
-        "--image", metavar="FILE", type=Path, default=None, help="of the layout's size; greys of 16 bits are scaled"
-    )
+    settings = every_option().values()
+    image = command.add_argument_group("an image to start from")
+    image.add_argument("--image", metavar="FILE", type=Path, help="of the layout's size; greys of 16 bits are scaled")
     image.add_argument(
         "--mask",
         metavar="FILE",
         type=Path,
-        default=None,
         help="which part to repaint, of the layout's size: white is repainted, black and transparent kept, grey mixed; "
         "of any depth, and 0 and 1 of 255 are taken for black and white",
     )
-    image.add_argument("--strength", type=float, help="share of the way that is walked, above 0 to 1 (default 1.0)")
-    image.add_argument("--feather", metavar="PIXELS", type=float, help="fade in within the mask (default 0.0)")
-    image.add_argument("--repeats", metavar="N", type=int, help="take each step so often, for smooth seams (default 1)")
+    add_flags(image, [setting for setting in settings if setting.option.needs])
 
-    way = command.add_argument_group("the way from noise to image", argument_default=argparse.SUPPRESS)
-    way.add_argument(
-        "--steps",
-        type=_steps,
-        help="a count, ddimN, trailingN, or counts for equal sections: 10,15 (default: 25, or what the model was distilled "
-        "to)",
-    )
-    way.add_argument("--sampler", help="ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc (default: ddpm; distilled: ddim)")
-    way.add_argument(
-        "--guidance",
-        metavar="SCALE",
-        type=float,
-        help="how strictly the layout counts, from 1, which is none (default: 1.5, or what is built in)",
-    )
-    way.add_argument("--seed", type=int, help="of the first image; the next have the next (default 0)")
-    way.add_argument("--eta", metavar="SHARE", type=float, help="of fresh noise in ddim, 0 to 1 (default 0.0)")
-    way.add_argument(
-        "--variance", metavar="KIND", help="of ddpm: learned, fixed_large or fixed_small (default learned)"
-    )
-    way.add_argument("--label-noise", metavar="KIND", help="fresh at every step, coupled, or none (default fresh)")
-    way.add_argument("--dynamic-threshold", metavar="Q", type=float, help="quantile, such as 0.95 (default None)")
-    way.add_argument("--extrapolation", metavar="WEIGHT", type=float, help="of the prediction's motion (default 0.0)")
-    way.add_argument(
-        "--clip",
-        action=argparse.BooleanOptionalAction,
-        help="cut the prediction to what images can hold (default: yes, but not for distilled models)",
-    )
-    for name in ("mean", "std"):
-        way.add_argument(
-            f"--{name}",
-            metavar=("R", "G", "B"),
-            nargs=3,
-            type=float,
-            help=f"hold the image's colours to this {name}, in units where black is -1 and white 1; needs both",
-        )
-    way.add_argument(
-        "--precision",
-        help="auto, float32, bfloat16 or float16 (default auto: what the device is fast in, float32 on a CPU)",
-    )
-    way.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default auto)")
-    way.add_argument(
+    sampling = command.add_argument_group("sampling")
+    add_flags(sampling, [setting for setting in settings if not setting.option.needs and not setting.owners])
+    sampling.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default auto)")
+    sampling.add_argument(
         "--compile",
         action="store_true",
         default=False,
         help="compile the network first: a minute or more, which pays for many images of one size",
     )
+    add_flags(command.add_argument_group("options of samplers"), [setting for setting in settings if setting.owners])
 
-    report = command.add_argument_group("what is said")
+    report = command.add_argument_group("output")
     report.add_argument(
         "--json", action="store_true", help="write a report to standard output: settings, classes, files"
     )
-    report.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    report.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 INSPECT: Words = {
@@ -262,43 +232,33 @@ examples:
   scdm convert ema_0.9999_best.pt -o ade20k.safetensors --half
   scdm convert checkpoint.pt -o mine.safetensors --entry ema --palette classes.json --prediction v
 
-What weights do not show (label diffusion, size, attention heads, process) is taken as published, and said.""",
+What weights do not show (label diffusion, size, attention heads, process) is taken as published, with a note.""",
 }
 
 
 def _add_convert(command: argparse.ArgumentParser) -> None:
+    from ..models.assumptions import Assumptions
+
     command.add_argument("source", metavar="SOURCE", type=Path, help="checkpoint file")
     command.add_argument("-o", "--output", metavar="OUT", required=True, type=Path, help="model file, .safetensors")
-    command.add_argument(
-        "--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: told by the number of classes)"
-    )
-    command.add_argument("--label-diffusion", choices=("none", "uniform", "classwise"), help="that it was trained with")
+    command.add_argument("--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: by the number of classes)")
     command.add_argument(
         "--size", metavar="WxH", type=_size, help="of its training images (default 256x256, Cityscapes 512x256)"
     )
-    heads = command.add_mutually_exclusive_group()
-    heads.add_argument("--head-channels", metavar="N", type=_positive, help="width of its attention heads (default 64)")
-    heads.add_argument("--heads", metavar="N", type=_positive, help="their number, where it is the same at every level")
-    command.add_argument(
-        "--qkv-order", choices=("head_major", "qkv_major"), help="how its attention is laid out (default head_major)"
-    )
-    command.add_argument(
-        "--heads-up", metavar="N", type=_positive, help="heads in the decoder, with --heads (default: as many)"
-    )
-    command.add_argument(
-        "--prediction", choices=("eps", "v", "x0"), help="what it predicts (default eps; of sparse layouts v)"
-    )
-    command.add_argument(
-        "--noise-schedule", choices=("linear", "cosine"), help="(default linear; of sparse layouts cosine)"
-    )
-    command.add_argument(
-        "--steps", metavar="N", type=_positive, help="of its process (default 1000; of sparse layouts 1024)"
-    )
-    command.add_argument(
-        "--entry", metavar="NAME", help="which network, where the file holds several, such as model and ema"
-    )
+    settings = dict(declared(Assumptions))
+    add_flags(command.add_mutually_exclusive_group(), [settings.pop("head_channels"), settings.pop("heads")])
+    add_flags(command, settings.values())
     command.add_argument("--half", action="store_true", help="store the weights in 16 bits")
     command.add_argument("--force", action="store_true", help="replace OUT if it is there")
+
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Words]] = {
+    "sample": ("make images from layouts", _add_sample, SAMPLE),
+    "inspect": ("say what a model file or a layout holds", _add_inspect, INSPECT),
+    "corrupt": ("corrupt a layout as the benchmark or sparse scribbles do", _add_corrupt, CORRUPT),
+    "palette": ("export colours for Krita, GIMP or as a picture", _add_palette, PALETTE),
+    "convert": ("turn a published checkpoint into a model file", _add_convert, CONVERT),
+}
 
 
 def _add_palette_of_layout(command: argparse.ArgumentParser) -> None:
@@ -352,13 +312,6 @@ def _at_least(low: int, text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a whole number from {low}, not {shown(text)}")
 
 
-def _steps(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
 def _size(text: str) -> tuple[int, int]:
     """(width, height)"""
     try:
@@ -385,5 +338,5 @@ class _Version(argparse.Action):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=28)
+    def __init__(self, prog: str, **more: Any):
+        super().__init__(prog, max_help_position=28, **more)

@@ -1,4 +1,4 @@
-"""What several commands share: choosing palettes, speaking to the user, and care for files."""
+"""What several commands share: the choice of a palette, notes to the user, and checks of files to write."""
 
 from __future__ import annotations
 
@@ -60,6 +60,15 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
         raise ValueError(f"{path}: the folder {path.parent} may not be written to (permission denied)")
     if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
         raise ValueError(f"{path} is read by this command and would be lost: give the output another name")
+
+
+@contextmanager
+def about(what: object) -> Iterator[None]:
+    """Failures within become a ValueError that begins with `what`, such as the path of the file they are about."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 @contextmanager

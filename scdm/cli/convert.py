@@ -25,16 +25,16 @@ def run(arguments: Namespace) -> None:
         raise ValueError(f"{output}: the name of a model file ends in {SUFFIX}")
     if output.exists() and not arguments.force:
         raise ValueError(f"{output} exists already: give another name, or replace it with --force")
-    told = _assumptions(arguments)
+    assumptions = _assumptions(arguments)
     if (size := file_at(arguments.source).stat().st_size) > LARGE:
         note(f"{arguments.source} holds {size / 1e9:.1f} GB: reading, checking and writing it may take a minute")
-    model = convert(arguments.source, told)
+    model = convert(arguments.source, assumptions)
     with writing(output):
         save(output, model, dtype=torch.float16 if arguments.half else None)
     assumed = ", ".join(f"{name} {_in_words(value)}" for name, value in model.provenance.get("assumed", {}).items())
     if assumed:
-        note(f"weights do not tell, and so it is assumed: {assumed} (options of 'scdm convert' say otherwise)")
-    say(f"{output}: {model.palette.name}, label diffusion {model.config.label_diffusion} ('scdm inspect' tells more)")
+        note(f"weights do not show it, and so it is assumed: {assumed} (options of 'scdm convert' change it)")
+    say(f"{output}: {model.palette.name}, label diffusion {model.config.label_diffusion} ('scdm inspect' shows more)")
 
 
 def _in_words(value: object) -> str:
@@ -42,8 +42,10 @@ def _in_words(value: object) -> str:
 
 
 def _assumptions(arguments: Namespace) -> Assumptions:
-    """What is told; the rest is as published."""
-    given = {f.name: getattr(arguments, f.name) for f in fields(Assumptions) if getattr(arguments, f.name, None)}
+    """Those given; the rest is as published."""
+    given = {
+        f.name: getattr(arguments, f.name) for f in fields(Assumptions) if getattr(arguments, f.name, None) is not None
+    }
     if "palette" in given:
         given["palette"] = chosen_palette(given["palette"])
     if "size" in given:

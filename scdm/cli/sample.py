@@ -6,7 +6,7 @@ import re
 import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..devices import AUTO, device_called, fast_dtype
-from ..diffusion.samplers import Step
+from ..diffusion.samplers import Step, sampler_options
 from ..files.images import (
     MAX_PIXELS,
     UNPAINTED,
@@ -37,7 +37,9 @@ from ..layouts.palette import Palette, read_layout
 from ..models import conversion
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
-from .common import check_output, chosen_palette, class_shares, note, print_json, writing
+from ..pipeline.options import every_option
+from .common import about, check_output, chosen_palette, class_shares, note, print_json, writing
+from .flags import flag_of
 from .terminal import say
 
 FAR_FROM_TRAINING = 2  # a side so many times longer or shorter than the model's is worth a note
@@ -100,20 +102,20 @@ def run(arguments: Namespace) -> None:
 
 
 def _options(arguments: Namespace) -> GenerateOptions:
-    given = {f.name: getattr(arguments, f.name) for f in fields(GenerateOptions) if hasattr(arguments, f.name)}
-    if arguments.image is None and "strength" in given:
-        raise ValueError("--strength says how much of an image is kept: give the image with --image")
-    if arguments.mask is None and "feather" in given:
-        raise ValueError("--feather softens the border of a mask: give the mask with --mask")
-    options = GenerateOptions(**given)
+    settings = every_option()
+    given = {name: getattr(arguments, name) for name in settings if hasattr(arguments, name)}
+    for name in given:
+        if (needs := settings[name].option.needs) and getattr(arguments, needs) is None:
+            raise ValueError(f"{flag_of(name)} has no effect without the {needs}: give the {needs} with --{needs}")
+    options = GenerateOptions.of(given)
     options.require_use(arguments.image is not None, arguments.mask is not None)
     return options
 
 
 def _check_sampler(arguments: Namespace, sampler: str | None) -> None:
-    for flag, owner in (("eta", "ddim"), ("variance", "ddpm")):
-        if hasattr(arguments, flag) and sampler != owner:
-            raise ValueError(f"--{flag} belongs to --sampler {owner}, not to {sampler}")
+    for name, setting in sampler_options().items():
+        if hasattr(arguments, name) and sampler not in setting.owners:
+            raise ValueError(f"{flag_of(name)} belongs to --sampler {' or '.join(setting.owners)}, not to {sampler}")
 
 
 def _seeds(first: int, count: int) -> list[int]:
@@ -212,10 +214,8 @@ def _layout(
     )
     things = None if instances is None else read_instances(instances)
     if things:
-        try:
+        with about(f"{instances}, for {path}"):
             require_one_size(labels, things)
-        except ValueError as error:
-            raise ValueError(f"{instances}, for {path}: {error}") from error
     if arguments.size:
         width, height = arguments.size
         if width * height > MAX_PIXELS:
@@ -265,10 +265,8 @@ def _read(
             )
     if turned:
         remark(f"{path}: turned as the file says (EXIF orientation {turned})")
-    try:
+    with about(path):
         return meaning(image, lambda sentence: remark(f"{path}: {sentence}"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _advance(bar: tqdm, pictures: int) -> Callable[[Step, int], None]:
@@ -292,7 +290,7 @@ def _report(
         "model": arguments.model,
         "palette": palette.name,
         "device": str(model.device),
-        "options": asdict(options.for_model(model)),
+        "options": options.for_model(model).record(),
         "layouts": [
             {
                 "file": str(path),

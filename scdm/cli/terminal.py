@@ -1,4 +1,4 @@
-"""The way to the user's terminal, which may not listen, and back from it the wish to stop. Free of torch."""
+"""Output to the terminal, which may be closed, and signals from it that end the work. Free of torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENDINGS = ("SIGTERM", "SIGHUP")  # SIGINT is Python's KeyboardInterrupt already
 
 
 class Ended(KeyboardInterrupt):
-    """The process was told to end, by the signal of this number."""
+    """The process is ended by the signal of this number."""
 
     def __init__(self, number: int):
         self.number = number

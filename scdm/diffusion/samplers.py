@@ -1,29 +1,51 @@
 """Samplers: from noise to an image, one step at a time.
 
 All have one signature, `sampler(denoise, x, schedule, noise, **own options) -> Iterator[Step]`. `schedule` is the process
-to walk down (respaced to the steps wanted); x is drawn from its last step; `noise(like)` gives standard normal draws. They
-read nothing of a prediction but x0, and the ancestral sampler its variance. Where on the way they are they know without
-asking the device: the steps t that they hand to `denoise` are on the host.
+whose steps are taken (respaced to the steps wanted); x is drawn from its last step; `noise(like)` gives standard normal
+draws. They read nothing of a prediction but x0, and the ancestral sampler its variance. The steps t that they hand to
+`denoise` are on the host, so that nobody waits for the device.
+
+A new sampler is a function here and a line in `SAMPLERS`. Its own options are keywords with an `Option`: from there
+`GenerateOptions`, the command line and the nodes have them. Torch is imported for types alone: `--help` reads this file.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..devices import Table
-from .denoiser import Denoise, Prediction
-from .noise import Noise
-from .schedules import NoiseSchedule
+from ..files.options import Declared, Option, declared
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..devices import Table
+    from .denoiser import Denoise, Prediction
+    from .noise import Noise
+    from .schedules import NoiseSchedule
+
+Variance = Annotated[
+    Literal["learned", "fixed_large", "fixed_small"],
+    Option("variance of a step; fixed_large is beta, fixed_small the posterior's, learned is between", metavar="KIND"),
+]
+Eta = Annotated[
+    float,
+    Option(
+        "share of fresh noise in each step; 0 is deterministic, 1 ancestral", ge=0, le=1, step=0.05, metavar="SHARE"
+    ),
+]
+Repeats = Annotated[
+    int,
+    Option("times that each step is taken, so that the seam of a repainted part settles", ge=1, le=100, metavar="N"),
+]
 
 
 class Step(NamedTuple):
-    """The state after a step: number `done` of the walk (from 1), which left the original step `t`."""
+    """The state after step number `done` of the trajectory (from 1), which began at the original step `t`."""
 
     done: int
     t: int
@@ -32,51 +54,52 @@ class Step(NamedTuple):
 
 
 def ddpm(
-    denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise, *, variance: str = "learned", repeats: int = 1
+    denoise: Denoise,
+    x: Tensor,
+    schedule: NoiseSchedule,
+    noise: Noise,
+    *,
+    variance: Variance = "learned",
+    repeats: Repeats = 1,
 ) -> Iterator[Step]:
     """Ancestral sampling (Ho et al. 2020, algorithm 2).
 
     variance: "learned" between the bounds (Nichol & Dhariwal 2021), "fixed_large" (beta) or "fixed_small" (posterior);
-    a network that has not learned it is sampled with "fixed_large". `repeats`: see `_walk`.
+    a network that has not learned it is sampled with "fixed_large". `repeats`: see `_single_step`.
     """
 
     def advance(prediction: Prediction, x: Tensor, position: int) -> Tensor:
-        index = _index(position, x)
+        index = schedule.index(position, x)
         mean = schedule.posterior_mean(prediction.x0, x, index)
         if position == 0:
             return mean
         return mean + (0.5 * step_log_variance(schedule, prediction, index, variance)).exp() * noise(x)
 
-    return _walk(denoise, x, schedule, noise, advance, repeats)
+    return _single_step(denoise, x, schedule, noise, advance, repeats)
 
 
 def step_log_variance(schedule: NoiseSchedule, prediction: Prediction, index: Tensor, variance: str) -> Tensor:
     """Log variance of the reverse step at `index`, broadcastable to x0."""
     if variance == "learned" and prediction.variance is not None:
         return schedule.learned_log_variance(prediction.variance, index)
-    if variance in ("learned", "fixed_large"):
-        return schedule.at(schedule.log_fixed_large, index, prediction.x0)
-    if variance == "fixed_small":
-        return schedule.at(schedule.log_posterior, index, prediction.x0)
-    raise ValueError(f"variance must be learned, fixed_large or fixed_small, not {variance!r}")
+    table = schedule.log_posterior if variance == "fixed_small" else schedule.log_fixed_large
+    return schedule.at(table, index, prediction.x0)
 
 
 def ddim(
-    denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise, *, eta: float = 0.0, repeats: int = 1
+    denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise, *, eta: Eta = 0.0, repeats: Repeats = 1
 ) -> Iterator[Step]:
-    """Song et al. 2021, eq. 12: deterministic at eta 0, ancestral at eta 1. `repeats`: see `_walk`."""
-    a, a_prev = schedule.alphas_cumprod, schedule.alphas_cumprod_prev
-    sigmas = eta * np.sqrt((1 - a_prev) / (1 - a)) * np.sqrt(1 - a / a_prev)
-    fresh, kept = Table(sigmas), Table(np.sqrt(np.maximum(1 - a_prev - sigmas**2, 0)))
+    """Song et al. 2021, eq. 12: deterministic at eta 0, ancestral at eta 1. `repeats`: see `_single_step`."""
+    fresh, kept = schedule.split_noise(eta)
 
     def advance(prediction: Prediction, x: Tensor, position: int) -> Tensor:
-        index = _index(position, x)
+        index = schedule.index(position, x)
         mean = ddim_mean(schedule, prediction.x0, x, index, kept)
         if eta == 0 or position == 0:
             return mean
         return mean + schedule.at(fresh, index, x) * noise(x)
 
-    return _walk(denoise, x, schedule, noise, advance, repeats)
+    return _single_step(denoise, x, schedule, noise, advance, repeats)
 
 
 def ddim_mean(schedule: NoiseSchedule, x0: Tensor, x: Tensor, index: Tensor, kept: Table | None = None) -> Tensor:
@@ -103,7 +126,7 @@ def unipc(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise) ->
     x0s: list[Tensor] = []
     before = x
     for done, index in enumerate(reversed(range(len(schedule))), start=1):
-        prediction = denoise(x, _steps(schedule, index, x)).x0
+        prediction = denoise(x, schedule.step(index, x)).x0
         if x0s:
             x = _unipc_correct(before, x0s, prediction, schedule, index, half_log_snr)
         x0s = [prediction, *x0s[:1]]
@@ -120,7 +143,17 @@ SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
 }
 
 
-def _walk(
+def sampler_options() -> dict[str, Declared]:
+    """The options that samplers declare, by name, each with its owners."""
+    owned = {sampler: declared(function) for sampler, function in SAMPLERS.items()}
+    found = {name: setting for settings in owned.values() for name, setting in settings.items()}
+    return {
+        name: replace(setting, owners=tuple(sampler for sampler, settings in owned.items() if name in settings))
+        for name, setting in found.items()
+    }
+
+
+def _single_step(
     denoise: Denoise,
     x: Tensor,
     schedule: NoiseSchedule,
@@ -135,7 +168,7 @@ def _walk(
             if repeat:
                 beta = schedule.betas[position]
                 x = math.sqrt(1 - beta) * x + math.sqrt(beta) * noise(x)
-            prediction = denoise(x, _steps(schedule, position, x))
+            prediction = denoise(x, schedule.step(position, x))
             x = advance(prediction, x, position)
         yield Step(done, int(schedule.timesteps[position]), x, prediction.x0)
 
@@ -144,7 +177,7 @@ def _multistep(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Nois
     half_log_snr = _half_log_snr(schedule)
     x0s: list[Tensor] = []
     for done, index in enumerate(reversed(range(len(schedule))), start=1):
-        x0s = [denoise(x, _steps(schedule, index, x)).x0, *x0s[:1]]
+        x0s = [denoise(x, schedule.step(index, x)).x0, *x0s[:1]]
         x = _second_order(x, x0s, schedule, index, half_log_snr, noise)
         yield Step(done, int(schedule.timesteps[index]), x, x0s[0])
 
@@ -206,13 +239,3 @@ def _signal(schedule: NoiseSchedule, index: int) -> float:
 
 def _sigma(schedule: NoiseSchedule, index: int) -> float:
     return math.sqrt(1 - schedule.alphas_cumprod[index])
-
-
-def _steps(schedule: NoiseSchedule, position: int, x: Tensor) -> Tensor:
-    """(B,) original steps, on the host."""
-    return torch.full((len(x),), int(schedule.timesteps[position]), device="cpu")
-
-
-def _index(position: int, x: Tensor) -> Tensor:
-    """(B,) positions, beside x."""
-    return torch.full((len(x),), position, device=x.device)

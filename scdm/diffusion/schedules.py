@@ -122,6 +122,20 @@ class NoiseSchedule:
         values = table.on(like.dtype, like.device)[sent(index, like.device)]
         return values.view(-1, *[1] * (like.ndim - 1))
 
+    def index(self, position: int, like: Tensor) -> Tensor:
+        """(B,) the position, beside `like`."""
+        return torch.full((len(like),), position, device=like.device)
+
+    def step(self, position: int, like: Tensor) -> Tensor:
+        """(B,) the original step at a position, on the host."""
+        return torch.full((len(like),), int(self.timesteps[position]), device="cpu")
+
+    def split_noise(self, eta: float) -> tuple[Table, Table]:
+        """How much fresh noise a reverse step adds at `eta`, and how much it keeps of x_t's (Song et al. 2021, eq. 16)."""
+        a, a_prev = self.alphas_cumprod, self.alphas_cumprod_prev
+        sigmas = eta * np.sqrt((1 - a_prev) / (1 - a)) * np.sqrt(1 - a / a_prev)
+        return Table(sigmas), Table(np.sqrt(np.maximum(1 - a_prev - sigmas**2, 0)))
+
     def index_of(self, t: Tensor) -> Tensor:
         """Positions of the original steps t (B,) in this process."""
         return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())

@@ -186,7 +186,7 @@ class EditSession:
         about = {
             "classes": list(self.model.palette.names),
             "weights": self.model.digest(),
-            "options": configuration.to_dict(self.options),
+            "options": self.options.record(),
             "margin": self.margin,
             "draws": draws,
         }

@@ -14,7 +14,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Union
@@ -24,12 +24,16 @@ from .untrusted import shown
 
 @dataclass(frozen=True)
 class Option:
-    """What may be said of a setting.
+    """The description of a setting.
 
     help: what it does, in a clause without a full stop, as it stands in `--help` and tooltips.
     ge, gt, le, lt: bounds of a number, or of each number of a tuple.
-    choices: the texts that are allowed, for names that a registry knows; a `Literal` has them in its type.
+    step: of a slider, the distance between two numbers.
+    choices: the texts that are allowed, such as a registry, which may grow; a `Literal` has them in its type.
+    form: examples of a text that follows a form ("ddim25 or 10,15") and is not blank.
     unit, metavar: of a number ("pixels"); the placeholder in `--help`.
+    unset: what None stands for, for a setting whose default is None.
+    needs: what the setting has no effect without ("mask").
     advice: what to do instead, at the end of the sentence that refuses a value.
     """
 
@@ -38,20 +42,28 @@ class Option:
     gt: float | None = None
     le: float | None = None
     lt: float | None = None
-    choices: tuple[str, ...] = ()
+    step: float | None = None
+    choices: Collection[str] = ()
+    form: str = ""
     unit: str = ""
     metavar: str = ""
+    unset: str = ""
+    needs: str = ""
     advice: str = ""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A setting as it was declared: its name, its type without the `Option`, and its default."""
+    """A setting as it was declared: its name, its type without the `Option`, and its default.
+
+    owners: of a setting that only some of several implementations have, their names.
+    """
 
     name: str
     type: Any
     default: Any
     option: Option
+    owners: tuple[str, ...] = ()
 
     @property
     def alternatives(self) -> tuple[Any, ...]:
@@ -67,7 +79,18 @@ class Declared:
     @property
     def choices(self) -> tuple[Any, ...]:
         literal = [kind for kind in self.alternatives if typing.get_origin(kind) is Literal]
-        return typing.get_args(literal[0]) if literal else self.option.choices
+        return typing.get_args(literal[0]) if literal else tuple(self.option.choices)
+
+    @property
+    def unset(self) -> str:
+        """What holds where nothing is given, in words."""
+        return str(self.default) if self.default is not None else self.option.unset or "None"
+
+    @property
+    def words(self) -> str:
+        """The help as a sentence begins, after what the setting belongs to: "ddpm and ddim: times that ..."."""
+        owner = " and ".join(self.owners) or (f"with {_article(self.option.needs)}" if self.option.needs else "")
+        return f"{owner}: {self.option.help}" if owner else self.option.help
 
     def allows(self, value: Any) -> bool:
         """Whether the value is of the type, within the bounds and among the choices."""
@@ -94,7 +117,8 @@ class Declared:
         if kind in (int, float):
             return _is_number(value, whole=kind is int) and self._within(value)
         if kind is str:
-            return isinstance(value, str) and (not self.option.choices or value in self.option.choices)
+            known = not self.option.choices or value in self.option.choices
+            return isinstance(value, str) and known and (not self.option.form or bool(value.strip()))
         return callable(value) if origin is Callable else isinstance(value, kind)
 
     def _are(self, values: Sequence[Any], kinds: tuple[Any, ...]) -> bool:
@@ -119,6 +143,8 @@ class Declared:
         if kind in (int, float):
             unit = f" of {self.option.unit}" if self.option.unit else ""
             return f"{'a whole number' if kind is int else 'a number'}{unit}{self._bounds()}"
+        if kind is str and self.option.form:
+            return f"a text like {self.option.form}"
         return {str: "text", bool: "true or false"}.get(kind) or str(getattr(kind, "__name__", kind))
 
     def _bounds(self) -> str:
@@ -128,14 +154,22 @@ class Declared:
         return starts + (ends if starts else ends.replace(" to ", " up to ").replace(" and below", " below"))
 
 
-@cache
 def declared(source: Any) -> dict[str, Declared]:
     """The settings of a dataclass, or of a function's keywords, that have an `Option`, by name and in order."""
-    hints = typing.get_type_hints(source, include_extras=True)
+    return _declared(source)
+
+
+@cache
+def _declared(source: Any) -> dict[str, Declared]:
     if dataclasses.is_dataclass(source):
+        hints = typing.get_type_hints(source, include_extras=True)
         defaults = {field.name: _default(field) for field in dataclasses.fields(source)}
     else:
-        defaults = {name: keyword.default for name, keyword in inspect.signature(source).parameters.items()}
+        keywords = inspect.signature(source).parameters.values()
+        defaults = {keyword.name: keyword.default for keyword in keywords if keyword.default is not keyword.empty}
+        # Those alone: the types of the other parameters may be known to type checkers only.
+        only = types.SimpleNamespace(__annotations__={name: source.__annotations__.get(name, Any) for name in defaults})
+        hints = typing.get_type_hints(only, source.__globals__, include_extras=True)
     found = {name: (hint, _option(hint)) for name, hint in hints.items() if name in defaults}
     return {
         name: Declared(name, typing.get_args(hint)[0], defaults[name], option)
@@ -152,10 +186,13 @@ def check(values: Mapping[str, Any], settings: Mapping[str, Declared], where: st
 
 
 def check_fields(config: object, where: str = "") -> None:
-    """`check` of a dataclass's own fields, for its `__post_init__`."""
+    """`check` of a dataclass's own fields, for its `__post_init__`. NumPy's numbers become Python's."""
     kind: Any = type(config)
     settings = declared(kind)
     check({name: getattr(config, name) for name in settings}, settings, where)
+    for name in settings:
+        if isinstance(value := getattr(config, name), numbers.Real) and not isinstance(value, bool | int | float):
+            object.__setattr__(config, name, int(value) if isinstance(value, numbers.Integral) else float(value))
 
 
 def _option(hint: Any) -> Option | None:
@@ -169,7 +206,12 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 def _is_number(value: Any, whole: bool) -> bool:
     # NumPy's scalars are numbers, too; True is none.
     kind = numbers.Integral if whole else numbers.Real
-    return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value)
+    real = isinstance(value, kind) and not isinstance(value, bool)
+    return real and (isinstance(value, numbers.Integral) or math.isfinite(value))
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -14,9 +14,9 @@ import re
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ from ..layouts.palette import Palette
 from ..networks import UNetConfig, build
 from ..networks.published import PUBLISHED, from_shapes
 from . import checkpoint
+from .assumptions import AS_PUBLISHED as AS_PUBLISHED
+from .assumptions import Assumptions as Assumptions
 from .model import Model, ModelConfig
 
 SCDM = ("ade20k", "coco_stuff", "celebamask_hq")  # what it was released for; the others are SDM's or sparse layouts'
@@ -43,40 +45,6 @@ WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LANDMARK = "time_embed.0.weight"  # a weight of every network of SDM's kind: what comes before it is a prefix
 DEEPEST = 4  # tables within each other that are looked through
 OPTIMIZER = {"state", "param_groups"}  # the entries of the state of a torch optimizer
-
-
-@dataclass(frozen=True)
-class Assumptions:
-    """What weights do not show. None is "as published", by the rule given.
-
-    palette: the classes. As published: 151 label channels are ADE20K's, 184 COCO-Stuff's, 20 CelebAMask-HQ's, 36
-        Cityscapes', and 16 with three outputs the landscapes of sparse layouts; other counts need a palette.
-    label_diffusion: "none" is SDM, the others SCDM, with weights that look the same. As published: "classwise" for the
-        data sets that SCDM was released for (SDM's own models of these need "none"), "none" for all others.
-    class_rates: of class-wise label diffusion. As published: those that come with the package for the palette.
-    size: (height, width) of the training images. As published: 256x256, Cityscapes 256x512.
-    head_channels, heads, heads_up, qkv_order: of attention, see `UNetConfig`. heads and heads_up count where head_channels
-        is None.
-    prediction, noise_schedule, steps: the process that it was trained on, see `ModelConfig`. As published: eps on 1000
-        linear steps; models of sparse layouts v on 1024 cosine ones.
-    entry: which network it is, where a file holds several: "ema", or with the entries that it lies in, "state_dict.ema".
-    """
-
-    palette: Palette | None = None
-    label_diffusion: Literal["none", "uniform", "classwise"] | None = None
-    class_rates: tuple[float, ...] | None = None
-    size: tuple[int, int] | None = None
-    head_channels: int | None = 64
-    heads: int = 4
-    qkv_order: Literal["head_major", "qkv_major"] = "head_major"
-    heads_up: int | None = None
-    prediction: str | None = None
-    noise_schedule: Literal["linear", "cosine"] | None = None
-    steps: int | None = None
-    entry: str | None = None
-
-
-AS_PUBLISHED = Assumptions()
 
 
 def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any = nn) -> Model:

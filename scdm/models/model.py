@@ -13,6 +13,7 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
+from ..diffusion.limits import MOST_GUIDANCE as MOST_GUIDANCE
 from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
 from ..diffusion.space import SPACES, Space
@@ -24,7 +25,6 @@ from ..layouts.palette import Palette
 from ..networks import Compiled, Network, NetworkConfig, build
 
 MOST_PIXELS = 8192  # along a side
-MOST_GUIDANCE = 100
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..devices import AUTO, HALVES, PRECISIONS
+from ..devices import HALVES, PRECISIONS
 from ..diffusion.denoiser import Denoise, Denoiser, Prediction
 from ..diffusion.guidance import Colours, guided, shaped
 from ..diffusion.inpainting import feathered, inpainting, paste
-from ..diffusion.noise import Noise, image_noise, mixed
+from ..diffusion.noise import LabelNoise, Noise, image_noise, mixed
 from ..diffusion.padding import Padding
 from ..diffusion.samplers import SAMPLERS, Step
 from ..diffusion.schedules import NoiseSchedule
-from ..files.untrusted import shown
 from ..layouts.labels import LabelMap
 from ..models.model import Model
-from .inputs import checked_source, label_noise_of, noise_of, require
-from .options import SINGLE_STEP, GenerateOptions
+from .inputs import checked_draws, checked_source, label_noise_of, noise_of, require, require_kinds
+from .options import AUTO, GenerateOptions
+
+OVERFLOWED = (
+    "the image overflowed: ask for less guidance, extrapolation or repeats, for float32 instead of float16, or look whether "
+    "the model's weights are whole"
+)
 
 
 def generate(
@@ -45,21 +48,16 @@ def generate(
     draws: (H, W) integers from 0 to add to the seed, so that one place can have other noise than the next; None is 0.
     on_step: called after every step with the step, whose x0 is a preview (B, 3, h, w), and their number; an exception from
         it stops the work.
-    ValueError for sizes that do not fit each other or classes that are not the model's.
+    ValueError for sizes that do not fit each other, for classes that are not the model's, and for an image that overflows.
     """
     options = GenerateOptions() if options is None else options
-    require_kinds(model, options)
-    require(isinstance(labels, LabelMap), f"the layout is a LabelMap, as scdm.read_layout gives, not {shown(labels)}")
+    require_kinds(model, options, labels)
     options = options.for_model(model)
     options.require_use(image is not None, mask is not None)
     labels = model.prepared(labels)
     batch, size = labels.batch, (labels.height, labels.width)
     image, mask = checked_source(image, mask, batch, size)
-    draws = torch.zeros(size, dtype=torch.int64) if draws is None else draws
-    require(
-        draws.shape == size and not draws.is_floating_point() and bool((draws >= 0).all()),
-        f"draws must be integers from 0, of the layout's shape {size}, not {draws.dtype} {tuple(draws.shape)}",
-    )
+    draws = checked_draws(draws, size)
     schedule, denoiser = _process(model, options, partial=image is not None)
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
     with torch.inference_mode():
@@ -71,29 +69,17 @@ def generate(
         offsets = draws[:: space.stride, :: space.stride]
         noise = noise_of(noise, mixed(image_noise, seeds, offsets), batch, (space.channels, *frame.size))
         x = noise(torch.empty(batch, space.channels, *frame.padded_size, device=device))
+        label_noise = label_noise_of(options.label_noise, seeds, draws)
+        denoise = _denoise(model, denoiser, layout, label_noise, options)
         if image is not None:
             image = canvas.padded(image.to(device))
-            last = torch.full((batch,), len(schedule) - 1, device=device)
             known = space.encode(image)
+            last = torch.full((batch,), len(schedule) - 1, device=device)
             x = schedule.add_noise(known, last, x) if options.strength < 1 else x
-        if mask is not None:
-            mask = canvas.padded(feathered(mask, options.feather).to(device))
-        label_noise = label_noise_of(options.label_noise, seeds, draws)
-        guidance = options.guidance if model.config.distilled_guidance is None else 1.0
-        assert guidance is not None
-        denoise = _in_precision(guided(denoiser, layout, guidance, label_noise), options, model)
-        denoise = shaped(
-            denoise,
-            space,
-            extrapolation=options.extrapolation,
-            repeats=options.repeats,
-            clip=bool(options.clip),
-            dynamic_threshold=options.dynamic_threshold,
-            colours=_colours(options, device),
-        )
         if image is not None and mask is not None:
+            mask = canvas.padded(feathered(mask, options.feather).to(device))
             denoise = inpainting(denoise, known, space.covered(mask))
-        for step in _steps(denoise, x, schedule, noise, options):
+        for step in SAMPLERS[str(options.sampler)](denoise, x, schedule, noise, **options.for_sampler()):
             x = step.x
             if on_step is not None:
                 # Copies: what is done to them does not reach the sampler.
@@ -105,29 +91,33 @@ def generate(
         if image is not None and mask is not None:
             x = paste(x, image, mask)
         x = canvas.cropped(x).float().cpu()
-    require(
-        bool(x.isfinite().all()),
-        "the image's numbers overflowed on the way: ask for less guidance, extrapolation or repeats"
-        + (", for bfloat16 or float32 in place of float16" if options.precision == "float16" else "")
-        + ", or look whether the model's weights are whole",
-    )
+    require(bool(x.isfinite().all()), OVERFLOWED)
     return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
 
 
-def require_kinds(model: Any, options: Any) -> None:
-    """ValueError for what is no model or no options, such as a model's name."""
-    require(isinstance(model, Model), f"the model is one that scdm.load gives, not {shown(model)}")
-    require(isinstance(options, GenerateOptions), f"the options are GenerateOptions(...), not {shown(options)}")
-
-
 def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[NoiseSchedule, Denoiser]:
-    """The steps to walk, and the model that knows them. Of a partial walk only the last, least noisy part."""
-    assert options.steps is not None
-    denoiser = model.denoiser.respaced(options.steps)
+    """The steps to take, and the denoiser that knows them. At a strength below 1 only the last, least noisy ones."""
+    denoiser = model.denoiser.respaced(options.steps or "")
     schedule = denoiser.schedule
     if partial and options.strength < 1:
         schedule = schedule.first(max(1, round(options.strength * len(schedule))))
     return schedule, denoiser
+
+
+def _denoise(
+    model: Model, denoiser: Denoiser, layout: LabelMap, label_noise: LabelNoise, options: GenerateOptions
+) -> Denoise:
+    """The denoiser, guided by the layout, in the precision asked for, its prediction shaped."""
+    guidance = options.guidance if model.config.distilled_guidance is None else None
+    return shaped(
+        _in_precision(guided(denoiser, layout, guidance or 1.0, label_noise), options, model),
+        model.space,
+        extrapolation=options.extrapolation,
+        repeats=options.repeats,
+        clip=bool(options.clip),
+        dynamic_threshold=options.dynamic_threshold,
+        colours=_colours(options, model.device),
+    )
 
 
 def _in_precision(denoise: Denoise, options: GenerateOptions, model: Model) -> Denoise:
@@ -139,8 +129,8 @@ def _in_precision(denoise: Denoise, options: GenerateOptions, model: Model) -> D
         autocast = torch.autocast(device, dtype)
     except RuntimeError as error:
         raise ValueError(
-            f"torch cannot compute in {options.precision} here with weights that are in float32: load them in that type "
-            f"(scdm.load(..., dtype={options.precision!r})), or leave the precision at {AUTO}"
+            f"torch cannot compute in {options.precision} here with weights in float32: leave the precision at {AUTO}, or "
+            f"load the model with dtype={options.precision!r}"
         ) from error
 
     def denoise_coarsely(x: Tensor, t: Tensor) -> Prediction:
@@ -154,15 +144,3 @@ def _colours(options: GenerateOptions, device: torch.device) -> Colours | None:
     if options.mean is None or options.std is None:
         return None
     return Colours(torch.tensor(options.mean, device=device), torch.tensor(options.std, device=device))
-
-
-def _steps(
-    denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise, options: GenerateOptions
-) -> Iterator[Step]:
-    assert options.sampler is not None
-    own: dict[str, Any] = {"repeats": options.repeats} if options.sampler in SINGLE_STEP else {}
-    if options.sampler == "ddim":
-        own["eta"] = options.eta
-    if options.sampler == "ddpm":
-        own["variance"] = options.variance
-    return SAMPLERS[options.sampler](denoise, x, schedule, noise, **own)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,46 +11,62 @@ from torch import Tensor
 from ..devices import sent
 from ..diffusion.noise import LABEL_NOISE, LabelNoise, Noise, beginning_with, mixed
 from ..files.untrusted import shown
+from ..layouts.labels import LabelMap
+from ..models.model import Model
+from .options import GenerateOptions
 
 MOST_VALUE = 2.0  # of an image in [-1, 1] that was resampled
+KINDS = (
+    (Model, "the model is one that scdm.load gives"),
+    (GenerateOptions, "the options are GenerateOptions(...)"),
+    (LabelMap, "the layout is a LabelMap, as scdm.read_layout gives"),
+)
+
+
+def require_kinds(*given: Any) -> None:
+    """ValueError unless these are a model, options and a layout, or the first of them: not a model's name, for instance."""
+    for value, (kind, words) in zip(given, KINDS, strict=False):
+        require(isinstance(value, kind), f"{words}, not {shown(value)}")
 
 
 def checked_source(
     image: Tensor | None, mask: Tensor | None, batch: int, size: tuple[int, int]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Image and mask fit the layout, and the mask chooses a part."""
+    """Image and mask, one for each of the batch, which fit the layout. The mask chooses a part of the image."""
     # Resampling may overshoot an image's range of [-1, 1] by much, and round a mask's 1 up by little.
-    for name, given, channels, low, high in (
-        ("image", image, 3, -MOST_VALUE, MOST_VALUE),
-        ("mask", mask, 1, -0.001, 1.001),
-    ):
-        if given is None:
-            continue
-        shape = tuple(given.shape)
-        require(
-            len(shape) == 4 and shape[0] in (1, batch) and shape[1] == channels,
-            f"the {name} must have the shape (1 or {batch}, {channels}, height, width), not {shape}",
-        )
-        require(
-            shape[2:] == size,
-            f"the {name} is {shape[3]}x{shape[2]}, the layout {size[1]}x{size[0]}: they must have the same size",
-        )
-        require(bool(given.isfinite().all()), f"the {name} holds values that are no numbers")
-        least, most = float(given.min()), float(given.max())
-        require(
-            low <= least and most <= high,
-            f"the {name} holds values from {least:g} to {most:g}, where an image has -1 to 1 and a mask 0 to 1: scale it",
-        )
-    if mask is not None:
-        empty = ~(mask > 0).flatten(1).any(dim=1)
-        which = f"mask {int(empty.int().argmax()) + 1} of {len(mask)}" if len(mask) > 1 else "the mask"
-        require(not empty.any(), f"{which} is empty, so there is nothing to repaint: paint the part to change")
-        require(
-            bool((mask < 1).any()),
-            "the mask covers the whole image, so nothing is kept: leave the mask and the image out",
-        )
-    expand = lambda given: None if given is None else given.float().expand(batch, -1, -1, -1)  # noqa: E731
-    return expand(image), expand(mask)
+    image = None if image is None else _fitting("image", image, 3, batch, size, -MOST_VALUE, MOST_VALUE)
+    if mask is None:
+        return image, None
+    mask = _fitting("mask", mask, 1, batch, size, -0.001, 1.001)
+    empty = ~(mask > 0).flatten(1).any(dim=1)
+    which = f"mask {int(empty.int().argmax()) + 1} of {len(mask)}" if len(mask) > 1 else "the mask"
+    require(not empty.any(), f"{which} is empty: paint the part to change")
+    require(bool((mask < 1).any()), "the mask covers the whole image: leave the mask and the image out")
+    return image, mask
+
+
+def _fitting(
+    name: str, given: Tensor, channels: int, batch: int, size: tuple[int, int], low: float, high: float
+) -> Tensor:
+    """(B, channels, H, W) floats."""
+    wanted, found = f"(1 or {batch}, {channels}, height, width)", tuple(given.shape)
+    fits = len(found) == 4 and found[0] in (1, batch) and found[1] == channels
+    require(fits, f"the {name} must have the shape {wanted}, not {found}")
+    sizes = f"the {name} is {found[3]}x{found[2]}, the layout {size[1]}x{size[0]}"
+    require(found[2:] == size, f"{sizes}: they must have the same size")
+    require(bool(given.isfinite().all()), f"the {name} holds NaN or infinite values")
+    least, most = float(given.min()), float(given.max())
+    span = f"the {name} holds values from {least:g} to {most:g}"
+    require(low <= least and most <= high, f"{span}, where an image has -1 to 1 and a mask 0 to 1: scale it")
+    return given.float().expand(batch, -1, -1, -1)
+
+
+def checked_draws(draws: Tensor | None, size: tuple[int, int]) -> Tensor:
+    if draws is None:
+        return torch.zeros(size, dtype=torch.int64)
+    fits = draws.shape == size and not draws.is_floating_point() and bool((draws >= 0).all())
+    require(fits, f"draws must be integers from 0 of the shape {size}, not {draws.dtype} {tuple(draws.shape)}")
+    return draws
 
 
 def noise_of(given: Tensor | Noise | None, seeded: Noise, batch: int, shape: tuple[int, int, int]) -> Noise:
@@ -59,15 +74,9 @@ def noise_of(given: Tensor | Noise | None, seeded: Noise, batch: int, shape: tup
     if given is None:
         return seeded
     if isinstance(given, Tensor):
-        found, wanted = tuple(given.shape), ", ".join(map(str, shape))
-        require(
-            found in ((1, *shape), (batch, *shape)) and given.is_floating_point(),
-            f"the noise must be floats of the shape (1 or {batch}, {wanted}), not {given.dtype} {found}",
-        )
-        require(bool(given.isfinite().all()), "the noise holds NaN or infinite values")
-        return beginning_with(given.expand(batch, -1, -1, -1), seeded)
-    require(callable(given), f"noise is a tensor or a function of one, like noise.image_noise([7]), not {shown(given)}")
-
+        asked = torch.Size((batch if given.shape[:1] == (batch,) else 1, *shape))
+        return beginning_with(_as_asked(given, asked, "noise").expand(batch, -1, -1, -1), seeded)
+    require(callable(given), f"noise is a tensor or a function, like noise.image_noise([7]), not {shown(given)}")
     return lambda like: sent(_as_asked(given(like), like.shape, "noise"), like.device).to(like.dtype)
 
 
@@ -78,23 +87,12 @@ def label_noise_of(kind: str | LabelNoise, seeds: Sequence[int], draws: Tensor) 
 
 
 def _as_asked(made: Any, shape: torch.Size, name: str) -> Tensor:
-    """What a function of the user's made, if it is what it was asked for. Whether it is finite, only the host is asked."""
+    """Noise from the caller, if it has the shape that is asked for. Only on the host it is asked whether it is finite."""
     found = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, Tensor) else shown(made)
-    require(
-        isinstance(made, Tensor) and made.shape == shape and made.is_floating_point(),
-        f"the {name} must be floats of the shape that it is asked for, {tuple(shape)}, not {found}",
-    )
+    fits = isinstance(made, Tensor) and made.shape == shape and made.is_floating_point()
+    require(fits, f"the {name} must be floats of the shape {tuple(shape)}, not {found}")
     require(made.device.type != "cpu" or bool(made.isfinite().all()), f"the {name} holds NaN or infinite values")
     return made
-
-
-def is_whole(value: object, least: int, most: float = math.inf) -> bool:
-    return isinstance(value, int) and is_number(value, least, most)
-
-
-def is_number(value: Any, least: float, most: float) -> bool:
-    real = isinstance(value, int | float) and not isinstance(value, bool)
-    return real and least <= value <= most
 
 
 def require(holds: bool, sentence: str) -> None:

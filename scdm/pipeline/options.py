@@ -1,121 +1,190 @@
-"""How an image is made: every choice that there is, and what a model answers to those left open."""
+"""How an image is made: every option, and what a model answers to those left open. Free of torch, as `--help` reads it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ..devices import AUTO, HALVES, PRECISIONS, fast_dtype, name_of
-from ..diffusion.noise import LABEL_NOISE, LabelNoise
-from ..diffusion.samplers import SAMPLERS
-from ..diffusion.schedules import visited_steps
-from ..files.untrusted import shown
-from ..models.model import MOST_GUIDANCE, Model, ModelConfig
-from .inputs import is_number, is_whole, require
+from ..diffusion.limits import LABEL_NOISE_KINDS, MOST_GUIDANCE
+from ..diffusion.samplers import SAMPLERS, Eta, Repeats, Variance, sampler_options
+from ..files import config as configuration
+from ..files.options import Declared, Option, check, check_fields, declared
+from ..files.untrusted import meant
 
-SINGLE_STEP = ("ddpm", "ddim")  # samplers that can take a step again
+if TYPE_CHECKING:
+    from ..diffusion.noise import LabelNoise
+    from ..models.model import Model, ModelConfig
+else:
+    LabelNoise = Callable[..., Any]
+
+AUTO = "auto"
 MOST_FEATHER = 1024  # pixels; a mask that never gets to fade in repaints nothing
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """How an image is made from a layout.
+    """How an image is made from a layout. None is what the model was made for (`for_model`).
 
-    None is what the model was made for (`for_model`).
+    The `Option` of a field says what it does and what it may be. `variance`, `eta` and `repeats` are declared by the
+    samplers that have them; options of further samplers are in `sampler_options`, by name. A sampler ignores the variance
+    and the eta of another.
 
-    steps: a count (25), "ddim25", "trailing25", or counts for equal sections of the process ("10,15").
-    sampler: a key of `samplers.SAMPLERS`.
-    guidance: scale of classifier-free guidance, from 1, which is none.
-    seed: image i of a batch has the seed `seed` + i, and is the same in any batch.
-    label_noise: "fresh" draws at every step as in the paper, "coupled", one draw for the whole way, "none", which
-        leaves the layout as it is, or a function of one's own, such as `noise.recorded_label_noise`.
-    variance: of "ddpm", see there; "learned" is "fixed_large" for a model that has not learned it.
-    clip: whether the prediction is cut to [-1, 1].
-    dynamic_threshold: quantile such as 0.95, by which it is scaled to that range instead.
-    extrapolation: weight, 0 is none; with `repeats`, all of a step's go by the step before.
-    mean, std: colour statistics (3 values each in [-1, 1] units) to hold the prediction to, or None.
-    eta: share of fresh noise in "ddim", 0 to 1.
-    strength: with an image, how much of the way is walked: 1 from pure noise, which keeps nothing but what a mask protects,
-        0.3 changes little.
-    repeats: times that each step is taken, to harmonise an inpainted seam ("ddpm" and "ddim").
-    feather: pixels over which the inpainted part fades in, inside the mask.
-    precision: "float32", "bfloat16", "float16", or "auto", what the model's device is fast and safe in (`fast_dtype`).
-        Weights that are in half precision already are computed with as they are; of others, each is rounded when used.
+    label_noise: a name, or a function (t, shape) -> u (`noise.LabelNoise`).
+    extrapolation: with `repeats`, all of a step's go by the step before.
+    precision: weights that are in half precision already are computed with as they are; of others, each is rounded when
+        used.
     """
 
-    steps: str | int | None = None
-    sampler: str | None = None
-    guidance: float | None = None
-    seed: int = 0
-    label_noise: str | LabelNoise = "fresh"
-    variance: Literal["learned", "fixed_large", "fixed_small"] = "learned"
-    clip: bool | None = None
-    dynamic_threshold: float | None = None
-    extrapolation: float = 0.0
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    eta: float = 0.0
-    strength: float = 1.0
-    repeats: int = 1
-    feather: float = 0.0
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    steps: Annotated[
+        str | int | None,
+        Option(
+            "denoising steps; more show finer detail, fewer are faster",
+            ge=1,
+            form="ddim25, trailing25 or 10,15 (counts for equal sections of the process)",
+            unset="what the model was made for, 25 for most",
+        ),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        Option(
+            "how a step is taken; ddpm is the paper's, the others need fewer steps, and ddim is the cleanest with few",
+            choices=SAMPLERS,
+            unset="ddpm, or what the model was distilled for",
+        ),
+    ] = None
+    guidance: Annotated[
+        float | None,
+        Option(
+            "scale of classifier-free guidance, how strictly the image follows the layout; 1 is no guidance, in less time",
+            ge=1,
+            le=MOST_GUIDANCE,
+            step=0.1,
+            metavar="SCALE",
+            unset="what the model was made for, 1.5 for most",
+            advice="leave it out for what the model was made for",
+        ),
+    ] = None
+    seed: Annotated[int, Option("seed of the first image; the next images have the next seeds", ge=0, le=2**64 - 1)] = 0
+    label_noise: Annotated[
+        str | LabelNoise,
+        Option(
+            "draws of label diffusion; fresh at every step is the paper's, coupled is one draw for all steps, and none "
+            "keeps the layout as it is; without effect on models without label diffusion",
+            choices=LABEL_NOISE_KINDS,
+            metavar="KIND",
+        ),
+    ] = "fresh"
+    variance: Variance = "learned"
+    clip: Annotated[
+        bool | None, Option("clip the prediction to [-1, 1]", unset="yes, but not for distilled models")
+    ] = None
+    dynamic_threshold: Annotated[
+        float | None,
+        Option(
+            "quantile of the prediction to scale to [-1, 1], such as 0.95, against burnt colours at high guidance",
+            gt=0,
+            le=1,
+            step=0.005,
+            metavar="QUANTILE",
+            unset="off",
+        ),
+    ] = None
+    extrapolation: Annotated[
+        float,
+        Option(
+            "how far each prediction is extrapolated from the last; crisper at few steps, too crisp above 1, off at 0",
+            ge=0,
+            le=10,
+            step=0.05,
+            metavar="WEIGHT",
+        ),
+    ] = 0.0
+    mean: Annotated[
+        tuple[float, float, float] | None,
+        Option(
+            "mean of the red, green and blue to hold the image to, from -1 (black) to 1 (white); needs std",
+            ge=-1,
+            le=1,
+            metavar="R G B",
+            unset="free",
+        ),
+    ] = None
+    std: Annotated[
+        tuple[float, float, float] | None,
+        Option(
+            "standard deviation of the red, green and blue to hold the image to; needs mean",
+            ge=0,
+            le=1,
+            metavar="R G B",
+            unset="free",
+        ),
+    ] = None
+    eta: Eta = 0.0
+    strength: Annotated[
+        float,
+        Option(
+            "denoising strength; 1 begins with pure noise and keeps nothing but what a mask protects, 0.3 changes little",
+            gt=0,
+            le=1,
+            step=0.01,
+            needs="image",
+        ),
+    ] = 1.0
+    repeats: Repeats = 1
+    feather: Annotated[
+        float,
+        Option(
+            "distance over which the repainted part fades in, inside the mask",
+            ge=0,
+            le=MOST_FEATHER,
+            step=0.5,
+            unit="pixels",
+            metavar="PIXELS",
+            needs="mask",
+        ),
+    ] = 0.0
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        Option("type to compute in; auto is what the device is fast and safe in, float32 on a CPU"),
+    ] = "auto"
+    sampler_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> GenerateOptions:
+        """From values by name, options of any sampler among them."""
+        names = {item.name for item in fields(cls)}
+        own = {name: value for name, value in values.items() if name in names}
+        return cls(**own, sampler_options={name: value for name, value in values.items() if name not in names})
 
     def __post_init__(self) -> None:
-        require(
-            self.sampler in (None, *SAMPLERS),
-            f"no sampler is called {shown(self.sampler)}; there are {', '.join(SAMPLERS)}",
-        )
-        known = callable(self.label_noise) or self.label_noise in tuple(LABEL_NOISE)
-        require(known, f"label noise is {' or '.join(LABEL_NOISE)}, not {shown(self.label_noise)}")
-        require(
-            self.variance in ("learned", "fixed_large", "fixed_small"),
-            f"the variance is learned, fixed_large or fixed_small, not {shown(self.variance)}",
-        )
-        counted = self.steps is None or (isinstance(self.steps, str) and self.steps.strip()) or is_whole(self.steps, 1)
-        require(
-            bool(counted), f"steps must be at least 1, not {shown(self.steps)}: a whole number, or a text like ddim25"
-        )
-        require(
-            is_whole(self.seed, 0, 2**64 - 1), f"a seed is a whole number from 0 to 2^64 - 1, not {shown(self.seed)}"
-        )
-        require(is_whole(self.repeats, 1, 100), f"repeats is a whole number from 1 to 100, not {shown(self.repeats)}")
-        require(
-            self.guidance is None or is_number(self.guidance, 1, MOST_GUIDANCE),
-            f"guidance is a scale from 1, which is none, to {MOST_GUIDANCE}, not {shown(self.guidance)}: leave it out for "
-            "what the model was made for",
-        )
-        require(self.clip in (None, True, False), f"clip is true, false or None, not {shown(self.clip)}")
-        quantile = self.dynamic_threshold
-        require(
-            quantile is None or (is_number(quantile, 0, 1) and quantile > 0),
-            f"a dynamic threshold is a quantile in (0, 1], not {shown(quantile)}",
-        )
-        require(
-            is_number(self.extrapolation, 0, 10),
-            f"extrapolation is a weight from 0 to 10, not {shown(self.extrapolation)}",
-        )
-        require((self.mean is None) == (self.std is None), "colour statistics need both mean and std")
-        for values, low in ((self.mean, -1), (self.std, 0)):
-            three = isinstance(values, tuple | list) and len(values) == 3 and all(is_number(v, low, 1) for v in values)
-            require(
-                values is None or three,
-                f"colour statistics are three numbers each, for red, green and blue from -1 to 1, not {shown(values)}",
-            )
-        require(is_number(self.eta, 0, 1), f"eta is a share from 0 to 1, not {shown(self.eta)}")
-        require(
-            is_number(self.strength, 0, 1) and self.strength > 0,
-            f"strength is a share in (0, 1], not {shown(self.strength)}",
-        )
-        single = self.repeats == 1 or self.sampler in (None, *SINGLE_STEP)
-        require(single, f"only {' and '.join(SINGLE_STEP)} can repeat steps, {self.sampler} cannot")
-        require(
-            is_number(self.feather, 0, MOST_FEATHER),
-            f"feather is a number of pixels from 0 to {MOST_FEATHER}, not {shown(self.feather)}",
-        )
-        require(
-            self.precision in (AUTO, *PRECISIONS),
-            f"precision is {AUTO}, {', '.join(PRECISIONS)}, not {shown(self.precision)}",
-        )
+        check_fields(self)
+        self._check_sampler_options()
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("colour statistics need both mean and std")
+
+    def _check_sampler_options(self) -> None:
+        known, given = sampler_options(), self._of_samplers()
+        if unknown := [name for name in self.sampler_options if name not in known]:
+            raise ValueError(f"no sampler has an option {unknown[0]!r}: {meant(unknown[0], known) or ', '.join(known)}")
+        check(self.sampler_options, known)
+        for name in ("repeats", *self.sampler_options):
+            owners = known[name].owners
+            if self.sampler not in (None, *owners) and given[name] != known[name].default:
+                raise ValueError(f"{name} belongs to the sampler {' or '.join(owners)}, not to {self.sampler}")
+
+    def _of_samplers(self) -> dict[str, Any]:
+        return {"variance": self.variance, "eta": self.eta, "repeats": self.repeats, **self.sampler_options}
+
+    def for_sampler(self) -> dict[str, Any]:
+        """The chosen sampler's own options."""
+        given = self._of_samplers()
+        return {name: given[name] for name in declared(SAMPLERS[self.sampler or "ddpm"]) if name in given}
+
+    def record(self) -> dict[str, Any]:
+        """As `config.to_dict`, for files; without `sampler_options` where there are none, as files have always had it."""
+        values = configuration.to_dict(self)
+        return {name: value for name, value in values.items() if value or name != "sampler_options"}
 
     def for_model(self, model: Model) -> GenerateOptions:
         """These options with nothing left open: 25 clipped steps of "ddpm" at guidance 1.5, or what a distilled model was
@@ -133,45 +202,49 @@ class GenerateOptions:
         )
 
     def require_use(self, image: bool, mask: bool) -> None:
-        """ValueError if nothing would come of an image, or of a mask, that is given."""
-        require(image or not mask, "a mask says which part of an image to repaint: give the image too")
-        require(
-            mask or not image or self.strength < 1,
-            "at full strength nothing is kept of the image: give a mask too, a strength below 1, or no image",
-        )
+        """ValueError if an image, or a mask, that is given has no effect."""
+        if mask and not image:
+            raise ValueError("a mask says which part of an image to repaint: give the image too")
+        if image and not mask and self.strength == 1:
+            raise ValueError("at full strength nothing is kept of the image: give a mask too, or a strength below 1")
 
     def _precision_for(self, model: Model) -> Any:
+        from ..devices import HALVES, fast_dtype, name_of
+
         own = model.dtype
         if own not in HALVES:
             return name_of(fast_dtype(model.device)) if self.precision == AUTO else self.precision
-        require(
-            self.precision in (AUTO, name_of(own)),
-            f"the model's weights are in {name_of(own)}: leave the precision at {AUTO}, or load the model in "
-            f"{self.precision} (scdm.load(..., dtype={self.precision!r}))",
-        )
+        if self.precision not in (AUTO, name_of(own)):
+            load = f"load the model with dtype={self.precision!r}"
+            raise ValueError(f"the model's weights are in {name_of(own)}: leave the precision at {AUTO}, or {load}")
         return name_of(own)
 
     def _steps_for(self, config: ModelConfig) -> str | int:
+        from ..diffusion.schedules import visited_steps
+
         own = config.distilled_steps
         if own is None:
             steps = 25 if self.steps is None else self.steps
-            visited_steps(config.steps, steps)  # objects to what the process does not have
+            visited_steps(config.steps, steps)  # raises for steps that the process does not have
             return steps
         count = len(visited_steps(config.steps, own))
-        require(
-            self.steps in (None, own, count, str(count)),
-            f"this model was distilled to {count} steps and knows no others: leave steps out, or take the model that it was "
-            f"distilled from, instead of asking for {self.steps}",
-        )
+        _require_built_in("steps", f"{count} steps", self.steps, (own, count, str(count)))
         return own
 
     def _guidance_for(self, config: ModelConfig) -> float:
         own = config.distilled_guidance
         if own is None:
             return 1.5 if self.guidance is None else self.guidance
-        require(
-            self.guidance in (None, own),
-            f"this model has a guidance of {own:g} built in: leave guidance out, or take the model that it was distilled "
-            f"from, instead of asking for {self.guidance}",
-        )
+        _require_built_in("guidance", f"a guidance of {own:g}", self.guidance, (own,))
         return own
+
+
+def every_option() -> dict[str, Declared]:
+    """All options of sampling, by name: those of `GenerateOptions`, and those that samplers declare, with their owners."""
+    return declared(GenerateOptions) | sampler_options()
+
+
+def _require_built_in(name: str, built_in: str, asked: Any, same: tuple[Any, ...]) -> None:
+    if asked is not None and asked not in same:
+        advice = f"leave {name} out, or take the model that it was distilled from, instead of asking for {asked}"
+        raise ValueError(f"this model was distilled to {built_in} and knows no others: {advice}")

@@ -12,7 +12,7 @@ from torch import Tensor
 from scdm.devices import Table
 from scdm.diffusion.denoiser import Denoise, Prediction
 from scdm.diffusion.noise import image_noise
-from scdm.diffusion.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, dpmpp_2m_sde, unipc
+from scdm.diffusion.samplers import SAMPLERS, ddim, ddpm, dpmpp_2m, dpmpp_2m_sde, sampler_options, unipc
 from scdm.diffusion.schedules import NoiseSchedule
 
 FULL = NoiseSchedule.named("linear")
@@ -116,9 +116,14 @@ def test_a_learned_variance_moves_between_its_bounds():
     assert spread[-1.0] == pytest.approx(math.sqrt(schedule.posterior_variance[-1]), rel=0.02)
 
 
-def test_an_unknown_variance_is_named():
-    with pytest.raises(ValueError, match="fixed_large"):
-        list(ddpm(perfect(), start(1, 8), FULL.respaced("2"), image_noise([0]), variance="large"))
+def test_samplers_declare_their_own_options():
+    options = sampler_options()
+    assert {name: setting.owners for name, setting in options.items()} == {
+        "variance": ("ddpm",),
+        "repeats": ("ddpm", "ddim"),
+        "eta": ("ddim",),
+    }
+    assert options["variance"].default == "learned" and options["eta"].option.le == 1
 
 
 class TestAgainstDiffusers:

@@ -278,7 +278,7 @@ def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: A
         encoded(pack, patcher, wrong)
     with pytest.raises(ValueError, match="connect Encode Layout"):
         sampled(pack, patcher, layout, change=lambda positive, negative: ([[None, {}]], negative))
-    with pytest.raises(ValueError, match="fresh or coupled"):
+    with pytest.raises(ValueError, match="fresh, coupled or none"):
         encoded(pack, patcher, layout, label_noise="loud")
 
     class Other:

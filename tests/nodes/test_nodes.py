@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -57,6 +57,73 @@ def test_nodes_explain_themselves(pack: Any) -> None:
         assert all(socket.tooltip for socket in (*schema.inputs, *schema.outputs))
         page = (ROOT / "web" / "docs" / f"{schema.node_id}.md").read_text(encoding="utf-8")
         assert all(f"**{spec.id}**" in page for spec in schema.inputs), "the help page describes every input"
+
+
+SAMPLERS = ["auto", "ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "unipc"]
+SAMPLING = [  # id, kind, default, and the bounds or the choices
+    ("seed", "INT", 0, 0, 2**64 - 1),
+    ("steps", "INT", 0, 0, 1000),
+    ("sampler", "COMBO", "auto", SAMPLERS),
+    ("guidance", "FLOAT", 0, 0, 100),
+    ("label_noise", "COMBO", "fresh", ["fresh", "coupled", "none"]),
+]
+PRECISION = ("precision", "COMBO", "auto", ["auto", "float32", "bfloat16", "float16"])
+WIDGETS = {
+    "Generate": [
+        *SAMPLING,
+        ("dynamic_threshold", "FLOAT", 0, 0, 1),
+        ("extrapolation", "FLOAT", 0, 0, 10),
+        ("denoise", "FLOAT", 1, 0.01, 1),
+        ("batch_size", "INT", 1, 1, 64),
+        ("repeats", "INT", 1, 1, 100),
+        ("feather", "FLOAT", 0, 0, 1024),
+        PRECISION,
+        ("variance", "COMBO", "learned", ["learned", "fixed_large", "fixed_small"]),
+        ("eta", "FLOAT", 0, 0, 1),
+    ],
+    "EditImage": [*SAMPLING, ("margin", "INT", 0, 0, 1024), ("feather", "FLOAT", 0, 0, 1024), PRECISION],
+}
+
+
+def widgets(node: Any) -> list[tuple[Any, ...]]:
+    inputs = [spec for spec in node.define_schema().inputs if hasattr(spec, "default")]
+    sides = [[spec.options] if spec.io_type == "COMBO" else [spec.min, spec.max] for spec in inputs]
+    return [(spec.id, spec.io_type, spec.default, *side) for spec, side in zip(inputs, sides, strict=True)]
+
+
+@pytest.mark.parametrize("module, name", [("generate", "Generate"), ("editing", "EditImage")])
+def test_widgets_stay_where_saved_workflows_have_them(pack: Any, module: str, name: str) -> None:
+    """A workflow holds their values in order: new ones come last, and are optional."""
+    node = getattr(pack(f"nodes.{module}"), name)
+    assert widgets(node) == WIDGETS[name]
+    last = WIDGETS[name].index(PRECISION)
+    optional = [spec.optional for spec in node.define_schema().inputs if hasattr(spec, "default")]
+    assert optional == [place >= last for place in range(len(optional))]
+
+
+def test_a_new_sampler_and_its_options_are_there(
+    pack: Any, folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samplers, options = pack("scdm.diffusion.samplers"), pack("scdm.files.options")
+
+    def toy(denoise: Any, x: Any, schedule: Any, noise: Any, *, gain: Any = 1.0) -> Any:
+        gains.append(gain)
+        return samplers.ddim(denoise, x, schedule, noise)
+
+    gains: list[float] = []
+    toy.__annotations__["gain"] = Annotated[float, options.Option("a factor", ge=0, le=2)]
+    monkeypatch.setitem(samplers.SAMPLERS, "toy", toy)
+    found = {spec.id: spec for spec in pack("nodes.generate").Generate.define_schema().inputs}
+    assert found["sampler"].options == [*SAMPLERS, "toy"]
+    assert widgets(pack("nodes.generate").Generate)[-1] == ("gain", "FLOAT", 1.0, 0, 2)
+    assert found["gain"].optional and found["gain"].tooltip == "toy: a factor."
+    painted(tmp_path / "input" / "a.png", (16, 16))
+    layout, model = load_layout(pack, "a.png"), untrained(pack)
+    generate(pack, layout, model, sampler="toy", gain=0.5)
+    assert gains == [0.5]
+    with pytest.raises(ValueError, match="gain belongs to the sampler toy, not to ddpm"):
+        generate(pack, layout, model, gain=0.5)
+    assert generate(pack, layout, model, gain=1.0).shape == (1, 16, 16, 3), "what has no effect is left alone"
 
 
 def test_models_are_the_embedded_ones_and_files(pack: Any, folders: Any, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Widgets from settings that were declared: kind, bounds, default and tooltip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..scdm.devices import AUTO
+from ..scdm.files.options import Declared
+
+
+def widget(setting: Declared, tooltip: str = "", **changed: Any) -> io.Input:
+    """A setting's widget. Where None is a value and the default, 0 or "auto" stands for it (`value_of`).
+
+    tooltip: instead of the setting's help; changed: other arguments of the input, its `id` among them.
+    """
+    name = changed.pop("id", setting.name)
+    if setting.choices:
+        kind, arguments = io.Combo.Input, _choices(setting)
+    elif bool in setting.alternatives:
+        kind, arguments = io.Boolean.Input, {"default": setting.default}
+    else:
+        kind = io.Int.Input if int in setting.alternatives else io.Float.Input
+        arguments = _bounds(setting)
+    return kind(name, **{**arguments, "tooltip": tooltip or _tooltip(setting), **changed})
+
+
+def value_of(setting: Declared, shown: Any) -> Any:
+    """What a widget's value stands for."""
+    return None if setting.optional and shown in (0, AUTO) else shown
+
+
+def _choices(setting: Declared) -> dict[str, Any]:
+    options = [AUTO, *setting.choices] if setting.optional else list(setting.choices)
+    return {"options": options, "default": AUTO if setting.default is None else setting.default}
+
+
+def _bounds(setting: Declared) -> dict[str, Any]:
+    """A slider cannot stop short of a bound: where a value has to be above it, it begins a step later."""
+    option = setting.option
+    low = 0 if setting.optional else option.ge if option.ge is not None else (option.gt or 0) + (option.step or 0)
+    high = option.le if option.le is not None else option.lt
+    default = 0 if setting.default is None else setting.default
+    bounds = {"default": default, "min": low, "max": high, "step": option.step}
+    return {name: value for name, value in bounds.items() if value is not None}
+
+
+def _tooltip(setting: Declared) -> str:
+    words = f"{setting.words[0].upper()}{setting.words[1:]}." if not setting.owners else f"{setting.words}."
+    return f"{words} {AUTO if setting.choices else 0}: {setting.unset}." if setting.optional else words

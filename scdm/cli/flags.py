@@ -1,0 +1,50 @@
+"""Flags of a command from settings that were declared: `--NAME`, with type, placeholder, help and default."""
+
+from __future__ import annotations
+
+import argparse
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..files.options import Declared
+
+
+def flag_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def add_flags(group: argparse._ActionsContainer, settings: Iterable[Declared]) -> None:
+    """A flag for each setting. What is not given is left out of the namespace, so that the default stays the setting's."""
+    for setting in settings:
+        group.add_argument(flag_of(setting.name), help=_help(setting), default=argparse.SUPPRESS, **_reading(setting))
+
+
+def _help(setting: Declared) -> str:
+    forms = f"{setting.describe()}; " if setting.option.form or setting.choices else ""
+    return f"{setting.words} ({forms.replace(', or None', '')}default: {setting.unset})".replace("%", "%%")
+
+
+def _reading(setting: Declared) -> dict[str, Any]:
+    """How the words after a flag are read. Bounds and choices are the setting's own to check."""
+    kinds, metavar = setting.alternatives, setting.option.metavar
+    if bool in kinds:
+        return {"action": argparse.BooleanOptionalAction}
+    if typing.get_origin(kinds[0]) is tuple:
+        numbers = typing.get_args(kinds[0])
+        return {"type": numbers[0], "nargs": len(numbers), "metavar": tuple(metavar.split())}
+    named: dict[str, Any] = {"metavar": metavar} if metavar else {}
+    return named | {"type": _reader(kinds)}
+
+
+def _reader(kinds: tuple[Any, ...]) -> Callable[[str], Any]:
+    if int in kinds and str in kinds:
+        return _number_or_text
+    return next((kind for kind in (int, float) if kind in kinds), str)
+
+
+def _number_or_text(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
