@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from comfy import model_management
@@ -23,7 +24,8 @@ from .sampling import AUTO, DEFAULT, precision_input, seed_input, subject_inputs
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
-MOST_REMEMBERED = 8  # nodes
+MOST_REMEMBERED = 8  # nodes of a model
+MOMENTS = 2  # in a node's session, of which no widget asks for more
 
 
 class EditImage(io.ComfyNode):
@@ -90,38 +92,29 @@ class EditImage(io.ComfyNode):
         previous_layout: Layout | None = None,
         precision: str = AUTO,
     ) -> io.NodeOutput:
-        options = way(seed, steps, sampler, guidance, label_noise, precision)
         source = scdm_model(model)
-        node = cls.hidden.unique_id if cls.hidden is not None else None
         check_classes(layout, source)
         given = previous(previous_image, previous_layout, layout)
         if previous_layout is not None:
             check_classes(previous_layout, source)
-        before = given or remembered(node, source.network, options, layout.labels)
-        update = edited(model, before, layout.labels, replace(options, feather=feather), margin or None)
-        image = update.image
-        if given is None:
-            remember(node, Made(layout.labels, image, weakref.ref(source.network), options))
-        else:
-            image = torch.where(update.region, image, given.image)  # which may be finer than levels
+        options = replace(way(seed, steps, sampler, guidance, label_noise, precision), feather=feather)
+        node = cls.hidden.unique_id if cls.hidden is not None else None
+        update = edited(model, node, layout.labels, given, options, margin or None)
+        image = (
+            update.image if given is None else torch.where(update.region, update.image, given.image)
+        )  # finer than levels
         tell(cls, f"{float(update.region.float().mean()):.0%} of the image painted anew in {update.seconds:.1f} s")
         return io.NodeOutput(to_comfy(image))
 
 
-@dataclass(frozen=True)
-class Made:
-    """A layout and the image (1, 3, H, W) in [-1, 1] that belongs to it; of what a node made, also by which means."""
+class Previous(NamedTuple):
+    """A layout, and the image (1, 3, H, W) in [-1, 1] that was made for it."""
 
     labels: LabelMap
     image: Tensor
-    network: weakref.ref[nn.Module] | None = None
-    options: GenerateOptions | None = None
 
 
-_made: OrderedDict[str, Made] = OrderedDict()  # by node, the latest last
-
-
-def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Made | None:
+def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Previous | None:
     """What is connected. ValueError if it is only half of it, or of another size than the layout `now`."""
     if image is None and layout is None:
         return None
@@ -141,42 +134,56 @@ def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Made |
         raise ValueError(
             f"one image is edited at a time, not {len(image)}: choose one, with Image From Batch for instance"
         )
-    return Made(layout.labels, rgb(image).movedim(-1, 1) * 2 - 1)
-
-
-def remembered(node: str | None, network: nn.Module, options: GenerateOptions, labels: LabelMap) -> Made | None:
-    """What the node made last, if it was with this network and these options, and of this size."""
-    made = _made.get(node) if node is not None else None
-    if made is None or made.network is None or made.network() is not network or made.options != options:
-        return None
-    return made if made.labels.ids.shape == labels.ids.shape else None
-
-
-def remember(node: str | None, made: Made) -> None:
-    if node is not None:
-        _made[node] = made
-        _made.move_to_end(node)
-        while len(_made) > MOST_REMEMBERED:
-            _made.popitem(last=False)
+    return Previous(layout.labels, rgb(image).movedim(-1, 1) * 2 - 1)
 
 
 def edited(
-    model: ModelPatcher, before: Made | None, labels: LabelMap, options: GenerateOptions, margin: int | None
+    model: ModelPatcher,
+    node: str | None,
+    labels: LabelMap,
+    given: Previous | None,
+    options: GenerateOptions,
+    margin: int | None,
 ) -> Update:
-    """The image of `before` as its layout becomes `labels`; without one, the whole image."""
+    """The image as its layout becomes `labels`: the one that is given, else that of the node's last run, else a new one."""
     try:
         ready = on_device(model, labels.batch, labels.height, labels.width)
-        session = EditSession(
-            ready,
-            before.labels if before else labels,
-            ready.options(options),
-            margin=margin,
-            image=before.image if before else None,
-        )
+        options = ready.options(options)
+        if given is not None:
+            session = EditSession(ready, given.labels, options, margin=margin, image=given.image)
+        elif session := remembered(node, model.model, labels, options):
+            session.configure(ready, options, margin)
+        else:
+            session = EditSession(ready, labels, options, margin=margin, moments=MOMENTS)
         session.change(labels)
-        return session.update(Progress())
+        update = session.update(Progress())
     except (MemoryError, RuntimeError) as error:
         if not is_want_of_memory(error):
             raise
         model_management.soft_empty_cache()
         raise too_large(labels) from None
+    if node is not None and given is None:
+        remember(node, model.model, session)
+    return update
+
+
+# Sessions go with the model that they are of: a node's memory does not keep one from being unloaded.
+_sessions: WeakKeyDictionary[nn.Module, OrderedDict[str, EditSession]] = WeakKeyDictionary()
+
+
+def remembered(node: str | None, model: nn.Module, labels: LabelMap, options: GenerateOptions) -> EditSession | None:
+    """The session of the node's last run, if it was of this model, these options but for the feather, and this size."""
+    session = _sessions.get(model, {}).get(node) if node is not None else None
+    if session is None or session.labels.ids.shape != labels.ids.shape:
+        return None
+    return session if replace(session.options, feather=options.feather) == options else None
+
+
+def remember(node: str, model: nn.Module, session: EditSession) -> None:
+    """As the node's latest, in place of any that it had."""
+    for sessions in _sessions.values():
+        sessions.pop(node, None)
+    latest = _sessions.setdefault(model, OrderedDict())
+    latest[node] = session
+    while len(latest) > MOST_REMEMBERED:
+        latest.popitem(last=False)

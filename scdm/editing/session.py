@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 import threading
 import time
 import warnings
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -292,7 +291,7 @@ def _ids(model: Model, labels: LabelMap) -> Tensor:
 
 def _blank(size: Any, num_classes: int) -> LabelMap:
     sides = size if isinstance(size, tuple | list) and len(size) == 2 else (0, 0)
-    fits = all(isinstance(side, numbers.Integral) and side >= 1 for side in sides) and math.prod(sides) <= MAX_PIXELS
+    fits = all(isinstance(side, int | np.integer) and side >= 1 for side in sides) and math.prod(sides) <= MAX_PIXELS
     most = MAX_PIXELS // 2**20
     require(fits, f"a canvas has a height and a width in pixels, up to {most} megapixels, not {shown(size)}")
     return LabelMap(torch.full((1, *map(int, sides)), num_classes), num_classes)
@@ -301,7 +300,7 @@ def _blank(size: Any, num_classes: int) -> LabelMap:
 def _levels(image: Tensor, plan: Plan) -> np.ndarray:
     """uint8 (H, W, 3)."""
     checked, _ = checked_source(image, None, 1, (plan.ids.shape[0], plan.ids.shape[1]))
-    return to_levels(checked)[0]
+    return to_levels(cast(Tensor, checked))[0]
 
 
 def _class_id(palette: Palette, painted: str | int) -> int:
@@ -309,7 +308,7 @@ def _class_id(palette: Palette, painted: str | int) -> int:
     if isinstance(painted, str):
         return class_called(palette, painted)
     most = palette.num_classes
-    known = isinstance(painted, numbers.Integral) and 0 <= painted <= most
+    known = isinstance(painted, int | np.integer) and 0 <= painted <= most
     require(known, f"{palette.name} has classes 0 to {most - 1}, and {most} for unpainted, not {shown(painted)}")
     return int(painted)
 
