@@ -123,5 +123,5 @@ def _value(found: Result, setting: str) -> Any:
 
 
 def _order(value: Any) -> tuple[bool, Any]:
-    """Numbers first, in their order; clean layouts before spoilt ones, which happens to be that of the alphabet."""
+    """Numbers first, in their order; clean layouts before corrupted ones, which happens to be that of the alphabet."""
     return isinstance(value, str), value
