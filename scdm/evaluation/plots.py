@@ -50,7 +50,7 @@ def _require_result(found: Any) -> None:
     if not all(isinstance(word, str) and len(word) <= LONGEST for word in words):
         raise ValueError(f"its names are no texts of up to {LONGEST} characters")
     if any(type(number) not in (int, float) or abs(number) > MOST for number in numbers):
-        raise ValueError("a value is no number, or beyond what is ever measured")
+        raise ValueError("a value is not a number, or beyond what is ever measured")
 
 
 def comparison(results: Sequence[Result]) -> str:
@@ -80,8 +80,8 @@ def label(found: Result, without: str = "") -> str:
     """The model, runs/camvid/model.safetensors being called camvid, and how it was sampled, but for one setting."""
     path, options = Path(found["model"]), found["settings"]["options"]
     name = path.parent.name if path.stem == "model" and path.parent.name else path.stem
-    told = {"options.guidance": f"guidance {options['guidance']:g}", "options.steps": f"{options['steps']} steps"}
-    return ", ".join([brief(name, LONGEST_NAME), *(words for setting, words in told.items() if setting != without)])
+    settings = {"options.guidance": f"guidance {options['guidance']:g}", "options.steps": f"{options['steps']} steps"}
+    return ", ".join([brief(name, LONGEST_NAME), *(words for setting, words in settings.items() if setting != without)])
 
 
 def _lines(results: Sequence[Result], setting: str) -> list[list[Result]]:

@@ -123,9 +123,7 @@ def open_extractor(name: str, device: torch.device | str = "cpu") -> FeatureExtr
     try:
         extractor = getattr(import_module(module), maker)(device)
     except Exception as error:  # it is not our code
-        raise ValueError(
-            f"package.module:maker makes features, {shown(name)} gives none: {brief(str(error))}"
-        ) from error
+        raise ValueError(f"{shown(name)} gives no feature extractor: {brief(str(error))}") from error
     if not callable(extractor) or not isinstance(getattr(extractor, "name", None), str):
-        raise ValueError(f"{shown(name)} gives no feature extractor, which is called with images and has a name")
+        raise ValueError(f"{shown(name)} gives no feature extractor: one is called with images, and has a name")
     return extractor

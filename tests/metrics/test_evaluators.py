@@ -117,13 +117,13 @@ def broken(device: torch.device | str) -> None:
 def test_features_of_ones_own_come_by_name() -> None:
     extractor = open_extractor(f"{__name__}:Brightness")
     assert extractor.name == "brightness" and extractor(IMAGES).shape == (2, 3)
-    with pytest.raises(ValueError, match="gives none"):
+    with pytest.raises(ValueError, match="gives no feature extractor"):
         open_extractor(f"{__name__}:Darkness")
-    with pytest.raises(ValueError, match="gives none"):
+    with pytest.raises(ValueError, match="gives no feature extractor"):
         open_extractor("there.is.no.such.module:maker")
-    with pytest.raises(ValueError, match="gives none"):
+    with pytest.raises(ValueError, match="gives no feature extractor"):
         open_extractor("nothing")
-    with pytest.raises(ValueError, match="gives none: no such network on cpu"):
+    with pytest.raises(ValueError, match="gives no feature extractor: no such network on cpu"):
         open_extractor(f"{__name__}:broken")
-    with pytest.raises(ValueError, match="no feature extractor"):
+    with pytest.raises(ValueError, match="called with images, and has a name"):
         open_extractor("torch:device")
