@@ -140,7 +140,7 @@ def model_of(row: Row, arguments: argparse.Namespace) -> str | Path:
 
 
 def sampled(model: Model, labels: LabelMap, row: Row, seed: int, work: Path) -> np.ndarray:
-    """uint8 (N, H, W, 3): a sample of every layout, kept in a file of its own for any other model, way or layouts."""
+    """uint8 (N, H, W, 3): a sample of every layout, cached in a file for each model, sampler and set of layouts."""
     asked = (model.digest(), labels.ids.numpy().tobytes(), row.options, seed)
     file = work / f"{row.name}-{row.steps}-{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}.npy"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ def diversity(segmenter: Segmenter, first: Tensor, second: Tensor) -> float:
 
 
 def seconds(model: Model, labels: LabelMap, options: GenerateOptions) -> float:
-    """Of a walk of 1000 steps, those of 25 are taken and multiplied."""
+    """Of 1000 steps: those of 25 are timed and multiplied."""
     many = options.steps == 1000
     if many:
         options = GenerateOptions(steps=25, sampler="ddpm")

@@ -27,7 +27,7 @@ from ..metrics import (
 )
 from ..models.checkpoint import write_tensors
 
-DISTANCES = {"inception": ("fid", "kid"), "inception_clean": ("fid_clean", "kid_clean")}  # as the world calls them
+DISTANCES = {"inception": ("fid", "kid"), "inception_clean": ("fid_clean", "kid_clean")}  # their usual names
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _lines(results: Sequence[Result], setting: str) -> list[list[Result]]:
         settings = json.loads(json.dumps(found["settings"]))  # a copy
         section, key = setting.split(".")
         settings[section].pop(key)
-        if setting == "layouts.kind":  # each kind has settings of its own
+        if setting == "layouts.kind":  # whose other settings belong to the kind
             settings[section] = {}
         if columns([found["metrics"]]):
             lines[json.dumps([found["data"], settings], sort_keys=True)].append(found)
@@ -123,5 +123,5 @@ def _value(found: Result, setting: str) -> Any:
 
 
 def _order(value: Any) -> tuple[bool, Any]:
-    """Numbers first, in their order; clean layouts before corrupted ones, which happens to be that of the alphabet."""
+    """Numbers first, in their order; clean layouts before corrupted ones, as in the alphabet."""
     return isinstance(value, str), value

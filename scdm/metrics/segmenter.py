@@ -67,7 +67,7 @@ class Segmenter(nn.Module):
         return F.pixel_shuffle(self.head(x), 2)[:, :, :height, :width]
 
     def encoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The coarsest level, and the finer ones on the way to it."""
+        """The coarsest level, and the finer ones before it."""
         height, width = images.shape[2:]
         images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
         x = self.stem(F.pixel_unshuffle(images, 2))

@@ -578,7 +578,7 @@ def test_what_is_no_history_or_packed_tighter_is_refused(model: Model, tmp_path:
         EditSession.open(tmp_path / "gone", model)
 
 
-def test_an_update_arrives_however_many_strokes_were_made_meanwhile(
+def test_an_update_is_kept_however_many_strokes_were_made_meanwhile(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The moment that it was made for may be forgotten by then; what came after it still waits for the image."""

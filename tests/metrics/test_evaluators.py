@@ -1,4 +1,4 @@
-"""Segmentation evaluators: classes matched by name or order, never by guessing; segmenters in files and in folders."""
+"""Segmentation evaluators: classes are matched by name or order, else refused; segmenters in files and in folders."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def broken(device: torch.device | str) -> None:
     raise RuntimeError(f"no such network on {device}")
 
 
-def test_features_of_ones_own_come_by_name() -> None:
+def test_a_feature_extractor_is_imported_by_name() -> None:
     extractor = open_extractor(f"{__name__}:Brightness")
     assert extractor.name == "brightness" and extractor(IMAGES).shape == (2, 3)
     with pytest.raises(ValueError, match="gives no feature extractor"):
