@@ -10,7 +10,7 @@ Writes FOLDER/KIND/... for every kind of the noisy benchmark, with the files whe
 
 Removed pixels get the value that the data set reads as unlabelled, or 0 if it reads none so. Values are those of the data
 set: with the images beside it, FOLDER/KIND is a data set. What is there is not made again.
-training/evaluate_model.py --corruption KIND corrupts layouts on the way, in the same manner.
+training/evaluate_model.py --corruption KIND spoils layouts on the way, in the same manner.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Job(NamedTuple):
     """Spoiled maps of one kind. value_of: (num_classes + 1,) the value in a file of each id, the last being MASK."""
 
     data: PairSet
-    corruption: LayoutCorruption
+    spoiling: LayoutCorruption
     folder: Path
     value_of: np.ndarray
     small: bool
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     config = load(TrainConfig, arguments.data, arguments.set).data
     if config.name == "scenes":
-        raise ValueError("scenes have no label files: evaluate_model.py --corruption corrupts their layouts")
+        raise ValueError("scenes have no label files: evaluate_model.py --corruption spoils their layouts")
     data = PairSet(config, arguments.split)
     data.require_pairs()
     table = value_table(data, arguments.unlabelled)
@@ -101,11 +101,11 @@ def spoil(job: Job, workers: int) -> None:
     """Writes all maps of the job that are not there yet. ValueError if others are there, made with other settings."""
     value = int(job.value_of[-1])
     claim(
-        job.folder, {"data": job.data.config.name, "seed": job.corruption.seed, "small": job.small, "unlabelled": value}
+        job.folder, {"data": job.data.config.name, "seed": job.spoiling.seed, "small": job.small, "unlabelled": value}
     )
     todo = [index for index in range(len(job.data)) if not path(job, index).is_file()]
     made = mapped(partial(write_spoilt, job), todo, workers)
-    for _ in tqdm(made, total=len(job.data), initial=len(job.data) - len(todo), desc=job.corruption.kind, unit="map"):
+    for _ in tqdm(made, total=len(job.data), initial=len(job.data) - len(todo), desc=job.spoiling.kind, unit="map"):
         pass
 
 
@@ -117,7 +117,7 @@ def path(job: Job, index: int) -> Path:
 
 def write_spoilt(job: Job, index: int) -> None:
     labels = stored(job.data, index)
-    ids = job.corruption(labels, index).ids[0]
+    ids = job.spoiling(labels, index).ids[0]
     if not job.small:
         ids = resampled(ids, labels.height, labels.width)
     values = job.value_of[ids.numpy()]
