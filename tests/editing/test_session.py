@@ -9,7 +9,7 @@ import os
 import threading
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,6 @@ from PIL import Image
 
 import scdm
 from scdm.editing.session import Cancelled, EditSession
-from scdm.files.config import to_dict
 from scdm.files.images import from_levels, to_levels
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
@@ -392,7 +391,7 @@ def test_a_saved_session_shows_its_images_to_any_program(model: Model, tmp_path:
 def test_a_file_with_a_lower_denoising_strength_is_reopened_without(model: Model, tmp_path: Path) -> None:
     session = begun(model)
     session.save(tmp_path / "new")
-    old = about(options={**to_dict(session.options), "strength": 0.5, "guidance": 0.5})  # as it was once written
+    old = about(options={**asdict(session.options), "strength": 0.5, "guidance": 0.5})  # as it was once written
     again = EditSession.open(rewritten(tmp_path / "new", tmp_path / "a", old), model)
     assert (again.options.strength, again.options.guidance) == (1, 1) and torch.equal(again.image, session.image)
 
