@@ -404,7 +404,7 @@ def test_sessions_of_another_kind_are_refused_in_words(model: Model) -> None:
 
 
 def test_a_session_is_of_its_models_classes(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the layout has 7 classes, the model expects 4"):
+    with pytest.raises(ValueError, match="the layout has 7 classes, the model"):
         EditSession(model, LabelMap(torch.zeros(1, 16, 16, dtype=torch.long), 7))
     begun(model).save(tmp_path / "a")
     faces = replace(PALETTE, name="faces", names=("hair", "eye", "nose", "lip"))
@@ -458,7 +458,7 @@ def test_impossible_canvases_are_refused(model: Model, size: tuple[int, int]) ->
     with pytest.raises(ValueError, match="the image is 8x8, the layout 16x16"):
         EditSession(model, (16, 16), image=torch.zeros(1, 3, 8, 8))
     for value in (float("nan"), 255.0):
-        with pytest.raises(ValueError, match="the image holds values"):
+        with pytest.raises(ValueError, match="the image holds"):
             EditSession(model, (16, 16), image=torch.full((1, 3, 16, 16), value))
 
 
