@@ -543,7 +543,7 @@ def picture(name: str, mode: str, size: tuple[int, int], colour: int = 0) -> Cal
         (record(moments=[{"plan": {"ids": 0, "draws": 0}, "image": None, "made_for": None}] * 1001), "more than are"),
         (record(more=1), "unknown setting more"),
         (record(num_classes=0), "num_classes must be a whole number from 1"),
-        (about(options={"steps": 0}), "steps must be at least 1"),
+        (about(options={"steps": 0}), "steps must be"),
         (about(options={"label_noise": 7}), "label_noise must be text"),
         (about(options=None), "options must be a section, not None"),
         (about(margin="wide"), "margin must be a number"),
@@ -649,7 +649,7 @@ def test_borders_that_cannot_be_edited_are_refused(model: Model) -> None:
 
 def test_options_that_the_model_does_not_know_are_refused_at_once(model: Model) -> None:
     student = replace(model, config=replace(model.config, distilled_steps="trailing4", distilled_guidance=1.5))
-    with pytest.raises(ValueError, match="distilled to 4 steps and knows no others"):
+    with pytest.raises(ValueError, match=r"distilled to (steps 4|4 steps)"):
         EditSession(student, (16, 16), FAST)
 
 
