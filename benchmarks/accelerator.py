@@ -85,7 +85,7 @@ Emit = Callable[[Row], None]
 
 @dataclass(frozen=True)
 class Order:
-    """What a part is told. device: as torch names it. rehearse: as small as it goes."""
+    """The settings of a part. device: as torch names it. rehearse: as small as it goes."""
 
     part: str
     device: str

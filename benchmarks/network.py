@@ -29,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from scdm.layouts.labels import LabelMap
 from scdm.models.conversion import load
 from scdm.networks import Network, UNet, UNetConfig
+from scdm.training.command import ending
 
 SCALE = 1.5
 PUBLISHED = "published ADE20K 256x256"
@@ -62,7 +63,8 @@ class Row:
         )
 
 
-def main() -> None:
+@ending("network")
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=[PUBLISHED, "scenes64"], help="embedded names or files")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
@@ -78,6 +80,7 @@ def main() -> None:
         for precision in arguments.precisions:
             with context.Pool(1) as pool:
                 print(pool.apply(measure, (model, precision, arguments.repeats, arguments.device)), flush=True)
+    return 0
 
 
 @torch.inference_mode()

@@ -34,6 +34,7 @@ from scdm.files.config import load
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.palette import Palette
 from scdm.models.model import Model
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import new_accelerator
@@ -48,6 +49,7 @@ HEADER = (
 BLOCK = 16  # pixels of a side of the layouts' blocks
 
 
+@ending("training")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="training/configs/scenes64.yaml", help="YAML file of a run")
@@ -56,16 +58,12 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--peak", type=float, help="TFLOP/s of the machine in this precision")
     arguments = parser.parse_args()
-    try:
-        config = replace(load(TrainConfig, arguments.config, arguments.set), tracker="none", compile=False)
-        print(f"{arguments.config}: {config.batch} images of {config.data.size} pixels")
-        print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n\n{HEADER}", flush=True)
-        for choice in arguments.checkpointing:
-            row = measured(replace(config, checkpointing=choice == "true"), arguments.repeats, arguments.peak)
-            print(row, flush=True)
-    except ValueError as error:
-        print(f"training: {error}", file=sys.stderr)
-        return 2
+    config = replace(load(TrainConfig, arguments.config, arguments.set), tracker="none", compile=False)
+    print(f"{arguments.config}: {config.batch} images of {config.data.size} pixels")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n\n{HEADER}", flush=True)
+    for choice in arguments.checkpointing:
+        row = measured(replace(config, checkpointing=choice == "true"), arguments.repeats, arguments.peak)
+        print(row, flush=True)
     return 0
 
 

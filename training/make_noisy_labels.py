@@ -34,7 +34,7 @@ from scdm.datasets.config import SPLITS
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.diffusion.corruption import resampled
-from scdm.evaluation import Spoiling
+from scdm.evaluation import LayoutCorruption
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
 from scdm.files.config import load
@@ -50,7 +50,7 @@ class Job(NamedTuple):
     """Spoiled maps of one kind. value_of: (num_classes + 1,) the value in a file of each id, the last being MASK."""
 
     data: PairSet
-    spoiling: Spoiling
+    spoiling: LayoutCorruption
     folder: Path
     value_of: np.ndarray
     small: bool
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data.require_pairs()
     table = value_table(data, arguments.unlabelled)
     for kind in arguments.kinds:
-        job = Job(data, Spoiling(kind, arguments.seed), arguments.out / kind, table, arguments.small)
+        job = Job(data, LayoutCorruption(kind, arguments.seed), arguments.out / kind, table, arguments.small)
         spoil(job, config.workers)
     return 0
 

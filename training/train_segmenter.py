@@ -1,4 +1,4 @@
-"""Train the judge of layout following: python training/train_segmenter.py --data CONFIG --out segmenter.safetensors
+"""Train a segmentation evaluator: python training/train_segmenter.py --data CONFIG --out segmenter.safetensors
 
 It learns from the training split of any data set, and is measured on the validation split.
 """
@@ -105,7 +105,7 @@ def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> t
         optimizer.step()
         if not math.isfinite(loss.item()):
             raise ValueError(
-                f"at step {step} the loss is no number, so nothing is written: try again with a lower --lr"
+                f"at step {step} the loss is NaN or infinite, so nothing is written: try again with a lower --lr"
             )
         bar.set_postfix(refresh=False, loss=f"{loss.item():.3f}")
         if progress >= 1:
@@ -124,7 +124,7 @@ def learning_rate_factor(progress: float) -> float:
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Colour, blur and noise a little off, as in samples of a young model: the judge should see structure, not digits.
+    """Colour, blur and noise a little off, as in samples of a model early in training: structure should count, not digits.
 
     Images (B, 3, H, W) in [-1, 1]; each has its own contrast and tint (within a tenth), blur and noise (up to 0.1).
     """

@@ -1,6 +1,6 @@
-"""The layouts that are evaluated: those of a data set, clean or spoilt as the noisy benchmark does it.
+"""The layouts that are evaluated: those of a data set, clean or corrupted as in the noisy benchmark.
 
-The benchmark spoils label maps as large as they are stored, and what reads them brings them to the model's size, in one
+The benchmark corrupts label maps as large as they are stored, and what reads them brings them to the model's size, in one
 step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first.
 """
 
@@ -24,7 +24,7 @@ CLEAN = "clean"
 
 
 @dataclass(frozen=True)
-class Spoiling:
+class LayoutCorruption:
     """What is done to layouts before a model sees them.
 
     kind: "clean" for nothing, or one of `corruption.CORRUPTIONS`, at the benchmark's strength but for what `strength` says.
@@ -56,7 +56,7 @@ class Spoiling:
                 raise ValueError(f"{self.kind} cannot have the strength {given}: the benchmark's is {usual}") from None
 
     def __call__(self, labels: LabelMap, index: int) -> LabelMap:
-        """Layout number `index`, as large as it is stored: spoilt (small, if downsampled), MASK where pixels are removed."""
+        """Layout number `index` at its stored size (smaller if downsampled), MASK where pixels are removed."""
         if self.kind == CLEAN:
             return labels
         if self.kind == "downsample":
@@ -73,26 +73,26 @@ def stored(data: DataSet, index: int) -> LabelMap:
 
 
 class Layouts(Validation):
-    """The validation images of a data set with spoilt layouts.
+    """The validation images of a data set with corrupted layouts.
 
     Borders of instances stay as they are, but in sparse layouts; those between classes are drawn anew.
     """
 
-    def __init__(self, data: DataSet, config: DataConfig, spoiling: Spoiling) -> None:
-        self.data, self.config, self.spoiling = data, config, spoiling
+    def __init__(self, data: DataSet, config: DataConfig, corruption: LayoutCorruption) -> None:
+        self.data, self.config, self.corruption = data, config, corruption
         self.clean = data.validation()
         self.names = self.clean.names
 
     def __getitem__(self, index: int) -> Example:
         clean = self.clean[index]
-        if self.spoiling.kind == CLEAN:
+        if self.corruption.kind == CLEAN:
             return clean
         labels = stored(self.data, clean.position)  # not `index`: another stands in for a file that cannot be read
-        ids = self._framed(self.spoiling(labels, clean.position).ids[0], (labels.height, labels.width))
+        ids = self._framed(self.corruption(labels, clean.position).ids[0], (labels.height, labels.width))
         unlabelled = self.data.palette.unlabelled
-        if self.spoiling.removed == "class" and unlabelled is not None:
+        if self.corruption.removed == "class" and unlabelled is not None:
             ids = ids.masked_fill(ids == labels.mask_id, unlabelled)
-        between_classes = labels.edges is None or self.spoiling.kind == "patterns"  # nobody paints instances
+        between_classes = labels.edges is None or self.corruption.kind == "patterns"  # nobody paints instances
         anew = clean.edges is not None and between_classes
         return clean._replace(ids=ids, edges=instance_borders(ids[None])[0] if anew else clean.edges)
 

@@ -22,7 +22,7 @@ SETTINGS = "settings.json"
 MOST_NAMED = 8  # of the settings that differ
 
 
-class Part(NamedTuple):
+class Chunk(NamedTuple):
     """Samples number `sample` of the layouts `start` to `stop` - 1, made at a time."""
 
     sample: int
@@ -48,34 +48,34 @@ class Samples:
     def path(self, sample: int, index: int) -> Path:
         return self.folder / str(sample) / f"{self.names[index]}.png"
 
-    def missing(self, samples: int, images: int, batch: int) -> list[Part]:
+    def missing(self, samples: int, images: int, batch: int) -> list[Chunk]:
         """What is left to do of `samples` samples of the first `images` layouts, at most `batch` at a time."""
-        parts: list[Part] = []
+        chunks: list[Chunk] = []
         for sample in range(samples):
             for index in range(images):
                 if self.path(sample, index).is_file():
                     continue
-                last = parts[-1] if parts else None
+                last = chunks[-1] if chunks else None
                 if last and last.sample == sample and last.stop == index and last.stop - last.start < batch:
-                    parts[-1] = last._replace(stop=index + 1)
+                    chunks[-1] = last._replace(stop=index + 1)
                 else:
-                    parts.append(Part(sample, index, index + 1))
-        return parts
+                    chunks.append(Chunk(sample, index, index + 1))
+        return chunks
 
     def make(
-        self, model: Model, layouts: Validation, options: GenerateOptions, parts: Sequence[Part], workers: int = 0
+        self, model: Model, layouts: Validation, options: GenerateOptions, chunks: Sequence[Chunk], workers: int = 0
     ) -> Iterator[int]:
-        """Makes the images of `parts` and gives the number of each part when it is written."""
-        places = [list(range(part.start, part.stop)) for part in parts]
+        """Makes the images of `chunks` and gives the number of each chunk when it is written."""
+        places = [list(range(chunk.start, chunk.stop)) for chunk in chunks]
         batch: Batch
-        for part, batch in zip(parts, loader(layouts, places, workers), strict=True):
-            seed = (options.seed + (part.sample << 32) + part.start) % 2**64
+        for chunk, batch in zip(chunks, loader(layouts, places, workers), strict=True):
+            seed = (options.seed + (chunk.sample << 32) + chunk.start) % 2**64
             images = generate(model, batch.labels(model.palette.num_classes), replace(options, seed=seed))
-            for index, levels in zip(range(part.start, part.stop), to_levels(images), strict=True):
-                path = self.path(part.sample, index)
+            for index, levels in zip(range(chunk.start, chunk.stop), to_levels(images), strict=True):
+                path = self.path(chunk.sample, index)
                 made_folder(path.parent)
                 write_image(path, levels)
-            yield part.stop - part.start
+            yield chunk.stop - chunk.start
 
     def read(self, sample: int, indices: Sequence[int]) -> Tensor:
         """(B, 3, H, W) in [-1, 1]."""

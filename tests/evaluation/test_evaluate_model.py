@@ -47,9 +47,11 @@ def alike(metrics: dict[str, float]) -> object:
     return pytest.approx(metrics, rel=1e-3, abs=1e-5)
 
 
-def test_it_leaves_images_a_result_and_a_sheet(model: Path, judge: Path, scenes: Path, tmp_path: Path, capsys) -> None:
+def test_it_leaves_images_a_result_and_a_sheet(
+    model: Path, evaluator: Path, scenes: Path, tmp_path: Path, capsys
+) -> None:
     out = tmp_path / "out"
-    assert main(command(model, scenes, out, "--segmenter", str(judge), "--corruption", "random")) == 0
+    assert main(command(model, scenes, out, "--segmenter", str(evaluator), "--corruption", "random")) == 0
     assert len(images(out)) == 6 and "0/scene_00000.png" in images(out)
     found = json.loads((out / "result.json").read_text())
     assert found["layouts"] == "random" and found["data"] == "scenes"
@@ -60,8 +62,8 @@ def test_it_leaves_images_a_result_and_a_sheet(model: Path, judge: Path, scenes:
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_it_goes_on_where_it_was_stopped(model: Path, judge: Path, scenes: Path, tmp_path: Path) -> None:
-    out, more = tmp_path / "out", ["--segmenter", str(judge)]
+def test_it_goes_on_where_it_was_stopped(model: Path, evaluator: Path, scenes: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "out", ["--segmenter", str(evaluator)]
     assert main(command(model, scenes, out, *more)) == 0
     made, result = images(out), (out / "result.json").read_text()
     for lost in ("0/scene_00001.png", "1/scene_00002.png"):
