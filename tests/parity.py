@@ -174,6 +174,11 @@ def unet(case: str) -> UNet:
     return network
 
 
+def from_one_hot(y: Tensor) -> LabelMap:
+    """(B, C, H, W): the layout of a recorded condition without borders. A pixel of zeros is MASK."""
+    return LabelMap(y.argmax(dim=1).masked_fill(y.sum(dim=1) == 0, y.shape[1]), y.shape[1])
+
+
 def layout(golden: dict[str, Tensor], num_classes: int) -> LabelMap:
     """The clean layout of a case: its `label` and, if there is one, its `edge`."""
     edges = golden["edge"][:, None].bool() if "edge" in golden else None

@@ -82,6 +82,13 @@ class LabelMap:
         """(B, H, W) bool: where the layout says nothing."""
         return self.ids == self.mask_id
 
+    def require_classes(self, num_classes: int, whose: str) -> None:
+        """ValueError unless the layout has as many classes as `whose` ("the model")."""
+        if self.num_classes != num_classes:
+            raise ValueError(
+                f"the layout has {self.num_classes} classes, {whose} expects {num_classes}: read it with their palette"
+            )
+
     def shares(self) -> list[tuple[int, float]]:
         """(id, share of all pixels) of each id that occurs, MASK among them: the largest first, of equals the lowest id."""
         counts = enumerate(self.ids.flatten().bincount().tolist())
@@ -155,17 +162,6 @@ class LabelMap:
         classes = torch.arange(self.num_classes, device=self.ids.device)[:, None, None]
         y = (self.ids[:, None] == classes).to(dtype)
         return y if self.edges is None else torch.cat([y, self.edges.to(dtype)], dim=1)
-
-    @classmethod
-    def from_one_hot(cls, y: Tensor, num_classes: int) -> LabelMap:
-        """The inverse of `one_hot`: all-zero class channels become MASK, a further channel becomes the borders."""
-        if y.shape[1] not in (num_classes, num_classes + 1):
-            raise ValueError(
-                f"one-hot condition has {y.shape[1]} channels; {num_classes} classes need that many, or one more"
-            )
-        value, ids = y[:, :num_classes].max(dim=1)
-        ids = ids.masked_fill(value == 0, num_classes)
-        return cls(ids, num_classes, y[:, num_classes:] > 0 if y.shape[1] > num_classes else None)
 
 
 class _Cells:

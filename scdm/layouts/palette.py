@@ -178,6 +178,14 @@ class Palette:
     def num_classes(self) -> int:
         return len(self.names)
 
+    def require_same(self, other: Palette, whose: str, others: str) -> None:
+        """ValueError unless the classes have the same names: `whose` has this palette ("the layout"), `others` the other."""
+        if self.names != other.names:
+            raise ValueError(
+                f"{whose} has the {self.num_classes} classes of palette {self.name}, {others} the {other.num_classes} of "
+                f"{other.name}: choose two of the same classes"
+            )
+
     @property
     def duplicates(self) -> dict[Color, tuple[int, ...]]:
         """The colours that several classes share -> the ids of these, ascending: such a colour is read as the first."""
@@ -346,11 +354,7 @@ class Palette:
 
     def to_image(self, labels: LabelMap, mask_color: Color | None = None) -> np.ndarray:
         """uint8 (B, H, W, 4), MASK and colourless classes transparent; with a `mask_color` for them (B, H, W, 3)."""
-        if labels.num_classes != self.num_classes:
-            raise ValueError(
-                f"layout has {labels.num_classes} classes, palette {self.name} has {self.num_classes}: "
-                "choose the palette of the layout"
-            )
+        labels.require_classes(self.num_classes, f"palette {self.name}")
         blank = (0, 0, 0, 0) if mask_color is None else mask_color
         painted = [None if color is None else (*color, 255)[: len(blank)] for color in self.colors]
         table = [color or blank for color in (*painted, None)]

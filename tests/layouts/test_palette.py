@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from scdm.layouts import palette as palettes_module
+from scdm import assets
 from scdm.layouts import pixels
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Color, Palette, palette_names, read_layout
@@ -68,6 +68,12 @@ def test_shipped_palettes_have_the_channels_of_the_published_models(
     palette = Palette.named(name)
     assert name in palette_names()
     assert (palette.num_classes, palette.unlabelled, palette.edge_channel) == (num_classes, unlabelled, edge_channel)
+
+
+def test_classes_are_the_same_by_name() -> None:
+    THREE.require_same(THREE.golden_angle(), "the layout", "the model")
+    with pytest.raises(ValueError, match="the layout has the 3 classes of palette three, the model the 14 of scenes"):
+        THREE.require_same(Palette.named("scenes"), "the layout", "the model")
 
 
 def test_shared_colours_are_known() -> None:
@@ -157,7 +163,7 @@ def test_painted_is_read(palette: Palette, data: st.DataObject) -> None:
 def test_mask_can_be_drawn_in_a_colour() -> None:
     image = THREE.to_image(layout(THREE, [0, MASK]), mask_color=(0, 0, 0))
     assert image.tolist() == [[[list(SKY), [0, 0, 0]]]]
-    with pytest.raises(ValueError, match="layout has 5 classes, palette three has 3"):
+    with pytest.raises(ValueError, match="the layout has 5 classes, palette three expects 3"):
         THREE.to_image(LabelMap(torch.zeros(1, 1, 1, dtype=torch.int64), 5))
 
 
@@ -371,7 +377,7 @@ def test_255_in_coco_stuff_is_what_training_reads() -> None:
 
 def test_cityscapes_train_ids_become_label_ids() -> None:
     cityscapes = Palette.named("cityscapes")
-    table = json.loads((Path(palettes_module.__file__).parent / "assets/classes/cityscapes.json").read_text())
+    table = json.loads((assets.folder() / "classes/cityscapes.json").read_text())
     for entry in table["classes"]:
         if entry["train_id"] != 255:
             assert remarks_on(cityscapes, values(entry["train_id"]), values="train_ids")[0] == [[entry["id"]]]
