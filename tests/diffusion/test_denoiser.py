@@ -46,7 +46,7 @@ def test_losses_are_the_published_ones(entry: int) -> None:
     )
     terms = denoiser.loss(
         golden["x_start"],
-        from_one_hot(golden["y"]),
+        from_one_hot(golden["y"], 19),
         golden["t"],
         golden["noise"],
         golden["u"][..., 0] if "u" in golden else None,

@@ -57,7 +57,7 @@ def _build(given: set[str], shapes: dict[str, list[int]], config: dict[str, int]
 
 
 def condition(y: Tensor) -> Condition:
-    return Condition(from_one_hot(y), torch.float32)
+    return Condition(from_one_hot(y, y.shape[1]), torch.float32)
 
 
 @pytest.mark.parametrize("name", LAYERS)
