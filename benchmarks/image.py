@@ -21,7 +21,7 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from scdm.editing.session.session import EditSession
+from scdm.editing.session import EditSession
 
 from scdm import assets
 from scdm.datasets.scenes import Scenes

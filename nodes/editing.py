@@ -12,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor, nn
 
-from ..scdm.editing.session.session import MOST_MARGIN, EditSession, Update
+from ..scdm.editing.session import MOST_MARGIN, EditSession, Update
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import MOST_FEATHER, GenerateOptions
 from .generate import Progress, is_want_of_memory, to_comfy, too_large

@@ -12,7 +12,6 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from scdm.editing.session.session import Cancelled, EditSession
 from torch import Tensor
 
 from scdm.devices import fast_dtype
@@ -24,6 +23,7 @@ from scdm.diffusion.likelihood import prior_bits
 from scdm.diffusion.noise import LABEL_NOISE, image_noise, mixed, recorded_label_noise
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.diffusion.schedules import NoiseSchedule
+from scdm.editing.session import Cancelled, EditSession
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.models.model import Model, ModelConfig

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scdm.editing.session.session import Cancelled, EditSession
 
 import scdm
+from scdm.editing.session import Cancelled, EditSession
 from scdm.files.images import from_levels, to_levels
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette

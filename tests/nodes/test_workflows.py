@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from scdm.editing.session.session import MARGIN
 
 from scdm.diffusion.inpainting import grown
+from scdm.editing.session import MARGIN
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette, read_layout
 from tests.nodes.server import ROOT, Json, Server, inputs, serving, template
