@@ -21,11 +21,11 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from scdm.editing.session import EditSession
 
 from scdm import assets
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.schedules import visited_steps
+from scdm.editing.session import EditSession
 from scdm.layouts.labels import LabelMap
 from scdm.models.conversion import load
 from scdm.models.model import Model

@@ -9,12 +9,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..scdm.layouts.contents import summary
-from ..scdm.layouts.decoding import decoded, with_opacity
-from ..scdm.layouts.fitting import FITS, fitted
+from ..scdm.layouts.decoding import TOLERANCE
+from ..scdm.layouts.fitting import FITS, fitted, with_opacity
 from ..scdm.layouts.instances import bordered, instances_of, require_one_size
 from ..scdm.layouts.labels import LabelMap
-from ..scdm.layouts.palette import TOLERANCE, Palette, read_layout
+from ..scdm.layouts.palette import Palette
 from ..scdm.layouts.preview import preview
+from ..scdm.layouts.reading import decoded, read_layout
 from ..scdm.layouts.values import COLORS
 from .files import layout_file, layout_names
 from .messages import complaint, tell

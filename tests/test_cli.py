@@ -28,8 +28,10 @@ from scdm.diffusion.corruption import CORRUPTIONS, about, settings
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.files.images import write_image
 from scdm.files.options import Option
+from scdm.layouts.decoding import TOLERANCE
 from scdm.layouts.labels import LabelMap
-from scdm.layouts.palette import TOLERANCE, Palette, read_layout
+from scdm.layouts.palette import Palette
+from scdm.layouts.reading import read_layout
 from scdm.models import checkpoint, conversion
 from scdm.models.conversion import Assumptions
 from scdm.models.model import Model, ModelConfig

@@ -10,7 +10,8 @@ from ..diffusion.corruption import corrupt, settings
 from ..diffusion.label_diffusion import shipped_rates
 from ..files.images import picture_format, write_image
 from ..layouts.labels import LabelMap
-from ..layouts.palette import Palette, read_layout
+from ..layouts.palette import Palette
+from ..layouts.reading import read_layout
 from .arguments import corruption_flag, strengths
 from .common import check_output, chosen_palette, note, writing
 

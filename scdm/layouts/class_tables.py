@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as xml
 
 from ..files.kinds import what_is
-from ..files.untrusted import brief, content_of, parsed, shown
+from ..files.untrusted import brief, parsed, shown
 
 SMALLEST = 'the smallest class table is {"classes": [{"name": "road", "color": [128, 64, 128]}]}, in JSON or YAML'
 NO_TABLE = f'a class table is a mapping that holds "classes", a list of {{"name": ..., "color": ...}}; {SMALLEST}'
@@ -52,23 +52,18 @@ class Found(NamedTuple):
     more: dict[str, Any] = {}  # noqa: RUF012
 
 
-def class_table(path: str | Path) -> tuple[Any, list[str]]:
-    """What a file says of classes, for `Palette.from_dict`, and remarks on what was assumed.
+def class_table(content: bytes, path: Path) -> tuple[Any, list[str]]:
+    """What a file holds of classes, for `Palette.from_dict`, and remarks on what was assumed.
 
     Our own JSON and YAML; labelmap.txt (CVAT, Pascal VOC), .gpl (GIMP) and .kpl (Krita), _classes.csv (Roboflow) and other
     CSV with a header, lines of a name and three levels, with an alpha or none (3D Slicer, FreeSurfer, ITK-SNAP), JSON of
     Datumaro, Mapillary, COCO, Supervisely and transformers, lists of names (LabelMe). ValueError names the
     file and says how a table looks.
     """
-    path = Path(path)
-    content = content_of(path)
-    try:
-        found = _read(content, path)
-        if not isinstance(found, Found):
-            return ({"name": path.stem, **found} if isinstance(found, dict) else found), []
-        return _table(found, path)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    found = _read(content, path)
+    if not isinstance(found, Found):
+        return ({"name": path.stem, **found} if isinstance(found, dict) else found), []
+    return _table(found, path)
 
 
 def _table(found: Found, path: Path) -> tuple[dict[str, Any], list[str]]:

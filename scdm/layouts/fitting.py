@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -48,6 +49,21 @@ def covered(mask: Tensor, height: int, width: int) -> Tensor:
     if mask.shape[1:] == (height, width):
         return mask
     return F.interpolate(mask[:, None].float(), (height, width), mode="area")[:, 0]
+
+
+def with_opacity(pictures: np.ndarray, opacity: Tensor) -> np.ndarray:
+    """Pictures, uint8 (B, H, W, C), with an opacity (1 or B, h, w) in [0, 1] as their alpha: uint8 (B, H, W, 4).
+
+    Where they have an alpha of their own, the lower of the two counts.
+    """
+    if len(opacity) not in (1, len(pictures)):
+        raise ValueError(f"{len(opacity)} alphas cannot serve {len(pictures)} images: give one, or one for each")
+    alpha = (255 * covered(opacity, *pictures.shape[1:3])).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    alpha = np.minimum(alpha[..., None], pictures[..., 3:] if pictures.shape[-1] == 4 else 255)
+    shape = (*pictures.shape[:-1], 3)
+    return np.concatenate(
+        [np.broadcast_to(pictures[..., :3], shape), np.broadcast_to(alpha, (*shape[:-1], 1))], axis=-1
+    )
 
 
 def _completed(height: int, width: int, labels: LabelMap) -> tuple[int, int]:
