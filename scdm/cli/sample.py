@@ -20,7 +20,7 @@ from ..devices import AUTO, device_called, fast_dtype
 from ..diffusion.samplers import Step
 from ..files.images import (
     MAX_PIXELS,
-    UNPAINTED,
+    UNPAINTED_GREY,
     contact_sheet,
     from_levels,
     picture_format,
@@ -79,7 +79,7 @@ def run(arguments: Namespace) -> None:
     image, mask = _source(arguments, layouts, remark)
 
     silent = arguments.quiet or arguments.json
-    rows = [[palette.to_image(labels, UNPAINTED)[0]] for labels in layouts] if arguments.sheet else []
+    rows = [[palette.to_image(labels, UNPAINTED_GREY)[0]] for labels in layouts] if arguments.sheet else []
     with tqdm(unit="step", disable=True if silent else None) as bar:  # None: where standard error is no terminal
         for picture in pictures:
             own = replace(options, seed=picture.seed)

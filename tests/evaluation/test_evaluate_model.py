@@ -128,7 +128,10 @@ def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scen
         (["--options", "guidence=2"], "did you mean 'guidance'"),
         (["--options", "guidance"], "a setting looks like key=value"),
         (["--strength", "share=0.2"], "clean layouts have no setting 'share'"),
-        (["--corruption", "random", "--strength", "share=2"], "random: share must be a number from 0 and below 1, not 2"),
+        (
+            ["--corruption", "random", "--strength", "share=2"],
+            "random: share must be a number from 0 and below 1, not 2",
+        ),
         (["--segmenter", "absent"], "no segmenter file absent"),
         (["--inception", "absent"], "absent: there is no such file"),
         (["--lpips", "absent"], "absent: there is no such file"),
