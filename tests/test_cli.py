@@ -299,7 +299,7 @@ def test_each_layout_has_its_instances(folder: Path, capsys: pytest.CaptureFixtu
             "small.png, for layout.png: the instance map is 4x4, the layout 8x8: they must have the same size",
         ),
         ("nowhere.png", "nowhere.png: there is no such file"),
-        ("half.tif", "half.tif: an instance map holds whole numbers or colours, and this one fractions"),
+        ("half.tif", "half.tif: an instance map holds whole numbers or colours, not fractions"),
     ],
 )
 def test_instances_that_cannot_be_are_refused(
@@ -359,7 +359,7 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("cut.png -o out.png", "cut.png: the image is damaged or incomplete"),
         ("huge.png -o out.png", "huge.png: the image has more than 64 megapixels"),
         ("image.png -o out.png --tolerance 0", "no pixel has a colour of palette scenes"),
-        ("ids.png -o out.png", "this one holds 200"),
+        ("ids.png -o out.png", "this grey image holds 200"),
         ("layout.png -o out.png --palette ade20k", "palette ade20k has 151 classes, the model 14"),
         ("layout.png -o out.png --palette nowhere", "there is no palette 'nowhere'"),
         ("layout.png -o out.png --palette text.png", "text.png"),
@@ -739,7 +739,7 @@ def test_classes_that_colours_cannot_tell_are_named(folder: Path, capsys: pytest
         ("corrupt layout.png -o out.png --kind random --share 1", "a number from 0 and below 1"),
         ("corrupt layout.png -o out.png --kind patterns --share nan", "a number from 0 and below 1"),
         (f"corrupt layout.png -o out.png --kind random --seed {2**64}", "from 0 to 2^63 - 1"),
-        ("corrupt layout.png -o out.png --kind diffuse --step 1000", "a whole number from 0 and below 1000"),
+        ("corrupt layout.png -o out.png --kind diffuse --step 1000", "a whole number from 0 to 999"),
         ("corrupt layout.png -o out.png --kind diffuse --rates nowhere", "no class rates are called 'nowhere'"),
         ("corrupt layout.png -o out.png --kind diffuse --rates ade20k", "class rates for 151 classes"),
         ("corrupt absent.png -o out.png --kind edges", "no such file"),

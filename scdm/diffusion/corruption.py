@@ -118,7 +118,7 @@ def scribbled(
 def diffused(
     labels: LabelMap,
     seeds: Sequence[int],
-    step: Annotated[int, Option("original step, from almost the image to noise", ge=0, lt=CLASSWISE_STEPS)] = 500,
+    step: Annotated[int, Option("original step, from almost the image to noise", ge=0, le=CLASSWISE_STEPS - 1)] = 500,
     rates: Annotated[tuple[float, ...] | None, Option("class rates; without them all classes fade alike", ge=0)] = None,
 ) -> LabelMap:
     """What label diffusion leaves at a step."""

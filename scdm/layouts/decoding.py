@@ -64,9 +64,7 @@ def ids_of(
     opaque = pixels.opaque_part(image)
     stored = None if values == COLORS else pixels.stored(image, opaque, LOSSY_SLACK if lossy else 0)
     if chosen and stored is None:
-        raise ValueError(
-            f"a picture of colours holds no values {chosen.name}: leave the choice of values (--values) out"
-        )
+        raise ValueError(f"a picture of colours holds no values {chosen.name}: leave that choice (--values) out")
     reading = _Reading(palette, tolerance, remark, chosen, file_name, lossy)
     ids = None if stored is None else reading.ids_of_values(stored)
     if ids is None:
@@ -165,10 +163,8 @@ class _Reading:
             return
         if self.chosen:
             raise ValueError(f"{wrong[0]} is none of the values {self.chosen.name} of palette {self.palette.name}")
-        raise ValueError(
-            f"this grey image holds {wrong[0]}, but palette {self.palette.name} has {self.palette.conventions[0].name} "
-            f"{self._known_values()}: choose the palette that made this layout, or paint with its colours"
-        )
+        known = f"palette {self.palette.name} has {self.palette.conventions[0].name} {self._known_values()}"
+        raise ValueError(f"this grey image holds {wrong[0]}, but {known}: choose its palette, or paint with colours")
 
     def _known_values(self) -> str:
         """The values of the first convention, in words."""
@@ -282,9 +278,9 @@ class _Reading:
             ids[~opaque] = self.palette.num_classes
         share = np.count_nonzero(unknown) / max(1, ids.size if opaque is None else int(opaque.sum()))
         if share == 1:
+            often = f"(tolerance {self.tolerance:g}), they are {pixels.most_frequent(image, unknown)}"
             raise ValueError(
-                f"no pixel has a colour of palette {self.palette.name} (tolerance {self.tolerance:g}), they are "
-                f"{pixels.most_frequent(image, unknown)}: choose the palette of this layout, or raise the tolerance"
+                f"no pixel has a colour of palette {self.palette.name} {often}: choose the layout's palette"
             )
         if self.remark is not silent:  # what looks odd is searched for where somebody hears of it
             self.tell(doubts.Painting(self.palette, image, ids, self.lossy).doubts(unknown, share, strays, off))

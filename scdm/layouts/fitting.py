@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..files.images import MAX_PIXELS
-from .labels import LabelMap
+from .labels import LabelMap, common_batch
 
 FITS = ("resize", "crop", "pad")
 
@@ -26,9 +26,7 @@ def fitted(labels: LabelMap, height: int = 0, width: int = 0, fit: str = "resize
         raise ValueError(f"a layout can be made to fit by {', '.join(FITS)}, not {fit!r}: choose one of these")
     height, width = _completed(height, width, labels)
     if height * width > MAX_PIXELS:
-        raise ValueError(
-            f"a layout of {width} x {height} pixels has more than {MAX_PIXELS // 2**20} megapixels: ask for less"
-        )
+        raise ValueError(f"a layout of {width} x {height} has more than {MAX_PIXELS // 2**20} megapixels: ask for less")
     if fit == "resize":
         return labels.reduced(height, width)
     scales = height / labels.height, width / labels.width
@@ -54,23 +52,18 @@ def covered(mask: Tensor, height: int, width: int) -> Tensor:
 def with_opacity(pictures: np.ndarray, opacity: Tensor) -> np.ndarray:
     """Pictures, uint8 (B, H, W, C), with an opacity (1 or B, h, w) in [0, 1] as their alpha: uint8 (B, H, W, 4).
 
-    Where they have an alpha of their own, the lower of the two counts.
+    Where they already have an alpha, the lower of the two counts.
     """
-    if len(opacity) not in (1, len(pictures)):
-        raise ValueError(f"{len(opacity)} alphas cannot serve {len(pictures)} images: give one, or one for each")
+    batch = common_batch(images=len(pictures), alphas=len(opacity))
     alpha = (255 * covered(opacity, *pictures.shape[1:3])).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
     alpha = np.minimum(alpha[..., None], pictures[..., 3:] if pictures.shape[-1] == 4 else 255)
-    shape = (*pictures.shape[:-1], 3)
-    return np.concatenate(
-        [np.broadcast_to(pictures[..., :3], shape), np.broadcast_to(alpha, (*shape[:-1], 1))], axis=-1
-    )
+    size = (batch, *pictures.shape[1:3])
+    return np.concatenate([np.broadcast_to(pictures[..., :3], (*size, 3)), np.broadcast_to(alpha, (*size, 1))], axis=-1)
 
 
 def _completed(height: int, width: int, labels: LabelMap) -> tuple[int, int]:
     if height < 0 or width < 0:
-        raise ValueError(
-            f"a layout cannot be {width} x {height} pixels: give positive sides, or 0 for the layout's own"
-        )
+        raise ValueError(f"a layout cannot be {width} x {height} pixels: give positive sides, or 0 for its own")
     if not height and not width:
         return labels.height, labels.width
     return (

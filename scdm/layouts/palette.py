@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from PIL import Image, ImageColor
 
 from .. import assets
 from ..files.levels import Remark
+from ..files.options import Option, check_fields
 from ..files.profiles import Color
 from ..files.untrusted import content_of, meant, naming, shown
 from .class_tables import class_table
@@ -42,35 +43,28 @@ class Palette:
     values: how label maps store the classes, if not as ids alone; see `conventions`.
     """
 
-    name: str
-    names: tuple[str, ...]
+    name: Annotated[str, Option("of the data set")]
+    names: Annotated[tuple[str, ...], Option("of the classes")]
     colors: tuple[Color | None, ...]
-    unlabelled: int | None = None
+    unlabelled: Annotated[int | None, Option("class of what the annotator left out", ge=0)] = None
     edge_channel: bool = False
-    note: str = ""
+    note: Annotated[str, Option("for people")] = ""
     values: tuple[Convention, ...] = ()
 
     def __post_init__(self) -> None:
-        for text in (self.name, *self.names):
-            if not isinstance(text, str) or len(text) > LONGEST_NAME:
-                raise ValueError(
-                    f"palettes and classes have names of up to {LONGEST_NAME} characters, not {shown(text)}"
-                )
-        most = len(self.names)
-        if not most or most != len(self.colors):
-            raise ValueError(
-                f"palette {self.name} has {most} names and {len(self.colors)} colours: a class has one of each"
-            )
-        if self.unlabelled is not None and not 0 <= self.unlabelled < most:
+        check_fields(self, "palette: ")
+        if long := [text for text in (self.name, *self.names) if len(text) > LONGEST_NAME]:
+            raise ValueError(f"names have up to {LONGEST_NAME} characters, not {shown(long[0])}")
+        most, colors = len(self.names), len(self.colors)
+        if not most or most != colors:
+            raise ValueError(f"palette {self.name} has {most} names and {colors} colours: a class has one of each")
+        if self.unlabelled is not None and self.unlabelled >= most:
             raise ValueError(f"palette {self.name}: unlabelled id {self.unlabelled} is not in 0..{most - 1}")
-        for name, color in zip(self.names, self.colors, strict=True):
-            if color is not None and not _is_color(color):
-                raise ValueError(
-                    f"the colour of class {shown(name)} is {shown(color)}, not three integers from 0 to 255"
-                )
-        for convention in self.values:
-            if wrong := [i for i in convention.classes if i >= most]:
-                raise ValueError(f"the values {convention.name} stand for class {wrong[0]}, but ids are 0..{most - 1}")
+        if wrong := [pair for pair in zip(self.names, self.colors, strict=True) if not _is_color(pair[1])]:
+            name, color = map(shown, wrong[0])
+            raise ValueError(f"the colour of class {name} is {color}, not three integers from 0 to 255")
+        if high := [(known.name, i) for known in self.values for i in known.classes if i >= most]:
+            raise ValueError(f"the values {high[0][0]} stand for class {high[0][1]}, but ids are 0..{most - 1}")
 
     @classmethod
     def named(cls, name: str) -> Palette:
@@ -126,9 +120,9 @@ class Palette:
             name=name,
             names=names,
             colors=tuple(color for _, color in rows),
-            unlabelled=None if unlabelled is None else _integer(unlabelled, "unlabelled_channel"),
+            unlabelled=unlabelled,
             edge_channel=bool(table.get("edge_channel", False)),
-            note=_text(table.get("note", ""), "the note of a palette"),
+            note=table.get("note", ""),
             values=_conventions(table["values"]) if "values" in table else _shipped_values(name, names),
         )
 
@@ -154,10 +148,8 @@ class Palette:
     def require_same(self, other: Palette, whose: str, others: str) -> None:
         """ValueError unless the classes have the same names: `whose` has this palette ("the layout"), `others` the other."""
         if self.names != other.names:
-            raise ValueError(
-                f"{whose} has the {self.num_classes} classes of palette {self.name}, {others} the {other.num_classes} of "
-                f"{other.name}: choose two of the same classes"
-            )
+            ours, theirs = f"{self.num_classes} classes of palette {self.name}", f"{other.num_classes} of {other.name}"
+            raise ValueError(f"{whose} has the {ours}, {others} the {theirs}: choose two of the same classes")
 
     @property
     def duplicates(self) -> dict[Color, tuple[int, ...]]:
@@ -318,12 +310,6 @@ def _integer(value: Any, what: str) -> int:
     return value
 
 
-def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{what} must be text, not {shown(value)}")
-    return value
-
-
 def _color(value: Any, name: str) -> Color:
     try:
         red, green, blue = ImageColor.getrgb(value)[:3] if isinstance(value, str) else value
@@ -335,4 +321,4 @@ def _color(value: Any, name: str) -> Color:
 
 def _is_color(value: Any) -> bool:
     levels = value if isinstance(value, tuple) else ()
-    return len(levels) == 3 and all(type(level) is int and 0 <= level <= 255 for level in levels)
+    return value is None or (len(levels) == 3 and all(type(level) is int and 0 <= level <= 255 for level in levels))

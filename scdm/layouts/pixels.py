@@ -1,4 +1,4 @@
-"""Pixels of painted pictures: which are opaque, which colours they have, and whether they are really numbers."""
+"""Pixels of painted pictures: which are opaque, which colours they have, and whether they are values."""
 
 from __future__ import annotations
 
@@ -148,9 +148,9 @@ def rgba(image: Image.Image) -> np.ndarray:
 def _of_levels(image: Image.Image) -> Image.Image:
     values = numbers(image)
     if values is None or (values.size and (values.min() < 0 or values.max() > 255)):
+        mode = f"a picture of mode {image.mode}"
         raise ValueError(
-            f"a picture of mode {image.mode} holds numbers of more than 8 bits, which are no colours: leave the values "
-            "colors out, or save it with 8 bits a channel"
+            f"{mode} with more than 8 bits holds no colours: leave the values colors out, or save it with 8"
         )
     return Image.fromarray(values.astype(np.uint8))
 
@@ -220,6 +220,12 @@ def most_frequent(image: Image.Image, where: np.ndarray, count: int = 3) -> str:
         if often
         else "of very many colours, as in photographs and JPEG files (paint in PNG)"
     )
+
+
+def require_pictures(pictures: np.ndarray, what: str) -> None:
+    """ValueError unless these are pictures (B, H, W, C) of values, of colours, or of colours with an alpha."""
+    if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3, 4) or not pictures.size:
+        raise ValueError(f"{what} has pixels of 1, 3 or 4 channels, not the shape {pictures.shape}")
 
 
 def codes_of(rgb: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..files.images import PAPER
 from ..files.untrusted import brief
 from .contents import ClassShare, contents, percent
-from .labels import LabelMap
+from .labels import LabelMap, common_batch
 from .palette import Palette
 from .swatches import FAINT, INK, OUTLINE
 
@@ -32,13 +32,10 @@ def preview(
     legend: adds the classes with their shares, in letters that grow with the picture. Small pictures are enlarged.
     """
     if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity is a share from 0 (the image alone) to 1 (the layout alone), not {opacity}")
-    if image is not None and labels.batch != len(image) and 1 not in (labels.batch, len(image)):
-        raise ValueError(
-            f"{len(image)} images cannot lie under {labels.batch} layouts: give one of either, or as many of both"
-        )
+        raise ValueError(f"opacity must be from 0 (the image alone) to 1 (the layout alone), not {opacity}")
     if image is not None:
-        labels = labels.expanded(max(labels.batch, len(image))).reduced(*image.shape[1:3])
+        batch = common_batch(layouts=labels.batch, images=len(image))
+        labels = labels.expanded(batch).reduced(*image.shape[1:3])
     times = -(-LEGIBLE // max(labels.height, labels.width)) if legend else 1
     labels = labels.resized(times * labels.height, times * labels.width)
     if image is None:

@@ -15,6 +15,7 @@ from ..files.levels import Remark
 from ..files.untrusted import naming, shown
 from .decoding import TOLERANCE
 from .palette import Palette, as_labels
+from .pixels import require_pictures
 
 if TYPE_CHECKING:
     from .labels import LabelMap
@@ -60,8 +61,7 @@ def decoded(
 
     C: 1 for values, 3 for colours (or values handed on as colours, with three levels alike), 4 for colours with an alpha.
     """
-    if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3, 4) or not pictures.size:
-        raise ValueError(f"a painted layout has pixels of 1, 3 or 4 channels, not the shape {pictures.shape}")
+    require_pictures(pictures, "a painted layout")
     ids: list[np.ndarray] = []
     remarks: list[str] = []
     for number, levels in enumerate(pictures, start=1):

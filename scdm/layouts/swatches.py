@@ -73,10 +73,7 @@ def swatches(palette: Palette) -> Image.Image:
     width = max(2 * MARGIN + columns * cell_width, 2 * MARGIN + int(title.getlength(heading)) + 120)
     height = 2 * MARGIN + TITLE + rows * CELL - GAP
     if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"a picture of {len(shown)} colours with their names would have {width}x{height} pixels, more than "
-            f"{MAX_PIXELS // 2**20} megapixels: write the palette as .gpl or .kpl"
-        )
+        raise ValueError(f"a picture of {len(shown)} colours would have {width}x{height} pixels: write .gpl or .kpl")
     picture = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, MARGIN - 4), heading, INK, title)

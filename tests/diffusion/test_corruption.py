@@ -158,8 +158,8 @@ def test_diffusion_is_that_of_the_model() -> None:
         ("random", 0, {"share": 1.0}, "random: share must be a number from 0 and below 1, not 1.0"),
         ("random", 0, {"share": float("nan")}, "from 0 and below 1, not nan"),
         ("patterns", 0, {"share": -0.1}, "patterns: share must be a number from 0 and below 1, not -0.1"),
-        ("diffuse", 0, {"step": 1000}, "diffuse: step must be a whole number from 0 and below 1000, not 1000"),
-        ("diffuse", 0, {"step": -1}, "below 1000, not -1"),
+        ("diffuse", 0, {"step": 1000}, "diffuse: step must be a whole number from 0 to 999, not 1000"),
+        ("diffuse", 0, {"step": -1}, "from 0 to 999, not -1"),
         ("diffuse", 0, {"rates": (1.0, 2.0)}, "class rates for 2 classes, the layout has 1"),
     ],
 )

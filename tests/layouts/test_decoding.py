@@ -236,7 +236,7 @@ def test_minus_one_is_nobodys_in_maps_of_any_type(tmp_path: Path) -> None:
         assert read_layout(tmp_path / "ids.tif", THREE).ids.tolist() == [[[MASK, 0, 2]]]
     holes = Image.fromarray(np.array([[np.nan, 1]], dtype=np.float32))
     assert THREE.to_labels(holes).ids.tolist() == [[[MASK, 1]]]
-    with pytest.raises(ValueError, match="whole numbers, and this one fractions"):
+    with pytest.raises(ValueError, match="whole numbers, not fractions"):
         THREE.to_labels(Image.fromarray(np.array([[0.5, 1]], dtype=np.float32)))
     with pytest.raises(ValueError, match="holds -2"):
         THREE.to_labels(Image.fromarray(np.array([[-2, 1]], dtype=np.int32)))
@@ -304,10 +304,10 @@ def test_a_users_table_has_values_of_its_own(tmp_path: Path) -> None:
         ("{ids: {}}", "a list such as"),
         ("[ids]", "a mapping that has"),
         ("[{name: a}, {name: a}]", "the same name"),
-        ("[{name: a, frist: 1}]", "no 'frist'"),
+        ("[{name: a, frist: 1}]", "unknown setting a.frist: did you mean 'first'"),
         ("[{name: a, classes: [7]}]", "stand for class 7"),
         ("[{name: a, unlabelled: [70000]}]", "from 0 to 65535"),
-        ("[{name: a, unlabelled: 5}]", "is a list"),
+        ("[{name: a, unlabelled: 5}]", "must be a list"),
         ("[{name: colors}]", "other than 'colors'"),
         ("[{name: a, first: 1, classes: [0]}]", "not by both"),
     ]:
@@ -436,7 +436,7 @@ def test_only_the_last_word_on_a_picture_is_told() -> None:
 def test_large_numbers_are_no_colours() -> None:
     walls = Palette("walls", ("wall", "road"), ((120, 120, 120), ROAD))
     for dtype in (np.uint16, np.float32):
-        with pytest.raises(ValueError, match="numbers of more than 8 bits, which are no colours"):
+        with pytest.raises(ValueError, match="with more than 8 bits holds no colours"):
             walls.to_labels(Image.fromarray(np.array([[120, 300]], dtype=dtype)), values="colors")
         levels = Image.fromarray(np.array([[120, 140]], dtype=dtype))
         assert remarks_on(walls, levels, values="colors")[0] == [[0, 1]]

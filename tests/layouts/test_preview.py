@@ -49,9 +49,9 @@ def test_one_image_serves_many_layouts_and_the_reverse() -> None:
     two = LabelMap(torch.tensor([[[0]], [[1]]]), 3)
     assert [colors(picture) for picture in preview(two, THREE, PHOTO)] == [{RED}, {BLUE}]
     assert preview(layout([MASK]), THREE, PHOTO.repeat(3, axis=0)).shape == (3, 4, 6, 3)
-    with pytest.raises(ValueError, match="3 images cannot lie under 2 layouts"):
+    with pytest.raises(ValueError, match="2 layouts and 3 images do not go together"):
         preview(two, THREE, PHOTO.repeat(3, axis=0))
-    with pytest.raises(ValueError, match=r"opacity is a share from 0 .* not 2"):
+    with pytest.raises(ValueError, match=r"opacity must be from 0 .* not 2"):
         preview(two, THREE, PHOTO, opacity=2)
 
 

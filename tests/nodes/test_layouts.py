@@ -95,7 +95,7 @@ def test_a_layout_is_made_to_fit(pack: Any, folders: Any, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="resize, crop, pad, not 'stretch'"):
         load_layout(pack, "a.png", fit="stretch")
     Image.new("RGB", (2, 4000), SKY).save(tmp_path / "input" / "strip.png")
-    with pytest.raises(ValueError, match="8192 x 16384000 pixels has more than 64 megapixels"):
+    with pytest.raises(ValueError, match="8192 x 16384000 has more than 64 megapixels"):
         load_layout(pack, "strip.png", width=8192)
 
 
@@ -147,8 +147,8 @@ def test_layouts_that_cannot_be_read_are_refused_in_words(pack: Any, folders: An
     assert "there is no layout 'gone.png'" in node.validate_inputs("gone.png")
     assert "there is no layout" in node.validate_inputs("")
     for name in ("../secret.png", str(tmp_path / "secret.png"), "../secret.png [output]", "example: ../../classes/x"):
-        assert "outside the folder" in node.validate_inputs(name)
-    with pytest.raises(ValueError, match="outside the folder"):
+        assert "there is no layout" in node.validate_inputs(name)
+    with pytest.raises(ValueError, match=r"there is no layout .* in the folder"):
         load_layout(pack, "../secret.png")
     with pytest.raises(ValueError, match="not an image"):
         load_layout(pack, "notes.png")
@@ -202,7 +202,7 @@ def test_a_batch_of_images_is_a_batch_of_layouts(pack: Any, folders: Any, said: 
     layout = layout_from(pack, images, alpha=torch.tensor([[[0.0, 1.0]]]))
     assert layout.labels.ids.tolist() == [[[SKY_ID, MASK]], [[GRASS_ID, MASK]]]
     assert said == ["2 layouts of 2 x 1: unpainted 50%, sky 25%, grass 25%"]
-    with pytest.raises(ValueError, match="3 alphas cannot serve 2 images"):
+    with pytest.raises(ValueError, match="2 images and 3 alphas do not go together"):
         layout_from(pack, images, alpha=torch.zeros(3, 1, 2))
 
 
