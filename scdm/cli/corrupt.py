@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> None:
 
 
 def _strength(arguments: Namespace) -> dict[str, Any]:
-    """What was said about the corruption, by the names that `corrupt` knows."""
+    """The settings that were given, by their names in `corrupt`."""
     given = {name: value for name in strengths() if (value := getattr(arguments, name)) is not None}
     for name in given.keys() - settings(arguments.kind):
         kinds = " or ".join(strengths()[name])

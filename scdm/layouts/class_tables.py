@@ -1,6 +1,6 @@
 """Class tables in the forms that labelling tools and painting programs write them, as the mapping of `Palette.from_dict`.
 
-The form is told by what is in the file, hardly by its name. Ids that a file does not give follow its order, and colours that
+The content decides the form, hardly the name. Ids that a file does not give follow its order, and colours that
 it does not give are those of PASCAL VOC's colour map; what was taken for granted is returned as remarks.
 """
 
@@ -25,7 +25,7 @@ NO_TABLE = f'a class table is a mapping that holds "classes", a list of {{"name"
 AMBIGUOUS = f"lines of four numbers can be read in several ways: {SMALLEST}"
 LONGEST_LINE = 80  # characters of a class's name in a list of nothing but names
 MOST_XML = 2**24  # bytes of the colours of a Krita palette, unpacked
-OWN = "classes: "  # begins what a palette file of ours says of its classes beside their colours, as JSON
+OWN = "classes: "  # begins the JSON on classes in the comment of our palette files
 
 NAMES = ("name", "class", "class name", "label", "label name", "category", "title")
 IDS = ("id", "pixel value", "value", "index", "class id", "label id", "pixel")
@@ -58,8 +58,8 @@ def class_table(content: bytes, path: Path) -> tuple[Any, list[str]]:
 
     Our own JSON and YAML; labelmap.txt (CVAT, Pascal VOC), .gpl (GIMP) and .kpl (Krita), _classes.csv (Roboflow) and other
     CSV with a header, lines of a name and three levels, with an alpha or none (3D Slicer, FreeSurfer, ITK-SNAP), JSON of
-    Datumaro, Mapillary, COCO, Supervisely and transformers, lists of names (LabelMe). ValueError names the
-    file and says how a table looks.
+    Datumaro, Mapillary, COCO, Supervisely and transformers, lists of names (LabelMe). ValueError shows the
+    smallest table.
     """
     found = _read(content, path)
     if not isinstance(found, Found):
@@ -117,12 +117,12 @@ def _read(content: bytes, path: Path) -> Found | Any:
             return _of_data(parsed(content, "JSON"), path)
     elif suffix not in YAML:
         lines = [line.strip() for line in text.splitlines()]
-        told = [line for line in lines if line and (not line.startswith("#") or HEX.match(line))]
+        lines = [line for line in lines if line and (not line.startswith("#") or HEX.match(line))]
         for form in (_labelmap, _csv, _lines_of_colors, _lines_of_ids):
-            if found := form(told):
+            if found := form(lines):
                 return found
-        if told and suffix in LISTS and not any(re.match(r"(classes|labels|names)\s*:", line) for line in told):
-            return _names(told, path)
+        if lines and suffix in LISTS and not any(re.match(r"(classes|labels|names)\s*:", line) for line in lines):
+            return _names(lines, path)
     data = _data(content, "YAML")
     if isinstance(data, str) or data is None:
         raise ValueError(f"this is {what_is(path) or 'a text'}, no class table: {SMALLEST}")
@@ -276,8 +276,8 @@ def _names(lines: Sequence[str], path: Path) -> Found:
         ),
         None,
     )
+    reason = "a name stands twice" if strange is None else f"{shown(strange)} is no name of a class"
     if strange is not None or len(set(lines)) < len(lines):
-        reason = f"{shown(strange)} is no name of a class" if strange else "a name stands twice"
         raise ValueError(f"this is no list of classes, one a line ({reason}): {SMALLEST}")
     return Found("a list of names, one a line (LabelMe's labels.txt)", [Entry(line) for line in lines])
 
@@ -321,8 +321,7 @@ def _krita(content: bytes, path: Path) -> Found:
     for group, swatch in ((i, swatch) for i, part in parts for swatch in part.findall("ColorSetEntry")):
         color, place = swatch.find("sRGB"), swatch.find("Position")
         if color is None:
-            kind = next((part.tag for part in swatch if part.tag != "Position"), "nothing")
-            raise ValueError(f"its swatch {shown(swatch.get('name'))} is {shown(kind)}, and only sRGB ones are read")
+            raise ValueError(f"its swatch {shown(swatch.get('name'))} has no sRGB colour, and only these are read")
         row, column = (_place(place, axis) for axis in ("row", "column"))
         levels = [_unit(color.get(channel)) for channel in "rgb"]
         placed.append((group, row, column, Entry(swatch.get("name") or f"class {len(placed)}", levels)))
@@ -342,17 +341,17 @@ def _unit(text: str | None) -> int:
 
 
 def _comment(text: str) -> dict[str, Any]:
-    """The comment of a palette: its note, and what a palette of ours says of its classes."""
-    note, own, told = text.rpartition(OWN) if OWN + "{" in text else (text, "", "")
+    """The comment of a palette: its note, and what our palette files add on its classes."""
+    note, own, added = text.rpartition(OWN) if OWN + "{" in text else (text, "", "")
     found: dict[str, Any] = {"note": note.strip()} if note.strip() else {}
     if own:
         with naming("its comment on classes"):
-            found["own"] = parsed(told, "JSON")
+            found["own"] = parsed(added, "JSON")
     return found
 
 
 def _own(form: str, entries: list[Entry], more: dict[str, Any]) -> Found:
-    """With what a palette of ours says of its classes, if it is one."""
+    """With what our palette files add on the classes, if it is one."""
     names = {entry.name for entry in entries}
     firsts: dict[tuple[int, ...], str] = {}
     plain = []
@@ -368,9 +367,9 @@ def _own(form: str, entries: list[Entry], more: dict[str, Any]) -> Found:
     if not isinstance(ids, list) or len(ids) != len(plain) or not all(type(i) is int for i in ids):
         raise ValueError(f"its comment has ids of other classes than its {len(plain)} colours: remove the comment")
     uncolored = own.get("uncolored", [])
-    told = {key: own[key] for key in ("num_channels", *FLAGS) if key in own}
+    added = {key: own[key] for key in ("num_channels", *FLAGS) if key in own}
     plain = [entry._replace(id=i) for entry, i in zip(plain, ids, strict=True)]
-    return Found(form, plain, {**more, **told, "classes": uncolored if isinstance(uncolored, list) else []})
+    return Found(form, plain, {**more, **added, "classes": uncolored if isinstance(uncolored, list) else []})
 
 
 # Data
@@ -381,8 +380,7 @@ def _of_data(data: Any, path: Path) -> Found | Any:
     if _are_mappings(data):
         # CVAT's labels have the numbers of its data base
         return _of_mappings("a list of classes", data, ids=not all("attributes" in entry for entry in data))
-    if not isinstance(data, dict):
-        raise ValueError(NO_TABLE)
+    data = data if isinstance(data, dict) else {}
     if isinstance(data.get("classes"), list) and not _supervisely(data["classes"]):
         return {**data, "classes": [_with_color(entry) for entry in data["classes"]]}
     if "label_map" in data:
@@ -487,7 +485,7 @@ def own_comment(palette_table: Mapping[str, Any]) -> str:
     flags = {key: palette_table[key] for key in FLAGS if palette_table[key] not in (None, False)}
     if ids == list(range(palette_table["num_channels"])) and not flags:
         return ""
-    told: dict[str, Any] = {"ids": ids, "num_channels": palette_table["num_channels"], **flags}
+    added: dict[str, Any] = {"ids": ids, "num_channels": palette_table["num_channels"], **flags}
     if uncolored := [entry for entry in classes if "color" not in entry]:
-        told["uncolored"] = uncolored
-    return OWN + json.dumps(told)
+        added["uncolored"] = uncolored
+    return OWN + json.dumps(added)

@@ -81,7 +81,7 @@ def holds_colors(image: Image.Image, palette: Palette) -> bool:
 
 
 class _Verdict(NamedTuple):
-    """Whether numbers are colours, and what to tell of it."""
+    """Whether numbers are colours, and sentences on that decision."""
 
     colors: bool
     sentences: list[str]
@@ -181,12 +181,12 @@ class _Reading:
         return np.full(stored.values.shape, 0 if black else self.palette.num_classes, dtype=np.int64)
 
     def _fitting(self, found: np.ndarray) -> Convention | None:
-        """The convention that the file's name tells, or the first that knows all values: if possible by declaring them."""
+        """The convention of the file's name, or the first that knows all values: one that declares them, if possible."""
         fitting = [c for c in self.palette.conventions if (looked_up(self.palette.id_table(c), found) != UNKNOWN).all()]
-        told = [c for c in fitting if c.tells(self.file_name)]
+        named = [c for c in fitting if c.matches(self.file_name)]
         void = np.intersect1d(found[found >= self.palette.num_classes], VOID).size > 0
         declared = [c for c in fitting if not (c.lenient and void)]
-        return next(iter((*told, *declared, *fitting)), None)
+        return next(iter((*named, *declared, *fitting)), None)
 
     def meant(self, found: np.ndarray) -> np.ndarray | None:
         """The ids of values by the convention that was asked for, or else fits; None if none does."""

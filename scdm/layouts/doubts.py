@@ -99,9 +99,9 @@ def of_values(
 def of_convention(palette: Palette, found: np.ndarray, read_as: Convention, file_name: str = "") -> Iterator[str]:
     """Why maps of these values (ascending) may be stored otherwise, in one sentence or none."""
     ids = {convention: looked_up(palette.id_table(convention), found) for convention in palette.conventions}
-    told = read_as is palette.conventions[0] and read_as.tells(file_name)
+    certain = read_as is palette.conventions[0] and read_as.matches(file_name)
     for other, meant in ids.items():
-        if told or other is read_as or (meant == UNKNOWN).any():
+        if certain or other is read_as or (meant == UNKNOWN).any():
             continue
         if (differ := np.flatnonzero(meant != ids[read_as])).size:
             value, (mine, theirs) = found[differ[0]], (palette.called(ids[c][differ[0]]) for c in (read_as, other))

@@ -1,4 +1,4 @@
-"""Layouts and masks at the size that was asked for, whatever their own proportions."""
+"""Layouts and masks at another size, whatever their proportions."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def bordered(labels: LabelMap, instances: LabelMap, remark: Remark = warnings.wa
     """The layouts with the borders of instances of the same size: of one map, or of one for each layout.
 
     A map may number things only: where it misses most of the borders between classes, these are added.
-    remark: is told of that, and of maps that cannot be right. ValueError if sizes differ.
+    remark: receives that, and doubts about maps that cannot be right. ValueError if sizes differ.
     """
     require_one_size(labels, instances)
     edges = instance_borders(instances.expanded(labels.batch).ids).to(labels.ids.device)

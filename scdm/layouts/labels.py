@@ -66,14 +66,15 @@ class LabelMap:
 
     @property
     def unpainted(self) -> Tensor:
-        """(B, H, W) bool: where the layout says nothing."""
+        """(B, H, W) bool: where nothing is known."""
         return self.ids == self.mask_id
 
-    def require_classes(self, num_classes: int, whose: str) -> None:
+    def require_classes(self, expected: int, whose: str) -> None:
         """ValueError unless the layout has as many classes as `whose` ("the model")."""
-        if self.num_classes != num_classes:
-            ours = f"the layout has {self.num_classes} classes"
-            raise ValueError(f"{ours}, {whose} expects {num_classes}: choose the palette that fits")
+        if self.num_classes != expected:
+            raise ValueError(
+                f"the layout has {self.num_classes} classes, {whose} expects {expected}: choose its palette"
+            )
 
     def shares(self) -> list[tuple[int, float]]:
         """(id, share of all pixels) of each id that occurs, MASK among them: the largest first, of equals the lowest id."""

@@ -102,8 +102,8 @@ class Palette:
         `id` defaults to the place in the list; a colour is [r, g, b] or "#rrggbb", or absent. Optional: "num_channels"
         (ids below it that no class takes are unnamed and colourless), "unlabelled_channel" (an id), "edge_channel"
         (true), "note", and "values": [{"name": "annotations", "first": 1, "unlabelled": [0]}, ...], see `Convention`, of
-        which the first is assumed where nothing tells (a table with a shipped palette's name and classes has its values).
-        Further keys are left alone. ValueError says which entry is wrong.
+        which the first is assumed by default (a table with a shipped palette's name and classes has its values).
+        Further keys are ignored. ValueError names the entry that is wrong.
         """
         if not isinstance(table, Mapping) or not isinstance(table.get("classes"), list | tuple):
             raise ValueError('a class table is a mapping that holds "classes", a list of {"name": ..., "color": ...}')
@@ -210,7 +210,7 @@ class Palette:
 
     @property
     def conventions(self) -> tuple[Convention, ...]:
-        """The ways in which label maps store the classes; the first is assumed where nothing tells."""
+        """The ways in which label maps store the classes; the first is the default."""
         return self.values or (IDS,)
 
     def convention(self, name: str | None = None) -> Convention:
@@ -274,10 +274,10 @@ def _classes(entries: Sequence[Any]) -> dict[int, tuple[str, Color | None]]:
     return classes
 
 
-def _conventions(told: Any) -> tuple[Convention, ...]:
-    if not isinstance(told, list | tuple):
-        raise ValueError(f'the values of a palette are a list such as [{{"name": "ids"}}], not {shown(told)}')
-    found = tuple(Convention.from_dict(how) for how in told)
+def _conventions(entries: Any) -> tuple[Convention, ...]:
+    if not isinstance(entries, list | tuple):
+        raise ValueError(f'the values of a palette are a list such as [{{"name": "ids"}}], not {shown(entries)}')
+    found = tuple(Convention.from_dict(how) for how in entries)
     if len({convention.name for convention in found}) < len(found):
         raise ValueError("two of a palette's values have the same name")
     return found

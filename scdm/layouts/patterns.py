@@ -30,8 +30,8 @@ AT_ONCE = 1 << 14  # pixels whose numbers fit into a CPU's cache
 def sparse(labels: LabelMap, seeds: Sequence[int], share: float | None = None) -> LabelMap:
     """The layout with a little left of each class, or nothing, and the rest MASK.
 
-    Borders of instances do not outlive it, as they would tell the outlines of what is gone: as in a layout that was painted
-    (`Model.prepared`), they are those between what is left.
+    Instance borders would show the outlines of what is gone. As in a painted layout (`Model.prepared`), they become those
+    between what is left.
 
     seeds: one for each image, which alone decides about it.
     share: of each image that is MASK in the end, in [0, 1). MASK of the layout counts, and an image with more of it stays

@@ -93,12 +93,12 @@ def _stored_greys(image: Image.Image, opaque: np.ndarray | None, slack: int) -> 
 
 
 def _held_in(pixels: np.ndarray, slack: int, among: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of `ALL` and `CHANNELS` tell the whole colour of uint8 (..., 4), wherever it is opaque."""
+    """Which of `ALL` and `CHANNELS` hold the whole colour of uint8 (..., 4), wherever it is opaque."""
     visible = pixels[..., 3] >= 128
-    return tuple(held for held in among if not (_told_elsewhere(pixels, slack, held) & visible).any())
+    return tuple(held for held in among if not (_held_elsewhere(pixels, slack, held) & visible).any())
 
 
-def _told_elsewhere(pixels: np.ndarray, slack: int, held: str) -> np.ndarray:
+def _held_elsewhere(pixels: np.ndarray, slack: int, held: str) -> np.ndarray:
     red, green, blue, _ = np.moveaxis(pixels, -1, 0)
     if held != ALL:
         others = np.delete(pixels[..., :3], CHANNELS.index(held), axis=-1)
@@ -148,10 +148,7 @@ def rgba(image: Image.Image) -> np.ndarray:
 def _of_levels(image: Image.Image) -> Image.Image:
     values = numbers(image)
     if values is None or (values.size and (values.min() < 0 or values.max() > 255)):
-        mode = f"a picture of mode {image.mode}"
-        raise ValueError(
-            f"{mode} with more than 8 bits holds no colours: leave the values colors out, or save it with 8"
-        )
+        raise ValueError(f"a picture of mode {image.mode} with more than 8 bits has no colours: leave that choice out")
     return Image.fromarray(values.astype(np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""Layouts in image files, and in pictures in memory that have no file to tell what they hold."""
+"""Layouts in image files, and in pictures in memory."""
 
 from __future__ import annotations
 

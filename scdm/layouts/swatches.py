@@ -94,7 +94,7 @@ MARGIN, TITLE, CELL, GAP, BLOCK = 24, 40, 44, 10, 52  # pixels
 
 
 def _named_colors(palette: Palette) -> list[tuple[Color, str]]:
-    """Every class that can be painted; the name of one that is read as another class says so."""
+    """Every class that can be painted; with a note in the name of one that is read as another class."""
     named = []
     for i, (color, name) in enumerate(zip(palette.colors, palette.names, strict=True)):
         if color is not None:

@@ -31,7 +31,7 @@ class Convention:
     unpainted: values that are MASK.
     files: names (`fnmatch`, in any case) of files that are known to be stored so.
 
-    -1 is always read as unlabelled, and 65535 like 255 where that is told and 65535 is not. Where neither `unlabelled` nor
+    -1 is always read as unlabelled, and 65535 like 255 where only the latter is given. Where neither `unlabelled` nor
     `unpainted` is given, so are 255 and 65535, and the number of classes is MASK, wherever these are not the value of a
     class.
     """
@@ -51,11 +51,11 @@ class Convention:
             raise ValueError(f"the values {shown(self.name)} are defined by first or by classes, not by both")
 
     @classmethod
-    def from_dict(cls, told: Any) -> Convention:
-        """{"name": "annotations", "first": 1, ...}, all but the name optional. ValueError says what is wrong."""
-        if not isinstance(told, Mapping) or "name" not in told:
-            raise ValueError(f'each of a palette\'s values is a mapping that has a "name", not {shown(told)}')
-        return configuration.from_dict(cls, told, f"{brief(str(told['name']), 80)}.")
+    def from_dict(cls, entry: Any) -> Convention:
+        """{"name": "annotations", "first": 1, ...}, all but the name optional. ValueError names what is wrong."""
+        if not isinstance(entry, Mapping) or "name" not in entry:
+            raise ValueError(f'each of a palette\'s values is a mapping that has a "name", not {shown(entry)}')
+        return configuration.from_dict(cls, entry, f"{brief(str(entry['name']), 80)}.")
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads, of plain JSON types."""
@@ -78,17 +78,18 @@ class Convention:
         own = np.array(self.classes, dtype=np.int64) if self.classes else np.arange(num_classes)
         own = own[: VALUES - self.first]
         ids[self.first : self.first + len(own)] = np.where(own < num_classes, own, UNKNOWN)
-        told = {value: left_out for value in self.unlabelled} | {value: mask for value in self.unpainted}
-        if VOID[0] in told:  # the same in 16 bits
-            told.setdefault(VOID[1], told[VOID[0]])
+        special = {value: left_out for value in self.unlabelled} | {value: mask for value in self.unpainted}
+        if VOID[0] in special:  # the same in 16 bits
+            special.setdefault(VOID[1], special[VOID[0]])
         if self.lenient:
-            told = {num_classes: mask} | {value: left_out for value in VOID}
-        for value, meaning in told.items():
+            special = {num_classes: mask} | {value: left_out for value in VOID}
+        for value, meaning in special.items():
             if ids[value] == UNKNOWN:
                 ids[value] = meaning
         return ids
 
-    def tells(self, file_name: str) -> bool:
+    def matches(self, file_name: str) -> bool:
+        """Whether files of this name are known to be stored so."""
         return any(fnmatch(file_name.lower(), pattern.lower()) for pattern in self.files)
 
 

@@ -436,7 +436,7 @@ def test_only_the_last_word_on_a_picture_is_told() -> None:
 def test_large_numbers_are_no_colours() -> None:
     walls = Palette("walls", ("wall", "road"), ((120, 120, 120), ROAD))
     for dtype in (np.uint16, np.float32):
-        with pytest.raises(ValueError, match="with more than 8 bits holds no colours"):
+        with pytest.raises(ValueError, match="with more than 8 bits has no colours"):
             walls.to_labels(Image.fromarray(np.array([[120, 300]], dtype=dtype)), values="colors")
         levels = Image.fromarray(np.array([[120, 140]], dtype=dtype))
         assert remarks_on(walls, levels, values="colors")[0] == [[0, 1]]
