@@ -372,7 +372,12 @@ def model_sampling(schedule: NoiseSchedule, prediction: str) -> Any:
 
 def check_classes(layout: Layout, model: Model) -> None:
     """ValueError if the layout's ids mean something else to the model."""
-    layout.palette.require_same(model.palette, "the layout", "the model")
+    if layout.palette.names != model.palette.names:
+        raise ValueError(
+            f"the layout has the {layout.palette.num_classes} classes of palette {layout.palette.name}, the model those of "
+            f"{model.palette.name} ({model.palette.num_classes}): load the layout with the palette of the model, or a "
+            f"model of palette {layout.palette.name}"
+        )
 
 
 def working_values(model: Model, batch: int, height: int, width: int) -> int:

@@ -6,15 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ..assets import embedded_models
+from ..files.options import Declared
 from ..files.untrusted import LONGEST_LINE, brief, shown
 from ..start import importing
 from .terminal import write
-
-if TYPE_CHECKING:
-    from ..files.options import Declared
 
 Words = dict[str, Any]  # of a command's parser
 
@@ -31,17 +29,17 @@ PALETTE_HELP = (
 
 
 class Parser(argparse.ArgumentParser):
-    """Complains by ValueError, like everything else."""
+    """Raises ValueError, like everything else. `arguments` adds a command's own once that command is chosen."""
 
-    def __init__(self, later: Callable[[Parser], None] | None = None, **settings: Any):
-        """later: adds the arguments that only slow imports can name, when the command is chosen."""
+    def __init__(self, arguments: Callable[[argparse.ArgumentParser], None] | None = None, **settings: Any):
         super().__init__(**settings, formatter_class=_Formatter, allow_abbrev=False)
-        self._later = later
+        self._arguments = arguments
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        later, self._later = self._later, None
-        if later is not None:
-            later(self)
+        add, self._arguments = self._arguments, None
+        if add is not None:
+            with importing():
+                add(self)
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
@@ -61,7 +59,9 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_sample(commands.add_parser("sample", help="make images from layouts", **SAMPLE))
     _add_inspect(commands.add_parser("inspect", help="say what a model file or a layout holds", **INSPECT))
-    commands.add_parser("corrupt", help="make a layout rough or sparse", later=_add_corrupt, **CORRUPT)
+    commands.add_parser(
+        "corrupt", help="corrupt a layout as the benchmark or sparse scribbles do", arguments=_add_corrupt, **CORRUPT
+    )
     _add_palette(commands.add_parser("palette", help="export colours for Krita, GIMP or as a picture", **PALETTE))
     _add_convert(commands.add_parser("convert", help="turn a published checkpoint into a model file", **CONVERT))
     return top
@@ -220,9 +220,9 @@ FLAGS = {"size": "--to"}  # of settings of corruptions; the others are called as
 RATES = "uniform, or a data set's (default: the palette's)"
 
 
-def _add_corrupt(command: Parser) -> None:
-    with importing():
-        from ..diffusion.corruption import CORRUPTIONS, about
+def _add_corrupt(command: argparse.ArgumentParser) -> None:
+    from ..diffusion.corruption import CORRUPTIONS, about
+
     kinds = "\n".join(f"  {kind:<13} {about(kind)}" for kind in CORRUPTIONS)
     command.description = (
         f"Corrupt a layout and write it in the colours of its palette, transparent where it is unpainted.\n\n{kinds}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -71,10 +72,7 @@ class LabelMap:
 
     def require_classes(self, expected: int, whose: str) -> None:
         """ValueError unless the layout has as many classes as `whose` ("the model")."""
-        if self.num_classes != expected:
-            raise ValueError(
-                f"the layout has {self.num_classes} classes, {whose} expects {expected}: choose its palette"
-            )
+        require_same_classes("the layout", self.num_classes, whose, expected, "choose the palette that belongs to it")
 
     def shares(self) -> list[tuple[int, float]]:
         """(id, share of all pixels) of each id that occurs, MASK among them: the largest first, of equals the lowest id."""
@@ -204,12 +202,16 @@ def _most_of(ids: Tensor, mask_id: int, rows: _Cells, columns: _Cells) -> Tensor
     return made
 
 
-def _form(tensor: Tensor) -> tuple[torch.dtype, tuple[int, ...], torch.device]:
-    return tensor.dtype, tuple(tensor.shape), tensor.device
-
-
-def _words(dtype: torch.dtype, shape: tuple[int, ...], device: torch.device) -> str:
-    return f"{dtype} {shape} on {device}".removeprefix("torch.")
+def require_same_classes(
+    holder: str, found: int | Sequence[str], reader: str, wanted: int | Sequence[str], advice: str = ""
+) -> None:
+    """ValueError unless holder and reader have the same classes: as many, or of the same names where both give names."""
+    numbers = [classes if isinstance(classes, int) else len(classes) for classes in (found, wanted)]
+    if numbers[0] == numbers[1] and (isinstance(found, int) or isinstance(wanted, int) or [*found] == [*wanted]):
+        return
+    others = f"{numbers[1]}" if numbers[0] != numbers[1] else "others of the same number"
+    advice = advice or "choose the palette that belongs to the model"
+    raise ValueError(f"{holder} has {numbers[0]} classes, {reader} expects {others}: {advice}")
 
 
 def instance_borders(instances: Tensor) -> Tensor:
@@ -222,3 +224,11 @@ def instance_borders(instances: Tensor) -> Tensor:
     borders[:, 1:] |= down
     borders[:, :-1] |= down
     return borders[:, None]
+
+
+def _form(tensor: Tensor) -> tuple[torch.dtype, tuple[int, ...], torch.device]:
+    return tensor.dtype, tuple(tensor.shape), tensor.device
+
+
+def _words(dtype: torch.dtype, shape: tuple[int, ...], device: torch.device) -> str:
+    return f"{dtype} {shape} on {device}".removeprefix("torch.")

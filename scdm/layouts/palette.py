@@ -147,9 +147,10 @@ class Palette:
 
     def require_same(self, other: Palette, whose: str, others: str) -> None:
         """ValueError unless the classes have the same names: `whose` has this palette ("the layout"), `others` the other."""
-        if self.names != other.names:
-            ours, theirs = f"{self.num_classes} classes of palette {self.name}", f"{other.num_classes} of {other.name}"
-            raise ValueError(f"{whose} has the {ours}, {others} the {theirs}: choose two of the same classes")
+        from .labels import require_same_classes
+
+        advice = f"one has those of palette {self.name}, the other of {other.name}"
+        require_same_classes(whose, self.names, others, other.names, advice)
 
     @property
     def duplicates(self) -> dict[Color, tuple[int, ...]]:

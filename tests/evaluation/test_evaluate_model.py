@@ -154,7 +154,7 @@ def test_a_model_of_other_classes_is_refused(model: Path, tmp_path: Path, capsys
     (tmp_path / "classes.json").write_text('{"classes": [{"name": "sky"}]}')
     data = {"name": "folder", "root": str(tmp_path), "classes": str(tmp_path / "classes.json"), "size": 16}
     assert main(command(model, configuration(tmp_path, data), tmp_path / "out")) == 2
-    assert "has the 14 classes of palette scenes, the data set the" in capsys.readouterr().err
+    assert "has 14 classes, the data set expects" in capsys.readouterr().err
 
 
 def test_results_are_put_together(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
