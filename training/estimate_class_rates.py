@@ -70,8 +70,7 @@ def require_classwise(config: TrainConfig, model: Path | None, palette: Palette)
     if model is None:
         return
     header = read_header(model)
-    if header.palette.names != palette.names:
-        raise ValueError(f"{model} knows the classes of {header.palette.name}, the rates are those of {palette.name}")
+    header.palette.require_same(palette, str(model), "the data set")
     if header.config.label_diffusion != "classwise":
         raise ValueError(
             f"{model} was trained with {header.config.label_diffusion} label diffusion: it has no class rates"

@@ -155,11 +155,7 @@ def prepared(arguments: argparse.Namespace, device: torch.device) -> Evaluation:
     layouts = Layouts(open_dataset(config, "val"), config, corruption)
     palette = layouts.data.palette
     model = conversion.load(arguments.model, device)
-    if model.palette.names != palette.names:
-        raise ValueError(
-            f"{arguments.model} paints the classes of {model.palette.name}, the layouts have those of {palette.name}: "
-            "choose the data that it was trained for"
-        )
+    model.palette.require_same(palette, arguments.model, "the data set")
     options = options.for_model(model)
     settings = settings_of(arguments.model, config, layouts, options)
     samples = Samples(arguments.out, layouts.names, settings)

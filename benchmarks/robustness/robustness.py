@@ -34,7 +34,7 @@ from scdm.evaluation import LayoutCorruption, Layouts
 from scdm.files.config import load
 from scdm.files.images import (
     PAPER,
-    UNPAINTED,
+    UNPAINTED_GREY,
     contact_sheet,
     from_levels,
     read_image,
@@ -339,7 +339,7 @@ def sheet(experiment: Experiment) -> np.ndarray:
     for place in ((2 * i + 1) * experiment.count // (2 * SHOWN) for i in range(SHOWN)):
         photograph = to_levels(photographs[place].image[None])[0]
         layouts = (collate([Layouts(data, config, COLUMNS[column])[place]]) for column in SHOWN_COLUMNS)
-        given = [data.palette.to_image(batch.labels(data.palette.num_classes), UNPAINTED)[0] for batch in layouts]
+        given = [data.palette.to_image(batch.labels(data.palette.num_classes), UNPAINTED_GREY)[0] for batch in layouts]
         rows.append([*given, photograph])
         names.append("layout")
         for method in methods:

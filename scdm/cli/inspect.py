@@ -15,7 +15,7 @@ from ..files import config as configuration
 from ..files.kinds import looks_like_a_picture, what_is
 from ..files.untrusted import brief, shown
 from ..layouts.contents import contents_of_ids
-from ..layouts.palette import read_ids
+from ..layouts.reading import read_ids
 from ..start import importing
 from .common import chosen_palette, class_shares, note, print_json
 from .terminal import say

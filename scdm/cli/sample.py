@@ -20,7 +20,7 @@ from ..devices import AUTO, device_called, fast_dtype
 from ..diffusion.samplers import Step, sampler_options
 from ..files.images import (
     MAX_PIXELS,
-    UNPAINTED,
+    UNPAINTED_GREY,
     contact_sheet,
     from_levels,
     picture_format,
@@ -33,7 +33,8 @@ from ..layouts.contents import contents
 from ..layouts.fitting import fitted
 from ..layouts.instances import bordered, read_instances, require_one_size
 from ..layouts.labels import LabelMap
-from ..layouts.palette import Palette, read_layout
+from ..layouts.palette import Palette
+from ..layouts.reading import read_layout
 from ..models import conversion
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
@@ -80,7 +81,7 @@ def run(arguments: Namespace) -> None:
     image, mask = _source(arguments, layouts, remark)
 
     silent = arguments.quiet or arguments.json
-    rows = [[palette.to_image(labels, UNPAINTED)[0]] for labels in layouts] if arguments.sheet else []
+    rows = [[palette.to_image(labels, UNPAINTED_GREY)[0]] for labels in layouts] if arguments.sheet else []
     with tqdm(unit="step", disable=True if silent else None) as bar:  # None: where standard error is no terminal
         for picture in pictures:
             own = replace(options, seed=picture.seed)

@@ -16,8 +16,7 @@ from PIL import Image
 
 from ..datasets import DataConfig, DataSet, Example, Validation
 from ..datasets.framing import fitted
-from ..diffusion.corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
-from ..files.untrusted import shown
+from ..diffusion.corruption import MOST_SEED, check_request, corrupt, resampled, settings
 from ..layouts.labels import LabelMap, instance_borders
 
 CLEAN = "clean"
@@ -42,25 +41,15 @@ class LayoutCorruption:
         if self.kind == CLEAN:
             if self.strength:
                 raise ValueError(f"clean layouts have no setting {next(iter(self.strength))!r}: choose a corruption")
-        elif self.kind not in CORRUPTIONS:
-            raise ValueError(f"layouts are {CLEAN} or spoilt by {', '.join(CORRUPTIONS)}, not {self.kind!r}")
         else:
-            try:  # objects to a strength that is out of range
-                rates = self.strength.get("rates")
-                classes = len(rates) if isinstance(rates, list | tuple) else 1
-                corrupt(
-                    LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), classes), self.kind, self.seed, **self.strength
-                )
-            except TypeError:
-                given, usual = shown(dict(self.strength)), dict(CORRUPTIONS[self.kind].strength)
-                raise ValueError(f"{self.kind} cannot have the strength {given}: the benchmark's is {usual}") from None
+            check_request(self.kind, self.seed, self.strength)
 
     def __call__(self, labels: LabelMap, index: int) -> LabelMap:
         """Layout number `index` at its stored size (smaller if downsampled), MASK where pixels are removed."""
         if self.kind == CLEAN:
             return labels
         if self.kind == "downsample":
-            size = {**CORRUPTIONS["downsample"].strength, **self.strength}["size"]
+            size = self.strength.get("size", settings("downsample")["size"].default)
             return LabelMap(resampled(labels.ids, size, size), labels.num_classes)
         return corrupt(labels, self.kind, (self.seed + index) & MOST_SEED, **self.strength)
 

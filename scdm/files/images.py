@@ -246,7 +246,10 @@ def from_levels(levels: np.ndarray) -> Tensor:
     return torch.from_numpy(levels).movedim(-1, 1).float() / 127.5 - 1
 
 
-PAPER, UNPAINTED = (250, 250, 248), (190, 190, 190)  # of sheets: their ground, and what a layout on them leaves open
+PAPER, UNPAINTED_GREY = (
+    (250, 250, 248),
+    (190, 190, 190),
+)  # of sheets: their ground, and what a layout on them leaves open
 GAP = 8  # pixels between the pictures of a contact sheet
 
 

@@ -54,11 +54,7 @@ class SmallSegmenter:
 
     def __init__(self, path: str | Path, palette: Palette, device: torch.device | str = "cpu") -> None:
         self.network, self.device = segmenter.load(path, device), torch.device(device)
-        if self.network.palette.names != palette.names:
-            raise ValueError(
-                f"{path} reads the classes of {self.network.palette.name}, the layouts have those of {palette.name}: "
-                "choose a segmenter that was trained on this data set"
-            )
+        self.network.palette.require_same(palette, str(path), "the data set")
         self.known = self.network.known
         self.name = f"segmenter {digest(path)}"
 

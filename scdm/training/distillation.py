@@ -148,11 +148,7 @@ class Distillation:
 
 
 def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> None:
-    if teacher.palette.names != palette.names:
-        raise ValueError(
-            f"{config.teacher} paints the classes of {teacher.palette.name}, the data have those of {palette.name}: choose "
-            "the data that the teacher knows"
-        )
+    teacher.palette.require_same(palette, str(config.teacher), "the data set")
     if teacher.config.distilled_steps not in (None, f"trailing{2 * config.student}"):
         raise ValueError(
             f"{config.teacher} was distilled to the steps {teacher.config.distilled_steps}, but a student of "

@@ -10,7 +10,7 @@ from scdm.diffusion.denoiser import Denoiser
 from scdm.diffusion.label_diffusion import LabelDiffusion, shipped_rates
 from scdm.diffusion.schedules import NoiseSchedule
 from scdm.layouts.labels import LabelMap, instance_borders
-from tests.parity import arrays, deviation, entries, facts
+from tests.parity import arrays, deviation, entries, facts, from_one_hot
 
 CELEBA = LabelDiffusion(shipped_rates("celebamask_hq"))
 LABEL_DIFFUSION = {
@@ -46,7 +46,7 @@ def test_losses_are_the_published_ones(entry: int) -> None:
     )
     terms = denoiser.loss(
         golden["x_start"],
-        LabelMap.from_one_hot(golden["y"], 19),
+        from_one_hot(golden["y"], 19),
         golden["t"],
         golden["noise"],
         golden["u"][..., 0] if "u" in golden else None,

@@ -130,7 +130,10 @@ def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scen
         (["--options", "guidence=2"], "did you mean 'guidance'"),
         (["--options", "guidance"], "a setting looks like key=value"),
         (["--strength", "share=0.2"], "clean layouts have no setting 'share'"),
-        (["--corruption", "random", "--strength", "share=2"], "at least 0 and below 1"),
+        (
+            ["--corruption", "random", "--strength", "share=2"],
+            "random: share must be a number from 0 and below 1, not 2",
+        ),
         (["--segmenter", "absent"], "no segmenter file absent"),
         (["--inception", "absent"], "absent: there is no such file"),
         (["--lpips", "absent"], "absent: there is no such file"),
@@ -153,7 +156,7 @@ def test_a_model_of_other_classes_is_refused(model: Path, tmp_path: Path, capsys
     (tmp_path / "classes.json").write_text('{"classes": [{"name": "sky"}]}')
     data = {"name": "folder", "root": str(tmp_path), "classes": str(tmp_path / "classes.json"), "size": 16}
     assert main(command(model, configuration(tmp_path, data), tmp_path / "out")) == 2
-    assert "paints the classes of scenes, the layouts have those of classes" in capsys.readouterr().err
+    assert "has 14 classes, the data set expects" in capsys.readouterr().err
 
 
 def test_results_are_put_together(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:

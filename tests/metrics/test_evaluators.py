@@ -51,7 +51,7 @@ def test_a_file_is_evaluator_and_extractor(tmp_path: Path) -> None:
     assert evaluator.known.tolist() == [True, False, True]
     assert torch.equal(evaluator.ids(IMAGES), segmenter.ids(IMAGES)) and not (evaluator.ids(IMAGES) == 1).any()
     assert evaluator(IMAGES).shape == (2, 16) and not torch.equal(evaluator(IMAGES)[0], evaluator(IMAGES)[1])
-    with pytest.raises(ValueError, match="reads the classes of test, the layouts have those of scenes"):
+    with pytest.raises(ValueError, match="the other of scenes"):
         open_evaluator(tmp_path / "segmenter.safetensors", Palette.named("scenes"))
 
 

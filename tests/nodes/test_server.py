@@ -46,7 +46,7 @@ def test_a_wrong_palette_is_named(server: Server, prompt: Json) -> None:
 
 def test_unknown_files_are_refused_before_anything_runs(server: Server, prompt: Json) -> None:
     inputs(prompt, "SCDM_LoadLayout").update(image="../log")
-    assert "outside the folder input" in server.refusal(prompt)
+    assert "in the folder input" in server.refusal(prompt)
     inputs(prompt, "SCDM_LoadModel").update(model="gone.safetensors")
     assert "there is no model 'gone.safetensors'" in server.refusal(prompt)
 
