@@ -10,6 +10,8 @@ import os
 import pydoc
 import re
 from collections.abc import Iterator
+from dataclasses import MISSING
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from scdm.files.options import Declared, declared
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 ELSEWHERE = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/golden/README.md")
-LINK = re.compile(r"(?<=\]\()([^)#\s]+)((?:#[^)\s]*)?)(?=\))")
-FENCED = re.compile(r"^([ ]*```).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(!?\[[^]]*\])\((?!\w+:)([^)#\s]*)((?:#[^)\s]*)?)\)")  # text, path (empty: the page itself), anchor
+FENCED = re.compile(r"(^[ ]*```.*?^[ ]*```[ ]*$)", re.MULTILINE | re.DOTALL)
 OPTIONS = re.compile(r"^<!-- options: ([\w.]+) -->$", re.MULTILINE)
 
 
@@ -40,9 +42,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 def links(markdown: str) -> Iterator[tuple[str, str]]:
     """The relative links of a page: path, empty for the page itself, and anchor with its #."""
-    for path, anchor in re.findall(r"\]\(([^)#\s]*)((?:#[^)\s]*)?)\)", FENCED.sub("", markdown)):
-        if not re.match(r"\w+:", path):
-            yield path, anchor
+    for _, path, anchor in LINK.findall(FENCED.sub("", markdown)):
+        yield path, anchor
 
 
 def linked(pages: set[Path]) -> set[Path]:
@@ -58,16 +59,18 @@ def linked(pages: set[Path]) -> set[Path]:
 
 
 def relinked(markdown: str, source: Path) -> str:
-    """The links of the file `source`, as they are between pages of the site. Folders have no page: their links lead nowhere."""
+    """The links of the file `source`, as they are between pages of the site; a folder has none, so its link becomes text."""
 
     def moved(found: re.Match[str]) -> str:
-        path, anchor = found.groups()
-        if re.match(r"\w+:", path):
-            return found[0]
-        return os.path.relpath(address(target(source, path)), Path(address(source)).parent).replace(os.sep, "/") + anchor
+        text, path, anchor = found.groups()
+        file = target(source, path)
+        if not path or file.is_dir():
+            return found[0] if not path else text[1:-1]
+        to = os.path.relpath(address(file), Path(address(source)).parent).replace(os.sep, "/")
+        return f"{text}({to}{anchor})"
 
-    kept = re.sub(r"(?<!!)\[([^]]*)\]\(([^)#\s:]+)\)", lambda found: _unless_folder(found, source), markdown)
-    return LINK.sub(moved, kept)
+    parts = FENCED.split(markdown)  # what stands between code, code, ...
+    return "".join(part if i % 2 else LINK.sub(moved, part) for i, part in enumerate(parts))
 
 
 def target(source: Path, path: str) -> Path:
@@ -89,10 +92,7 @@ def option_table(name: str) -> str:
 
 
 def option_row(option: Declared) -> str:
-    default = "" if repr(option.default).startswith("<") else f"`{option.default}`"
+    given = option.default not in (MISSING, Parameter.empty)
+    default = f"`{option.default!r}`" if given else "required"
     cells = (f"`{option.name}`", default, option.describe(), option.option.help)
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
-def _unless_folder(found: re.Match[str], source: Path) -> str:
-    return found[1] if target(source, found[2]).is_dir() else found[0]
