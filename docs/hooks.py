@@ -10,12 +10,11 @@ import os
 import pydoc
 import re
 from collections.abc import Iterator
-from dataclasses import MISSING
-from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-from scdm.files.options import Declared, declared
+from docs.option_tables import table
+from scdm.files.options import declared
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -87,12 +86,4 @@ def option_table(name: str) -> str:
     source = pydoc.locate(name)
     if source is None:
         raise ValueError(f"there is no {name} to make a table of options of")
-    rows = [option_row(option) for option in declared(source).values()]
-    return "\n".join(["| option | default | allowed | |", "| --- | --- | --- | --- |", *rows]) if rows else ""
-
-
-def option_row(option: Declared) -> str:
-    given = option.default not in (MISSING, Parameter.empty)
-    default = f"`{option.default!r}`" if given else "required"
-    cells = (f"`{option.name}`", default, option.describe(), option.option.help)
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return table(declared(source).values())

@@ -30,7 +30,10 @@ Share = Annotated[float, Option("share of the pixels to erase", ge=0, lt=1)]
 
 
 def corrupt(
-    labels: LabelMap, kind: str, seed: Annotated[int, Option("of the first image", ge=0, le=MOST_SEED)], **strength: Any
+    labels: LabelMap,
+    kind: str,
+    seed: Annotated[int, Option("of the first image", ge=0, le=MOST_SEED)] = 0,
+    **strength: Any,
 ) -> LabelMap:
     """The layout as the corruption called `kind` leaves it, with the defaults for what `strength` does not name.
 

@@ -8,9 +8,8 @@ import pydoc
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 import torch
@@ -20,12 +19,11 @@ from docs import hooks
 from scdm.cli.arguments import parser
 from scdm.diffusion.noise import image_noise
 from scdm.diffusion.schedules import NoiseSchedule
-from scdm.files.options import Option
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from tests.diffusion.test_samplers import FULL, perfect, start
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 PAGES = sorted(
     page for page in hooks.linked({*GUIDES, *(ROOT / name for name in hooks.ELSEWHERE)}) if page.suffix == ".md"
@@ -156,19 +154,6 @@ def test_the_example_of_a_data_set_is_listed(registry: Any) -> None:
     assert "vistas" in example("scdm.datasets.layouts")["LAYOUTS"] and known["vistas"].any_resolution
     (table,) = blocks(ROOT / "CONTRIBUTING.md", "json")
     assert Palette.from_dict(yaml.safe_load(table)).names[:2] == ("road", "sky")
-
-
-def test_tables_of_options_show_what_is_declared() -> None:
-    @dataclass(frozen=True)
-    class Settings:
-        count: Annotated[int, Option("how many", ge=1)]
-        kind: Annotated[str, Option("a|b", choices=("a", "b"))] = "a"
-        other: float = 0.5
-        sizes: list[int] = field(default_factory=list)
-
-    rows = [hooks.option_row(option) for option in hooks.declared(Settings).values()]
-    assert rows[0] == "| `count` | required | a whole number from 1 | how many |"
-    assert rows[1].startswith("| `kind` | `'a'` |") and rows[1].endswith("a\\|b |")
 
 
 def test_what_declares_no_options_has_no_table() -> None:
