@@ -5,18 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ..files.levels import Remark, silent
 from . import doubts, pixels
+from .classes import Classes
 from .doubts import WORTH_A_REMARK
 from .values import COLORS, UNKNOWN, VOID, Convention, looked_up, ranges
-
-if TYPE_CHECKING:
-    from .palette import Palette
 
 TOLERANCE = 16.0  # above the noise of a mild JPEG, below the half-way blends of an anti-aliased edge
 FARTHEST = 442  # levels between black and white
@@ -25,7 +23,7 @@ LOSSY_SLACK = 6  # levels by which the channels of a grey differ after a lossy f
 
 def ids_of(
     image: Image.Image,
-    palette: Palette,
+    palette: Classes,
     tolerance: float = TOLERANCE,
     remark: Remark = warnings.warn,
     *,
@@ -74,7 +72,7 @@ def ids_of(
     return ids
 
 
-def holds_colors(image: Image.Image, palette: Palette) -> bool:
+def holds_colors(image: Image.Image, palette: Classes) -> bool:
     """Whether `ids_of` reads a picture by its colours. ValueError for values with fractions."""
     stored, reading = pixels.stored(image, pixels.opaque_part(image)), _Reading(palette)
     return stored is None or reading.verdict(stored, reading.meant(stored.found)).colors
@@ -117,7 +115,7 @@ class _Reading:
     chosen: the convention that was asked for. lossy: the name of the file's format, if it is one that changes pixels.
     """
 
-    palette: Palette
+    palette: Classes
     tolerance: float = TOLERANCE
     remark: Remark = silent
     chosen: Convention | None = None

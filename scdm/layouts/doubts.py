@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from . import pixels
+from .classes import Classes
 from .values import COLORS, UNKNOWN, VOID, Convention, looked_up
-
-if TYPE_CHECKING:
-    from .palette import Palette
 
 WORTH_A_REMARK = 0.05  # share of painted pixels without a class; anti-aliased borders stay below it
 MOST_NAMED = 8  # classes in a remark
@@ -34,7 +31,7 @@ GREY_THROUGHOUT = "the picture is grey throughout, with greys that no class has:
 # Values or colours
 
 
-def of_greys(palette: Palette) -> str:
+def of_greys(palette: Classes) -> str:
     return f"the greys are those of classes of palette {palette.name}, so they are read as colours"
 
 
@@ -45,7 +42,7 @@ def of_channel(channel: str) -> str:
     )
 
 
-def of_table(palette: Palette, unknown: float, table_of_ids: bool) -> str:
+def of_table(palette: Classes, unknown: float, table_of_ids: bool) -> str:
     """Of a colour table whose places are read. unknown: the share of pixels without a class's colour."""
     if unknown == 1:
         return f"no pixel has a colour of palette {palette.name}, so the values are read as class ids"
@@ -57,21 +54,21 @@ def of_table(palette: Palette, unknown: float, table_of_ids: bool) -> str:
     )
 
 
-def of_colors_or_values(palette: Palette) -> str:
+def of_colors_or_values(palette: Classes) -> str:
     return (
         "the pixels are read as colours, but could be values too: if they are, choose the values "
         f"{palette.conventions[0].name}"
     )
 
 
-def of_black(palette: Palette, class_id: int) -> str:
+def of_black(palette: Classes, class_id: int) -> str:
     return f"every pixel is black, so all of it is {palette.called(class_id)}"
 
 
 # Values
 
 
-def of_emptiness(palette: Palette, black: bool) -> str:
+def of_emptiness(palette: Classes, black: bool) -> str:
     """Of a picture of nothing but 0. black: that is the colour of class 0."""
     if black:
         return f"every pixel is 0, so all of it is {palette.called(0)}"
@@ -82,7 +79,7 @@ def of_emptiness(palette: Palette, black: bool) -> str:
 
 
 def of_values(
-    palette: Palette, found: np.ndarray, meant: np.ndarray, convention: Convention, file_name: str
+    palette: Classes, found: np.ndarray, meant: np.ndarray, convention: Convention, file_name: str
 ) -> Iterator[str]:
     """Of values (ascending) that stand for the ids `meant`, by a convention that nobody chose."""
     yield from of_convention(palette, found, convention, file_name)
@@ -96,7 +93,7 @@ def of_values(
         yield f"the picture holds 0 and 255 only, like a mask: read as {palette.called(int(meant[0]))} and unpainted"
 
 
-def of_convention(palette: Palette, found: np.ndarray, read_as: Convention, file_name: str = "") -> Iterator[str]:
+def of_convention(palette: Classes, found: np.ndarray, read_as: Convention, file_name: str = "") -> Iterator[str]:
     """Why maps of these values (ascending) may be stored otherwise, in one sentence or none."""
     ids = {convention: looked_up(palette.id_table(convention), found) for convention in palette.conventions}
     certain = read_as is palette.conventions[0] and read_as.matches(file_name)
@@ -127,13 +124,13 @@ def _of_counting(found: np.ndarray, most: int) -> str:
     )
 
 
-def _of_nothing(palette: Palette, value: int) -> str:
+def _of_nothing(palette: Classes, value: int) -> str:
     whites = [i for i, color in enumerate(palette.colors) if color == (255, 255, 255)]
     white = f": if that is the white of {palette.called(whites[0])}, choose the values {COLORS}" if whites else ""
     return f"every pixel is {value}, so nothing is labelled{white if value == 255 else ''}"
 
 
-def of_smoothing(palette: Palette, values: np.ndarray, table: np.ndarray) -> Iterator[str]:
+def of_smoothing(palette: Classes, values: np.ndarray, table: np.ndarray) -> Iterator[str]:
     """Whether (H, W) stored values look interpolated, in one sentence or none. table: of `Convention.table`."""
     between, borders = pixels.in_between(values)
     if len(between) < LEAST_BETWEEN or len(between) < LEAST_BETWEEN_SHARE * borders:
@@ -153,7 +150,7 @@ def of_smoothing(palette: Palette, values: np.ndarray, table: np.ndarray) -> Ite
 class Painting:
     """A picture that was read by its colours, as the (H, W) `ids`. lossy: the format's name, if it changes pixels."""
 
-    palette: Palette
+    palette: Classes
     image: Image.Image
     ids: np.ndarray
     lossy: str
