@@ -1,6 +1,6 @@
 """An SCDM model as one of ComfyUI's own: MODEL, VAE and CONDITIONING for its samplers, guiders, masks and memory management.
 
-ComfyUI's samplers walk in units of sigma and know nothing of layouts. A layout travels in the conditioning; which part
+ComfyUI's samplers work in units of sigma and know nothing of layouts. A layout travels in the conditioning; which part
 of it a call of the network is about, ComfyUI says by cropping what travels with it (`places`).
 """
 
@@ -223,9 +223,9 @@ class NativeModel(comfy.model_base.BaseModel):
         return working_values(self.scdm, batch, height, width) * self.get_dtype_inference().itemsize
 
 
-class Walk(NamedTuple):
-    """The way that a sampler goes, as it was read from its sigmas once: the steps, whether it ends without noise, and the
-    label diffusion that counts by them, whose tables stay on the device."""
+class Trajectory(NamedTuple):
+    """What a sampler visits, read from its sigmas once: the steps, whether it ends without noise, and the label diffusion
+    respaced to them, whose tables stay on the device."""
 
     sigmas: Tensor | None
     steps: list[int]
@@ -245,7 +245,7 @@ class LayoutNetwork(nn.Module):
         self.config = model.config
         self.denoiser = model.denoiser
         self.timestep = timestep  # sigmas -> original steps
-        self.walk = self.unknown = Walk(None, [], False, self.denoiser.label_diffusion)
+        self.trajectory = self.unknown = Trajectory(None, [], False, self.denoiser.label_diffusion)
         self.drawn: tuple[Any, Tensor] | None = None  # the last label noise, and what it was drawn for
 
     @torch.compiler.disable(recursive=False)
@@ -301,28 +301,28 @@ class LayoutNetwork(nn.Module):
         transformer_options: dict[str, Any],
     ) -> tuple[LabelMap, Tensor, Padding]:
         """The layouts as they are seen at t, and x, both padded. Arguments as of `forward`."""
-        walk = self.walked(transformer_options.get("sample_sigmas"))
-        fresh = walk.label_diffusion is not None and label_noise == "fresh"
+        trajectory = self.sampled_trajectory(transformer_options.get("sample_sigmas"))
+        fresh = trajectory.label_diffusion is not None and label_noise == "fresh"
         # The one number that the host waits for, and only where it decides something.
         step = int(t[0]) if fresh or self.config.distilled_steps is not None else 0
-        self.check_way(step, transformer_options["cond_or_uncond"], walk)
+        self.check_visits(step, transformer_options["cond_or_uncond"], trajectory)
         labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
         padding = Padding(tuple(x.shape[-2:]), self.network.config.stride)
-        if walk.label_diffusion is not None:
+        if trajectory.label_diffusion is not None:
             u = self.draws(label_noise, seed, step if fresh else 0, shape, t.device)
-            labels = walk.label_diffusion(labels, t.long(), u.flatten()[places[:, 0]])
+            labels = trajectory.label_diffusion(labels, t.long(), u.flatten()[places[:, 0]])
         return padding.padded_labels(labels), padded(x, padding), padding
 
-    def walked(self, sigmas: Tensor | None) -> Walk:
+    def sampled_trajectory(self, sigmas: Tensor | None) -> Trajectory:
         """Looks at the sigmas of a run once: they lie on the device."""
         if sigmas is None:
             return self.unknown
-        if sigmas is not self.walk.sigmas:
+        if sigmas is not self.trajectory.sigmas:
             known, diffusion = sigmas.cpu(), self.unknown.label_diffusion
             steps = self.timestep(known[known > 0]).tolist()
             diffusion = diffusion and diffusion.respaced(self.visited(steps))
-            self.walk = Walk(sigmas, steps, not known[-1] > 0, diffusion)
-        return self.walk
+            self.trajectory = Trajectory(sigmas, steps, not known[-1] > 0, diffusion)
+        return self.trajectory
 
     def draws(
         self, label_noise: str, seed: int, step: int, shape: tuple[int, int, int], device: torch.device
@@ -335,8 +335,8 @@ class LayoutNetwork(nn.Module):
             self.drawn = key, u.to(device, non_blocking=True)
         return self.drawn[1]
 
-    def check_way(self, step: int, branches: list[int], walk: Walk) -> None:
-        """ValueError if a distilled model is guided (a branch of 1 is the negative), or walked as it was never taught."""
+    def check_visits(self, step: int, branches: list[int], trajectory: Trajectory) -> None:
+        """ValueError if a distilled model is guided (a branch of 1 is the negative), or visits steps that it does not know."""
         own, guidance = self.config.distilled_steps, self.config.distilled_guidance
         if guidance is not None and 1 in branches:
             raise ValueError(
@@ -346,25 +346,25 @@ class LayoutNetwork(nn.Module):
         if own is None:
             return
         known = visited_steps(self.config.steps, own)
-        far = any(np.abs(known - visit).min() > SLACK for visit in [step, *walk.steps])
-        # All of the way, or a part of it without leaps, of which an end without noise is 1 before the first.
-        walked = [int(np.abs(known - visit).argmin()) for visit in walk.steps]
-        walked += [-1] if walk.ends else []
-        if far or any(before - after != 1 for before, after in pairwise(walked)):
+        far = any(np.abs(known - visit).min() > SLACK for visit in [step, *trajectory.steps])
+        # All steps, or some in a row; an end without noise is 1 before the first.
+        visited = [int(np.abs(known - visit).argmin()) for visit in trajectory.steps]
+        visited += [-1] if trajectory.ends else []
+        if far or any(before - after != 1 for before, after in pairwise(visited)):
             raise ValueError(
                 f"this model was distilled to {len(known)} steps and knows no others: take {len(known)} steps of euler "
                 "with the scheduler simple and a denoise of 1, or Generate from Layout (SCDM), which does so by itself"
             )
 
     def visited(self, steps: list[int]) -> list[int]:
-        """The original steps of the walk that a sampler is on, by which uniform label diffusion counts."""
-        walked = sorted(set(steps))
-        if not walked:
+        """The original steps of the trajectory that a sampler is on, by which uniform label diffusion counts."""
+        visited = sorted(set(steps))
+        if not visited:
             raise ValueError("the scheduler gives no noise to start from: take more steps, or another scheduler")
-        # Of a partial walk (denoise below 1) only the end is seen: what came before had the same stride.
-        stride = walked[-1] / (len(walked) - 1) if len(walked) > 1 else walked[-1] + 1
-        before = round((self.config.steps - 1 - walked[-1]) / stride)
-        return walked + torch.linspace(walked[-1], self.config.steps - 1, before + 1)[1:].round().int().tolist()
+        # Of a partial trajectory (denoise below 1) only the end is seen: what came before had the same stride.
+        stride = visited[-1] / (len(visited) - 1) if len(visited) > 1 else visited[-1] + 1
+        before = round((self.config.steps - 1 - visited[-1]) / stride)
+        return visited + torch.linspace(visited[-1], self.config.steps - 1, before + 1)[1:].round().int().tolist()
 
 
 def model_sampling(schedule: NoiseSchedule, prediction: str) -> Any:
