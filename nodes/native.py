@@ -336,7 +336,7 @@ class LayoutNetwork(nn.Module):
         return self.drawn[1]
 
     def check_visits(self, step: int, branches: list[int], trajectory: Trajectory) -> None:
-        """ValueError if a distilled model is guided (a branch of 1 is the negative), or visits steps that it does not know."""
+        """ValueError if a distilled model is guided (a branch of 1 is the negative), or visits unknown steps."""
         own, guidance = self.config.distilled_steps, self.config.distilled_guidance
         if guidance is not None and 1 in branches:
             raise ValueError(
