@@ -20,8 +20,8 @@ from ..layouts.values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, look
 from .config import Exif
 from .examples import Example
 from .framing import Frame, Size
-from .layouts import Layout
 from .listing import Pair
+from .structure import FolderStructure
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 MOST_ELONGATED = 32  # longer side to shorter; a crop of the shorter one would be immense
@@ -36,10 +36,10 @@ class Doubt(str):
 class Reader:
     """Reads pairs. Whatever is wrong with a file ends in a ValueError that names it."""
 
-    def __init__(self, layout: Layout, palette: Palette, exif: Exif | None = None) -> None:
-        """ValueError if the class table has no such values as the layout says."""
-        self.layout, self.palette, self.exif = layout, palette, exif
-        self.convention = layout.convention(palette)
+    def __init__(self, structure: FolderStructure, palette: Palette, exif: Exif | None = None) -> None:
+        """ValueError if the class table has no such values as the structure says."""
+        self.structure, self.palette, self.exif = structure, palette, exif
+        self.convention = structure.convention(palette)
         self.id_of = palette.id_table(self.convention)
         self._alone = replace(palette, values=(self.convention,))  # so that all files of a data set are read alike
 
@@ -101,8 +101,8 @@ class Reader:
 
     def _label_values(self, image: Image.Image, pair: Pair, remark: Remark) -> Image.Image:
         try:
-            colors = COLORS if self.layout.values == COLORS else None
-            if self.layout.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
+            colors = COLORS if self.structure.values == COLORS else None
+            if self.structure.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
                 ids = self._alone.to_ids(image, remark=remark, values=colors)
                 return Image.fromarray((ids + PAINTED).astype(np.int32))
             values = numbers(image)
@@ -126,7 +126,9 @@ class Reader:
             remark(f"every pixel is 0, so all of it is {self.palette.called(int(self.id_of[0]))}")
         if smoothed := self.palette.smoothed(values, self.id_of):
             remark(smoothed)
-        if self.layout.values is None and (doubt := self.palette.doubts(found, self.convention, Path(pair.label).name)):
+        if self.structure.values is None and (
+            doubt := self.palette.doubts(found, self.convention, Path(pair.label).name)
+        ):
             remark(doubt)
 
     def instances(self, pair: Pair, remark: Remark = silent) -> Image.Image | None:
@@ -175,7 +177,7 @@ class Reader:
                 "maps may be larger or smaller, but not of other proportions: crop or pad the one that shows more, "
                 f"or export the map anew at {size} without smoothing"
             )
-            reason = advice if self.layout.any_resolution else ""
+            reason = advice if self.structure.any_resolution else ""
             reason = doubt if doubtful else reason
             raise ValueError(
                 f"{path} is {map_.width} x {map_.height} pixels, but its image {pair.image} is {size}"
@@ -183,7 +185,7 @@ class Reader:
             )
 
     def _fits(self, of_map: tuple[int, int], size: tuple[int, int]) -> bool:
-        return of_map == size or (self.layout.any_resolution and _of_one_proportion(of_map, size))
+        return of_map == size or (self.structure.any_resolution and _of_one_proportion(of_map, size))
 
 
 def _turned_like(image: Image.Image, map_: Image.Image) -> Image.Image:

@@ -12,7 +12,8 @@ import re
 import reprlib
 import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -81,6 +82,15 @@ def file_at(path: str | Path) -> Path:
     if not stat.S_ISREG(mode):
         raise ValueError(f"{path} is a pipe or a device: write what it gives to a file, and give that")
     return path
+
+
+@contextmanager
+def naming(what: str | Path) -> Iterator[None]:
+    """A ValueError that is raised in this block begins with the name of the file, or of `what` else is read."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 def sha256_of(path: str | Path) -> str:
