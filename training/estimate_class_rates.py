@@ -29,8 +29,8 @@ from tqdm.auto import tqdm
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.examples import ENDLESS
 from scdm.datasets.parallel import mapped
+from scdm.files.atomic import made_folder, write_text, written_whole
 from scdm.files.config import load, to_dict
-from scdm.files.images import made_folder, write_text, written_whole
 from scdm.files.untrusted import brief, content_of, parsed
 from scdm.layouts.palette import Palette
 from scdm.models.checkpoint import HEADER, read_header, write_tensors

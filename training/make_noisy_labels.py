@@ -38,8 +38,9 @@ from scdm.diffusion.corruption import resampled
 from scdm.evaluation import Spoiling
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
+from scdm.files.atomic import made_folder
 from scdm.files.config import load
-from scdm.files.images import made_folder, write_image
+from scdm.files.images import write_image
 from scdm.layouts.values import VALUES
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig

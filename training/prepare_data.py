@@ -48,8 +48,9 @@ from scdm.datasets.framing import keep_aspect
 from scdm.datasets.listing import Pair
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
+from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
-from scdm.files.images import made_folder, read_image, write_image, written_whole
+from scdm.files.images import read_image, write_image
 from scdm.files.levels import mask_strength
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig

@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 
 from ..datasets.config import AFFIXES
 from ..files import scratch
+from ..files.atomic import made_folder, written_whole
 from ..files.config import flat, to_dict
-from ..files.images import made_folder, written_whole
 from ..files.untrusted import is_out_of_memory, shown
 from .config import MODEL, OLDER_NAMES, RunConfig
 
