@@ -124,4 +124,4 @@ def test_maps_of_a_folder_have_the_proportions_of_their_images(
     problems = list(open_dataset(trees.folder_config(tmp_path)).check())
     assert fits == (problems == [])
     if not fits:
-        assert f"export the map anew at {image[1]} x {image[0]} without smoothing" in problems[0]
+        assert f"export the map again at {image[1]} x {image[0]} without smoothing" in problems[0]
