@@ -50,14 +50,13 @@ def _to_disk(path: Path) -> None:
 
 
 def made_folder(path: str | Path) -> Path:
-    """A folder to write to, made with those above it if need be. ValueError says what is in the way."""
+    """A folder to write to, made with those above it if need be. ValueError if it cannot be made."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{path} cannot be a folder, because a file is in its place: choose another") from None
     except OSError as error:
-        raise ValueError(f"{path}: the folder cannot be made ({error.strerror})") from error
+        blocked = isinstance(error, (FileExistsError, NotADirectoryError))
+        raise ValueError(f"no folder {path}: {'a file is in its place' if blocked else error.strerror}") from error
     return path
 
 

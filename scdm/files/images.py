@@ -34,6 +34,7 @@ TURNED_BACK = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }  # what undoes each orientation
+SIXTEEN_BITS = "the file has 16 bits a channel"
 WRITTEN = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -65,8 +66,8 @@ def read_image(
     scdm_pictures: how many pictures the file holds, if several.
 
     classes: the colours of classes, for a layout, whose 16 bits must be 8 in truth (`require_eight_bits`).
-    remark: is told what bears on the meaning of the values, a sentence at a time.
-    ValueError names the file and says what is wrong: absent, not an image, damaged, or more than `MAX_PIXELS`.
+    remark: receives what bears on the meaning of the values, a sentence at a time.
+    ValueError names the file and the reason: absent, not an image, damaged, or more than `MAX_PIXELS`.
     """
     path = file_at(path)
     try:
@@ -77,8 +78,7 @@ def read_image(
         raise ValueError(f"{path}: {_reason(error, path)}") from error
     if "scdm_bits" in image.info and not any(most for _, most in _extrema(image)):
         raise ValueError(
-            f"{path}: the file has 16 bits a channel, and its levels, all below 256 of 65535, cannot be distinguished: "
-            "save it with 8 bits a channel"
+            f"{path}: {SIXTEEN_BITS}, but only levels below 256, of which 8 bits show none: save it with 8"
         )
     if classes:
         require_eight_bits(path, image)
@@ -89,25 +89,26 @@ def read_image(
 
 def require_eight_bits(path: str | Path, image: Image.Image) -> None:
     """ValueError if the picture, which `read_image` has read from a file of ids or colours of 16 bits a channel, lacks some
-    of what tells them apart: lower bytes that are neither 0 nor the upper ones again.
+    of what distinguishes them: lower bytes that are neither 0 nor the upper ones again.
     """
-    if "scdm_bits" not in image.info:
-        return
+    if "scdm_bits" in image.info and (loss := _loss_of_eight_bits(Path(path))):
+        raise ValueError(f"{path}: {SIXTEEN_BITS}{loss}")
+
+
+def _loss_of_eight_bits(path: Path) -> str:
     import cv2  # late: few files need it
 
-    levels = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    levels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype != np.uint16:
-        raise ValueError(f"{path}: the file has 16 bits a channel, of which only 8 can be read: save it with 8")
+        return ", of which only 8 can be read: save it with 8"
     upper, lower = np.divmod(levels[..., :3], 256)  # any alpha comes fourth
-    if ((lower != 0) & (lower != upper)).any():
-        raise ValueError(
-            f"{path}: the file has 16 bits a channel, and its levels need all of them, where 8 can be read: save colours "
-            "with 8 bits a channel, and ids or an instance map as a grey PNG of 16 bits"
-        )
+    needed = ((lower != 0) & (lower != upper)).any()
+    advice = "save colours with 8 bits a channel, and ids or an instance map as a grey PNG of 16 bits"
+    return f", and its levels need all of them, where 8 can be read: {advice}" if needed else ""
 
 
 def doubts(image: Image.Image) -> Iterator[str]:
-    """What may have been read otherwise than it was meant, in a file that `read_image` has read."""
+    """What may have been misread in a file that `read_image` has read, in sentences."""
     info = image.info
     if "scdm_profile_ignored" in info:
         yield f"the file's colour profile is left out: {info['scdm_profile_ignored']}"
@@ -305,8 +306,6 @@ def _remarks(image: Image.Image) -> Iterator[str]:
 
 def _pixels(path: Path, image: Tensor) -> np.ndarray:
     if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-        raise ValueError(
-            f"{path}: an image is a tensor (3, height, width) of floats, not {tuple(image.shape)} of {image.dtype}: "
-            "images[0] is the first of a batch"
-        )
+        found = f"{tuple(image.shape)} of {image.dtype}: images[0] is the first of a batch"
+        raise ValueError(f"{path}: an image is a tensor (3, height, width) of floats, not {found}")
     return to_levels(image.detach()[None])[0]

@@ -68,7 +68,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def file_at(path: str | Path) -> Path:
-    """The path of an ordinary file. ValueError says what is there instead."""
+    """The path of an ordinary file. ValueError names what is there instead."""
     path = Path(path)
     try:
         mode = path.stat().st_mode
@@ -76,10 +76,8 @@ def file_at(path: str | Path) -> Path:
         absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
         raise ValueError(f"{path}: {'there is no such file' if absent else _unreadable(error)}") from error
     if not stat.S_ISREG(mode):
-        other = (
-            "a folder: give a file" if stat.S_ISDIR(mode) else "a pipe or a device: write its content to a file first"
-        )
-        raise ValueError(f"{path} is {other}")
+        advice = "a folder: give a file" if stat.S_ISDIR(mode) else "a pipe or a device: write its content to a file"
+        raise ValueError(f"{path} is {advice}")
     return path
 
 
