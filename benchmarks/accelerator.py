@@ -300,7 +300,7 @@ def images(order: Order, emit: Emit) -> None:
 
 
 def training(order: Order, emit: Emit, compiled: bool = False) -> None:
-    """Steps of the published configuration in bf16, with and without recomputation."""
+    """Steps of the published configuration in bfloat16, with and without recomputation."""
     from benchmarks.training import ready
     from scdm.files.config import load
     from scdm.training.config import TrainConfig
@@ -325,8 +325,8 @@ def training(order: Order, emit: Emit, compiled: bool = False) -> None:
                 reset_memory(order)
                 seconds = median_seconds(step, order)
                 note = f"compiled in {first:.0f} s" if compiled else ""
-                precision = {"bf16": "bfloat16", "fp16": "float16"}.get(config.precision, config.precision)
-                emit(Row(order.part, what, precision, seconds * 1e3, flop / seconds / 1e12, None, memory(order), note))
+                speed = flop / seconds / 1e12
+                emit(Row(order.part, what, config.precision, seconds * 1e3, speed, None, memory(order), note))
                 del step
             except Exception as error:
                 emit(failure(order.part, what, error))

@@ -73,7 +73,7 @@ def layouts_fade_as_on_the_cpu(device: torch.device) -> None:
 def a_training_step_is_that_of_the_cpu(device: torch.device) -> None:
     """Losses and the gradient's norm in float32, and near to them in half precision, of which weights come whole."""
     _, expected = stepped(config(), torch.device("cpu"))
-    for precision, tolerance in on(device, {"float32": 2e-3, "bf16": 3e-2, "fp16": 1e-2}).items():
+    for precision, tolerance in on(device, {"float32": 2e-3, "bfloat16": 3e-2, "float16": 1e-2}).items():
         learner, outcome = stepped(config(precision=precision), device)
         assert outcome.taken, f"the step in {precision} gave no finite gradient"
         within(f"losses in {precision}", outcome.losses.total, expected.losses.total, tolerance)
@@ -84,7 +84,7 @@ def a_training_step_is_that_of_the_cpu(device: torch.device) -> None:
 
 def a_training_step_does_not_wait(device: torch.device) -> None:
     """No number is read back from the device, where torch can tell: importance sampling and averages included."""
-    for precision in on(device, {"float32": 0.0, "bf16": 0.0, "fp16": 0.0}):
+    for precision in on(device, {"float32": 0.0, "bfloat16": 0.0, "float16": 0.0}):
         run = config(precision=precision, loss=LossConfig(timesteps="importance"), ema=(0.9, 0.99))
         learner = learner_of(run, device)
         drawn = next(steps_from(0, open_dataset(run.data), run))
@@ -109,7 +109,7 @@ def a_broken_step_is_left_out(device: torch.device) -> None:
 
 def a_run_resumes(device: torch.device) -> None:
     """What was stopped ends near what was not: sums on a GPU need not be the same twice."""
-    precision = "float32" if device.type == "cpu" else "fp16"  # whose scaler is part of the state
+    precision = "float32" if device.type == "cpu" else "float16"  # whose scaler is part of the state
     with tempfile.TemporaryDirectory() as folder:
         samples = 0 if device.type == "cpu" else 2  # a sheet at every save, which is guided
         whole, parts = (

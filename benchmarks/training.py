@@ -111,7 +111,7 @@ def bare_step(config: TrainConfig, palette: Palette, drawn: DrawnBatch, device: 
     x = drawn.batch.images.to(device, memory_format=torch.channels_last)
     t = (drawn.draws.step * 1000).long().to(device)
     labels = drawn.batch.labels(config.network.num_classes).to(device)
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision, torch.bfloat16)
+    half = torch.float16 if config.precision == "float16" else torch.bfloat16
 
     def step() -> Tensor:
         with torch.autocast(device.type, half, enabled=config.precision != "float32"):

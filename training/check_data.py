@@ -1,10 +1,9 @@
 """Read a whole data set before a run does: python training/check_data.py --config CONFIG
 
 Names every file that has no counterpart, cannot be read, differs from its image in proportions, or holds ids that no class
-has; photos whose white cannot be told (12 bits in a file of 16), or that say that they are to be turned where their maps do
-not (EXIF; data.exif); and maps of ids in a lossy format. Notes are about files that are read, but perhaps otherwise than
-they were meant: photos that are black, of one colour or transparent in part, maps that were smoothed or could be read in
-two ways.
+has; photos whose level of white is uncertain (12 bits in a file of 16), or that have an EXIF orientation where their maps
+have none (data.exif); and maps of ids in a lossy format. Notes are about files that are read, but may have been meant in
+another way: photos that are black, of one colour or transparent in part, maps that were smoothed or fit two conventions.
 Ends with status 0 if there are no problems, 1 if there are some, 2 if the configuration or a folder is wrong.
 """
 
@@ -22,6 +21,7 @@ from tqdm.auto import tqdm
 
 from scdm.datasets import open_dataset
 from scdm.datasets.config import SPLITS, Split
+from scdm.datasets.examples import ENDLESS
 from scdm.datasets.reader import Doubt
 from scdm.files.config import load
 from scdm.models.model import ModelConfig
@@ -59,7 +59,7 @@ def check(config: TrainConfig, split: Split) -> int:
             tqdm.write(f"note: {found}")
     if doubts > MOST_NOTES:
         print(f"note: and so on, {doubts - MOST_NOTES} more")
-    images = "endless" if config.data.name == "scenes" else f"{len(data)} images"
+    images = "endless" if len(data) == ENDLESS else f"{len(data)} images"
     notes = f", {doubts} note{'' if doubts == 1 else 's'}" if doubts else ""
     print(f"{split}: {images}, {problems or 'no'} problem{'' if problems == 1 else 's'}{notes}")
     return problems

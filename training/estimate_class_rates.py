@@ -27,9 +27,10 @@ from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
+from scdm.datasets.examples import ENDLESS
 from scdm.datasets.parallel import mapped
+from scdm.files.atomic import made_folder, write_text, written_whole
 from scdm.files.config import load, to_dict
-from scdm.files.images import made_folder, write_text, written_whole
 from scdm.files.untrusted import brief, content_of, parsed
 from scdm.layouts.palette import Palette
 from scdm.models.checkpoint import HEADER, read_header, write_tensors
@@ -37,7 +38,7 @@ from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 SAVE_EVERY = 1000  # images
-SCENES = 2000  # of an endless data set
+OF_ENDLESS = 2000  # images of an endless data set that are counted
 LINE = 95  # characters of a line of rates
 
 
@@ -63,10 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def require_classwise(config: TrainConfig, model: Path | None, palette: Palette) -> None:
     """ValueError if the configuration or the model has no use for class rates of these classes."""
-    if config.label_diffusion.kind != "classwise":
-        raise ValueError(
-            f"class rates are for class-wise label diffusion, but label_diffusion.kind is {config.label_diffusion.kind}"
-        )
+    require_kind(config.label_diffusion.kind)
     if model is None:
         return
     header = read_header(model)
@@ -77,6 +75,11 @@ def require_classwise(config: TrainConfig, model: Path | None, palette: Palette)
         )
 
 
+def require_kind(kind: str) -> None:
+    if kind != "classwise":
+        raise ValueError(f"class rates are for class-wise label diffusion, but label_diffusion.kind is {kind}")
+
+
 class Counted(NamedTuple):
     """What has been read so far: images, of which broken ones are not in the statistics."""
 
@@ -85,8 +88,8 @@ class Counted(NamedTuple):
 
 
 def measured(data: DataSet, config: TrainConfig, keep: bool) -> ClassStatistics:
-    """Statistics of all images, continued from what the run's folder holds of them. keep: there, to go on from."""
-    images = SCENES if config.data.name == "scenes" else len(data)
+    """Statistics of all images, continued from those that the run's folder holds. keep: save them there."""
+    images = OF_ENDLESS if len(data) == ENDLESS else len(data)
     file = Path(config.run) / "class_statistics.json"
     if keep:
         made_folder(file.parent)
@@ -127,22 +130,25 @@ def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
         saved = parsed(content_of(file), "JSON")
         statistics = ClassStatistics(saved["images"], np.array(saved["coverage"]), np.array(saved["present"]))
         read, counts = int(saved["read"]), saved["of"]
-        statistics += ClassStatistics.none(num_classes)  # objects to other numbers of classes
-        _require_counts(read, statistics)
+        statistics += ClassStatistics.none(num_classes)  # ValueError for another number of classes
+        if not _possible(read, statistics):
+            raise ValueError("its counts are impossible")
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ValueError(f"{file} is damaged ({brief(str(error))}): remove it to count anew") from error
+        raise ValueError(f"{file} is damaged ({brief(str(error))}): remove it to count again") from error
     if counts != of:
-        raise ValueError(f"{file} counts other data, or with other settings: remove it to count anew")
+        raise ValueError(f"{file} counts other data, or with other settings: remove it to count again")
     return Counted(read, statistics)
 
 
-def _require_counts(read: int, statistics: ClassStatistics) -> None:
+def _possible(read: int, statistics: ClassStatistics) -> bool:
     images, coverage, present = statistics.images, statistics.coverage, statistics.present
     numbers = type(images) is int and coverage.dtype.kind in "if" and present.dtype.kind in "if"
-    if not numbers or not 0 <= images <= read or not (np.isfinite(coverage).all() and np.isfinite(present).all()):
-        raise ValueError("its counts are no counts")
-    if (coverage < 0).any() or (present < 0).any() or (present > images).any():
-        raise ValueError("its counts are those of more images than it has")
+    # Comparisons with NaN are false.
+    return (
+        numbers
+        and 0 <= images <= read
+        and bool(((coverage >= 0) & (coverage < np.inf) & (present >= 0) & (present <= images)).all())
+    )
 
 
 def table(statistics: ClassStatistics, rates: tuple[float, ...], palette: Palette) -> str:
@@ -184,8 +190,8 @@ def with_rates(text: str, rates: tuple[float, ...]) -> str:
     if section is None:
         return f"{text.rstrip()}\nlabel_diffusion:\n  rates: {_list(rates, 4)}\n"
     _, kind = _entry(section, "kind")
-    if kind is not None and kind.value != "classwise":
-        raise ValueError(f"class rates are for class-wise label diffusion, but label_diffusion.kind is {kind.value}")
+    if kind is not None:
+        require_kind(kind.value)
     key, old = _entry(section, "rates")
     if key is not None:
         return f"{text[: key.end_mark.index]}: {_list(rates, key.start_mark.column + 2)}{text[_end(old) :]}"

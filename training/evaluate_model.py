@@ -51,9 +51,9 @@ from scdm.evaluation import (
     sheet,
 )
 from scdm.evaluation.layouts import CLEAN
+from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, from_dict, load
-from scdm.files.images import made_folder, write_image, write_text
-from scdm.files.untrusted import is_out_of_memory
+from scdm.files.images import write_image
 from scdm.layouts.palette import Palette
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_evaluator, open_extractor
 from scdm.metrics.optional import digest
@@ -68,19 +68,12 @@ ON_SHEET = 12  # layouts
 PATIENCE = timedelta(days=1)  # of processes for each other: one may have a batch of slow samples more to make
 
 
-@ending("evaluate_model", "the same command goes on")
+@ending("evaluate_model", "the same command goes on", memory="lower --batch")
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
     try:
         evaluate(arguments, accelerator)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        print(
-            f"evaluate_model: {arguments.batch} images at a time need too much memory: lower --batch", file=sys.stderr
-        )
-        return 2
     finally:
         accelerator.end_training()
     return 0

@@ -1,4 +1,4 @@
-"""Bring data sets into the folders that training reads (scdm/datasets/layouts.py). What is there already is not made again.
+"""Bring data sets into the folders that training reads (scdm/datasets/in_folders.py). Files that exist are kept.
 
 CelebAMask-HQ: the archive has a mask for each part of a face; they become one map of ids. The last faces are held out:
 
@@ -9,8 +9,8 @@ annotations_trainval2017 (instances_train2017.json, instances_val2017.json):
 
     python training/prepare_data.py coco_stuff --images coco --maps stuffthingmaps --instances annotations data/coco_stuff
 
-A shape that is no shape is named and left out, and its image is made with the others; an image is left out if it has no
-entry in the annotations, no map, or one of another size. The status is 1 if anything was left out.
+An invalid shape is reported and left out, its image is made with the others; an image is left out if it has no entry in the
+annotations, no map, or one of another size. The status is 1 if anything was left out.
 
 Any data set: a smaller copy, to be data.root where reading takes longer than training. Its images are resized twice, which
 is not as published; little is lost if it is twice as large as the training images. Photographs of more than 8 bits become
@@ -40,17 +40,19 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scdm import assets
+from scdm.datasets import open_pairs
 from scdm.datasets.affixes import SUFFIXES
 from scdm.datasets.coco import FIRST_INSTANCE, Annotations, Shape, instance_map, read_annotations
 from scdm.datasets.config import SPLITS
 from scdm.datasets.framing import keep_aspect
 from scdm.datasets.listing import Pair
-from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
+from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
-from scdm.files.images import made_folder, read_image, write_image, written_whole
+from scdm.files.images import read_image, write_image
 from scdm.files.levels import mask_strength
+from scdm.files.untrusted import naming
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
@@ -88,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def done(make: Callable[[Any], list[str] | None], things: Iterable[Any], workers: int, total: int) -> int:
-    """`make` done to each of `things`. Prints what goes wrong, raised or returned, and returns how often it did."""
+    """`make` applied to each of `things`. Prints what goes wrong, raised or returned, and returns how often it did."""
     complaints = 0
     for sentences in tqdm(mapped(partial(attempted, make), things, workers), total=total, unit="image"):
         for sentence in sentences:
@@ -101,7 +103,7 @@ def attempted(make: Callable[[Any], list[str] | None], thing: Any) -> list[str]:
     try:
         return make(thing) or []
     except ValueError as error:
-        return [str(error)]
+        return [f"{error}: left out"]
 
 
 def placed(source: Path, target: Path) -> None:
@@ -147,11 +149,11 @@ def face_ids(folder: Path, number: int) -> np.ndarray:
     masks = {i: folder / f"{number:05}_{part}.png" for i, part in enumerate(parts()) if i > 0}
     found = {i: mask_strength(read_image(mask)) > 0 for i, mask in masks.items() if mask.is_file()}
     if not found:
-        raise ValueError(f"{folder}: there is no mask {number:05}_*.png, so face {number} is left out")
+        raise ValueError(f"{folder}: there is no mask {number:05}_*.png")
     ids = np.zeros(next(iter(found.values())).shape, np.uint8)
     for i, mask in found.items():
         if mask.shape != ids.shape:
-            raise ValueError(f"{masks[i]}: its size is not that of the other masks, so face {number} is left out")
+            raise ValueError(f"{masks[i]}: its size is not that of the other masks")
         ids[mask] = i
     return ids
 
@@ -210,7 +212,7 @@ def pictures_of(images: Iterable[Path], annotations: Annotations) -> Iterator[Pi
     for image in images:
         try:
             if (other := stems.setdefault(image.stem, image)) != image:
-                raise ValueError(f"{image}: {other.name} has the same name, so the image is left out")
+                raise ValueError(f"{image}: {other.name} has the same name")
             key = annotations.key_of(image)
             yield Picture(image, annotations.shapes.get(key, []), annotations.sizes.get(key))
         except ValueError as error:
@@ -218,7 +220,7 @@ def pictures_of(images: Iterable[Path], annotations: Annotations) -> Iterator[Pi
 
 
 def prepare_picture(maps: Path, out: Path, split: str, picture: Picture) -> list[str]:
-    """Returns what is odd about shapes, which are left out. ValueError if the image must be."""
+    """Returns the faults of shapes, which are left out. ValueError if the image must be left out."""
     if picture.problem:
         raise ValueError(picture.problem)
     name = f"{picture.image.stem}.png"
@@ -226,10 +228,8 @@ def prepare_picture(maps: Path, out: Path, split: str, picture: Picture) -> list
     odd: list[str] = []
     if not instances.exists():
         values = pixel_map(maps / name, picture)
-        try:
+        with naming(picture.image):
             map_, odd = instance_map(values, picture.shapes)
-        except ValueError as error:
-            raise ValueError(f"{picture.image}: {error}, so the image is left out") from error
         write_image(instances, map_)
     placed(maps / name, out / f"{split}_label" / name)
     placed(picture.image, out / f"{split}_img" / picture.image.name)
@@ -241,16 +241,15 @@ def pixel_map(file: Path, picture: Picture) -> np.ndarray:
     image = read_image(file)
     values = np.asarray(image)
     if image.mode not in ("1", "L", "P", "I", "I;16") or not 0 <= values.min() <= values.max() < FIRST_INSTANCE:
-        raise ValueError(
-            f"{file}: a pixel map is a grey image of values below {FIRST_INSTANCE}: {picture.image} is left out"
-        )
+        raise ValueError(f"{picture.image}: its pixel map {file} is no grey image of values below {FIRST_INSTANCE}")
     if picture.size not in (None, values.shape):
-        height, width = picture.size or (0, 0)
-        raise ValueError(
-            f"{picture.image}: its shapes are meant for {width} x {height} pixels, but its pixel map {file} has "
-            f"{values.shape[1]} x {values.shape[0]}, so the image is left out"
-        )
+        sizes = f"{_size(picture.size or ())} pixels, but its pixel map {file} has {_size(values.shape)}"
+        raise ValueError(f"{picture.image}: its shapes are meant for {sizes}")
     return values
+
+
+def _size(height_width: tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in reversed(height_width))
 
 
 # ---- a smaller copy --------------------------------------------------------------------------------------------------
@@ -258,21 +257,20 @@ def pixel_map(file: Path, picture: Picture) -> np.ndarray:
 
 def prepare_smaller(arguments: argparse.Namespace) -> int:
     config = load(TrainConfig, arguments.config, arguments.set).data
-    if config.root is None:
-        raise ValueError("scenes are made at any size: there is nothing to resize")
+    root = Path(config.root or ".")
     if arguments.side < 1:
-        raise ValueError(f"images have sides of at least 1 pixel, not {arguments.side}")
-    if arguments.out.resolve() == Path(config.root).resolve():
+        raise ValueError(f"--side is at least 1 pixel, not {arguments.side}")
+    if arguments.out.resolve() == root.resolve():
         raise ValueError(f"{arguments.out} is the data set itself: give its copy another folder")
     made_folder(arguments.out)
     complaints = 0
     for split in [split for split in SPLITS if arguments.split in (None, split)]:
-        data = PairSet(config, split)
-        make = partial(prepare_pair, data.reader, Path(config.root), arguments.out, arguments.side)
+        data = open_pairs(config, split)
+        make = partial(prepare_pair, data.reader, root, arguments.out, arguments.side)
         for sentence in [*(f"note: {note}" for note in data.notes), *data.unpaired]:
             tqdm.write(sentence)
-        if (names := data.config.names_of(split, split_in_folders=True)) and names.is_relative_to(config.root):
-            placed(names, made(arguments.out / names.relative_to(config.root)))
+        if (names := data.config.names_of(split, split_in_folders=True)) and names.is_relative_to(root):
+            placed(names, made(arguments.out / names.relative_to(root)))
         complaints += len(data.unpaired) + done(make, data.pairs, arguments.workers, len(data))
     return complaints
 
@@ -308,9 +306,7 @@ def compact(values: np.ndarray, file: str) -> np.ndarray:
     if low == -1 and high < 2**16 - 1:
         values, high = np.where(values == -1, 2**16 - 1, values), 2**16 - 1
     elif low < 0 or high >= 2**16:
-        raise ValueError(
-            f"{file} holds values from {low} to {high}, and the copy is a PNG of 16 bits: number them anew"
-        )
+        raise ValueError(f"{file} holds values from {low} to {high}, which a PNG of 16 bits cannot hold: renumber them")
     return values.astype(np.uint8 if high < 2**8 else np.uint16)
 
 

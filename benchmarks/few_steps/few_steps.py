@@ -32,15 +32,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from scdm.datasets.scenes import Scenes
-from scdm.files.images import (
-    UNPAINTED_GREY,
-    contact_sheet,
-    from_levels,
-    to_levels,
-    write_image,
-    write_text,
-    written_whole,
-)
+from scdm.files.atomic import write_text, written_whole
+from scdm.files.contact_sheet import UNPAINTED_GREY, contact_sheet
+from scdm.files.images import from_levels, to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.patterns import sparse
 from scdm.metrics import FrechetDistance, SegmentationScore

@@ -31,17 +31,10 @@ from torch import Tensor
 
 from scdm.datasets import DataConfig, collate, open_dataset
 from scdm.evaluation import LayoutCorruption, Layouts
+from scdm.files.atomic import write_text
 from scdm.files.config import load
-from scdm.files.images import (
-    PAPER,
-    UNPAINTED_GREY,
-    contact_sheet,
-    from_levels,
-    read_image,
-    to_levels,
-    write_image,
-    write_text,
-)
+from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
+from scdm.files.images import from_levels, read_image, to_levels, write_image
 from scdm.metrics import FrechetDistance, SegmentationResult, SegmentationScore, SmallSegmenter
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig

@@ -18,16 +18,8 @@ from tqdm import tqdm
 
 from ..devices import AUTO, device_called, fast_dtype
 from ..diffusion.samplers import Step, sampler_options
-from ..files.images import (
-    MAX_PIXELS,
-    UNPAINTED_GREY,
-    contact_sheet,
-    from_levels,
-    picture_format,
-    read_image,
-    to_levels,
-    write_image,
-)
+from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
+from ..files.images import MAX_PIXELS, from_levels, picture_format, read_image, to_levels, write_image
 from ..files.levels import Remark, mask_strength, photograph
 from ..layouts.contents import contents
 from ..layouts.fitting import fitted

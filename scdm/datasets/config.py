@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+from ..files.options import Option, check_fields, declared
 from ..files.untrusted import shown
+from .registry import DATASETS, Source
 
 Fit = Literal["random_crop", "center_crop", "stretch"]
 Exif = Literal["apply", "ignore"]
@@ -14,89 +16,99 @@ Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 AFFIXES = tuple(f"{kind}_{part}" for kind in ("image", "label", "instance") for part in ("prefix", "suffix"))
+NOT_FOR_ALL = ("root", "classes", "list", "unpaired", "values", *AFFIXES)  # settings that a `Source` may need or take
 
-MOST_PIXELS = 8192  # along a side
+MOST_SIDE = 8192
 MOST_WORKERS = 256  # beyond it a number is a slip of the pen, which would stop the machine
+
+
+Affix = Annotated[
+    str,
+    Option(
+        "of a folder: what file names have around the part that a pair shares; with label_suffix _mask the map of a.jpg is "
+        "a_mask.png, and files without it are left out"
+    ),
+]
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A data set by name, and what training sees of it.
+    """A data set by name, and what training sees of it."""
 
-    root: the folder that holds it; `scenes` has none. What is expected there, `scdm.datasets.layouts` says.
-    classes: the class table of a `folder`, JSON or YAML (`Palette.from_dict`). The others bring theirs.
-    image_prefix, image_suffix, label_prefix, label_suffix, instance_prefix, instance_suffix: of a `folder`, what names of
-        images, label maps and instance maps have around the part that a pair shares: with label_suffix "_mask" the map of
-        a.jpg is a_mask.png. Files without it are left out.
-    list: a text file with the names to take, one a line, with or without suffix and folders; # begins a comment. Its path
-        may be within root, and {split} in it stands for train or val: without it, it is for the training images.
-    unpaired: what becomes of images without a label map, and of maps and listed names without an image: "refuse" to train
-        until all is in order, or "skip" them.
-    size: pixels, the side of a square or [height, width].
-    fit: how training images come to that size. None is as published: "random_crop", but "stretch" for Cityscapes, whose
-        images are twice as wide as high (published at [256, 512]). Validation images are stretched, as published, unless
-        fit is "center_crop".
-    flip: mirror half of the training images, as published. Not for sets that tell left from right.
-    exif: whether photos and maps that say so (EXIF orientation) are turned, where one of a pair says otherwise than the
-        other. None: where their sizes show it; else the pair is left out, as the map may lie the other way.
-    seed: of the order and the augmentation; of what `scenes` shows.
-    workers: processes that read ahead.
-    values: what the values of label maps mean, by the name that the class table has for it. None is as the data set stores
-        them; for a `folder`, the first that the class table has, which is ids if it has none. "colors": the
-        maps of a folder are painted, also where they are grey.
-    """
-
-    name: Literal["scenes", "ade20k", "celebamask_hq", "cityscapes", "coco_stuff", "folder"] = "scenes"
-    root: str | None = None
-    classes: str | None = None
-    image_prefix: str = ""
-    image_suffix: str = ""
-    label_prefix: str = ""
-    label_suffix: str = ""
-    instance_prefix: str = ""
-    instance_suffix: str = ""
-    list: str | None = None
-    unpaired: Literal["refuse", "skip"] = "refuse"
-    size: int | tuple[int, int] = 64
-    fit: Fit | None = None
-    flip: bool = True
-    exif: Exif | None = None
-    seed: int = 0
-    workers: int = 1
-    values: str | None = None
+    name: Annotated[str, Option("data set: scenes are rendered, the others are read", choices=DATASETS)] = "scenes"
+    root: Annotated[
+        str | None, Option("folder that holds the data set, laid out as scdm.datasets.in_folders says", unset="scenes")
+    ] = None
+    classes: Annotated[
+        str | None, Option("class table of a folder, JSON or YAML", unset="the data set's own classes")
+    ] = None
+    image_prefix: Affix = ""
+    image_suffix: Affix = ""
+    label_prefix: Affix = ""
+    label_suffix: Affix = ""
+    instance_prefix: Affix = ""
+    instance_suffix: Affix = ""
+    list: Annotated[
+        str | None,
+        Option(
+            "text file of the names to take, one a line, with or without suffix and folders; # begins a comment. It may lie "
+            "in root, and {split} in its path stands for train or val: without it, the list is for training images",
+            unset="all images",
+        ),
+    ] = None
+    unpaired: Annotated[
+        Literal["refuse", "skip"],
+        Option(
+            "images without a label map, and maps and listed names without an image: refuse to train until all is in order, "
+            "or skip them"
+        ),
+    ] = "refuse"
+    size: Annotated[
+        int | tuple[int, int], Option("side of a square, or [height, width]", ge=1, le=MOST_SIDE, unit="pixels")
+    ] = 64
+    fit: Annotated[
+        Fit | None,
+        Option(
+            "how training images come to that size; validation images are stretched as published, or cropped by center_crop",
+            unset="random_crop; stretch for Cityscapes, whose images are twice as wide as high (published at [256, 512])",
+        ),
+    ] = None
+    flip: Annotated[
+        bool, Option("mirror half of the training images, as published; not for sets that tell left from right")
+    ] = True
+    exif: Annotated[
+        Exif | None,
+        Option(
+            "whether EXIF orientation turns photos and maps, where one of a pair says otherwise than the other",
+            unset="where their sizes show it; else the pair is left out, as the map may lie the other way",
+        ),
+    ] = None
+    seed: Annotated[int, Option("of the order, the augmentation, and what scenes show", ge=0)] = 0
+    workers: Annotated[int, Option("processes that read ahead", ge=0, le=MOST_WORKERS)] = 1
+    values: Annotated[
+        str | None,
+        Option(
+            "meaning of the values of label maps, by its name in the class table; colors: the maps of a folder are painted, "
+            "also where they are grey",
+            unset="as the data set stores them; of a folder, the first in its class table, or ids",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
-        if (self.name == "scenes") != (self.root is None):
-            raise ValueError(
-                f"scenes are made, not read, so they have no root, not {self.root!r}: leave it out"
-                if self.root is not None
-                else f"data set {self.name} needs a root: the folder that holds its images and labels"
-            )
-        if (self.name == "folder") != (self.classes is not None):
-            raise ValueError(
-                "data set folder needs classes: a class table, a JSON or YAML file with names and colours"
-                if self.classes is None
-                else f"{self.name} has its own classes: leave {self.classes} out, or call the data set folder"
-            )
-        given = [name for name in AFFIXES if getattr(self, name)]
-        if given and self.name != "folder":
-            raise ValueError(f"{self.name} has names of its own: leave {given[0]} out, or call the data set folder")
-        if any("/" in getattr(self, name) or "\\" in getattr(self, name) for name in given):
-            raise ValueError(
-                f"{given[0]} is a part of names, which have no folders in them, not {shown(getattr(self, given[0]))}"
-            )
-        if self.name == "scenes" and (self.list is not None or self.unpaired != "refuse"):
-            raise ValueError(
-                "scenes are made, not read, so there is no list of them, and nothing to skip: leave that out"
-            )
-        if not all(1 <= side <= MOST_PIXELS for side in self.height_width):
-            raise ValueError(f"images have sides of 1 to {MOST_PIXELS} pixels, not {self.size}")
-        if self.name == "scenes" and self.values is not None:
-            raise ValueError(f"scenes are made, not read, so they have no values, not {self.values!r}: leave it out")
-        if self.seed < 0:
-            raise ValueError(f"the seed of a data set is not negative, so not {self.seed}")
-        if not 0 <= self.workers <= MOST_WORKERS:
-            raise ValueError(f"a data set has 0 to {MOST_WORKERS} workers, not {self.workers}")
+        check_fields(self, "data.")
+        settings = declared(DataConfig)
+        given = [name for name in NOT_FOR_ALL if getattr(self, name) != settings[name].default]
+        if missing := [name for name in self.source.needs if name not in given]:
+            raise ValueError(f"data set {self.name} needs data.{missing[0]}: the {settings[missing[0]].option.help}")
+        if unused := [name for name in given if name not in (*self.source.needs, *self.source.takes)]:
+            raise ValueError(f"data set {self.name} takes no data.{unused[0]}: leave it out")
+        for name in AFFIXES:
+            if {"/", "\\"} & set(getattr(self, name)):
+                raise ValueError(f"data.{name} is a part of names, without folders: {shown(getattr(self, name))}")
+
+    @property
+    def source(self) -> Source:
+        return DATASETS[self.name]
 
     def names_of(self, split: Split, split_in_folders: bool) -> Path | None:
         """The list of names to take; None for all, as where folders tell the other split from that of the list."""

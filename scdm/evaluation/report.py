@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from .. import assets
-from ..files.images import UNPAINTED_GREY, contact_sheet, to_levels
+from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
+from ..files.images import to_levels
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette
 from ..metrics import SegmentationScore

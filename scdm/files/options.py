@@ -112,6 +112,8 @@ class Declared:
         origin, arguments = typing.get_origin(kind), typing.get_args(kind)
         if origin is Literal:
             return any(value == known and type(value) is type(known) for known in arguments)
+        if origin in (Union, types.UnionType):  # within a tuple
+            return any(self._is(value, one) for one in arguments)
         if origin is tuple:
             return isinstance(value, tuple | list) and self._are(value, arguments)
         if kind in (int, float):
@@ -139,7 +141,7 @@ class Declared:
         if typing.get_origin(kind) is tuple:
             arguments = typing.get_args(kind)
             count = "several" if arguments[-1] is Ellipsis else str(len(arguments))
-            return f"{count} numbers{self._bounds()}" if arguments[0] in (int, float) else f"{count} values"
+            return f"{count} {'numbers' if arguments[0] in (int, float) else 'values'}{self._bounds()}"
         if kind in (int, float):
             unit = f" of {self.option.unit}" if self.option.unit else ""
             return f"{'a whole number' if kind is int else 'a number'}{unit}{self._bounds()}"

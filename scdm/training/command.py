@@ -1,4 +1,4 @@
-"""What the scripts have in common: how they end and what they say then; and of those that train, the arguments."""
+"""What scripts have in common: how they end and what they say then; and of those that train, the arguments."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from ..files.config import load
-from ..files.untrusted import harmless, sentence
+from ..files.untrusted import is_out_of_memory, sentence
 from ..start import importing
 from .config import RunConfig
+from .interruption import Interrupted
 
 Config = TypeVar("Config", bound=RunConfig)
 Arguments = ParamSpec("Arguments")
 
 
-def ending(program: str, interrupted: str = "") -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
+def ending(
+    program: str, interrupted: str = "", memory: str = "a smaller batch needs less"
+) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
     """For a script's `main`: what a user can mend ends in a line and status 2, Ctrl-C in a line and status 130.
 
-    interrupted: what is true then, such as that the same command goes on.
+    interrupted: what is true then, such as that the same command goes on. memory: what to do where it runs out.
     """
 
     def of(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
@@ -30,16 +33,29 @@ def ending(program: str, interrupted: str = "") -> Callable[[Callable[Arguments,
         def ended(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:
             try:
                 return main(*arguments, **options)
-            except (ValueError, OSError) as error:
-                print(f"{program}: {sentence(str(error))}", file=sys.stderr)
-                return 2
             except KeyboardInterrupt:
                 print(f"{program}: interrupted{'; ' if interrupted else ''}{interrupted}", file=sys.stderr)
                 return 130
+            except Exception as error:
+                words = _words(error, memory)
+                if words is None:
+                    raise
+                print(f"{program}: {sentence(words)}", file=sys.stderr)
+                return 2
 
         return ended
 
     return of
+
+
+def _words(error: Exception, memory: str) -> str | None:
+    """What to say of an error that a user can mend, None for any other."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, (MemoryError, RuntimeError)) and is_out_of_memory(error):
+        ours = type(error) is MemoryError and str(error)  # which says what to change
+        return str(error) if ours else f"out of memory: {memory}"
+    return str(error) if isinstance(error, (ValueError, OSError, FloatingPointError)) else None
 
 
 def run(
@@ -51,38 +67,26 @@ def run(
 ) -> int:
     """Makes the `runs` of the configuration of that `kind` that the arguments name, in order. Returns the exit status."""
     arguments = _parsed(description, argv)
+    # Between runs, or before the first: within one, Ctrl-C asks to save.
+    end = ending(name, "what was saved is kept, and the same command goes on from there")
+    return end(_run)(name, lambda: runs(load(kind, arguments.config, arguments.set)), arguments.dry_run)
+
+
+def _run(name: str, runs: Callable[[], Sequence[RunConfig]], dry_run: bool) -> int:
     try:
         with importing():
-            from .interruption import Interrupted
             from .loop import rehearse, train
     except ModuleNotFoundError as error:
-        print(f"{name}: {error.name} is not installed: pip install -e '.[train]'", file=sys.stderr)
-        return 2
+        raise ValueError(f"{error.name} is not installed: pip install -e '.[train]'") from error
+    todo, status = runs(), 0
     try:
-        todo = runs(load(kind, arguments.config, arguments.set))
-        if arguments.dry_run:
-            _say(rehearse(todo[0]))
-        else:
-            for config in todo:
-                _say(str(train(config)))
-        status = 0
+        for config in todo[:1] if dry_run else todo:
+            _say(rehearse(config) if dry_run else str(train(config)))
     except Interrupted as interrupted:
         _say(f"{name}: {interrupted}")
         status = 128 + interrupted.signum
-    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
-        print(f"{name}: {harmless(_words(error)) or 'out of memory: a smaller batch needs less'}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:  # between runs, or before the first: within one, it asks to save
-        print(f"{name}: interrupted; what was saved is kept, and the same command goes on from there", file=sys.stderr)
-        return 130
     part_from_other_processes()
     return status
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def _parsed(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -97,10 +101,10 @@ def _parsed(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _say(sentence: str) -> None:
+def _say(words: str) -> None:
     """What is true of all processes, one of them says."""
     if int(os.environ.get("RANK", "0")) == 0:
-        print(sentence)
+        print(words)
 
 
 def part_from_other_processes() -> None:

@@ -95,15 +95,15 @@ def rehearse(config: RunConfig) -> str:
 def new_accelerator(config: RunConfig) -> Accelerator:
     """ValueError if the configuration asks for a tracker or a precision that cannot be had."""
     accelerator = Accelerator(
-        mixed_precision="no" if config.precision == "float32" else config.precision,
+        mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[config.precision],
         log_with=chosen_tracker(config.tracker),
         project_config=ProjectConfiguration(config.run, logging_dir=str(Path(config.run) / "logs")),
         # Not left to a user's accelerate configuration, which would divide the loss once more.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
-    if config.precision == "fp16" and accelerator.device.type == "cpu":  # which accelerate would take for float32
-        raise ValueError("precision fp16 needs a GPU: set it to bf16 or float32")
+    if config.precision == "float16" and accelerator.device.type == "cpu":  # which accelerate would take for float32
+        raise ValueError("precision float16 needs a GPU: set it to bfloat16 or float32")
     return accelerator
 
 

@@ -16,10 +16,10 @@ from filelock import FileLock, Timeout
 
 from ..datasets.config import AFFIXES
 from ..files import scratch
+from ..files.atomic import made_folder, written_whole
 from ..files.config import flat, to_dict
-from ..files.images import made_folder, written_whole
 from ..files.untrusted import is_out_of_memory, shown
-from .config import MODEL, RunConfig
+from .config import MODEL, OLDER_NAMES, RunConfig
 
 Config = TypeVar("Config", bound=RunConfig)
 VERSION = 2
@@ -167,6 +167,7 @@ def settings(config: RunConfig, images: int) -> dict[str, Any]:
 
 def require_same(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     """ValueError names the settings in which a run differs from the one that it would resume."""
+    saved = {key: OLDER_NAMES.get(str(value), value) if key == "precision" else value for key, value in saved.items()}
     if told := differences(saved, now):
         raise ValueError(
             f"{folder} holds a run with other settings: {told}. Set them so to resume it, or choose another run folder"

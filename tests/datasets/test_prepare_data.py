@@ -166,8 +166,8 @@ def test_images_of_any_format_are_prepared(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     "map_, problem",
     [
-        (np.zeros((10, 12, 3), np.uint8), "a pixel map is a grey image of values below 256"),
-        (np.full((10, 12), 300, np.uint16), "a pixel map is a grey image of values below 256"),
+        (np.zeros((10, 12, 3), np.uint8), "is no grey image of values below 256"),
+        (np.full((10, 12), 300, np.uint16), "is no grey image of values below 256"),
         (np.zeros((20, 24), np.uint8), "its shapes are meant for 12 x 10 pixels, but its pixel map"),
     ],
 )
@@ -244,7 +244,7 @@ def test_values_that_a_copy_cannot_hold_are_refused() -> None:
     assert prepare_data.compact(np.array([0, 255]), "a").dtype == np.uint8
     assert prepare_data.compact(np.array([-1, 3]), "a").tolist() == [65535, 3]
     for values in ([-2, 3], [-1, 65535], [0, 65536]):
-        with pytest.raises(ValueError, match=r"a holds values from .* number them anew"):
+        with pytest.raises(ValueError, match=r"a holds values from .* renumber them"):
             prepare_data.compact(np.array(values), "a")
 
 

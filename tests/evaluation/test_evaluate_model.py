@@ -91,7 +91,7 @@ class Immense:
 
 def test_a_lack_of_memory_is_a_sentence(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
     assert main(command(model, scenes, tmp_path / "out", "--features", f"{__name__}:Immense", "--batch", "3")) == 2
-    assert "3 images at a time need too much memory: lower --batch" in capsys.readouterr().err
+    assert "evaluate_model: out of memory: lower --batch" in capsys.readouterr().err
 
 
 def test_a_bug_is_not_taken_for_a_lack_of_memory(model: Path, scenes: Path, tmp_path: Path, monkeypatch) -> None:

@@ -25,6 +25,7 @@ class Example:
     mean: Annotated[tuple[float, float, float] | None, Option("of colours", ge=-1, le=1)] = None
     steps: Annotated[str | int | None, Option("how many", ge=1)] = None
     clip: Annotated[bool, Option("cut")] = True
+    sizes: Annotated[tuple[int | tuple[int, int], ...], Option("of images", ge=1)] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -41,6 +42,7 @@ class Example:
         {"steps": "ddim25"},
         {"steps": 4},
         {"seed": 2**64 - 1},
+        {"sizes": (3, (4, 5))},
     ],
 )
 def test_what_is_allowed_passes(values):
@@ -63,6 +65,7 @@ def test_what_is_allowed_passes(values):
         ({"mean": (0, 0)}, "mean must be 3 numbers"),
         ({"steps": 0}, "steps must be text, or a whole number from 1, or None, not 0"),
         ({"clip": 1}, "clip must be true or false, not 1"),
+        ({"sizes": (3, (4, 0))}, r"sizes must be several values from 1, not \(3, \(4, 0\)\)"),
     ],
 )
 def test_what_is_not_allowed_is_refused_in_a_sentence(values, sentence):
@@ -71,7 +74,7 @@ def test_what_is_not_allowed_is_refused_in_a_sentence(values, sentence):
 
 
 def test_only_what_has_an_option_is_declared_in_order():
-    names = ["eta", "repeats", "seed", "quantile", "noise", "variance", "mean", "steps", "clip"]
+    names = ["eta", "repeats", "seed", "quantile", "noise", "variance", "mean", "steps", "clip", "sizes"]
     assert list(declared(Example)) == names
     assert declared(Example)["eta"].default == 0.0
     assert declared(Example)["variance"].choices == ("small", "large")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +11,12 @@ import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
+from scdm.datasets import DataConfig
+from scdm.devices import PRECISIONS
 from scdm.files.config import load, to_dict
+from scdm.files.options import declared
 from scdm.layouts.palette import Palette
-from scdm.training.config import DistillConfig, TrainConfig
+from scdm.training.config import DistillConfig, StudentConfig, TrainConfig
 from scdm.training.run import new_model
 from tests.training.tiny import NETWORK, config
 
@@ -23,23 +26,28 @@ CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("run", " ", "run must name the folder"),
-        ("batch", 0, "batch must be from 1 to 65536, not 0"),
-        ("batch", 10**7, "batch must be from 1 to 65536"),
-        ("steps", 10**12, "steps must be from 1 to"),
+        ("run", " ", "run must be .*: name the folder"),
+        ("batch", 0, "batch must be a whole number from 1 to 65536, not 0"),
+        ("batch", 10**7, "batch must be a whole number from 1 to 65536"),
+        ("steps", 10**12, "steps must be a whole number from 1 to 1,000,000,000, not"),
         ("hours", float("nan"), "hours must be .*not nan"),
         ("hours", float("inf"), "hours must be .*not inf"),
         ("hours", 0, "hours must be"),
-        ("null_rate", 1.5, "null_rate must be from 0 to 1"),
+        ("null_rate", 1.5, "null_rate must be a number from 0 to 1, not 1.5"),
         ("seed", -1, "seed must be"),
-        ("ema", 1.0, "from 0 to below 1"),
-        ("ema", [], "from 0 to below 1"),
-        ("ema", [0.9, 0.9], "must differ"),
+        ("ema", 1.0, "ema must be a number from 0 and below 1, or several"),
+        ("ema", [], "ema must be a decay, or several that differ"),
+        ("ema", [0.9, 1.0], "ema must be .* below 1"),
+        ("ema", [0.9, 0.9], "several that differ"),
         ("micro_batches", 3, "cannot be divided into 3 equal micro_batches"),
-        ("keep_every", 3, "multiple of save_every, which is 2"),
+        ("keep_every", 3, r"multiple of save_every \(2\), not 3"),
         ("patience", 0, "patience must be"),
-        ("precision", False, "one of float32, bf16, fp16, not False"),  # what YAML makes of a bare `no`
-        ("optimizer", {"lr": float("inf")}, r"optimizer\.lr must be from 0 to 10, not inf"),
+        (
+            "precision",
+            False,
+            "one of float32, bfloat16, float16, bf16, fp16, not False",
+        ),  # what YAML makes of a bare `no`
+        ("optimizer", {"lr": float("inf")}, r"optimizer\.lr must be a number from 0 to 10, not inf"),
         ("optimizer", {"lr": float("nan")}, r"optimizer\.lr must be"),
         ("optimizer", {"clip_norm": -1}, r"optimizer\.clip_norm must be"),
         ("optimizer", {"warmup": -1}, r"optimizer\.warmup must be"),
@@ -54,6 +62,17 @@ def test_what_is_out_of_bounds_is_refused(tmp_path, setting, value, words):
     file.write_text(yaml.safe_dump({**to_dict(config()), setting: value}))
     with pytest.raises(ValueError, match=words):
         load(TrainConfig, file)
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, StudentConfig, DistillConfig, DataConfig])
+def test_every_setting_says_what_it_does(kind):
+    sections = {"data", "optimizer", "network", "label_diffusion", "loss"}
+    assert declared(kind).keys() == {item.name for item in fields(kind)} - sections
+    assert all(setting.option.help for setting in declared(kind).values())
+
+
+def test_precisions_have_the_librarys_names_and_older_ones_are_read():
+    assert [config(precision=name).precision for name in ("float32", "bf16", "fp16")] == [*PRECISIONS]
 
 
 def test_a_bound_needs_a_network_that_learns_the_variance():

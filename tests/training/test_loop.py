@@ -69,7 +69,7 @@ def test_a_run_of_several_sizes_resumes_in_its_turn_and_names_them(tmp_path):
 @pytest.mark.parametrize(
     ("sizes", "complaint"),
     [
-        ((0,), "sides of 1 to 8192 pixels, not 0"),
+        ((0,), r"more_sizes must be several values from 1 to 8192, not \(0,\)"),
         ((32, (16, 17)), "multiples of 2"),
         (((16, 16),), "each once"),
     ],
@@ -307,8 +307,8 @@ def test_the_embedded_models_configuration_still_runs(monkeypatch):
 
 
 def test_precisions_and_trackers_that_cannot_be_had_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="fp16 needs a GPU"):
-        train(config(tmp_path, precision="fp16"))
+    with pytest.raises(ValueError, match="float16 needs a GPU"):
+        train(config(tmp_path, precision="float16"))
     with pytest.raises(ValueError, match=r"no tracker is called 'tensorbord'; there are .*wandb.*and none"):
         train(config(tmp_path, tracker="tensorbord"))
     assert not list(tmp_path.iterdir())

@@ -129,6 +129,13 @@ def test_what_changes_nothing_that_was_learned_may_change(tmp_path):
     require_same(settings(config(), 10), settings(now, 10), tmp_path)
 
 
+def test_a_state_with_the_older_name_of_a_precision_resumes(tmp_path):
+    before = {**settings(config(precision="bfloat16"), 10), "precision": "bf16"}
+    require_same(before, settings(config(precision="bfloat16"), 10), tmp_path)
+    with pytest.raises(ValueError, match="precision 'bfloat16' instead of 'float32'"):
+        require_same(before, settings(config(), 10), tmp_path)
+
+
 def test_any_damage_to_a_file_is_one_sentence_or_does_no_harm(tmp_path):
     """Bits of its directory, of its records, and its end; what is read all the same is what was written."""
     states, rng = States(tmp_path, 1, None), random.Random(0)
