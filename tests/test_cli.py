@@ -781,7 +781,7 @@ def test_a_picture_of_too_many_colours_says_what_to_write_instead(
     """It would take gigabytes."""
     classes = [{"name": f"class {i}", "color": [i >> 8, i & 255, 0]} for i in range(65_534)]
     Path("many.json").write_text(json.dumps({"classes": classes}))
-    refused(capsys, "palette many.json -o many.png", "write the palette as .gpl or .kpl")
+    refused(capsys, "palette many.json -o many.png", "write .gpl or .kpl")
     assert scdm("palette many.json -o many.gpl") == 0
 
 

@@ -137,7 +137,7 @@ def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scen
         (["--segmenter", "absent"], "no segmenter file absent"),
         (["--inception", "absent"], "absent: there is no such file"),
         (["--lpips", "absent"], "absent: there is no such file"),
-        (["--features", "absent:f"], "gives none"),
+        (["--features", "absent:f"], "gives no feature extractor: No module named 'absent'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_made(

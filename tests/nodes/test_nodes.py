@@ -68,6 +68,9 @@ SAMPLING = [  # id, kind, default, and the bounds or the choices
     ("label_noise", "COMBO", "fresh", ["fresh", "coupled", "none"]),
 ]
 PRECISION = ("precision", "COMBO", "auto", ["auto", "float32", "bfloat16", "float16"])
+VARIANCE = ("variance", "COMBO", "learned", ["learned", "fixed_large", "fixed_small"])
+REPEATS = ("repeats", "INT", 1, 1, 100)
+ETA = ("eta", "FLOAT", 0, 0, 1)
 WIDGETS = {
     "Generate": [
         *SAMPLING,
@@ -75,13 +78,21 @@ WIDGETS = {
         ("extrapolation", "FLOAT", 0, 0, 10),
         ("denoise", "FLOAT", 1, 0.01, 1),
         ("batch_size", "INT", 1, 1, 64),
-        ("repeats", "INT", 1, 1, 100),
+        REPEATS,
         ("feather", "FLOAT", 0, 0, 1024),
         PRECISION,
-        ("variance", "COMBO", "learned", ["learned", "fixed_large", "fixed_small"]),
-        ("eta", "FLOAT", 0, 0, 1),
+        VARIANCE,
+        ETA,
     ],
-    "EditImage": [*SAMPLING, ("margin", "INT", 0, 0, 1024), ("feather", "FLOAT", 0, 0, 1024), PRECISION],
+    "EditImage": [
+        *SAMPLING,
+        ("margin", "INT", 0, 0, 1024),
+        ("feather", "FLOAT", 0, 0, 1024),
+        PRECISION,
+        VARIANCE,
+        REPEATS,
+        ETA,
+    ],
 }
 
 
