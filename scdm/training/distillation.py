@@ -35,9 +35,8 @@ from ..models.conversion import load
 from ..models.model import Model
 from ..pipeline import GenerateOptions
 from .config import StudentConfig
-from .objective import Losses, Task, layouts
+from .objective import Losses, Task, UniformSteps, layouts
 from .stream import DrawnBatch
-from .timesteps import UniformSteps
 
 TEACHER = "teacher_weights"  # in a run's origin: their digest
 

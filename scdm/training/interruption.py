@@ -1,4 +1,4 @@
-"""What ends a run early: signals, and readers that are killed. It finishes its step, saves, and says so."""
+"""What ends a run early: signals, readers that are killed, and too little memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..files.untrusted import is_out_of_memory
+from .config import RunConfig
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CHILD: int | None = getattr(signal, "SIGCHLD", None)  # not on Windows
@@ -81,6 +87,23 @@ class Interruption:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.signum = self.signum or signum
+
+
+@contextmanager
+def explained(config: RunConfig, accelerator: Accelerator) -> Iterator[None]:
+    """Running out of memory becomes a MemoryError that names the settings to change."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        part = config.batch // accelerator.num_processes // config.micro_batches
+        raise MemoryError(
+            f"out of memory on {accelerator.device.type} with {part} images of {config.sizes} pixels at a time "
+            f"(batch {config.batch}, {accelerator.num_processes} processes, micro_batches {config.micro_batches}): "
+            f"set micro_batches to {2 * config.micro_batches}, "
+            f"{'' if config.checkpointing else 'checkpointing to true, '}or batch to less"
+        ) from error
 
 
 def _tells_of_a_death(error: Exception) -> bool:

@@ -1,7 +1,8 @@
-"""How a run is doing: a bar for whoever watches, a tracker for whoever looks later."""
+"""How a run is doing: a bar for whoever watches, a tracker for whoever looks later, the memory that it takes."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -152,3 +153,21 @@ def chosen_tracker(name: str) -> str | None:
     if name != "tensorboard":
         raise ValueError(f"tracker {name} is not installed: install it, or set tracker to none")
     return None
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done all that it was told."""
+    if device.type != "cpu":
+        torch.empty((), device=device).cpu()
+
+
+def peak_gigabytes(device: torch.device) -> float:
+    """The most that this process has held at once, on the device or, on a CPU, in all. nan where nobody counts."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return float("nan")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

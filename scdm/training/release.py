@@ -9,16 +9,60 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..datasets import Validation, collate
-from ..files.images import contact_sheet, to_levels
+from ..files.images import contact_sheet, to_levels, write_image
 from ..models import checkpoint
 from ..models.model import Model
 from ..networks import UNet
 from ..pipeline import GenerateOptions, generate
-from .config import MODEL
+from .config import MODEL, RunConfig
+from .progress import Progress
+from .run import Run
+
+
+def release(
+    run: Run,
+    averages: Mapping[float, Mapping[str, Tensor]],
+    accelerator: Accelerator,
+    progress: Progress,
+    sheet: Path | None,
+) -> None:
+    """Writes the averaged weights as models, and a sheet of their samples to the path `sheet`."""
+    models = {decay: with_weights(run.model, weights, run.provenance) for decay, weights in averages.items()}
+    write_models(run.states.folder, models)
+    if sheet is not None and run.unseen is not None:
+        released = models[run.config.decays[0]].to(accelerator.device)
+        picture = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))
+        write_image(sheet, picture)
+        progress.show(run.step, picture)
+
+
+def sheet_path(run: Run) -> Path | None:
+    return None if run.unseen is None else run.states.folder / f"samples-{run.step}.png"
+
+
+def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
+    config = run.config
+    images = f"{run.step * config.batch} images at {config.sizes} pixels"
+    return {
+        "data": f"{run.model.palette.name}, seed {config.data.seed}, {images}",
+        "steps": run.step,
+        "hours": round(run.hours, 2),
+        "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
+        "precision": config.precision,
+        "null_rate": config.null_rate,
+        **run.origin,
+        "note": config.note,
+    }
+
+
+def sampling(config: RunConfig) -> GenerateOptions:
+    """As by default, but without guidance by a null condition that is never shown."""
+    return GenerateOptions(seed=config.seed) if config.null_rate else GenerateOptions(seed=config.seed, guidance=1.0)
 
 
 def write_models(folder: Path, averages: Mapping[float, Model]) -> None:

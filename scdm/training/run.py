@@ -20,10 +20,9 @@ from ..models.conversion import load
 from ..models.model import Model, ModelConfig
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation
-from .form import is_description, is_of
 from .learner import Learner
 from .objective import Task, learning
-from .states import States, differences, require_same, settings
+from .states import States, differences, is_description, is_of, require_same, settings
 
 
 @dataclass

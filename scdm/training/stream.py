@@ -20,7 +20,7 @@ from .config import RunConfig
 DRAWS, PATTERNS = 2, 3  # what randomness is for, beside a data set's order (0) and augmentation (1)
 
 
-class Draws(NamedTuple):
+class ExampleDraws(NamedTuple):
     """What chance decides for the examples of a batch. Uniform in [0, 1), but for the noise, which is standard normal.
 
     step: (B,) float64, chooses t. null: (B,) float64, chooses the layouts to blank.
@@ -35,7 +35,7 @@ class Draws(NamedTuple):
 
 class DrawnBatch(NamedTuple):
     batch: Batch
-    draws: Draws
+    draws: ExampleDraws
 
 
 def steps_from(
@@ -106,7 +106,7 @@ class Drawing:
     def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
         batch = self._thinned(collate(examples))
         draws = [draws_at(self.seed, position, batch.ids.shape[1:]) for position in batch.positions.tolist()]
-        return DrawnBatch(batch, Draws(*(torch.stack(part) for part in zip(*draws, strict=True))))
+        return DrawnBatch(batch, ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))))
 
     def _thinned(self, batch: Batch) -> Batch:
         seeds = [pattern_seed(self.seed, position, self.sparse_share) for position in batch.positions.tolist()]
@@ -123,12 +123,12 @@ class Drawing:
         return batch._replace(ids=ids, edges=edges)
 
 
-def draws_at(seed: int, position: int, size: Sequence[int]) -> Draws:
+def draws_at(seed: int, position: int, size: Sequence[int]) -> ExampleDraws:
     """The draws of one example (no batch dimension): a function of the run's seed and the example's position alone."""
     rng = np.random.default_rng((seed, DRAWS, position))
     step, null = torch.from_numpy(rng.random(2))
     noise = torch.from_numpy(rng.standard_normal((3, *size), dtype=np.float32))
-    return Draws(step, null, noise, torch.from_numpy(rng.random(tuple(size), dtype=np.float32)))
+    return ExampleDraws(step, null, noise, torch.from_numpy(rng.random(tuple(size), dtype=np.float32)))
 
 
 def pattern_seed(seed: int, position: int, share: float) -> int | None:

@@ -22,7 +22,8 @@ from scdm.training import loop
 from scdm.training.config import MODEL, DataConfig, LossConfig, OptimizerConfig, TrainConfig
 from scdm.training.interruption import Interrupted
 from scdm.training.learner import Learner, Outcome
-from scdm.training.loop import rehearse, sampling, train
+from scdm.training.loop import rehearse, train
+from scdm.training.release import sampling
 from tests.training.test_states import full_disk
 from tests.training.tiny import NETWORK, assert_same, config, learned
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 
-from scdm.training.states import States, in_order, require_same, settings
+from scdm.training.config import LossConfig
+from scdm.training.learner import Learner
+from scdm.training.objective import learning
+from scdm.training.run import new_model
+from scdm.training.states import MAY_DIFFER, NEEDED, States, in_order, is_description, is_of, require_same, settings
 from tests.training.tiny import NETWORK, config
-
-resource = pytest.importorskip("resource", reason="disks are filled as Unix lets one")
 
 
 def test_the_newest_stay_and_the_milestones(tmp_path):
@@ -73,6 +76,7 @@ def test_a_run_does_not_train_on_once_another_learns_from_it(tmp_path):
 @contextmanager
 def full_disk(most: int = 100_000) -> Iterator[None]:
     """Files of more than `most` bytes cannot be written."""
+    resource = pytest.importorskip("resource", reason="disks are filled as Unix lets one")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
     try:
@@ -243,3 +247,76 @@ def test_what_safetensors_was_writing_goes_and_nothing_else(tmp_path):
     (tmp_path / ".tmpfolder").mkdir()
     with States(tmp_path, 1, None).owned():
         assert {path.name for path in tmp_path.iterdir()} == {".lock", ".tmpbackup", ".tmpfolder"}
+
+
+CORRUPTED = [None, "text", b"bytes", [], {}, True, float("nan"), torch.zeros(3, 1, 4, 1), torch.zeros(0), object]
+DESCRIPTION = {"settings": {"seed": 0, "data.size": [16, 16]}, "origin": {"init": None}, "hours": 0.5}
+
+
+@pytest.fixture(scope="module")
+def learner() -> Learner:
+    from scdm.layouts.palette import Palette
+
+    run = config(loss=LossConfig(timesteps="importance"), ema=(0.9, 0.99))
+    return Learner(run, learning(run, new_model(run, Palette.named("scenes"))), Accelerator(cpu=True))
+
+
+def places(tree: Any, where: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
+    return [place for key, part in inner for place in [(*where, key), *places(part, (*where, key))]]
+
+
+def changed(tree: Any, where: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
+    """A copy of the tree, but for tensors, with `change` made to what holds the last key of `where`."""
+    tree = tree.copy()
+    key, *further = where
+    if further:
+        tree[key] = changed(tree[key], tuple(further), change)
+    else:
+        change(tree, key)
+    return tree
+
+
+def optional(where: tuple[Any, ...]) -> bool:
+    """Settings of the optimizer that not every version of torch knows, or that are those of a device."""
+    return where[:2] == ("optimizer", "param_groups") and len(where) == 4 and where[3] not in NEEDED
+
+
+def test_what_a_learner_has_learned_is_its_own(learner: Learner) -> None:
+    state = learner.state_dict()
+    assert is_of(learner, state, 0)
+    state["ema"][0.9]["updates"] = 5
+    assert is_of(learner, state, 5) and not is_of(learner, state, 4)
+    state["ema"][0.9]["updates"] = -1
+    assert not is_of(learner, state, 5)
+
+
+def test_whatever_is_missing_or_of_another_kind_is_noticed(learner: Learner) -> None:
+    state, rng = learner.state_dict(), random.Random(0)
+    all_places = places(state)
+    few = [place for place in all_places if len(place) < 3 or place[0] not in ("network", "ema", "optimizer")]
+    groups = [place for place in all_places if place[:2] == ("optimizer", "param_groups") and len(place) == 4]
+    for place in [*few, *groups, *rng.sample(all_places, 200)]:
+        if not optional(place):
+            assert not is_of(learner, changed(state, place, lambda tree, key: tree.pop(key)), 0), place
+        for value in rng.sample(CORRUPTED, 3):
+            fits = value is None and place == ("scaler",)
+            fits |= optional(place) and place[3] in MAY_DIFFER and (value is None or value is True)
+            fits |= optional(place) and value is True and place[3] == "decoupled_weight_decay"
+            corrupted = changed(state, place, lambda tree, key, value=value: tree.__setitem__(key, value))
+            assert is_of(learner, corrupted, 0) == fits, (place, value)
+    for state in CORRUPTED:
+        assert not is_of(learner, state, 0)
+
+
+def test_what_a_state_says_of_its_run_is_plain_data() -> None:
+    assert is_description(DESCRIPTION) and is_description({**DESCRIPTION, "provenance": {"steps": 3}})
+    for name in DESCRIPTION:
+        assert not is_description({key: value for key, value in DESCRIPTION.items() if key != name})
+        for value in CORRUPTED:
+            fits = value == {} if isinstance(value, dict) and name != "hours" else False
+            assert is_description({**DESCRIPTION, name: value}) == fits, (name, value)
+    for value in ({"a": torch.zeros(3)}, {1: 2}, {"a": {1, 2}}, [], "text"):
+        assert not is_description({**DESCRIPTION, "provenance": value})
+    for hours in (-1, float("inf"), "1"):
+        assert not is_description({**DESCRIPTION, "hours": hours})
