@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.parallel import mapped
-from scdm.files.config import load, to_dict
+from scdm.files.config import flat, load, require_same, to_dict
 from scdm.files.images import made_folder, write_text, written_whole
 from scdm.files.untrusted import brief, content_of, parsed
 from scdm.layouts.palette import Palette
@@ -127,13 +127,12 @@ def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
     try:
         saved = parsed(content_of(file), "JSON")
         statistics = ClassStatistics(saved["images"], np.array(saved["coverage"]), np.array(saved["present"]))
-        read, counts = int(saved["read"]), saved["of"]
-        statistics += ClassStatistics.none(num_classes)  # objects to other numbers of classes
+        read, counts = int(saved["read"]), flat(saved["of"])
+        statistics += ClassStatistics.none(num_classes)  # ValueError for another number of classes
         _require_counts(read, statistics)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise ValueError(f"{file} is damaged ({brief(str(error))}): remove it to count anew") from error
-    if counts != of:
-        raise ValueError(f"{file} counts other data, or with other settings: remove it to count anew")
+    require_same(str(file), counts, flat(of), "Remove it to count anew")
     return Counted(read, statistics)
 
 

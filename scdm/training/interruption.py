@@ -97,13 +97,16 @@ def explained(config: RunConfig, accelerator: Accelerator) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        part = config.batch // accelerator.num_processes // config.micro_batches
-        raise MemoryError(
-            f"out of memory on {accelerator.device.type} with {part} images of {config.sizes} pixels at a time "
-            f"(batch {config.batch}, {accelerator.num_processes} processes, micro_batches {config.micro_batches}): "
-            f"set micro_batches to {2 * config.micro_batches}, "
-            f"{'' if config.checkpointing else 'checkpointing to true, '}or batch to less"
-        ) from error
+        raise MemoryError(out_of_memory(config, accelerator)) from error
+
+
+def out_of_memory(config: RunConfig, accelerator: Accelerator) -> str:
+    processes, parts = accelerator.num_processes, config.micro_batches
+    return (
+        f"out of memory on {accelerator.device.type} with {config.batch // processes // parts} images of {config.sizes} "
+        f"pixels at a time (batch {config.batch}, {processes} processes, micro_batches {parts}): set micro_batches to "
+        f"{2 * parts}, {'' if config.checkpointing else 'checkpointing to true, '}or batch to less"
+    )
 
 
 def _tells_of_a_death(error: Exception) -> bool:

@@ -109,7 +109,7 @@ def layouts(drawn: DrawnBatch, model: Model, null_rate: float, device: torch.dev
 
 class Timesteps(Protocol):
     def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
-        """Uniform draws (B,) in [0, 1), on the CPU -> the steps t (B,) int64 and the weights of their losses (B,) float32."""
+        """Draws (B,) in [0, 1), on the CPU -> the steps t (B,) int64 and the weights of their losses (B,) float32."""
 
     def update(self, t: Tensor, loss: Tensor, taken: Tensor | None = None) -> None:
         """Learns from the losses (B,) that there were at t (B,), unless `taken`, bool (), is false.

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from ..datasets.config import AFFIXES
 from ..files import scratch
-from ..files.config import flat, to_dict
+from ..files.config import flat, require_same, to_dict
 from ..files.images import made_folder, written_whole
-from ..files.untrusted import is_out_of_memory, shown
+from ..files.tensors import tensors_in
+from ..files.untrusted import is_out_of_memory
 from .config import MODEL, OLDER_NAMES, RunConfig
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class States:
     keep_every: int | None
 
     def paths(self) -> dict[int, Path]:
-        """By step, ascending."""
-        steps = [int(found[1]) for path in self.folder.glob("state-*.pt") if (found := NAME.fullmatch(path.name))]
+        """By step, ascending. OSError if the folder is a file."""
+        names = [path.name for path in self.folder.iterdir()] if self.folder.exists() else []
+        steps = [int(found[1]) for name in names if (found := NAME.fullmatch(name))]
         return {step: self.path(step) for step in sorted(steps)}
 
     @property
@@ -64,41 +66,39 @@ class States:
         return max(self.paths(), default=0)
 
     def newest(self) -> dict[str, Any] | None:
-        """The state to resume from, None for a fresh run. ValueError if it cannot be read."""
+        """The state to resume from, None for a fresh run. ValueError if it is damaged or of another version."""
         if not self.step:
             return None
-        path = self.path(self.step)
-        try:
-            with zipfile.ZipFile(path) as archive:  # torch would not notice a bit that has changed
-                if broken := archive.testzip():
-                    raise OSError(f"{broken} has changed since it was written")
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except PermissionError as error:
-            raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-        except Exception as error:  # what is damaged makes zipfile, pickle and torch raise almost anything
-            if is_out_of_memory(error):
-                raise MemoryError(f"there is not enough memory to open {path}") from error
-            raise self.damaged(self.step) from error
-        if not isinstance(state, dict) or not {int} == {type(state.get(name)) for name in ("version", "step")}:
-            raise self.damaged(self.step)
+        with self.intact():
+            state = _read(self.path(self.step))
         if state["version"] != VERSION:
-            raise ValueError(f"{path} was written by another version of scdm: choose another run folder")
-        if state["step"] != self.step:
-            raise self.damaged(self.step)
+            raise ValueError(
+                f"{self.path(self.step)} was written by another version of scdm: choose another run folder"
+            )
         return state
 
-    def damaged(self, step: int) -> ValueError:
-        """What to say of a state, and what to do, which depends on what else there is."""
-        before = max((other for other in self.paths() if other < step), default=0)
+    @contextmanager
+    def intact(self) -> Iterator[None]:
+        """What fails in this block means that the newest state is damaged, but for want of memory or of permission."""
+        try:
+            yield
+        except Exception as error:  # what is damaged makes zipfile, pickle and torch raise almost anything
+            if isinstance(error, PermissionError) or is_out_of_memory(error):
+                raise
+            raise ValueError(self.damage()) from error
+
+    def damage(self) -> str:
+        """What to say of the newest state if it is damaged, and what to do, which depends on what else there is."""
+        *before, step = self.paths()
         if before:
-            advice = f"remove it to resume from {self.path(before).name}"
+            advice = f"remove it to resume from {self.path(before[-1]).name}"
         elif (self.folder / MODEL).exists():
             advice = (
                 f"no other state is left to resume from. Begin in another run folder, with {MODEL} if you like (init)"
             )
         else:
             advice = "remove it to begin anew, as no other state is left to resume from"
-        return ValueError(f"{self.path(step)} is damaged: {advice}")
+        return f"{self.path(step)} is damaged: {advice}"
 
     def path(self, step: int) -> Path:
         return self.folder / f"state-{step}.pt"
@@ -110,9 +110,8 @@ class States:
                 torch.save({"version": VERSION, "step": step, **content}, file)
                 file.flush()
             except RuntimeError as error:  # how torch's own writer fails
-                if isinstance(error.__context__, OSError):
-                    raise error.__context__ from None
-                raise OSError(f"the state of step {step} could not be written: {error}") from error
+                cause = error.__context__
+                raise cause if isinstance(cause, OSError) else OSError(f"step {step}: {error}") from None
         self.prune()
 
     def prune(self) -> None:
@@ -132,9 +131,7 @@ class States:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise ValueError(
-                f"another run is going on in {self.folder}: wait for it, or choose another folder"
-            ) from None
+            raise ValueError(f"another run is using {self.folder}: wait for it, or choose another folder") from None
         try:
             scratch.clear(self.folder)
             for left in filter(_is_part_of_model, self.folder.glob(".tmp??????")):  # safetensors' own, of version 0.1.0
@@ -146,7 +143,7 @@ class States:
 
 def in_order(runs: Sequence[Config]) -> Sequence[Config]:
     """Runs that each learn from the one before. ValueError if one would train on from which the next has begun to learn."""
-    steps = [max(States(Path(run.run), run.keep, run.keep_every).paths(), default=0) for run in runs]
+    steps = [States(Path(run.run), run.keep, run.keep_every).step for run in runs]
     for (run, made), (later, begun) in pairwise(zip(runs, steps, strict=True)):
         if begun and made < run.steps and run.hours is None:  # by hours it may have ended there
             raise ValueError(
@@ -154,6 +151,18 @@ def in_order(runs: Sequence[Config]) -> Sequence[Config]:
                 f"remove {later.run} and what learns from it, or choose another run folder"
             )
     return runs
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A state's file. Almost any error if it is none."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()  # torch would not notice a bit that has changed
+    state: dict[str, Any] = tensors_in(path, mmap=True)
+    whole = not broken and isinstance(state, dict) and {type(state["version"]), type(state["step"])} == {int}
+    described = whole and (state["version"] != VERSION or is_description(state))
+    if not described or path.name != f"state-{state['step']}.pt":
+        raise ValueError("it is not what was written")
+    return state
 
 
 def _is_part_of_model(path: Path) -> bool:
@@ -171,20 +180,11 @@ def settings(config: RunConfig, images: int) -> dict[str, Any]:
     return {**fixed, "images in the data set": images}
 
 
-def require_same(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    """ValueError names the settings in which a run differs from the one that it would resume."""
+def require_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """ValueError names the settings in which a run differs from the one that it would resume. New settings may be absent."""
     saved = {key: OLDER_NAMES.get(str(value), value) if key == "precision" else value for key, value in saved.items()}
-    if told := differences(saved, now):
-        raise ValueError(
-            f"{folder} holds a run with other settings: {told}. Set them so to resume it, or choose another run folder"
-        )
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 5) -> str:
-    """The first few entries that are not the same, in words; "" if all are. One that is new, or no longer there, is none."""
-    changed = [key for key in before.keys() & now.keys() if before[key] != now[key]]
-    told = [f"{key} {shown(before[key])} instead of {shown(now[key])}" for key in sorted(changed)[:most]]
-    return ", ".join(told) + (f", and {len(changed) - most} more" if len(changed) > most else "")
+    advice = "Set them so to resume it, or choose another run folder"
+    require_same(f"the run in {folder}", saved, now, advice, absent=False)
 
 
 # ---- what a state must hold, to the shape: torch would broadcast what does not fit, or fail steps later ----
@@ -206,6 +206,11 @@ def is_description(state: dict[str, Any]) -> bool:
     told = [state.get("settings"), state.get("origin"), state.get("provenance", {})]
     hours = state.get("hours")
     return all(map(_is_record, told)) and _is_like(hours, 0.0) and hours >= 0  # type: ignore[operator]
+
+
+def require_form(learner: Learner, state: object, steps: int) -> None:
+    if not is_of(learner, state, steps):
+        raise ValueError("it is not of this network")
 
 
 def is_of(learner: Learner, state: object, steps: int) -> bool:

@@ -343,7 +343,7 @@ def test_a_state_of_which_something_is_missing_is_damaged(tmp_path, missing):
 
 def test_a_file_in_the_place_of_the_folder_is_named_before_anything_is_done(tmp_path):
     (tmp_path / "run").touch()
-    with pytest.raises(ValueError, match="which is a file: choose another"):
+    with pytest.raises(NotADirectoryError, match=r"run'$"):
         rehearse(config(tmp_path / "run"))
 
 
