@@ -138,11 +138,10 @@ def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
 
 def _require_counts(read: int, statistics: ClassStatistics) -> None:
     images, coverage, present = statistics.images, statistics.coverage, statistics.present
-    numbers = type(images) is int and coverage.dtype.kind in "if" and present.dtype.kind in "if"
-    if not numbers or not 0 <= images <= read or not (np.isfinite(coverage).all() and np.isfinite(present).all()):
-        raise ValueError("its counts are no counts")
-    if (coverage < 0).any() or (present < 0).any() or (present > images).any():
-        raise ValueError("its counts are those of more images than it has")
+    kinds = type(images) is int and coverage.dtype.kind in "if" and present.dtype.kind in "if"
+    finite = kinds and np.isfinite(coverage).all() and np.isfinite(present).all()
+    if not finite or not 0 <= images <= read or coverage.min() < 0 or not 0 <= present.min() <= present.max() <= images:
+        raise ValueError("its counts are no counts of its images")
 
 
 def table(statistics: ClassStatistics, rates: tuple[float, ...], palette: Palette) -> str:

@@ -147,11 +147,11 @@ def face_ids(folder: Path, number: int) -> np.ndarray:
     masks = {i: folder / f"{number:05}_{part}.png" for i, part in enumerate(parts()) if i > 0}
     found = {i: mask_strength(read_image(mask)) > 0 for i, mask in masks.items() if mask.is_file()}
     if not found:
-        raise ValueError(f"{folder}: there is no mask {number:05}_*.png, so face {number} is left out")
+        raise ValueError(f"{folder}: there is no mask {number:05}_*.png of face {number}")
     ids = np.zeros(next(iter(found.values())).shape, np.uint8)
     for i, mask in found.items():
         if mask.shape != ids.shape:
-            raise ValueError(f"{masks[i]}: its size is not that of the other masks, so face {number} is left out")
+            raise ValueError(f"{masks[i]}: its size is not that of the other masks of face {number}")
         ids[mask] = i
     return ids
 
@@ -210,7 +210,7 @@ def pictures_of(images: Iterable[Path], annotations: Annotations) -> Iterator[Pi
     for image in images:
         try:
             if (other := stems.setdefault(image.stem, image)) != image:
-                raise ValueError(f"{image}: {other.name} has the same name, so the image is left out")
+                raise ValueError(f"{image}: {other.name} has the same name")
             key = annotations.key_of(image)
             yield Picture(image, annotations.shapes.get(key, []), annotations.sizes.get(key))
         except ValueError as error:
@@ -229,7 +229,7 @@ def prepare_picture(maps: Path, out: Path, split: str, picture: Picture) -> list
         try:
             map_, odd = instance_map(values, picture.shapes)
         except ValueError as error:
-            raise ValueError(f"{picture.image}: {error}, so the image is left out") from error
+            raise ValueError(f"{picture.image}: {error}") from error
         write_image(instances, map_)
     placed(maps / name, out / f"{split}_label" / name)
     placed(picture.image, out / f"{split}_img" / picture.image.name)
@@ -241,14 +241,11 @@ def pixel_map(file: Path, picture: Picture) -> np.ndarray:
     image = read_image(file)
     values = np.asarray(image)
     if image.mode not in ("1", "L", "P", "I", "I;16") or not 0 <= values.min() <= values.max() < FIRST_INSTANCE:
-        raise ValueError(
-            f"{file}: a pixel map is a grey image of values below {FIRST_INSTANCE}: {picture.image} is left out"
-        )
+        raise ValueError(f"{file}: a pixel map is a grey image of values below {FIRST_INSTANCE}")
     if picture.size not in (None, values.shape):
-        height, width = picture.size or (0, 0)
+        meant, found = (f"{width} x {height}" for height, width in (picture.size or (0, 0), values.shape))
         raise ValueError(
-            f"{picture.image}: its shapes are meant for {width} x {height} pixels, but its pixel map {file} has "
-            f"{values.shape[1]} x {values.shape[0]}, so the image is left out"
+            f"{picture.image}: its shapes are meant for {meant} pixels, but its pixel map {file} has {found}"
         )
     return values
 

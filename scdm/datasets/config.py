@@ -17,7 +17,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 AFFIXES = tuple(f"{kind}_{part}" for kind in ("image", "label", "instance") for part in ("prefix", "suffix"))
 
 MOST_SIDE = 8192
-MOST_WORKERS = 256  # beyond it a number is a slip of the pen, which would stop the machine
+MOST_WORKERS = 256  # beyond it a number is a typing error that would stop the machine
 
 
 Affix = Annotated[

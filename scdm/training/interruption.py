@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CHILD: int | None = getattr(signal, "SIGCHLD", None)  # not on Windows
-READER = re.compile(r"DataLoader worker \(pid")  # how torch begins to tell of its death
-# How the death of a reader shows: torch looks for it, or the connection over which it hands on its memory is gone.
+READER = re.compile(r"DataLoader worker \(pid")  # how torch's message begins
+# What a killed reader raises here: torch notices, or the connection over which it shares memory is gone.
 DEATHS = (RuntimeError, ConnectionError, EOFError, FileNotFoundError)
 
 T = TypeVar("T")
@@ -34,12 +34,12 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Within this context SIGINT and SIGTERM only leave word; `signum` is the first that came, or None.
+    """Within this context SIGINT and SIGTERM are only noted; `signum` is the first that came, or None.
 
-    More of them change nothing: launchers and clusters often send several. Whoever cannot wait sends SIGKILL, and loses the
-    steps since the last save.
+    More of them change nothing: launchers and clusters often send several. SIGKILL ends a run at once, and loses the steps
+    since the last save.
 
-    lost: what is known of the death of a process that should have read what comes next, or None.
+    lost: torch's message about a data loader process that was killed, or None.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Interruption:
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
     def upcoming(self, stream: Iterator[list[T]]) -> list[T]:
-        """What comes next; nothing, if those who should have read it are no more."""
+        """The next batch; an empty one if the processes that read were killed."""
         try:
             with self._reading():
                 return next(stream)

@@ -21,7 +21,7 @@ from .config import RunConfig
 from .objective import ImportantSteps, Losses, Task
 from .stream import DrawnBatch
 
-FUSED = ("cpu", "cuda")  # devices on which the optimizer is told on the device itself to leave a step out
+FUSED = ("cpu", "cuda")  # devices whose fused optimizer leaves a step out without asking the host
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # on the main process, whatever the processes share
 
 

@@ -45,7 +45,7 @@ class Objective(Protocol):
 
 
 class Task(NamedTuple):
-    """What a run is to do.
+    """What a run trains, and by what loss.
 
     model: the one to train, with its first weights.
     objective: of its network, as that was prepared for training.
@@ -60,7 +60,7 @@ class Task(NamedTuple):
 
 
 def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = None) -> Task:
-    """To teach `model` what a data set shows. origin: the provenance of the model whose weights it begins with."""
+    """Training `model` on a data set. origin: the provenance of the model whose weights it begins with."""
 
     def objective(network: nn.Module) -> DataObjective:
         timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps, model.device)
@@ -71,9 +71,9 @@ def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = 
 
 @dataclass(frozen=True)
 class DataObjective:
-    """To see what was painted where in the images of a data set.
+    """The denoising loss of a data set's images.
 
-    model: says how layouts are read. denoiser: the model's, around the network as it was prepared for training.
+    model: prepares layouts. denoiser: the model's, around the network as it was prepared for training.
     """
 
     model: Model
@@ -102,7 +102,7 @@ class DataObjective:
 def layouts(drawn: DrawnBatch, model: Model, null_rate: float, device: torch.device) -> LabelMap:
     """Those of a batch as the model reads them, a share of them blanked, on the device."""
     labels = model.prepared(drawn.batch.labels(model.config.network.num_classes))
-    # Blanked where they go to: what was pinned for the journey is not copied before it.
+    # Blanked on the device: indexing here would copy out of pinned memory.
     blanked = (drawn.draws.null < null_rate).to(device, non_blocking=True)
     return labels.to(device, non_blocking=True).blank(blanked)
 
@@ -114,7 +114,7 @@ class Timesteps(Protocol):
     def update(self, t: Tensor, loss: Tensor, taken: Tensor | None = None) -> None:
         """Learns from the losses (B,) that there were at t (B,), unless `taken`, bool (), is false.
 
-        All processes must be told the same.
+        All processes must be given the same.
         """
 
     def state_dict(self) -> dict[str, Any]: ...

@@ -1,4 +1,4 @@
-"""How a run is doing: a bar for whoever watches, a tracker for whoever looks later, the memory that it takes."""
+"""How a run is doing: progress bar, tracker, memory."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Progress:
             self._track(tracker.finish)
 
     def report(self, step: int, outcome: Outcome, lr: float) -> None:
-        """Tells of the step after which `step` have been made."""
+        """Reports the step after which `step` have been made."""
         in_a_row, ever = self.skips
         left_out = (~outcome.taken).long()
         self.skips = torch.stack([(in_a_row + 1) * left_out, ever + left_out])
@@ -88,7 +88,7 @@ class Progress:
                 self._track(partial(tracker.log_images, {"samples": sheet[None]}, step=step, **layout))
 
     def _track(self, act: Callable[[], object]) -> None:
-        """What is logged is worth no run: on a full disk losses are no longer logged, until it goes on another time."""
+        """A full disk ends logging, not the run: it logs again when it is resumed."""
         if not self.tracking:
             return
         try:
@@ -156,7 +156,7 @@ def chosen_tracker(name: str) -> str | None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until the device has done all that it was told."""
+    """Waits until the device has finished its work."""
     if device.type != "cpu":
         torch.empty((), device=device).cpu()
 

@@ -1,4 +1,4 @@
-"""What a run gives away: its averaged weights as model files, and a sheet of what they paint."""
+"""What a run releases: its averaged weights as model files, and a sheet of their samples."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def holds(path: Path, model: Model) -> bool:
 
 
 def with_weights(model: Model, weights: Mapping[str, Tensor], provenance: dict[str, Any]) -> Model:
-    """The same model with a network of its own that has these weights."""
+    """A copy of the model whose network has these weights."""
     with torch.device("meta"):  # no memory is taken for weights that are replaced
         network = UNet(model.config.network)
     network.load_state_dict(weights, assign=True)

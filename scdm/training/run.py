@@ -148,7 +148,7 @@ def start_from(init: str, model: Model) -> dict[str, Any]:
     if told := differences(to_dict(start.config.network), to_dict(model.config.network)):
         raise ValueError(f"{init} holds another network than the configuration describes: {told} there")
     if told := differences(_meaning(start), _meaning(model)):
-        warnings.warn(f"the weights of {init} have to learn anew what changes here: {told}", stacklevel=2)
+        warnings.warn(f"the weights of {init} must adapt to what changes here: {told}", stacklevel=2)
     model.network.load_state_dict(start.network.state_dict())
     return start.provenance
 

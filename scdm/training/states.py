@@ -88,7 +88,7 @@ class States:
             raise ValueError(self.damage()) from error
 
     def damage(self) -> str:
-        """What to say of the newest state if it is damaged, and what to do, which depends on what else there is."""
+        """That the newest state is damaged, and what to do, which depends on the other files."""
         *before, step = self.paths()
         if before:
             advice = f"remove it to resume from {self.path(before[-1]).name}"
@@ -202,10 +202,10 @@ MAY_DIFFER = {
 
 
 def is_description(state: dict[str, Any]) -> bool:
-    """Whether what a state says of its run is of the right kinds."""
-    told = [state.get("settings"), state.get("origin"), state.get("provenance", {})]
+    """Whether a state describes its run by values of the right types."""
+    records = [state.get("settings"), state.get("origin"), state.get("provenance", {})]
     hours = state.get("hours")
-    return all(map(_is_record, told)) and _is_like(hours, 0.0) and hours >= 0  # type: ignore[operator]
+    return all(map(_is_record, records)) and _is_like(hours, 0.0) and hours >= 0  # type: ignore[operator]
 
 
 def require_form(learner: Learner, state: object, steps: int) -> None:

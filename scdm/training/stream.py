@@ -1,4 +1,4 @@
-"""What a run is fed with: examples in the order of the data set, each with draws of its own."""
+"""The training data: examples in the order of the data set, each with its own random draws."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..layouts.labels import LabelMap
 from ..layouts.patterns import sparse
 from .config import RunConfig
 
-DRAWS, PATTERNS = 2, 3  # what randomness is for, beside a data set's order (0) and augmentation (1)
+DRAWS, PATTERNS = 2, 3  # keys of random streams, beside a data set's order (0) and augmentation (1)
 
 
 class ExampleDraws(NamedTuple):
-    """What chance decides for the examples of a batch. Uniform in [0, 1), but for the noise, which is standard normal.
+    """Random draws of the examples of a batch. Uniform in [0, 1), but for the noise, which is standard normal.
 
     step: (B,) float64, chooses t. null: (B,) float64, chooses the layouts to blank.
     noise: (B, 3, H, W) float32. label: (B, H, W) float32, for label diffusion.
@@ -96,8 +96,8 @@ class Share(Dataset[Example]):
 
 @dataclass(frozen=True)
 class Drawing:
-    """Stacks examples together with their draws, and thins `sparse_share` of the layouts out: in the workers that read
-    ahead, so that nobody waits for it."""
+    """Stacks examples together with their draws, and reduces `sparse_share` of the layouts to sparse ones: in the workers
+    that read ahead, so that the training process does not wait."""
 
     seed: int
     sparse_share: float
@@ -132,6 +132,6 @@ def draws_at(seed: int, position: int, size: Sequence[int]) -> ExampleDraws:
 
 
 def pattern_seed(seed: int, position: int, share: float) -> int | None:
-    """Of the pattern that thins an example's layout out; None for the layouts that stay whole, all but `share` of them."""
+    """Seed of the pattern that makes an example's layout sparse; None for those that stay whole, all but `share` of them."""
     rng = np.random.default_rng((seed, PATTERNS, position))
     return int(rng.integers(2**63)) if rng.random() < share else None

@@ -105,7 +105,7 @@ def test_weights_that_meant_something_else_are_a_start_with_a_warning(tmp_path):
         warnings.simplefilter("error")
         train(config(tmp_path / "first", steps=1))
         train(config(tmp_path / "second", init=str(first), steps=1))
-    with pytest.warns(UserWarning, match="learn anew what changes here: prediction '(eps|v)' instead of 'x0'$"):
+    with pytest.warns(UserWarning, match="must adapt to what changes here: prediction '(eps|v)' instead of 'x0'$"):
         train(config(tmp_path / "third", init=str(first), steps=1, prediction="x0"))
 
 
