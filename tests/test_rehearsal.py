@@ -245,7 +245,7 @@ class TestHalfPrecision:
         assert GenerateOptions(precision="bfloat16").for_model(half).precision == "bfloat16"
         for other in ("float32", "float16"):
             with pytest.raises(
-                ValueError, match=f"weights are in bfloat16: leave the precision at auto, or .* {other}"
+                ValueError, match=f"weights are in bfloat16: leave the precision at auto, or .*'{other}'"
             ):
                 generate(half, layout(), GenerateOptions(precision=other))  # type: ignore[arg-type]
 

@@ -63,7 +63,7 @@ def encoded(pack: Any, model: Any, layout: Any, label_noise: str = "fresh", batc
 
 def sigmas_of(model: Any, steps: int) -> Tensor:
     """The sigmas at which `generate` visits a model, and 0."""
-    schedule = model.model.scdm.diffusion.denoiser.respaced(steps).schedule
+    schedule = model.model.scdm.denoiser.respaced(steps).schedule
     a = torch.from_numpy(schedule.alphas_cumprod).flip(0)
     return torch.cat([((1 - a) / a).sqrt().float(), torch.zeros(1)])
 
@@ -269,7 +269,7 @@ def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: A
         encoded(pack, patcher, wrong)
     with pytest.raises(ValueError, match="connect Encode Layout"):
         sampled(pack, patcher, layout, change=lambda positive, negative: ([[None, {}]], negative))
-    with pytest.raises(ValueError, match="fresh or coupled"):
+    with pytest.raises(ValueError, match="fresh, coupled or none"):
         encoded(pack, patcher, layout, label_noise="loud")
 
     class Other:

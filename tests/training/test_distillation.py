@@ -164,7 +164,7 @@ def test_guidance_is_built_in_once(teacher: Path, tmp_path: Path) -> None:
     )
     student, objective = lesson_of(student_config(tmp_path / "guided"))
     assert student.config.distilled_guidance == 2.0 and objective.lesson.guidance == 1.0
-    with pytest.raises(ValueError, match=r"was distilled to guidance 2: leave guidance out"):
+    with pytest.raises(ValueError, match=r"distilled to a guidance of 2 and .* instead of asking for 3"):
         lesson_of(student_config(tmp_path / "guided", guidance=3.0))
     assert lesson_of(student_config(teacher))[1].lesson.guidance == 1.5
 
