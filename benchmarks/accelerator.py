@@ -266,9 +266,9 @@ def step_row(order: Order, precision: str, compiled: bool) -> Row:
 
 
 def as_compiled(network: Any, order: Order) -> Any:
-    from scdm.networks import CompiledUNet
+    from scdm.networks import Compiled
 
-    return CompiledUNet.of(network, "eager" if order.rehearse else "inductor", dynamic=False)
+    return Compiled.of(network, "eager" if order.rehearse else "inductor", dynamic=False)
 
 
 def images(order: Order, emit: Emit) -> None:

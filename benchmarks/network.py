@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scdm.layouts.labels import LabelMap
 from scdm.models.conversion import load
-from scdm.networks import UNet, UNetConfig
+from scdm.networks import Network, UNet, UNetConfig
 
 SCALE = 1.5
 PUBLISHED = "published ADE20K 256x256"
@@ -110,7 +110,7 @@ def measure(name: str, precision: str, repeats: int, device: str) -> Row:
         )
 
 
-def guided_step(network: UNet, size: tuple[int, int], device: str) -> Callable[[], Tensor]:
+def guided_step(network: Network, size: tuple[int, int], device: str) -> Callable[[], Tensor]:
     """Of one image: the encoder once, the decoder with a layout and with none."""
     x, t, labels = inputs(network, size, device)
 
@@ -122,7 +122,7 @@ def guided_step(network: UNet, size: tuple[int, int], device: str) -> Callable[[
     return step
 
 
-def inputs(network: UNet, size: tuple[int, int], device: str) -> tuple[Tensor, Tensor, LabelMap]:
+def inputs(network: Network, size: tuple[int, int], device: str) -> tuple[Tensor, Tensor, LabelMap]:
     """Noise, a step, and a layout in blocks of 16 pixels."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, 3, *size, generator=generator).to(device)
@@ -131,7 +131,7 @@ def inputs(network: UNet, size: tuple[int, int], device: str) -> tuple[Tensor, T
     return x.contiguous(memory_format=torch.channels_last), torch.tensor([500], device=device), labels
 
 
-def network_called(name: str, device: str) -> tuple[UNet, tuple[int, int]]:
+def network_called(name: str, device: str) -> tuple[Network, tuple[int, int]]:
     """An embedded model's network, a file's, or one with random weights: the published, or one for a rehearsal."""
     if name not in (PUBLISHED, REHEARSAL):
         model = load(name, device)

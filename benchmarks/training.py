@@ -35,7 +35,7 @@ from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.palette import Palette
 from scdm.models.model import Model
 from scdm.training.config import TrainConfig
-from scdm.training.learner import Learner, Outcome, recompute_activations
+from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import new_accelerator
 from scdm.training.objective import learning
 from scdm.training.run import new_model
@@ -108,7 +108,7 @@ def ready(config: TrainConfig) -> tuple[Callable[[], Outcome], DrawnBatch, torch
 def bare_step(config: TrainConfig, palette: Palette, drawn: DrawnBatch, device: torch.device) -> Callable[[], Tensor]:
     network = new_model(config, palette).to(device).network.train()
     if config.checkpointing:
-        recompute_activations(network)
+        network.checkpoint_activations()
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.optimizer.lr, fused=True)
     x = drawn.batch.images.to(device, memory_format=torch.channels_last)
     t = (drawn.draws.step * 1000).long().to(device)

@@ -30,9 +30,8 @@ from ..scdm.diffusion.canvas import Canvas
 from ..scdm.diffusion.label_diffusion import LabelDiffusion
 from ..scdm.diffusion.noise import LABEL_NOISE
 from ..scdm.diffusion.schedules import NoiseSchedule, visited_steps
-from ..scdm.layouts.labels import LabelMap
+from ..scdm.layouts.labels import LabelMap, require_same_classes
 from ..scdm.models.model import Model
-from ..scdm.networks.unet import Features
 from ..scdm.pipeline import GenerateOptions
 from .sockets import Layout
 
@@ -273,7 +272,7 @@ class LayoutNetwork(nn.Module):
         labels, x, canvas = self.prepared(x, t, ids, places, seed, shape, label_noise, edges, transformer_options)
         size = len(x) // len(branches)
         outputs = []
-        encoded: dict[Any, Features] = {}
+        encoded: dict[Any, Any] = {}
         for start, (empty, area) in zip(range(0, len(x), size), branches, strict=True):
             here = slice(start, start + size)
             # Branches of the same area see the same x, and the encoder sees no layout: once will do for all of them.
@@ -372,17 +371,14 @@ def model_sampling(schedule: NoiseSchedule, prediction: str) -> Any:
 
 def check_classes(layout: Layout, model: Model) -> None:
     """ValueError if the layout's ids mean something else to the model."""
-    if layout.palette.names != model.palette.names:
-        raise ValueError(
-            f"the layout has the {layout.palette.num_classes} classes of palette {layout.palette.name}, the model those of "
-            f"{model.palette.name} ({model.palette.num_classes}): load the layout with the palette of the model, or a "
-            f"model of palette {layout.palette.name}"
-        )
+    given, own = layout.palette, model.palette
+    advice = f"load the layout with the palette {own.name}, or a model of palette {given.name}"
+    require_same_classes("the layout", given.names, "the model", own.names, advice)
 
 
 def working_values(model: Model, batch: int, height: int, width: int) -> int:
-    """Values that a step holds beside the weights: 18 to 24 maps of the first level's features, and some for cuDNN."""
-    return 30 * model.config.network.channels * batch * height * width
+    """Values that a step holds beside the weights."""
+    return model.config.network.working_values * batch * height * width
 
 
 def padded(x: Tensor, canvas: Canvas) -> Tensor:

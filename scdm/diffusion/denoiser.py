@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..devices import sent
 from ..layouts.labels import LabelMap
+from ..networks import Network
 from .label_diffusion import LabelDiffusion
 from .likelihood import discretized_gaussian_log_likelihood, gaussian_kl, mean_bits
 from .schedules import NoiseSchedule
@@ -52,7 +53,7 @@ class Denoiser:
     prediction: what the network's first three channels mean.
     """
 
-    network: nn.Module
+    network: Network
     schedule: NoiseSchedule
     label_diffusion: LabelDiffusion | None = None
     prediction: Literal["eps", "v", "x0"] = "eps"

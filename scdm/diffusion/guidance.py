@@ -6,14 +6,13 @@ Each function takes a `Denoise` and returns one. `shaped` puts them in the publi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..devices import exact_device, sent
 from ..layouts.labels import LabelMap
-from ..networks import UNet
 from .denoiser import Denoise, Denoiser, Prediction
 from .noise import LabelNoise
 
@@ -45,7 +44,7 @@ def guided_step(
     denoiser: Denoiser, labels: LabelMap, scale: float, x: Tensor, t: Tensor, u: Tensor | None
 ) -> Prediction:
     """A step of `guided` for given draws u (B, H, W): a function of tensors alone, which compiles whole."""
-    network = cast(UNet, denoiser.network)
+    network = denoiser.network
     features = network.encode(x, t)
     output = network.decode(features, denoiser.diffused(labels, t, u)).to(x.dtype)
     if scale > 1:

@@ -24,7 +24,7 @@ from ..files.untrusted import shown
 from ..layouts.labels import LabelMap
 from ..layouts.painting import class_called
 from ..models.model import Model
-from ..networks import CompiledUNet
+from ..networks import Compiled
 from ..pipeline import MOST_VALUE, GenerateOptions, generate, require_kinds
 from . import history
 from .history import History, Moment, Plan
@@ -302,7 +302,7 @@ def _stopping(network: nn.Module, cancelled: threading.Event) -> Iterator[None]:
         if cancelled.is_set() and threading.get_ident() == thread:
             raise Cancelled
 
-    layers = () if isinstance(network, CompiledUNet) else network.modules()
+    layers = () if isinstance(network, Compiled) else network.modules()
     hooks = [layer.register_forward_pre_hook(check) for layer in layers]
     try:
         yield

@@ -17,6 +17,13 @@ from .untrusted import brief, meant, parsed, read_table, shown
 
 T = TypeVar("T")
 
+_KINDS: dict[type, Mapping[str, type]] = {}
+
+
+def declare_kinds(base: type, kinds: Mapping[str, type]) -> None:
+    """A setting of the type `base` is one of these dataclasses, by an entry `kind`. The first needs none."""
+    _KINDS[base] = kinds
+
 
 def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
     """The dataclass `cls` from a YAML file, changed by `overrides` such as "network.channels=64".
@@ -36,6 +43,8 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     """`data` as the dataclass `cls`, values coerced by annotation (PyYAML reads 2e-5 as a string)."""
+    if cls in _KINDS:
+        cls, data = _of_kind(_KINDS[cls], data, where)
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in data:
@@ -54,14 +63,16 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """The inverse of `from_dict`: nothing but dictionaries, lists, numbers, strings and None."""
-    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
+    fields = {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
+    return {**_kind_entry(config), **fields}
 
 
 def told(config: Any) -> dict[str, Any]:
     """Of `to_dict` what differs from the defaults: the same whatever settings there will be, as long as nobody uses them."""
     items = [item for item in dataclasses.fields(config) if item.init and getattr(config, item.name) != _default(item)]
     values = {item.name: getattr(config, item.name) for item in items}
-    return {name: told(value) if dataclasses.is_dataclass(value) else _plain(value) for name, value in values.items()}
+    plain = {name: told(value) if dataclasses.is_dataclass(value) else _plain(value) for name, value in values.items()}
+    return {**_kind_entry(config), **plain}
 
 
 def flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -97,6 +108,20 @@ def assignment(text: str) -> tuple[str, Any]:
         return key.strip(), parsed(value, "YAML")
     except ValueError as error:
         raise ValueError(f"{shown(text)}: the value is {error}") from error
+
+
+def _of_kind(kinds: Mapping[str, type], data: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
+    """The dataclass that `kind` names, and the settings without it."""
+    own = dict(data)
+    kind = _coerced(own.pop("kind", next(iter(kinds))), Literal[tuple(kinds)], f"{where}kind")
+    return kinds[kind], own
+
+
+def _kind_entry(config: Any) -> dict[str, str]:
+    """The entry `kind`, where a dataclass needs one."""
+    kinds = next((kinds for base, kinds in _KINDS.items() if isinstance(config, base)), {})
+    names = [name for name, cls in kinds.items() if isinstance(config, cls)]
+    return {"kind": names[0]} if names and names[0] != next(iter(kinds)) else {}
 
 
 def _default(item: dataclasses.Field[Any]) -> Any:
@@ -142,7 +167,7 @@ def _coerced(value: Any, hint: Any, where: str) -> Any:
         return {
             _coerced(k, key_hint, where): _coerced(v, value_hint, f"{where}.{brief(str(k))}") for k, v in value.items()
         }
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or hint in _KINDS:
         if not isinstance(value, Mapping):
             raise _wrong(value, "a section", where)
         return from_dict(typing.cast(type, hint), value, where + ".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -212,6 +213,18 @@ def _most_of(ids: Tensor, mask_id: int, rows: _Cells, columns: _Cells) -> Tensor
         votes.scatter_add_(-1, nearest[..., None], kept.to(votes.dtype))
         made[top : top + count] = present[votes.argmax(dim=-1)]
     return made
+
+
+def require_same_classes(
+    holder: str, found: int | Sequence[str], reader: str, wanted: int | Sequence[str], advice: str = ""
+) -> None:
+    """ValueError unless holder and reader have the same classes: as many, or of the same names where both give names."""
+    numbers = [classes if isinstance(classes, int) else len(classes) for classes in (found, wanted)]
+    if numbers[0] == numbers[1] and (isinstance(found, int) or isinstance(wanted, int) or [*found] == [*wanted]):
+        return
+    others = f"{numbers[1]}" if numbers[0] != numbers[1] else "others of the same number"
+    advice = advice or "choose the palette that belongs to the model"
+    raise ValueError(f"{holder} has {numbers[0]} classes, {reader} expects {others}: {advice}")
 
 
 def instance_borders(instances: Tensor) -> Tensor:

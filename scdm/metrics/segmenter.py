@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from ..files.kinds import what_is
 from ..files.untrusted import brief, parsed, shown
 from ..layouts.palette import Palette
-from ..models.checkpoint import not_finite, shape_differences, write_tensors
+from ..models.checkpoint import write_tensors
+from ..networks.weights import fill
 
 HEADER = "scdm_segmenter"
 VERSION = 1
@@ -121,11 +122,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
         with safe_open(path, framework="pt") as file:
             segmenter = _described((file.metadata() or {}).get(HEADER))
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        if wrong := shape_differences(segmenter, {name: tuple(weight.shape) for name, weight in weights.items()}):
-            raise ValueError(f"it does not hold the network that its header describes: {wrong}")
-        if broken := not_finite(weights):
-            raise ValueError(f"it is damaged, or its training went wrong: {broken} holds values that are no numbers")
-        segmenter.load_state_dict(weights, assign=True)
+        fill(segmenter, weights)
     except (SafetensorError, OSError) as error:
         detail = what_is(path) or brief(str(error))
         raise ValueError(f"{path} is not a safetensors file, or is incomplete ({detail})") from error

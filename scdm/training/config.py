@@ -14,7 +14,7 @@ from ..datasets import DataConfig
 from ..datasets.config import MOST_SIDE
 from ..files.options import Option, check_fields
 from ..models.model import MOST_GUIDANCE
-from ..networks import UNetConfig
+from ..networks import NetworkConfig
 
 MODEL = "model.safetensors"  # what a run releases, in its folder
 MOST_STEPS = 10**9  # beyond these a setting is a typing error
@@ -199,7 +199,7 @@ class RunConfig:
 class TrainConfig(RunConfig):
     """A run that teaches a model what a data set shows (training/train.py)."""
 
-    network: UNetConfig
+    network: NetworkConfig
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     noise_schedule: Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")] = "linear"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
-from torch.utils.checkpoint import checkpoint
 
-from ..networks import UNet
 from .config import RunConfig
 from .objective import ImportantSteps, Losses, Task
 from .stream import DrawnBatch
@@ -49,7 +46,7 @@ class Learner:
         if accelerator.distributed_type == DistributedType.FSDP:  # shards want plain rows
             model.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if config.checkpointing:
-            recompute_activations(model.network)
+            model.network.checkpoint_activations()
         if config.compile:
             model.network.compile(dynamic=False)  # sizes are few, and each is faster by itself
         optimizer = torch.optim.AdamW(
@@ -201,12 +198,6 @@ def _spread_like(own: Any, whole: Tensor) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(whole, own.device_mesh, own.placements)
-
-
-def recompute_activations(network: UNet) -> None:
-    """Each stage keeps only its inputs, and is computed again on the way back."""
-    for stage in (*network.input_blocks, network.middle_block, *network.output_blocks):
-        stage.forward = partial(checkpoint, stage.forward, use_reentrant=False)
 
 
 def _require_supported(accelerator: Accelerator) -> None:

@@ -17,7 +17,7 @@ from ..datasets import Validation, collate
 from ..files.images import contact_sheet, to_levels, write_image
 from ..models import checkpoint
 from ..models.model import Model
-from ..networks import UNet
+from ..networks import build
 from ..pipeline import GenerateOptions, generate
 from .config import MODEL, RunConfig
 from .progress import Progress
@@ -92,10 +92,7 @@ def holds(path: Path, model: Model) -> bool:
 
 def with_weights(model: Model, weights: Mapping[str, Tensor], provenance: dict[str, Any]) -> Model:
     """A copy of the model whose network has these weights."""
-    with torch.device("meta"):  # no memory is taken for weights that are replaced
-        network = UNet(model.config.network)
-    network.load_state_dict(weights, assign=True)
-    return replace(model, network=network.eval().requires_grad_(False), provenance=provenance)
+    return replace(model, network=build(model.config.network, weights), provenance=provenance)
 
 
 def sample_sheet(model: Model, unseen: Validation, count: int, options: GenerateOptions) -> np.ndarray:

@@ -13,10 +13,11 @@ from accelerate import Accelerator
 
 from ..datasets import DataSet, Validation, open_dataset
 from ..diffusion.label_diffusion import shipped_rates
-from ..files.config import differences, to_dict
+from ..files.config import differences
 from ..layouts.palette import Palette
 from ..models.conversion import load
 from ..models.model import Model, ModelConfig
+from ..networks import described
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation
 from .learner import Learner
@@ -145,10 +146,10 @@ def start_from(init: str, model: Model) -> dict[str, Any]:
     UserWarning if they were taught to read or to predict something else.
     """
     start = load(init)
-    if told := differences(to_dict(start.config.network), to_dict(model.config.network)):
-        raise ValueError(f"{init} holds another network than the configuration describes: {told} there")
-    if told := differences(_meaning(start), _meaning(model)):
-        warnings.warn(f"the weights of {init} must adapt to what changes here: {told}", stacklevel=2)
+    if changed := differences(described(start.config.network), described(model.config.network), absent=False):
+        raise ValueError(f"{init} holds another network than the configuration describes: {changed} there")
+    if changed := differences(_meaning(start), _meaning(model)):
+        warnings.warn(f"the weights of {init} must adapt to what changes here: {changed}", stacklevel=2)
     model.network.load_state_dict(start.network.state_dict())
     return start.provenance
 

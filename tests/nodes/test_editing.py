@@ -174,7 +174,9 @@ def test_what_does_not_fit_is_refused_in_a_sentence(pack: Any, edit: Any, layout
         pack("scdm.layouts.labels").LabelMap(torch.zeros(1, 16, 24, dtype=torch.long), 151), ade20k
     )
     for given in ({"layout": foreign}, {"layout": layout(), "previous_image": image, "previous_layout": foreign}):
-        with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+        with pytest.raises(
+            ValueError, match="151 classes, the model expects 14: load the layout with the palette scenes"
+        ):
             edit(**given)
     two = sockets.Layout(layout().labels.expanded(2), layout().palette)
     with pytest.raises(ValueError, match="one layout is edited at a time, not 2"):

@@ -265,7 +265,7 @@ def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: A
         pack("scdm.layouts.labels").LabelMap(torch.zeros(1, *SIZE, dtype=torch.int64), 151),
         pack("scdm.layouts.palette").Palette.named("ade20k"),
     )
-    with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+    with pytest.raises(ValueError, match="151 classes, the model expects 14: load the layout with the palette scenes"):
         encoded(pack, patcher, wrong)
     with pytest.raises(ValueError, match="connect Encode Layout"):
         sampled(pack, patcher, layout, change=lambda positive, negative: ([[None, {}]], negative))

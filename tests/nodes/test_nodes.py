@@ -188,7 +188,7 @@ def test_every_step_is_shown_and_can_be_the_last(pack: Any, folders: Any, monkey
 
 def test_classes_of_another_palette_are_refused(pack: Any, folders: Any, tmp_path: Path) -> None:
     Image.new("L", (16, 16)).save(tmp_path / "input" / "ids.png")
-    with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+    with pytest.raises(ValueError, match="151 classes, the model expects 14: load the layout with the palette scenes"):
         generate(pack, load_layout(pack, "ids.png", palette="ade20k"))
 
 

@@ -18,7 +18,7 @@ from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
 from scdm.models.model import Model
-from scdm.networks import CompiledUNet
+from scdm.networks import Compiled
 from scdm.pipeline import generate
 from scdm.training.config import DistillConfig, RunConfig, StudentConfig
 from scdm.training.distillation import Distillation, distillation
@@ -210,4 +210,4 @@ def test_a_lesson_has_the_host_wait_for_no_number(teacher: Path, monkeypatch: py
 def test_a_compiled_teacher_is_compiled_in_both_halves(teacher: Path) -> None:
     _, objective = lesson_of(student_config(teacher, compile=True))
     network = objective.lesson.denoiser.network
-    assert isinstance(network, CompiledUNet) and network is objective.lesson.model.network
+    assert isinstance(network, Compiled) and network is objective.lesson.model.network
