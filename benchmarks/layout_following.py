@@ -30,7 +30,8 @@ from tqdm.auto import tqdm
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.noise import LABEL_NOISE
 from scdm.diffusion.samplers import SAMPLERS
-from scdm.files.images import contact_sheet, to_levels, write_image
+from scdm.files.contact_sheet import contact_sheet
+from scdm.files.images import to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.metrics import SegmentationResult, SegmentationScore

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from scdm.files.images import contact_sheet, from_levels, to_levels, write_image
+from scdm.files.contact_sheet import contact_sheet
+from scdm.files.images import from_levels, to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette, palette_names
 from scdm.layouts.preview import preview

@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..scdm.files.images import to_levels
-from ..scdm.files.levels import judged_strength
+from ..scdm.files.levels import scaled_strength
 
 SEEN = 512  # pixels: smaller pictures are enlarged to be seen, as browsers would blur them
 
@@ -45,7 +45,7 @@ def strength(mask: Tensor, remark: Callable[[str], None]) -> Tensor:
     """MASK from wherever -> (B, H, W) in [0, 1], as a mask file is read; `remark` is told what looks unintended."""
     masks = flat(mask).float().cpu().numpy()
     # In a graph half a strength is meant: masks are made and mixed there.
-    return torch.from_numpy(np.stack([judged_strength(one, remark, scale=False) for one in masks])).to(mask.device)
+    return torch.from_numpy(np.stack([scaled_strength(one, remark, scale=False) for one in masks])).to(mask.device)
 
 
 def shown(node: type[io.ComfyNode], pictures: np.ndarray) -> ui.PreviewImage:

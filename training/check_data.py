@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from scdm.datasets import open_dataset
 from scdm.datasets.config import SPLITS, Split
+from scdm.datasets.examples import ENDLESS
 from scdm.datasets.reader import Doubt
 from scdm.files.config import load
 from scdm.models.model import ModelConfig
@@ -59,7 +60,7 @@ def check(config: TrainConfig, split: Split) -> int:
             tqdm.write(f"note: {found}")
     if doubts > MOST_NOTES:
         print(f"note: and so on, {doubts - MOST_NOTES} more")
-    images = "endless" if config.data.name == "scenes" else f"{len(data)} images"
+    images = "endless" if len(data) == ENDLESS else f"{len(data)} images"
     notes = f", {doubts} note{'' if doubts == 1 else 's'}" if doubts else ""
     print(f"{split}: {images}, {problems or 'no'} problem{'' if problems == 1 else 's'}{notes}")
     return problems

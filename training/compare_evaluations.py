@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scdm.evaluation.plots import comparison, plots, read_result
-from scdm.files.images import made_folder, write_text
+from scdm.files.atomic import made_folder, write_text
 from scdm.training.command import ending
 
 

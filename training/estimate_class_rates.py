@@ -27,9 +27,10 @@ from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
+from scdm.datasets.examples import ENDLESS
 from scdm.datasets.parallel import mapped
+from scdm.files.atomic import made_folder, write_text, written_whole
 from scdm.files.config import flat, load, require_same, to_dict
-from scdm.files.images import made_folder, write_text, written_whole
 from scdm.files.untrusted import brief, content_of, parsed
 from scdm.layouts.palette import Palette
 from scdm.models.checkpoint import HEADER, read_header, write_tensors
@@ -37,7 +38,7 @@ from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 SAVE_EVERY = 1000  # images
-SCENES = 2000  # of an endless data set
+OF_ENDLESS = 2000  # images of an endless data set that are counted
 LINE = 95  # characters of a line of rates
 
 
@@ -87,7 +88,7 @@ class Counted(NamedTuple):
 
 def measured(data: DataSet, config: TrainConfig, keep: bool) -> ClassStatistics:
     """Statistics of all images, continued from what the run's folder holds of them. keep: there, to go on from."""
-    images = SCENES if config.data.name == "scenes" else len(data)
+    images = OF_ENDLESS if len(data) == ENDLESS else len(data)
     file = Path(config.run) / "class_statistics.json"
     if keep:
         made_folder(file.parent)

@@ -41,8 +41,9 @@ from scdm.datasets import DataConfig, collate, loader, open_dataset
 from scdm.diffusion.corruption import CORRUPTIONS
 from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
 from scdm.evaluation.layouts import CLEAN
+from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, from_dict, load
-from scdm.files.images import made_folder, write_image, write_text
+from scdm.files.images import write_image
 from scdm.layouts.palette import Palette
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
 from scdm.metrics.optional import digest

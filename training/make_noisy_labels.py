@@ -30,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from scdm.datasets import open_pairs
 from scdm.datasets.config import SPLITS
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
@@ -37,8 +38,9 @@ from scdm.diffusion.corruption import resampled
 from scdm.evaluation import Spoiling
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
+from scdm.files.atomic import made_folder
 from scdm.files.config import load
-from scdm.files.images import made_folder, write_image
+from scdm.files.images import write_image
 from scdm.layouts.values import VALUES
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = load(TrainConfig, arguments.data, arguments.set).data
     if config.name == "scenes":
         raise ValueError("scenes have no label files: evaluate_model.py --corruption spoils their layouts")
-    data = PairSet(config, arguments.split)
+    data = open_pairs(config, arguments.split)
     data.require_pairs()
     table = value_table(data, arguments.unlabelled)
     for kind in arguments.kinds:

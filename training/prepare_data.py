@@ -1,4 +1,4 @@
-"""Bring data sets into the folders that training reads (scdm/datasets/layouts.py). What is there already is not made again.
+"""Bring data sets into the folders that training reads (scdm/datasets/in_folders.py). Files that exist are kept.
 
 CelebAMask-HQ: the archive has a mask for each part of a face; they become one map of ids. The last faces are held out:
 
@@ -40,16 +40,17 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scdm import assets
+from scdm.datasets import open_pairs
 from scdm.datasets.affixes import SUFFIXES
 from scdm.datasets.coco import FIRST_INSTANCE, Annotations, Shape, instance_map, read_annotations
 from scdm.datasets.config import SPLITS
 from scdm.datasets.framing import keep_aspect
 from scdm.datasets.listing import Pair
-from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
+from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
-from scdm.files.images import made_folder, read_image, write_image, written_whole
+from scdm.files.images import read_image, write_image
 from scdm.files.levels import mask_strength
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
@@ -255,21 +256,20 @@ def pixel_map(file: Path, picture: Picture) -> np.ndarray:
 
 def prepare_smaller(arguments: argparse.Namespace) -> int:
     config = load(TrainConfig, arguments.config, arguments.set).data
-    if config.root is None:
-        raise ValueError("scenes are made at any size: there is nothing to resize")
+    root = Path(config.root or ".")
     if arguments.side < 1:
-        raise ValueError(f"images have sides of at least 1 pixel, not {arguments.side}")
-    if arguments.out.resolve() == Path(config.root).resolve():
+        raise ValueError(f"--side is at least 1 pixel, not {arguments.side}")
+    if arguments.out.resolve() == root.resolve():
         raise ValueError(f"{arguments.out} is the data set itself: give its copy another folder")
     made_folder(arguments.out)
     complaints = 0
     for split in [split for split in SPLITS if arguments.split in (None, split)]:
-        data = PairSet(config, split)
-        make = partial(prepare_pair, data.reader, Path(config.root), arguments.out, arguments.side)
+        data = open_pairs(config, split)
+        make = partial(prepare_pair, data.reader, root, arguments.out, arguments.side)
         for sentence in [*(f"note: {note}" for note in data.notes), *data.unpaired]:
             tqdm.write(sentence)
-        if (names := data.config.names_of(split, split_in_folders=True)) and names.is_relative_to(config.root):
-            placed(names, made(arguments.out / names.relative_to(config.root)))
+        if (names := data.config.names_of(split, split_in_folders=True)) and names.is_relative_to(root):
+            placed(names, made(arguments.out / names.relative_to(root)))
         complaints += len(data.unpaired) + done(make, data.pairs, arguments.workers, len(data))
     return complaints
 

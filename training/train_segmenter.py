@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 
 from scdm.datasets import DataConfig, DataSet, Example, loader, open_dataset
 from scdm.devices import device_called
+from scdm.files.atomic import made_folder
 from scdm.files.config import load
-from scdm.files.images import made_folder
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.metrics import SegmentationResult, SegmentationScore

@@ -32,7 +32,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from scdm.datasets.scenes import Scenes
-from scdm.files.images import UNPAINTED, contact_sheet, from_levels, to_levels, write_image, write_text, written_whole
+from scdm.files.atomic import write_text, written_whole
+from scdm.files.contact_sheet import UNPAINTED_GREY, contact_sheet
+from scdm.files.images import from_levels, to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.patterns import sparse
 from scdm.metrics import FrechetDistance, SegmentationScore
@@ -263,7 +265,7 @@ def plot(results: Sequence[Found], real: np.ndarray) -> None:
 
 def picture(model: Model, labels: LabelMap, samples: Sequence[Tensor], renderings: Tensor) -> np.ndarray:
     """A row each: the layouts, what every line of the table makes of them, the renderings."""
-    rows = [list(model.palette.to_image(labels, UNPAINTED)), *(list(to_levels(row)) for row in samples)]
+    rows = [list(model.palette.to_image(labels, UNPAINTED_GREY)), *(list(to_levels(row)) for row in samples)]
     return contact_sheet([*rows, list(to_levels(renderings[:SHOWN]))], least_side=128)
 
 

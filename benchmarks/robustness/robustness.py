@@ -31,17 +31,10 @@ from torch import Tensor
 
 from scdm.datasets import DataConfig, collate, open_dataset
 from scdm.evaluation import Layouts, Spoiling
+from scdm.files.atomic import write_text
 from scdm.files.config import load
-from scdm.files.images import (
-    PAPER,
-    UNPAINTED,
-    contact_sheet,
-    from_levels,
-    read_image,
-    to_levels,
-    write_image,
-    write_text,
-)
+from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
+from scdm.files.images import from_levels, read_image, to_levels, write_image
 from scdm.metrics import FrechetDistance, SegmentationResult, SegmentationScore, SmallSegmenter
 from scdm.training.config import TrainConfig
 
@@ -340,7 +333,7 @@ def sheet(experiment: Experiment) -> np.ndarray:
     for place in ((2 * i + 1) * experiment.count // (2 * SHOWN) for i in range(SHOWN)):
         photograph = to_levels(photographs[place].image[None])[0]
         layouts = (collate([Layouts(data, config, COLUMNS[column])[place]]) for column in SHOWN_COLUMNS)
-        given = [data.palette.to_image(batch.labels(data.palette.num_classes), UNPAINTED)[0] for batch in layouts]
+        given = [data.palette.to_image(batch.labels(data.palette.num_classes), UNPAINTED_GREY)[0] for batch in layouts]
         rows.append([*given, photograph])
         names.append("layout")
         for method in methods:

@@ -18,16 +18,8 @@ from tqdm import tqdm
 
 from ..devices import AUTO, device_called, fast_dtype
 from ..diffusion.samplers import Step, sampler_options
-from ..files.images import (
-    MAX_PIXELS,
-    UNPAINTED,
-    contact_sheet,
-    from_levels,
-    picture_format,
-    read_image,
-    to_levels,
-    write_image,
-)
+from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
+from ..files.images import MAX_PIXELS, from_levels, picture_format, read_image, to_levels, write_image
 from ..files.levels import Remark, mask_strength, photograph
 from ..layouts.contents import contents
 from ..layouts.fitting import fitted
@@ -80,7 +72,7 @@ def run(arguments: Namespace) -> None:
     image, mask = _source(arguments, layouts, remark)
 
     silent = arguments.quiet or arguments.json
-    rows = [[palette.to_image(labels, UNPAINTED)[0]] for labels in layouts] if arguments.sheet else []
+    rows = [[palette.to_image(labels, UNPAINTED_GREY)[0]] for labels in layouts] if arguments.sheet else []
     with tqdm(unit="step", disable=True if silent else None) as bar:  # None: where standard error is no terminal
         for picture in pictures:
             own = replace(options, seed=picture.seed)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from ..files.untrusted import brief, file_at, shown
+from ..files.untrusted import brief, content_of, shown
 from .affixes import loosely, one_form, without_suffix
 
+MOST_BYTES = 4 * 2**30  # of a file; that of the training images has half a gigabyte
 FIRST_INSTANCE = 256  # values below are those of the pixel map
 MOST_INSTANCES = 2**16 - FIRST_INSTANCE
 FINER = 4  # polygons are drawn at this multiple of an image's size
@@ -26,127 +28,129 @@ FARTHEST = 1e6  # pixels, of a polygon's point
 
 
 class Shape(NamedTuple):
-    """An annotation: what it is called in the file, and its segmentation as it stands there."""
+    """An annotation: its name in messages, and its segmentation as it stands in the file."""
 
     called: str
     segmentation: Any
 
 
-@dataclass(frozen=True)
+@dataclass
 class Annotations:
     """A file of annotations. Images are known by the keys of their numbers.
 
-    sizes: (height, width) where the file says them. names: of the files, without folders, by key.
-    problems: a sentence for what belongs to no image.
+    sizes: (height, width) where the file has them. names: of the files, without folders, by key.
+    listed: the keys of the file's list of images, if it has one.
+    problems: a sentence for the annotations of no image.
     """
 
     path: Path
-    shapes: dict[str, list[Shape]]
-    sizes: dict[str, tuple[int, int]]
-    by_name: dict[str, set[str]]
-    names: dict[str, set[str]]
-    lists_images: bool
-    problems: list[str]
+    shapes: dict[str, list[Shape]] = field(default_factory=lambda: defaultdict(list))
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    by_name: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    listed: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
 
     def key_of(self, image: Path) -> str:
         """The image's key, by its file name, or by the number that is its name. ValueError if it has none."""
+        key, reason = self._found(image)
+        if key is None:
+            raise ValueError(f"{image}: {self.path} {reason}, so the image is left out")
+        return key
+
+    def _found(self, image: Path) -> tuple[str | None, str]:
+        """The image's key; or None, and why."""
         for name in (one_form(image.name), loosely(image.name)):
-            found = self.by_name.get(name, set())
-            if len(found) > 1:
-                raise ValueError(f"{image}: {self.path} has several images of this name, so the image is left out")
-            if found:
-                return next(iter(found))
+            if found := self.by_name.get(name):
+                return (min(found), "") if len(found) == 1 else (None, "has several images of this name")
         number = _key(image.stem) if image.stem.isdecimal() else None
-        known = number in self.shapes or number in self.sizes
-        if number is None or (self.lists_images and not known):
-            raise ValueError(f"{image}: {self.path} names no image like this, so it is left out")
-        names = self.names.get(number)
+        if number is None or (self.listed and number not in self.listed):
+            return None, "names no image like this"
+        names = self.names.get(number, ())
         if names and not any(_key(without_suffix(name)) == number for name in names):
-            raise ValueError(
-                f"{image}: {self.path} calls the image of this number {brief(min(names))}, so it is left out"
-            )
-        return number
+            return None, f"calls the image of this number {brief(min(names))}"
+        return number, ""
+
+    def add_image(self, image: dict[str, Any]) -> None:
+        """An entry of the list of images."""
+        if (key := _key(image.get("id"))) is None:
+            return
+        self.listed.add(key)
+        if isinstance(name := image.get("file_name"), str):
+            self.names[key].add(self._enter(name, key))
+        height, width = image.get("height"), image.get("width")
+        if isinstance(height, int) and isinstance(width, int):
+            self.sizes[key] = height, width
+
+    def add_shape(self, called: str, entry: Any) -> bool:
+        """An annotation, after all images. False if it belongs to none of them."""
+        key = _key(entry.get("image_id")) if isinstance(entry, dict) else None
+        if key is None or (self.listed and key not in self.listed):
+            return False
+        self.shapes[key].append(Shape(called, entry.get("segmentation")))
+        if not self.listed and not key.isdecimal():  # no list of images: called by the names of files
+            self._enter(key, key)
+        return True
+
+    def _enter(self, name: str, key: str) -> str:
+        """Makes an image known by its file; returns the name without folders."""
+        last = one_form(name.replace("\\", "/").rpartition("/")[2])
+        self.by_name[last].add(key)
+        self.by_name[loosely(last)].add(key)
+        return last
 
 
 def read_annotations(path: Path) -> Annotations:
     """ValueError if it is no file of instances."""
-    file = file_at(path)
+    content = _content(path)
+    found = Annotations(path)
+    images = content.get("images")
+    for image in images if isinstance(images, list) else ():
+        if isinstance(image, dict):
+            found.add_image(image)
+    lost = []
+    for place, entry in enumerate(content["annotations"]):
+        called = f"annotation {shown(entry['id'])}" if isinstance(entry, dict) and "id" in entry else f"entry {place}"
+        if not found.add_shape(called, entry):
+            lost.append(called)
+    if lost:
+        found.problems.append(f"{path}: {len(lost)} annotations of no image (such as {lost[0]}) are left out")
+    return found
+
+
+def _content(path: Path) -> dict[str, Any]:
+    text = content_of(path, MOST_BYTES)
     try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not valid JSON ({brief(str(error))})") from error
     annotations = content.get("annotations") if isinstance(content, dict) else None
-    if not isinstance(annotations, list):
-        raise ValueError(f'{path}: not the instances of COCO (it holds no list of "annotations")')
-    entries = [entry for entry in annotations if isinstance(entry, dict)]
-    if annotations and not any("segmentation" in entry for entry in entries):
-        raise ValueError(
-            f"{path}: not the instances of COCO (no annotation has a segmentation, as in captions, boxes or panoptic files)"
-        )
-    images = content.get("images")
-    images = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
-    sizes: dict[str, tuple[int, int]] = {}
-    by_name: dict[str, set[str]] = defaultdict(set)
-    names: dict[str, set[str]] = defaultdict(set)
-    keys = set()
-    for image in images:
-        if (key := _key(image.get("id"))) is None:
-            continue
-        keys.add(key)
-        if isinstance(name := image.get("file_name"), str):
-            names[key].add(_enter(by_name, name, key))
-        height, width = image.get("height"), image.get("width")
-        if isinstance(height, int) and isinstance(width, int):
-            sizes[key] = height, width
-    shapes: dict[str, list[Shape]] = defaultdict(list)
-    lost = []
-    for place, entry in enumerate(annotations):
-        called = f"annotation {shown(entry['id'])}" if isinstance(entry, dict) and "id" in entry else f"entry {place}"
-        key = _key(entry.get("image_id")) if isinstance(entry, dict) else None
-        if key is None or (keys and key not in keys):
-            lost.append(called)
-        else:
-            shapes[key].append(Shape(called, entry.get("segmentation")))
-            if not keys and not key.isdecimal():  # no list of images: called by the names of files
-                _enter(by_name, key, key)
-    problems = [f"{path}: {len(lost)} annotations of no image (such as {lost[0]}) are left out"] if lost else []
-    return Annotations(path, dict(shapes), sizes, dict(by_name), dict(names), bool(keys), problems)
-
-
-def _enter(by_name: dict[str, set[str]], name: str, key: str) -> str:
-    """What `Annotations.key_of` finds a file by; its name without folders."""
-    last = one_form(name.replace("\\", "/").rpartition("/")[2])
-    by_name[last].add(key)
-    by_name[loosely(last)].add(key)
-    return last
+    shapes = [entry for entry in annotations if isinstance(entry, dict)] if isinstance(annotations, list) else []
+    if not isinstance(annotations, list) or (annotations and not any("segmentation" in entry for entry in shapes)):
+        lack = "no annotation has a segmentation, as in captions, boxes or panoptic files"
+        raise ValueError(f"{path}: not the instances of COCO ({lack if shapes else 'it holds no list of annotations'})")
+    return content
 
 
 def instance_map(values: np.ndarray, shapes: Sequence[Shape]) -> tuple[np.ndarray, list[str]]:
-    """uint16 (H, W): a number of its own for each instance, and the pixel map's value where there is none; and what is odd
+    """uint16 (H, W): a different number for each instance, and the pixel map's value where there is none; and what is odd
     about shapes, or parts of them, which are left out.
     """
     if len(shapes) > MOST_INSTANCES:
         raise ValueError(f"an image has at most {MOST_INSTANCES} instances, not {len(shapes)}")
     height, width = values.shape
     fine = np.zeros((height * FINER, width * FINER), np.uint16)
-    masks = {}
-    problems = []
+    masks: dict[int, np.ndarray] = {}
+    problems: list[str] = []
     for number, (called, segmentation) in enumerate(shapes, start=FIRST_INSTANCE):
-        try:
+        with _noted(problems, called):
             if isinstance(segmentation, dict):
                 masks[number] = mask_of_runs(segmentation, (height, width))
                 continue
             for part in _parts(segmentation):
-                try:
+                with _noted(problems, called):
                     points = _points(part, (height, width))
-                except ValueError as error:
-                    problems.append(f"{called} has {error}: left out")
-                    continue
-                cv2.fillPoly(fine, [(points * FINER).round().astype(np.int32)], number)
-        except ValueError as error:
-            problems.append(f"{called} has {error}: left out")
+                    cv2.fillPoly(fine, [(points * FINER).round().astype(np.int32)], number)
     numbers = fine[FINER // 2 :: FINER, FINER // 2 :: FINER]  # the pixels' centres: OpenCV draws outlines, too
     instances = np.where(numbers > 0, numbers, values.astype(np.uint16))
     for number, mask in masks.items():
@@ -154,15 +158,24 @@ def instance_map(values: np.ndarray, shapes: Sequence[Shape]) -> tuple[np.ndarra
     return instances, problems
 
 
+@contextmanager
+def _noted(problems: list[str], called: str) -> Iterator[None]:
+    """A ValueError ends the block and becomes a problem of the shape."""
+    try:
+        yield
+    except ValueError as error:
+        problems.append(f"{called} has {error}: left out")
+
+
 def mask_of_runs(segmentation: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
     """Lengths of runs outside and inside in turn, column by column, as a list or compressed -> bool (H, W).
 
-    ValueError says what is odd, so that "has" may stand before it.
+    The message of a ValueError follows "has".
     """
     height, width = size
-    counts, said = segmentation.get("counts"), segmentation.get("size")
-    if said is not None and said != [height, width]:
-        raise ValueError(f"runs for an image of (height, width) {shown(said)}, not of {[height, width]}")
+    counts, meant_for = segmentation.get("counts"), segmentation.get("size")
+    if meant_for not in (None, [height, width]):
+        raise ValueError(f"runs for an image of (height, width) {shown(meant_for)}, not of {[height, width]}")
     runs = decompressed(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(run) is int and run >= 0 for run in runs):
         raise ValueError(f"runs that are no list of lengths, but {shown(runs)}")
@@ -198,12 +211,10 @@ def decompressed(text: str) -> list[int]:
 
 def _parts(segmentation: Any) -> list[Any]:
     """The polygons of a segmentation."""
-    if segmentation is None:
-        raise ValueError("no shape (its segmentation is null or absent)")
+    if segmentation in (None, []):
+        raise ValueError("no shape (its segmentation is null, absent or empty)")
     if not isinstance(segmentation, list):
         raise ValueError(f"a shape that is neither polygons nor runs, but {shown(segmentation)}")
-    if not segmentation:
-        raise ValueError("no shape (its segmentation is empty)")
     return [segmentation] if all(isinstance(part, int | float) for part in segmentation) else segmentation
 
 
@@ -213,21 +224,27 @@ def _points(part: Any, size: tuple[int, int]) -> np.ndarray:
         numbers = np.asarray(part, dtype=float)
     except (ValueError, TypeError, OverflowError):
         raise ValueError(f"a polygon that is no list of numbers, but {shown(part)}") from None
+    if fault := _fault(numbers, size):
+        raise ValueError(f"a polygon {fault}")
+    return numbers.reshape(-1, 2)
+
+
+def _fault(numbers: np.ndarray, size: tuple[int, int]) -> str | None:
+    """What is wrong with a polygon's coordinates in an image of (height, width)."""
     if numbers.size % 2:
-        raise ValueError(f"a polygon of {numbers.size} coordinates, an odd number")
+        return f"of {numbers.size} coordinates, an odd number"
     points = numbers.reshape(-1, 2)
     if len(points) < 3:
-        raise ValueError(f"a polygon of {len(points)} points")
+        return f"of {len(points)} points"
     if not (np.abs(points) <= FARTHEST).all():
-        raise ValueError("a polygon with points that are nowhere near an image")
+        return "with points that are nowhere near an image"
     if points.max() <= 1:
-        raise ValueError("a polygon with coordinates of 0 to 1 (shares of a side?) where pixels are expected")
+        return "with coordinates of 0 to 1 (shares of a side?) where pixels are expected"
     if (points.min(axis=0) >= size[::-1]).any() or (points.max(axis=0) <= 0).any():
-        raise ValueError("a polygon outside the image")
+        return "outside the image"
     x, y = points.T
-    if abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) < 1e-6:
-        raise ValueError("a polygon without an area")
-    return points
+    doubled_area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+    return "without an area" if doubled_area < 1e-6 else None
 
 
 def _key(number: Any) -> str | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from ..files.options import Option, check_fields
+from ..files.options import Option, check_fields, declared
 from ..files.untrusted import shown
+from .registry import DATASETS, Source
 
 Fit = Literal["random_crop", "center_crop", "stretch"]
 Exif = Literal["apply", "ignore"]
@@ -15,6 +16,7 @@ Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 AFFIXES = tuple(f"{kind}_{part}" for kind in ("image", "label", "instance") for part in ("prefix", "suffix"))
+NOT_FOR_ALL = ("root", "classes", "list", "unpaired", "values", *AFFIXES)  # settings that a `Source` may need or take
 
 MOST_SIDE = 8192
 MOST_WORKERS = 256  # beyond it a number is a typing error that would stop the machine
@@ -33,12 +35,9 @@ Affix = Annotated[
 class DataConfig:
     """A data set by name, and what training sees of it."""
 
-    name: Annotated[
-        Literal["scenes", "ade20k", "celebamask_hq", "cityscapes", "coco_stuff", "folder"],
-        Option("data set: scenes are made, the others are read"),
-    ] = "scenes"
+    name: Annotated[str, Option("data set: scenes are rendered, the others are read", choices=DATASETS)] = "scenes"
     root: Annotated[
-        str | None, Option("folder that holds the data set, laid out as scdm.datasets.layouts says", unset="scenes")
+        str | None, Option("folder that holds the data set, laid out as scdm.datasets.in_folders says", unset="scenes")
     ] = None
     classes: Annotated[
         str | None, Option("class table of a folder, JSON or YAML", unset="the data set's own classes")
@@ -97,18 +96,19 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "data.")
-        made, given = self.name == "scenes", [name for name in AFFIXES if getattr(self, name)]
-        unused = [name for name in ("root", "list", "values") if getattr(self, name) is not None]
-        if made and (unused or self.unpaired != "refuse"):
-            raise ValueError(f"scenes are made, not read: leave data.{[*unused, 'unpaired'][0]} out")
-        if not made and self.root is None:
-            raise ValueError(f"data set {self.name} needs data.root: the folder that holds its images and labels")
-        if self.name == "folder" and self.classes is None:
-            raise ValueError("data set folder needs data.classes: a JSON or YAML file with names and colours")
-        if self.name != "folder" and (own := ["classes"] * (self.classes is not None) + given):
-            raise ValueError(f"data.{own[0]} is for the data set folder, {self.name} has its own: leave it out")
-        if any({"/", "\\"} & set(getattr(self, name)) for name in given):
-            raise ValueError(f"data.{given[0]} is a part of names, without folders: {shown(getattr(self, given[0]))}")
+        settings = declared(DataConfig)
+        given = [name for name in NOT_FOR_ALL if getattr(self, name) != settings[name].default]
+        if missing := [name for name in self.source.needs if name not in given]:
+            raise ValueError(f"data set {self.name} needs data.{missing[0]}: the {settings[missing[0]].option.help}")
+        if unused := [name for name in given if name not in (*self.source.needs, *self.source.takes)]:
+            raise ValueError(f"data set {self.name} takes no data.{unused[0]}: leave it out")
+        for name in AFFIXES:
+            if {"/", "\\"} & set(getattr(self, name)):
+                raise ValueError(f"data.{name} is a part of names, without folders: {shown(getattr(self, name))}")
+
+    @property
+    def source(self) -> Source:
+        return DATASETS[self.name]
 
     def names_of(self, split: Split, split_in_folders: bool) -> Path | None:
         """The list of names to take; None for all, as where folders tell the other split from that of the list."""

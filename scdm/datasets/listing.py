@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,26 +27,59 @@ class Pair(NamedTuple):
     instances: str | None = None
 
 
-class Place(NamedTuple):
-    """Where files of a kind lie: a folder in the data set's own; and what their names have around the common part."""
+class Folder(NamedTuple):
+    """A folder of files of one kind, within that of the data set; and what their names have around the common part."""
 
     root: Path
     within: str
     affixes: Affixes = Affixes()
 
     @property
-    def folder(self) -> Path:
+    def path(self) -> Path:
         return self.root / self.within
 
 
 class Listing(NamedTuple):
-    """Pairs in the order of their names; a sentence for every file that belongs to none, and for all else that is not in
-    order; and sentences on what was left out or taken without being a fault.
+    """Pairs in the order of their names.
+
+    problems: a sentence for every file without a partner, and for each other fault. notes: on what was left out or taken
+    without being a fault.
     """
 
     pairs: list[Pair]
     problems: list[str]
     notes: list[str]
+
+
+def listed(
+    folders: Mapping[str, Folder], names: Path | None = None, skip: bool = False, settings: bool = False
+) -> Listing:
+    """The pairs in folders, given for each kind of file. No image is opened.
+
+    Names are compared in one Unicode form. A file that finds no partner takes one whose name differs from its own in
+    capitals or by a second suffix only (photo.jpg and photo.jpg.png), if there is just one.
+
+    names: a list of those to take, and no others (`name_list`). skip: leave out what finds no partner; it is no problem.
+    settings: whether a user can set what names have around the common part, so that errors should speak of it.
+    ValueError if a folder is missing, or if nothing belongs together.
+    """
+    if missing := [folder.path for folder in folders.values() if not folder.path.is_dir()]:
+        expected = ", ".join(f"{folder.path} ({kind}s)" for kind, folder in folders.items())
+        raise ValueError(f"there is no folder {missing[0]}; expected are {expected}")
+    search = _Search(folders, settings)
+    advice, lost = search.advice() if settings else "", list[str]()
+    if not search.complete():
+        how = f": {advice or OWN_SETTINGS}" if settings else ""
+        raise ValueError(f"there are no images with a label map of the same name: {search.found()}{how}")
+    if names:
+        advice, lost = "", search.take(names)
+    unpaired = [*lost, *search.unpaired()]
+    if unpaired and skip:
+        search.notes.append(f"{_number(len(unpaired), 'file')} left out for want of a partner, such as {unpaired[0]}")
+        unpaired = []
+    if unpaired and advice:
+        unpaired.insert(0, f"names of images and maps differ{search.examples()}: {advice}")
+    return Listing(search.pairs(), search.problems + unpaired, search.notes)
 
 
 class _Files(NamedTuple):
@@ -57,80 +90,108 @@ class _Files(NamedTuple):
     others: list[str]
 
 
-def listed(
-    places: Mapping[str, Place], names: Path | None = None, skip: bool = False, settings: bool = False
-) -> Listing:
-    """The pairs in `places`, given for each kind of file. No image is opened.
+class _Search:
+    """The files of a data set, while partners are searched.
 
-    Names are compared in one Unicode form. A file that finds no partner takes one whose name differs from its own in
-    capitals or by a second suffix only (photo.jpg and photo.jpg.png), if there is just one.
-
-    names: a list of those to take, and no others (`name_list`). skip: leave out what finds no partner; it is no problem.
-    settings: whether a user can set what names have around the common part, so that errors should speak of it.
-    ValueError if a folder is missing, or if nothing belongs together.
+    by_kind: as they are called. files: paths of each kind by the name of the image that they belong to.
     """
-    if missing := [place.folder for place in places.values() if not place.folder.is_dir()]:
-        expected = ", ".join(f"{place.folder} ({kind}s)" for kind, place in places.items())
-        raise ValueError(f"there is no folder {missing[0]}; expected are {expected}")
-    problems: list[str] = []
-    notes: list[str] = []
-    found = {kind: _files(kind, place, problems, notes) for kind, place in places.items()}
-    files = {IMAGE: found[IMAGE].paths}
-    for kind in [kind for kind in places if kind != IMAGE]:
-        files[kind] = _aligned(kind, files[IMAGE], found[kind].paths, notes)
-        if settings and found[kind].others and found[kind].paths:
-            notes.append(_left_out(kind, places[kind], found[kind].others))
-    whole = set.intersection(*map(set, files.values()))
-    examples = _examples(files, found, places)
-    wanted = _settings(files, places) if settings else ""
-    if not whole:
-        how = f": {wanted or OWN_SETTINGS}" if settings else ""
-        raise ValueError(
-            f"there are no images with a label map of the same name: {_counts(found, places)}{examples}{how}"
-        )
-    lost: list[str] = []
-    if names:
-        choice = chosen(names, read_entries(names), _known(files, found, places))
-        whole &= choice.names
-        if not whole:
-            raise ValueError(
-                f"no name in {names} is one of an image with a label map: {_counts(found, places)}{examples}"
-            )
-        files = {
-            kind: {name: path for name, path in paths.items() if name in choice.names} for kind, paths in files.items()
-        }
-        lost, wanted = choice.problems, ""
-        notes += choice.notes
-    unpaired = [*lost, *_unpaired(files, whole)]
-    if unpaired and skip:
-        notes.append(f"{_number(len(unpaired), 'file')} left out for want of a partner, such as {unpaired[0]}")
-    elif unpaired:
-        problems += [f"names of images and maps differ{examples}: {wanted}"] if wanted else []
-        problems += unpaired
-    instances = files.get(INSTANCES, {})
-    pairs = [Pair(name, files[IMAGE][name], files[LABEL][name], instances.get(name)) for name in sorted(whole)]
-    return Listing(pairs, problems, notes)
+
+    def __init__(self, folders: Mapping[str, Folder], settings: bool) -> None:
+        self.folders = folders
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.by_kind = {kind: _files(kind, folder, self.problems, self.notes) for kind, folder in folders.items()}
+        self.maps = [kind for kind in folders if kind != IMAGE]
+        self.files = {IMAGE: self.by_kind[IMAGE].paths}
+        for kind in self.maps:
+            found = self.by_kind[kind]
+            self.files[kind] = _aligned(kind, self.files[IMAGE], found.paths, self.notes)
+            if settings and found.others and found.paths:
+                self.notes.append(self._left_out(kind))
+
+    def complete(self) -> set[str]:
+        """The names that have a file of every kind."""
+        return set.intersection(*map(set, self.files.values()))
+
+    def pairs(self) -> list[Pair]:
+        images, labels, instances = (self.files.get(kind, {}) for kind in (IMAGE, LABEL, INSTANCES))
+        return [Pair(name, images[name], labels[name], instances.get(name)) for name in sorted(self.complete())]
+
+    def take(self, names: Path) -> list[str]:
+        """Keeps the names of a list. Returns a sentence for each of its entries that names nothing."""
+        choice = chosen(names, read_entries(names), self._known())
+        if not self.complete() & choice.names:
+            raise ValueError(f"no name in {names} is one of an image with a label map: {self.found()}")
+        for kind, paths in self.files.items():
+            self.files[kind] = {name: path for name, path in paths.items() if name in choice.names}
+        self.notes += choice.notes
+        return choice.problems
+
+    def unpaired(self) -> Iterator[str]:
+        """A sentence for each name that lacks a file of some kind."""
+        for name in sorted(set().union(*self.files.values()) - self.complete()):
+            lacking = [kind for kind, found in self.files.items() if name not in found]
+            path = next(found[name] for found in self.files.values() if name in found)
+            yield f"{path}: there is no {' and no '.join(lacking)} of this name"
+
+    def found(self) -> str:
+        """How many files of each kind there are, with `examples`."""
+        counts = (f"{len(files.paths)} {kind}s in {self.folders[kind].path}" for kind, files in self.by_kind.items())
+        return f"{', '.join(counts)}{self.examples()}"
+
+    def examples(self) -> str:
+        """The first names without a partner, one of each side; or why one side has none."""
+        for kind, files in self.by_kind.items():
+            if files.others and not files.paths:
+                return f", but {self._left_out(kind)}"
+        for kind in self.maps:
+            images, others = self.files[IMAGE].keys(), self.files[kind].keys()
+            if images - others and others - images:
+                return f", such as {brief(min(images - others))} and {brief(min(others - images))}"
+        return ""
+
+    def advice(self) -> str:
+        """The settings by which more pairs would be found; "" if none are known that would."""
+        for kind in self.maps:
+            images, others = self.files[IMAGE].keys(), self.files[kind].keys()
+            guess = guessed(images, others) if images - others and others - images else None
+            more = len(paired(images, others, guess)) - len(images & others) if guess else 0
+            if guess and more > 0:
+                wanted = " and ".join(self._settings(IMAGE, guess[0]) + self._settings(kind, guess[1]))
+                return f"set {wanted}, and {_number(more, 'more pair')} will be found"
+        return ""
+
+    def _settings(self, kind: str, affixes: Affixes) -> list[str]:
+        """What to set for names of this kind that have further affixes."""
+        whole = self.folders[kind].affixes.around(affixes)
+        parts = zip(affixes._fields, whole, affixes, strict=True)
+        return [f"data.{SETTINGS[kind]}_{part}={_as_yaml(value)}" for part, value, further in parts if further]
+
+    def _known(self) -> Known:
+        """What a list may name: pairs, and the whole of their files' names."""
+        names = {name: name for paths in self.files.values() for name in paths}
+        called = {whole: name for one in self.by_kind.values() for whole, name in one.called.items() if name in names}
+        return Known(called | names, tuple(folder.within for folder in self.folders.values()))
+
+    def _left_out(self, kind: str) -> str:
+        folder, others = self.folders[kind], self.by_kind[kind].others
+        parts = zip(("begin with", "end in"), folder.affixes, strict=True)
+        how = " and ".join(f"{verb} {brief(value)}" for verb, value in parts if value)
+        return f"{_number(len(others), kind)} in {folder.path} left out, such as {others[0]}: names should {how}"
 
 
-def _known(files: Mapping[str, Mapping[str, str]], found: Mapping[str, _Files], places: Mapping[str, Place]) -> Known:
-    """What a list may name: pairs, and the whole of their files' names."""
-    names = {name: name for paths in files.values() for name in paths}
-    called = {whole: name for one in found.values() for whole, name in one.called.items() if name in names}
-    return Known(called | names, tuple(place.within for place in places.values()))
-
-
-def _files(kind: str, place: Place, problems: list[str], notes: list[str]) -> _Files:
+def _files(kind: str, folder: Folder, problems: list[str], notes: list[str]) -> _Files:
     """What is in a folder and below. Of files whose name is taken the first counts."""
     found = _Files({}, {}, [])
-    for within, file, path in sorted(_walk(place.folder, problems, notes)):
-        common = place.affixes.common_part(one_form(file))
+    for within, file, path in sorted(_walk(folder.path, problems, notes)):
+        common = folder.affixes.common_part(one_form(file))
         if common is None:
             found.others.append(path)
             continue
-        folder = one_form(f"{within}/") if within else ""
-        if found.paths.setdefault(folder + common, path) != path:
+        subfolder = one_form(f"{within}/") if within else ""
+        if found.paths.setdefault(subfolder + common, path) != path:
             problems.append(f"{path}: there is another {kind} of this name: keep one of them")
-        found.called[folder + without_suffix(one_form(file))] = folder + common
+        found.called[subfolder + without_suffix(one_form(file))] = subfolder + common
     return found
 
 
@@ -187,56 +248,6 @@ def _aligned(kind: str, images: Mapping[str, str], files: dict[str, str], notes:
             f"{images[new[file]]}"
         )
     return {new.get(name, name): path for name, path in files.items()}
-
-
-def _unpaired(files: Mapping[str, Mapping[str, str]], paired: set[str]) -> Iterator[str]:
-    """A sentence for each name that lacks a file of some kind."""
-    for name in sorted(set().union(*files.values()) - paired):
-        lacking = [kind for kind, found in files.items() if name not in found]
-        path = next(found[name] for found in files.values() if name in found)
-        yield f"{path}: there is no {' and no '.join(lacking)} of this name"
-
-
-def _examples(files: Mapping[str, Mapping[str, str]], found: Mapping[str, _Files], places: Mapping[str, Place]) -> str:
-    """The first names without a partner, one of each side; or why one side has none."""
-    for kind, of_kind in found.items():
-        if of_kind.others and not of_kind.paths:
-            return f", but {_left_out(kind, places[kind], of_kind.others)}"
-    for kind in files:
-        images, others = files[IMAGE].keys() - files[kind].keys(), files[kind].keys() - files[IMAGE].keys()
-        if images and others:
-            return f", such as {brief(min(images))} and {brief(min(others))}"
-    return ""
-
-
-def _settings(files: Mapping[str, Mapping[str, str]], places: Mapping[str, Place]) -> str:
-    """The settings by which more pairs would be found; "" if none are known that would."""
-    for kind in [kind for kind in files if kind != IMAGE]:
-        images, others = files[IMAGE].keys(), files[kind].keys()
-        guess = guessed(images, others) if images - others and others - images else None
-        more = len(paired(images, others, guess)) - len(images & others) if guess else 0
-        if guess is None or more <= 0:
-            continue
-        wanted = [
-            f"data.{SETTINGS[one]}_{part}={_as_yaml(value)}"
-            for one, affixes in zip((IMAGE, kind), guess, strict=True)
-            for part, value, extra in zip(affixes._fields, places[one].affixes.around(affixes), affixes, strict=True)
-            if extra
-        ]
-        return f"set {' and '.join(wanted)}, and {_number(more, 'more pair')} will be found"
-    return ""
-
-
-def _left_out(kind: str, place: Place, others: Sequence[str]) -> str:
-    prefix, suffix = place.affixes
-    how = " and ".join(
-        f"{verb} {brief(value)}" for verb, value in (("begin with", prefix), ("end in", suffix)) if value
-    )
-    return f"{_number(len(others), kind)} in {place.folder} left out, such as {others[0]}: names should {how}"
-
-
-def _counts(found: Mapping[str, _Files], places: Mapping[str, Place]) -> str:
-    return ", ".join(f"{len(files.paths)} {kind}s in {places[kind].folder}" for kind, files in found.items())
 
 
 def _number(count: int, thing: str) -> str:

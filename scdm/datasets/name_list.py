@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files.untrusted import file_at, shown
+from ..files.untrusted import content_of, shown
 from .affixes import loosely, one_form, without_suffix
 
 MOST_BYTES = 100 * 2**20
@@ -16,7 +16,7 @@ BYTE_ORDERS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), 
 
 
 class Entry(NamedTuple):
-    """A line of a list that says something, and its number."""
+    """A line of a list that names something, and its number."""
 
     line: int
     text: str
@@ -43,16 +43,12 @@ class Chosen(NamedTuple):
 
 def read_entries(path: Path) -> list[Entry]:
     """The entries of a list: one a line, in UTF-8 (or UTF-16 with its mark). Blank lines, and those that begin with #, are
-    none. ValueError says why it is no list.
+    none. ValueError if it is no list.
     """
-    if file_at(path).stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path} has more than {MOST_BYTES // 2**20} MB: no list of names is so long")
+    content = content_of(path, MOST_BYTES)
+    encoding = next((name for mark, name in BYTE_ORDERS if content.startswith(mark)), "utf-8")
     try:
-        content = path.read_bytes()
-        encoding = next((name for mark, name in BYTE_ORDERS if content.startswith(mark)), "utf-8")
         lines = content.decode(encoding).splitlines()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: a list of names is a text in UTF-8, and this is none ({error.reason})") from error
     entries = [Entry(number, line.strip()) for number, line in enumerate(lines, start=1)]
@@ -100,7 +96,7 @@ def _of_columns(path: Path, entry: Entry, finder: _Finder) -> str | None:
 
 
 class _Finder:
-    """From what a list says to the names of pairs."""
+    """From the entries of a list to the names of pairs."""
 
     def __init__(self, known: Known) -> None:
         self.known = known

@@ -17,9 +17,9 @@ from ..layouts.palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
 from .framing import Frame, Size, fitted, random_crop
-from .layouts import LAYOUTS, folder_layout
 from .parallel import mapped
 from .reader import Reader
+from .structure import FolderStructure
 
 MOST_IN_A_ROW = 100  # files that cannot be read, before a run gives up
 ORDER, AUGMENTATION = 0, 1  # what randomness is for, beside seed and place
@@ -31,17 +31,11 @@ class PairSet:
     notes: sentences on files that were left out or taken without being a fault.
     """
 
-    def __init__(self, config: DataConfig, split: Split) -> None:
-        if config.name == "folder":
-            self.palette = Palette.from_file(config.classes or "")
-            layout = folder_layout(config, self.palette, split)
-        else:
-            self.palette = Palette.named(config.name)
-            layout = LAYOUTS[config.name]
-        layout = layout if config.values is None else replace(layout, values=config.values)
-        self.config, self.fit = config, config.fit or layout.fit
-        self.reader = Reader(layout, self.palette, config.exif)
-        self.pairs, self.unpaired, self.notes = layout.listing(config, split, self.palette.edge_channel)
+    def __init__(self, config: DataConfig, split: Split, structure: FolderStructure, palette: Palette) -> None:
+        structure = structure if config.values is None else replace(structure, values=config.values)
+        self.config, self.palette, self.fit = config, palette, config.fit or structure.fit
+        self.reader = Reader(structure, palette, config.exif)
+        self.pairs, self.unpaired, self.notes = structure.listing(config, split, palette.edge_channel)
         self._reported = multiprocessing.Array("b", len(self.pairs))  # by any worker
 
     def __len__(self) -> int:

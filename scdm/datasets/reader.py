@@ -20,8 +20,8 @@ from ..layouts.values import COLORS, GREY_MODES, UNKNOWN, VALUES, distinct, look
 from .config import Exif
 from .examples import Example
 from .framing import Frame, Size
-from .layouts import Layout
 from .listing import Pair
+from .structure import FolderStructure
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 MOST_ELONGATED = 32  # longer side to shorter; a crop of the shorter one would be immense
@@ -30,16 +30,16 @@ PAINTED = VALUES  # added to the ids of painted maps, which no value can be mist
 
 
 class Doubt(str):
-    """A sentence on a file that is read, but perhaps otherwise than it was meant."""
+    """A sentence on a file that is read, but may have been meant in another way."""
 
 
 class Reader:
     """Reads pairs. Whatever is wrong with a file ends in a ValueError that names it."""
 
-    def __init__(self, layout: Layout, palette: Palette, exif: Exif | None = None) -> None:
-        """ValueError if the class table has no such values as the layout says."""
-        self.layout, self.palette, self.exif = layout, palette, exif
-        self.convention = layout.convention(palette)
+    def __init__(self, structure: FolderStructure, palette: Palette, exif: Exif | None = None) -> None:
+        """ValueError if the class table lacks the convention of the structure."""
+        self.structure, self.palette, self.exif = structure, palette, exif
+        self.convention = structure.convention(palette)
         self.id_of = palette.id_table(self.convention)
         self._alone = replace(palette, values=(self.convention,))  # so that all files of a data set are read alike
 
@@ -101,22 +101,21 @@ class Reader:
 
     def _label_values(self, image: Image.Image, pair: Pair, remark: Remark) -> Image.Image:
         try:
-            colors = COLORS if self.layout.values == COLORS else None
-            if self.layout.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
+            colors = COLORS if self.structure.values == COLORS else None
+            if self.structure.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
                 ids = self._alone.to_ids(image, remark=remark, values=colors)
                 return Image.fromarray((ids + PAINTED).astype(np.int32))
             values = numbers(image)
         except ValueError as error:
             raise ValueError(f"{pair.label}: {error}") from error
-        if damage := survives(image):
-            raise ValueError(f"{pair.label}: {damage}")
+        map_ = _values(image, pair.label)
         if values is not None and values.max() >= VALUES:
             raise ValueError(
                 f"{pair.label} holds the value {values.max()}, but label maps have values up to {VALUES - 1}"
             )
         if values is not None and remark is not silent:  # which takes time
             self._remark_on(values, pair, remark)
-        return _values(image, pair.label)
+        return map_
 
     def _remark_on(self, values: np.ndarray, pair: Pair, remark: Remark) -> None:
         found, _ = distinct(values)
@@ -126,7 +125,9 @@ class Reader:
             remark(f"every pixel is 0, so all of it is {self.palette.called(int(self.id_of[0]))}")
         if smoothed := self.palette.smoothed(values, self.id_of):
             remark(smoothed)
-        if self.layout.values is None and (doubt := self.palette.doubts(found, self.convention, Path(pair.label).name)):
+        if self.structure.values is None and (
+            doubt := self.palette.doubts(found, self.convention, Path(pair.label).name)
+        ):
             remark(doubt)
 
     def instances(self, pair: Pair, remark: Remark = silent) -> Image.Image | None:
@@ -136,8 +137,6 @@ class Reader:
         require_eight_bits(pair.instances, image)
         for doubt in doubts(image):
             remark(doubt)
-        if damage := survives(image):
-            raise ValueError(f"{pair.instances}: {damage}")
         return _turned_like(image, _values(image, pair.instances))
 
     def _as_meant(self, image: Image.Image) -> Image.Image:
@@ -159,31 +158,28 @@ class Reader:
 
     def _require_sizes(self, pair: Pair, image: Image.Image, label: Image.Image, instances: Image.Image | None) -> None:
         """ValueError if a map does not fit the image, or fits it as well before either was turned."""
-        turned = image.info.get("scdm_orientation")
         for path, map_ in ((pair.label, label), (pair.instances, instances)):
-            if map_ is None:
-                continue
-            other = turned != (of_map := map_.info.get("scdm_orientation"))
-            doubtful = other and self._fits(_stored_size(map_), _stored_size(image))
-            doubt = _orientation_doubt(turned, of_map)
-            if self._fits(map_.size, image.size):
-                if doubtful and self.exif is None:
-                    raise ValueError(f"{pair.image if turned else path}: {doubt}")
-                continue
-            size = f"{image.width} x {image.height}"
-            advice = (
-                "maps may be larger or smaller, but not of other proportions: crop or pad the one that shows more, "
-                f"or export the map anew at {size} without smoothing"
-            )
-            reason = advice if self.layout.any_resolution else ""
-            reason = doubt if doubtful else reason
-            raise ValueError(
-                f"{path} is {map_.width} x {map_.height} pixels, but its image {pair.image} is {size}"
-                f"{reason and ': '}{reason}"
-            )
+            if map_ is not None and (reason := self._misfit(str(path), map_, pair.image, image)):
+                raise ValueError(reason)
+
+    def _misfit(self, path: str, map_: Image.Image, photo: str, image: Image.Image) -> str | None:
+        turned, of_map = (picture.info.get("scdm_orientation") for picture in (image, map_))
+        both_fit = turned != of_map and self._fits(_stored_size(map_), _stored_size(image))
+        doubt = _orientation_doubt(turned, of_map) if both_fit else ""
+        if self._fits(map_.size, image.size):
+            return f"{photo if turned else path}: {doubt}" if doubt and self.exif is None else None
+        size = f"{image.width} x {image.height}"
+        advice = (
+            "maps may be larger or smaller, but not of other proportions: crop or pad the one that shows more, "
+            f"or export the map again at {size} without smoothing"
+        )
+        reason = doubt or (advice if self.structure.any_resolution else "")
+        return (
+            f"{path} is {map_.width} x {map_.height} pixels, but its image {photo} is {size}{reason and ': '}{reason}"
+        )
 
     def _fits(self, of_map: tuple[int, int], size: tuple[int, int]) -> bool:
-        return of_map == size or (self.layout.any_resolution and _of_one_proportion(of_map, size))
+        return of_map == size or (self.structure.any_resolution and _of_one_proportion(of_map, size))
 
 
 def _turned_like(image: Image.Image, map_: Image.Image) -> Image.Image:
@@ -200,13 +196,13 @@ def _stored_size(image: Image.Image) -> tuple[int, int]:
 def _orientation_doubt(photo: int | None, map_: int | None) -> str:
     if photo and not map_:
         return (
-            f"the photo says that it is to be turned (EXIF orientation {photo}) and its map does not: look whether the map "
-            "was drawn on the turned one. data.exif=apply says so for all, data.exif=ignore that photos are not to be turned"
+            f"the photo has EXIF orientation {photo} and its map has none: check whether the map was drawn on the turned "
+            "photo. data.exif=apply turns all photos, data.exif=ignore none"
         )
-    its_photo = f"its photo otherwise (orientation {photo})" if photo else "its photo does not"
+    its_photo = f"its photo has {photo}" if photo else "its photo has none"
     return (
-        f"the map says that it is to be turned (EXIF orientation {map_}) and {its_photo}: look whether they show the same. "
-        "data.exif=apply says so of all as they are turned, data.exif=ignore as they are stored"
+        f"the map has EXIF orientation {map_} and {its_photo}: check whether they show the same. data.exif=apply takes "
+        "all as they are turned, data.exif=ignore as they are stored"
     )
 
 
@@ -227,12 +223,13 @@ def _of_one_proportion(one: Size, other: Size) -> bool:
 
 def _values(image: Image.Image, path: str) -> Image.Image:
     """A map of values (also of places in a colour table, and of greys in three channels) in a mode that can be resized."""
+    if damage := survives(image):
+        raise ValueError(f"{path}: {damage}")
     if image.mode in ("1", "L", "P"):
         return image
     values = numbers(image)
-    if values is None:
-        held = stored(image, None)
-        if held is None:
-            raise ValueError(f"{path}: a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
-        values = held.values
+    held = stored(image, None) if values is None else None
+    if values is None and held is None:
+        raise ValueError(f"{path}: a map of ids is a grey image of 8 or 16 bits, not one of mode {image.mode}")
+    values = held.values if held is not None else np.asarray(values)
     return Image.fromarray(values if values.dtype == np.uint8 else values.astype(np.int32))

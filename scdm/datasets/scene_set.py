@@ -1,4 +1,4 @@
-"""`scenes` as a data set: nothing to read, hence nothing to check, and no two images alike."""
+"""`scenes` as a data set: rendered, so nothing can be wrong with files, and no two images are alike."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from ..layouts.palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
+from .registry import DATASETS, Source
 from .scenes import Scenes, render
 
 VALIDATION_SCENES = 2000
@@ -24,7 +25,7 @@ class SceneSet:
         self.palette = Palette.named("scenes")
         self.size = config.height_width
         self.seed = config.seed + (split == "val")
-        render(0, self.seed, self.size)  # objects to a size that is too small
+        render(0, self.seed, self.size)  # ValueError for a size that is too small
 
     def __len__(self) -> int:
         return ENDLESS
@@ -64,3 +65,6 @@ class _Numbered(_Examples, Validation):
     def __init__(self, scenes: Scenes) -> None:
         super().__init__(scenes)
         self.names = [f"scene_{index:05}" for index in range(len(scenes))]
+
+
+DATASETS["scenes"] = Source(SceneSet)

@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..files import config as configuration
-from ..files.images import MAX_PIXELS, written_whole
+from ..files.atomic import written_whole
+from ..files.images import MAX_PIXELS
 from ..files.untrusted import MOST_BYTES, brief, file_at, is_out_of_memory, parsed, shown
 from ..layouts.palette import MAX_CLASSES
 

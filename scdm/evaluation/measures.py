@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..datasets import Batch
-from ..files.images import made_folder
+from ..files.atomic import made_folder
 from ..metrics import (
     Diversity,
     FeatureExtractor,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files.images import written_whole
+from ..files.atomic import written_whole
 from ..files.untrusted import LONGEST, brief, content_of, parsed
 from ..metrics.optional import library
 from .report import Result, columns, published, table

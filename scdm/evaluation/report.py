@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from .. import assets
-from ..files.images import UNPAINTED, contact_sheet, to_levels
+from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
+from ..files.images import to_levels
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette
 from ..metrics import SegmentationScore
@@ -120,9 +121,9 @@ def published(data: str, layouts: str | None = None) -> list[tuple[str, str, dic
 
 def sheet(palette: Palette, clean: LabelMap, given: LabelMap, samples: Sequence[Tensor], real: Tensor) -> np.ndarray:
     """uint8 (H, W, 3): a row for each layout: as it is, as the model saw it, its samples, the real image."""
-    columns = [palette.to_image(clean, UNPAINTED)]
+    columns = [palette.to_image(clean, UNPAINTED_GREY)]
     if not bool((clean.ids == given.ids).all()):
-        columns.append(palette.to_image(given, UNPAINTED))
+        columns.append(palette.to_image(given, UNPAINTED_GREY))
     columns += [to_levels(images) for images in (*samples, real)]
     return contact_sheet(list(zip(*columns, strict=True)), LEAST_SIDE)
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..datasets import Batch, Validation, loader
 from ..files import config
+from ..files.atomic import made_folder, write_text
 from ..files.config import flat
-from ..files.images import from_levels, made_folder, read_image, to_levels, write_image, write_text
+from ..files.images import from_levels, read_image, to_levels, write_image
 from ..files.untrusted import content_of, parsed
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate

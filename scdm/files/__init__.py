@@ -1,1 +1,1 @@
-"""Files that may be anything, on their way in and out: images, settings, their colours and levels."""
+"""Untrusted input and output: image files, settings, folders; free of torch but for images as tensors."""

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from .untrusted import brief, meant, parsed, read_table, shown
+from .untrusted import brief, meant, naming, parsed, read_table, shown
 
 T = TypeVar("T")
+SCALARS = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}  # as messages call them
 
 _KINDS: dict[type, Mapping[str, type]] = {}
 
@@ -35,10 +36,8 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
         raise ValueError(f"{path} must hold settings (key: value), not {type(data).__name__}")
     for override in overrides:
         _override(data, override)
-    try:
+    with naming(path):
         return from_dict(cls, data)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
@@ -104,10 +103,8 @@ def assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ValueError(f"a setting looks like key=value, not {shown(text)}")
-    try:
+    with naming(f"the value of {shown(text)}"):
         return key.strip(), parsed(value, "YAML")
-    except ValueError as error:
-        raise ValueError(f"{shown(text)}: the value is {error}") from error
 
 
 def _of_kind(kinds: Mapping[str, type], data: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
@@ -161,16 +158,13 @@ def _coerced(value: Any, hint: Any, where: str) -> Any:
     if origin is tuple:
         return _coerced_tuple(value, arguments, where)
     if origin in (dict, Mapping) or hint is dict:
-        if not isinstance(value, Mapping):
-            raise _wrong(value, "a section", where)
         key_hint, value_hint = arguments or (Any, Any)
         return {
-            _coerced(k, key_hint, where): _coerced(v, value_hint, f"{where}.{brief(str(k))}") for k, v in value.items()
+            _coerced(k, key_hint, where): _coerced(v, value_hint, f"{where}.{brief(str(k))}")
+            for k, v in _section(value, where).items()
         }
     if dataclasses.is_dataclass(hint) or hint in _KINDS:
-        if not isinstance(value, Mapping):
-            raise _wrong(value, "a section", where)
-        return from_dict(typing.cast(type, hint), value, where + ".")
+        return from_dict(typing.cast(type, hint), _section(value, where), where + ".")
     return _coerced_scalar(value, hint, where)
 
 
@@ -191,40 +185,33 @@ def _coerced_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
 def _coerced_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> tuple[Any, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise _wrong(value, "a list", where)
-    if arguments[-1] is Ellipsis:
-        return tuple(_coerced(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(value))
-    if len(value) != len(arguments):
-        raise ValueError(f"{where} must hold {len(arguments)} values, not {len(value)}")
-    return tuple(
-        _coerced(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(value, arguments, strict=True))
-    )
+    hints = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+    if len(value) != len(hints):
+        raise ValueError(f"{where} must hold {len(hints)} values, not {len(value)}")
+    return tuple(_coerced(item, hint, f"{where}[{i}]") for i, (item, hint) in enumerate(zip(value, hints, strict=True)))
 
 
 def _coerced_scalar(value: Any, hint: Any, where: str) -> Any:
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise _wrong(value, "true or false", where)
-        return value
-    if hint is str:
-        if not isinstance(value, str):
-            raise _wrong(value, "text", where)
-        return value
-    if hint in (int, float):
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise _wrong(value, "a number", where)
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            raise _wrong(value, "a number", where) from None
-        if hint is int and not number.is_integer():
-            raise _wrong(value, "a whole number", where)
-        if math.isnan(number):
-            raise _wrong(value, "a finite number", where)
-        if isinstance(value, int):
-            return value
-        return int(number) if hint is int else number
-    if not isinstance(value, hint):
-        raise _wrong(value, hint.__name__, where)
+    found = _number(value, whole=hint is int) if hint in (int, float) else value if isinstance(value, hint) else None
+    if found is None:
+        raise _wrong(value, SCALARS.get(hint) or hint.__name__, where)
+    return found
+
+
+def _number(value: Any, whole: bool) -> float | None:
+    """None if it is none, such as NaN. Whole numbers stay as they are, beyond the precision of floats."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if math.isnan(number) or (whole and not number.is_integer()):
+        return None
+    return value if isinstance(value, int) else int(number) if whole else number
+
+
+def _section(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(value, "a section", where)
     return value
 
 

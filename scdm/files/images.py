@@ -1,21 +1,19 @@
-"""Images: in files, read whatever a user points at or say what is wrong with it, write whole files or none; in memory."""
+"""Image files: read whatever a user points at, or say what is wrong with it; and images as tensors."""
 
 from __future__ import annotations
 
-import os
 import re
 import struct
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from .atomic import written_whole
 from .kinds import what_is
 from .profiles import LAB, NO_PROFILE, Color, in_srgb
-from .scratch import PREFIX, scratch
 from .untrusted import file_at
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ TURNED_BACK = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }  # what undoes each orientation
+SIXTEEN_BITS = "the file has 16 bits a channel"
 WRITTEN = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -67,40 +66,19 @@ def read_image(
     scdm_pictures: how many pictures the file holds, if several.
 
     classes: the colours of classes, for a layout, whose 16 bits must be 8 in truth (`require_eight_bits`).
-    remark: is told what bears on the meaning of the values, a sentence at a time.
-    ValueError names the file and says what is wrong: absent, not an image, damaged, or more than `MAX_PIXELS`.
+    remark: receives what bears on the meaning of the values, a sentence at a time.
+    ValueError names the file and the reason: absent, not an image, damaged, or more than `MAX_PIXELS`.
     """
     path = file_at(path)
     try:
         # Not by its name, by which Pillow maps plain TIFFs into memory, those of an EXIF orientation with sides exchanged.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
-            too_large = opened.width * opened.height > MAX_PIXELS
-            if not too_large:
-                facts = _facts(opened, path)  # before the pixels: these are of the file
-                ImageOps.exif_transpose(opened, in_place=True)  # else it copies what need not be turned
-                opened.info.update(facts)
-                image = _own_values(opened, classes)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        too_large = True
-    except Image.UnidentifiedImageError:
-        kind = what_is(path, picture_wanted=True)
-        found = f", but {kind}" if kind else ""
-        if not kind and _is_tiff(path):
-            raise ValueError(
-                f"{path}: a TIFF that is damaged, or of a kind that Pillow cannot read, such as floats in three channels or "
-                "of 64 bits: save it with 8 bits a channel, or greys with 16"
-            ) from None
-        raise ValueError(f"{path}: not an image that can be read ({', '.join(FORMATS)}){found}") from None
-    except PermissionError:
-        raise ValueError(f"{path}: the file may not be read (permission denied)") from None
+            image = _decoded(opened, path, classes)
     except Exception as error:  # damaged files make decoders raise almost anything
-        raise ValueError(f"{path}: the image is damaged or incomplete ({error})") from error
-    if too_large:
-        raise ValueError(f"{path}: the image has more than {MAX_PIXELS // 2**20} megapixels: scale it down first")
+        raise ValueError(f"{path}: {_reason(error, path)}") from error
     if "scdm_bits" in image.info and not any(most for _, most in _extrema(image)):
         raise ValueError(
-            f"{path}: the file has 16 bits a channel, and its levels, all below 256 of 65535, cannot be told apart: "
-            "save it with 8 bits a channel"
+            f"{path}: {SIXTEEN_BITS}, but only levels below 256, of which 8 bits show none: save it with 8"
         )
     if classes:
         require_eight_bits(path, image)
@@ -111,25 +89,26 @@ def read_image(
 
 def require_eight_bits(path: str | Path, image: Image.Image) -> None:
     """ValueError if the picture, which `read_image` has read from a file of ids or colours of 16 bits a channel, lacks some
-    of what tells them apart: lower bytes that are neither 0 nor the upper ones again.
+    of what distinguishes them: lower bytes that are neither 0 nor the upper ones again.
     """
-    if "scdm_bits" not in image.info:
-        return
+    if "scdm_bits" in image.info and (loss := _loss_of_eight_bits(Path(path))):
+        raise ValueError(f"{path}: {SIXTEEN_BITS}{loss}")
+
+
+def _loss_of_eight_bits(path: Path) -> str:
     import cv2  # late: few files need it
 
-    levels = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    levels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype != np.uint16:
-        raise ValueError(f"{path}: the file has 16 bits a channel, of which only 8 can be read: save it with 8")
+        return ", of which only 8 can be read: save it with 8"
     upper, lower = np.divmod(levels[..., :3], 256)  # any alpha comes fourth
-    if ((lower != 0) & (lower != upper)).any():
-        raise ValueError(
-            f"{path}: the file has 16 bits a channel, and its levels need all of them, where 8 can be read: save colours "
-            "with 8 bits a channel, and ids or an instance map as a grey PNG of 16 bits"
-        )
+    needed = ((lower != 0) & (lower != upper)).any()
+    advice = "save colours with 8 bits a channel, and ids or an instance map as a grey PNG of 16 bits"
+    return f", and its levels need all of them, where 8 can be read: {advice}" if needed else ""
 
 
 def doubts(image: Image.Image) -> Iterator[str]:
-    """What may have been read otherwise than it was meant, in a file that `read_image` has read."""
+    """What may have been misread in a file that `read_image` has read, in sentences."""
     info = image.info
     if "scdm_profile_ignored" in info:
         yield f"the file's colour profile is left out: {info['scdm_profile_ignored']}"
@@ -176,64 +155,6 @@ def picture_format(path: str | Path) -> str:
     return WRITTEN[suffix]
 
 
-@contextmanager
-def written_whole(path: str | Path, durable: bool = False) -> Iterator[Path]:
-    """A name to write to: moved to `path` on success, removed on failure. Nobody sees half a file, and whatever ends the
-    process, what was there before is kept, and half a file goes when something is next written into the folder.
-
-    durable: so that not even a power cut loses what is there under the new name.
-    OSError names `path` and the reason.
-    """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give the name of a file")
-    try:
-        with scratch(path.parent) as folder:
-            beside = folder / "new"
-            beside.touch()
-            usual_mode = beside.stat().st_mode  # safetensors, for one, makes files that only their owner may read
-            yield beside
-            beside.chmod(usual_mode)
-            if durable:
-                _to_disk(beside)
-            beside.replace(path)
-            if durable and os.name != "nt":
-                with suppress(OSError):  # some file systems do so by themselves, and know no such request
-                    _to_disk(path.parent)
-    except OSError as error:
-        if error.errno is None or (error.filename is not None and PREFIX not in str(error.filename)):
-            raise  # about something else
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _to_disk(path: Path) -> None:
-    file = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def made_folder(path: str | Path) -> Path:
-    """A folder to write to, made with those above it if need be. ValueError says what is in the way."""
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise ValueError(f"{path} cannot be a folder, because a file is in its place: choose another") from None
-    except OSError as error:
-        raise ValueError(f"{path}: the folder cannot be made ({error.strerror})") from error
-    return path
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """A text in UTF-8, whole or not at all."""
-    with written_whole(path) as beside:
-        beside.write_text(text, encoding="utf-8")
-
-
 def to_levels(images: Tensor) -> np.ndarray:
     """(B, 3, H, W) in [-1, 1] -> uint8 (B, H, W, 3)."""
     return ((images.movedim(1, -1).float() + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
@@ -246,24 +167,31 @@ def from_levels(levels: np.ndarray) -> Tensor:
     return torch.from_numpy(levels).movedim(-1, 1).float() / 127.5 - 1
 
 
-PAPER, UNPAINTED = (250, 250, 248), (190, 190, 190)  # of sheets: their ground, and what a layout on them leaves open
-GAP = 8  # pixels between the pictures of a contact sheet
+def _decoded(opened: Image.Image, path: Path, classes: Collection[Color | None]) -> Image.Image:
+    if opened.width * opened.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    facts = _facts(opened, path)  # before the pixels: these are of the file
+    ImageOps.exif_transpose(opened, in_place=True)  # else it copies what need not be turned
+    opened.info.update(facts)
+    return _own_values(opened, classes)
 
 
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]], least_side: int = 1) -> np.ndarray:
-    """Pictures, uint8 (h, w, 3) each, in rows on paper: uint8 (H, W, 3). Those smaller than `least_side` are enlarged."""
-    rows = [[_enlarged(picture, least_side) for picture in row] for row in rows]
-    heights = [GAP + max(picture.shape[0] for picture in row) for row in rows]
-    width = GAP + max(sum(GAP + picture.shape[1] for picture in row) for row in rows)
-    paper = np.full((GAP + sum(heights), width, 3), PAPER, dtype=np.uint8)
-    top = GAP
-    for row, height in zip(rows, heights, strict=True):
-        left = GAP
-        for picture in row:
-            paper[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-            left += picture.shape[1] + GAP
-        top += height
-    return paper
+def _reason(error: Exception, path: Path) -> str:
+    """Why an image could not be read, and what to do."""
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"the image has more than {MAX_PIXELS // 2**20} megapixels: scale it down first"
+    if isinstance(error, PermissionError):
+        return "the file may not be read (permission denied)"
+    if not isinstance(error, Image.UnidentifiedImageError):
+        return f"the image is damaged or incomplete ({error})"
+    if kind := what_is(path, picture_wanted=True):
+        return f"not an image that can be read ({', '.join(FORMATS)}), but {kind}"
+    if _is_tiff(path):
+        return (
+            "a TIFF that is damaged, or of a kind that Pillow cannot read, such as floats in three channels or of 64 bits: "
+            "save it with 8 bits a channel, or greys with 16"
+        )
+    return f"not an image that can be read ({', '.join(FORMATS)})"
 
 
 def _facts(image: Image.Image, path: Path) -> dict[str, Any]:
@@ -376,15 +304,8 @@ def _remarks(image: Image.Image) -> Iterator[str]:
     yield from doubts(image)
 
 
-def _enlarged(picture: np.ndarray, least_side: int) -> np.ndarray:
-    times = max(1, -(-least_side // max(picture.shape[:2])))
-    return picture.repeat(times, axis=0).repeat(times, axis=1)
-
-
 def _pixels(path: Path, image: Tensor) -> np.ndarray:
     if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-        raise ValueError(
-            f"{path}: an image is a tensor (3, height, width) of floats, not {tuple(image.shape)} of {image.dtype}: "
-            "images[0] is the first of a batch"
-        )
+        found = f"{tuple(image.shape)} of {image.dtype}: images[0] is the first of a batch"
+        raise ValueError(f"{path}: an image is a tensor (3, height, width) of floats, not {found}")
     return to_levels(image.detach()[None])[0]

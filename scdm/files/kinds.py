@@ -1,4 +1,4 @@
-"""What kind of file somebody has pointed at, where it is not the kind that was asked for.
+"""The kind of a file, by which a message names what was given instead of an image, a model or a class table.
 
 By its first bytes, and where these say nothing by its suffix; nothing is decoded. Free of torch.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ BY_MEMBER = (
 
 
 def what_is(path: str | Path, *, picture_wanted: bool = False) -> str | None:
-    """What a file is, if that is known and not what was wanted, and what to do about it:
+    """The kind of a file, if it is known and not what was wanted, and what to do about it:
     "a NumPy array (.npy): save it as a grey PNG". None for safetensors files."""
     if not picture_wanted and looks_like_a_picture(path):
         return "a picture"
@@ -195,6 +195,7 @@ def _annotation_xml(text: str) -> Kind:
 
 
 POLYGONS = "draw them into a PNG first, each in the colour of its class"
+Content = Mapping[str, Any]
 
 
 def _json(path: Path) -> Kind:
@@ -202,35 +203,57 @@ def _json(path: Path) -> Kind:
     content = _json_content(path)
     if isinstance(content, list):
         first = content[0] if content and isinstance(content[0], dict) else {}
-        if {"segmentation", "bbox"} & first.keys():
-            return "annotations in JSON (COCO results)", POLYGONS
-        return "a list in JSON", NO_ADVICE
+        results = {"segmentation", "bbox"} & first.keys()
+        return ("annotations in JSON (COCO results)", POLYGONS) if results else ("a list in JSON", NO_ADVICE)
     if not isinstance(content, dict):
         return "a damaged file of JSON", "make or download it again"
-    keys = content.keys()
-    if "shapes" in keys:
-        return "a file of polygons (LabelMe)", POLYGONS
-    if {"annotations", "images"} <= keys:
-        if any("segments_info" in part for part in _mappings(content["annotations"])):
-            return "the list of a panoptic data set (COCO)", "the maps are in the folder of PNG files beside it"
-        return "a file of polygons (COCO)", POLYGONS
-    if "annotation" in keys and isinstance(content["annotation"], dict):
-        return "a file of polygons (ADE20K)", "the map is the file ..._seg.png beside it, or draw them into a PNG"
-    if "objects" in keys:
-        if any("polygon" in part for part in _mappings(content["objects"])):
-            return "a file of polygons (Cityscapes)", "the map is the file ..._labelIds.png beside it"
-        return "a file of polygons (Supervisely)", POLYGONS
-    if "_via_img_metadata" in keys or any("regions" in part for part in _mappings(content.values())):
-        return "a file of polygons (VIA)", POLYGONS
-    if keys == {"type", "features"} or content.get("type") == "FeatureCollection":
-        return "a file of polygons (GeoJSON)", POLYGONS
-    if {"nodes", "links"} <= keys or {"last_node_id", "nodes"} <= keys:
-        return "a workflow of ComfyUI", "open it there"
-    if {"classes", "labels", "label_map", "categories", "names"} & keys:
-        return "a class table", "give it as --palette"
-    if {"metrics", "settings"} <= keys:
-        return "the result of an evaluation", "compare such files with training/compare_evaluations.py"
-    return "a file of JSON", NO_ADVICE
+    return next((kind for holds, kind in BY_KEYS if holds(content)), ("a file of JSON", NO_ADVICE))
+
+
+def _any_of(content: Any, key: str) -> bool:
+    """Whether one of the first few mappings in `content` has the key."""
+    some = [*content][:8] if isinstance(content, Iterable) and not isinstance(content, str) else []
+    return any(key in part for part in some if isinstance(part, Mapping))
+
+
+# What an object in JSON holds -> what it is and what to do. The first that fits counts.
+BY_KEYS: tuple[tuple[Callable[[Content], bool], Kind], ...] = (
+    (lambda it: "shapes" in it, ("a file of polygons (LabelMe)", POLYGONS)),
+    (
+        lambda it: {"annotations", "images"} <= it.keys() and _any_of(it["annotations"], "segments_info"),
+        ("the list of a panoptic data set (COCO)", "the maps are in the folder of PNG files beside it"),
+    ),
+    (lambda it: {"annotations", "images"} <= it.keys(), ("a file of polygons (COCO)", POLYGONS)),
+    (
+        lambda it: isinstance(it.get("annotation"), dict),
+        ("a file of polygons (ADE20K)", "the map is the file ..._seg.png beside it, or draw them into a PNG"),
+    ),
+    (
+        lambda it: _any_of(it.get("objects"), "polygon"),
+        ("a file of polygons (Cityscapes)", "the map is the file ..._labelIds.png beside it"),
+    ),
+    (lambda it: "objects" in it, ("a file of polygons (Supervisely)", POLYGONS)),
+    (
+        lambda it: "_via_img_metadata" in it or _any_of(it.values(), "regions"),
+        ("a file of polygons (VIA)", POLYGONS),
+    ),
+    (
+        lambda it: it.keys() == {"type", "features"} or it.get("type") == "FeatureCollection",
+        ("a file of polygons (GeoJSON)", POLYGONS),
+    ),
+    (
+        lambda it: {"nodes", "links"} <= it.keys() or {"last_node_id", "nodes"} <= it.keys(),
+        ("a workflow of ComfyUI", "open it there"),
+    ),
+    (
+        lambda it: bool({"classes", "labels", "label_map", "categories", "names"} & it.keys()),
+        ("a class table", "give it as --palette"),
+    ),
+    (
+        lambda it: {"metrics", "settings"} <= it.keys(),
+        ("the result of an evaluation", "compare such files with training/compare_evaluations.py"),
+    ),
+)
 
 
 def _json_content(path: Path) -> Any:
@@ -243,9 +266,3 @@ def _json_content(path: Path) -> Any:
         return dict.fromkeys(re.findall(r'"(\w+)"\s*:', content[:MOST_BYTES].decode("utf-8", "replace")), ())
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def _mappings(parts: Any) -> Iterable[Mapping[str, Any]]:
-    """The first few of them."""
-    some = [*parts][:8] if isinstance(parts, Iterable) and not isinstance(parts, str) else []
-    return [part for part in some if isinstance(part, Mapping)]

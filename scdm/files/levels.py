@@ -31,8 +31,8 @@ def photograph(image: Image.Image, remark: Remark = silent) -> Image.Image:
     """A picture that `read_image` gave, of any mode, in RGB of 8 bits and in sRGB.
 
     Greys of 16 bits are scaled (65535 is white), floats too (1 is white or, if they reach well beyond 64, 255).
-    remark: is told what looks wrong, a sentence at a time: hardly any light, one colour only, transparent parts.
-    ValueError if white could be one level or another, such as for 12 bits in a file of 16.
+    remark: receives what looks wrong, a sentence at a time: hardly any light, one colour only, transparent parts.
+    ValueError if the level of white is uncertain, as for 12 bits in a file of 16.
     """
     info = image.info
     if _is_deep(image):
@@ -59,25 +59,25 @@ def photograph(image: Image.Image, remark: Remark = silent) -> Image.Image:
 def mask_strength(image: Image.Image, remark: Remark = silent) -> np.ndarray:
     """A picture that `read_image` gave -> float32 (H, W) in [0, 1]: white is 1, black and transparent are 0.
 
-    remark: is told what `judged_strength` says, and where the mask looks like a picture. ValueError as for photographs.
+    remark: receives what `scaled_strength` reports, and that the mask looks like a picture. ValueError as for photographs.
     """
     if _is_deep(image):
         values = _finite(image)
-        return judged_strength(values / _mask_white(image, values, remark), remark)
+        return scaled_strength(values / _mask_white(image, values, remark), remark)
     levels = np.asarray(image.convert("RGBA")).astype(np.float32)  # (H, W, 4)
     colours, alpha = levels[..., :3], levels[..., 3] / 255
     doubt = _doubt_of_mask(colours, alpha)
     if doubt:
         remark(doubt)
     strength = colours.mean(axis=-1) / image.info.get("scdm_white", 255) * alpha
-    return judged_strength(strength, remark, scale=doubt is None)
+    return scaled_strength(strength, remark, scale=doubt is None)
 
 
-def judged_strength(strength: np.ndarray, remark: Remark = silent, scale: bool = True) -> np.ndarray:
+def scaled_strength(strength: np.ndarray, remark: Remark = silent, scale: bool = True) -> np.ndarray:
     """A mask in [0, 1], of any shape, in float32. Where it has two levels, 0 and another, that becomes white, unless it is
     hardly above 0 and not 1 of 255.
 
-    remark: is told so, or that the mask repaints nothing to be seen. scale: False if levels are as bright as meant.
+    remark: receives that, or that the mask repaints nothing visible. scale: False to keep the levels.
     """
     strength = strength.astype(np.float32)
     high = float(strength.max(initial=0))
@@ -108,7 +108,7 @@ def _is_deep(image: Image.Image) -> bool:
 def _finite(image: Image.Image) -> np.ndarray:
     values = np.asarray(image).astype(np.float64 if image.mode == "I" else np.float32)
     if not np.isfinite(values).all():
-        raise ValueError("the image holds values that are no numbers, NaN or infinite: replace them")
+        raise ValueError("the image holds NaN or infinite values: replace them")
     return values
 
 
@@ -121,24 +121,18 @@ def _eight_bits(image: Image.Image, remark: Remark) -> Image.Image:
 
 
 def _white(image: Image.Image, values: np.ndarray) -> int:
-    """The level of white of a grey picture of more than 8 bits. ValueError if it cannot be told."""
+    """The level of white of a grey picture of more than 8 bits. ValueError if it is uncertain."""
     if "scdm_white" in image.info:
         return int(image.info["scdm_white"])
     low, high = float(values.min()), float(values.max())
-    if image.mode == "F":
-        white = 1 if high <= 1 else 255
-        if low >= 0 and (DARKEST <= high <= 1 or FLOATS_IN_BYTES <= high <= 255):
-            return white
-        raise ValueError(
-            f"the image holds floats from {low:.4g} to {high:.4g}, so it cannot be told which is white: scale them to 0..1, "
-            "or save it with 8 bits"
-        )
-    if low < 0 or high > 65535:
-        raise ValueError(
-            f"the image holds levels from {low:.0f} to {high:.0f}, not 0 to 65535: scale them, or save it with 8 bits"
-        )
-    _require_light(high, 65535)
-    return 65535
+    if image.mode != "F" and low >= 0 and high <= 65535:
+        _require_light(high, 65535)
+        return 65535
+    if image.mode == "F" and low >= 0 and (DARKEST <= high <= 1 or FLOATS_IN_BYTES <= high <= 255):
+        return 1 if high <= 1 else 255
+    floats = f"floats from {low:.4g} to {high:.4g}, so that the level of white is uncertain: scale them to 0..1"
+    whole = f"levels from {low:.0f} to {high:.0f}, not 0 to 65535: scale them"
+    raise ValueError(f"the image holds {floats if image.mode == 'F' else whole}, or save it with 8 bits")
 
 
 def _mask_white(image: Image.Image, values: np.ndarray, remark: Remark) -> float:

@@ -19,7 +19,7 @@ Color = tuple[int, int, int]
 
 
 class BadProfile(ValueError):
-    """A profile that cannot be applied; the message says why."""
+    """A profile that cannot be applied, and why."""
 
 
 def in_srgb(image: Image.Image, classes: Collection[Color | None] = (), greys: bool = True) -> Image.Image:

@@ -1,7 +1,7 @@
 """Folders for what is being written: whatever ends a process, nothing of them stays for ever.
 
 A folder is locked for as long as its process lives. What a killed one left is not locked, and goes when another process
-writes to the same place. Whole folders, because libraries write to files of their own beside the one that they are told.
+writes to the same place. Whole folders, because libraries write further files beside the one that they are given.
 """
 
 from __future__ import annotations

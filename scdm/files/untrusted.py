@@ -1,6 +1,6 @@
-"""What comes from outside: files that may be anything, and values that may be anything where a message repeats them.
+"""Untrusted input: files and texts read with limits, and their values repeated in messages.
 
-Needs no other room, so that every room may use it.
+Imports no other module of the library, so that every one may import it.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import re
 import reprlib
 import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "insufficient memory")
-MOST_BYTES = 10 * 2**20  # of a class table or a configuration
-MOST_YAML = 2 * 2**20  # of them, in YAML, which takes PyYAML some ten seconds a megabyte
-LONGEST = 400  # characters of a stranger's words in a message
-LONGEST_LINE = 2000  # characters of a sentence in which they may stand
-DEEPEST = 64  # levels of lists and mappings within each other; programs that walk through them have an end
+MOST_BYTES = 10 * 2**20  # of a table (a class table, a configuration)
+MOST_YAML = 2 * 2**20  # of one in YAML, which takes PyYAML some ten seconds a megabyte
+LONGEST = 400  # characters of untrusted text in a message
+LONGEST_LINE = 2000  # characters of a sentence that holds such text
+DEEPEST = 64  # levels of lists and mappings within each other, for recursion to end
 MOST_VALUES = 2 * 10**6  # of a table, counting what an alias stands for each time
 
 # What steers a terminal, turns the direction of text, begins a line, or cannot stand in UTF-8 or XML.
@@ -45,7 +45,7 @@ def brief(words: str, longest: int = LONGEST) -> str:
 
 
 def sentence(words: str) -> str:
-    """What is said of a stranger's values on one harmless line: long words lose their middle, long lines their end."""
+    """A message with untrusted values on one harmless line: long words lose their middle, long lines their end."""
     cut = re.sub(r"\S{300,}", lambda long: f"{long[0][:200]}...{long[0][-60:]}", words)
     return brief(cut, LONGEST_LINE)
 
@@ -63,24 +63,31 @@ def meant(word: str, known: Iterable[str]) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is want of memory, for which torch and OpenCV have no kind of error in common."""
+    """Whether memory ran out, for which torch and OpenCV have no exception in common."""
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
 
 
 def file_at(path: str | Path) -> Path:
-    """The path of an ordinary file. ValueError says what is there instead."""
+    """The path of an ordinary file. ValueError names what is there instead."""
     path = Path(path)
     try:
         mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{path}: there is no such file") from None
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    if stat.S_ISDIR(mode):
-        raise ValueError(f"{path} is a folder: give a file")
+        absent = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        raise ValueError(f"{path}: {'there is no such file' if absent else _unreadable(error)}") from error
     if not stat.S_ISREG(mode):
-        raise ValueError(f"{path} is a pipe or a device: write what it gives to a file, and give that")
+        advice = "a folder: give a file" if stat.S_ISDIR(mode) else "a pipe or a device: write its content to a file"
+        raise ValueError(f"{path} is {advice}")
     return path
+
+
+@contextmanager
+def naming(what: str | Path) -> Iterator[None]:
+    """A ValueError that is raised in this block begins with the name of the file, or of `what` else is read."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 def sha256_of(path: str | Path) -> str:
@@ -92,37 +99,39 @@ def sha256_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def content_of(path: str | Path) -> bytes:
-    """All of a file of settings or a class table. ValueError names the file, and says if it is too long to be one."""
+def content_of(path: str | Path, most: int = MOST_BYTES) -> bytes:
+    """All of a file. ValueError names it, if it cannot be read or has more bytes than its kind can need."""
     path = file_at(path)
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(min(most, path.stat().st_size) + 1)
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"{path} has more than {MOST_BYTES // 2**20} MB: no settings and no class table are so long")
+        raise ValueError(f"{path}: {_unreadable(error)}") from error
+    if len(content) > most:
+        raise ValueError(f"{path} has more than {most // 2**20} MB: no file of this kind is so large")
     return content
 
 
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read ({error.strerror})"
+
+
 def read_table(path: str | Path) -> Any:
-    """What a JSON file (by its suffix) or a YAML file holds. ValueError names the file and what is wrong with it."""
+    """The data in a JSON file (by its suffix) or a YAML file. ValueError names the file and what is wrong with it."""
     content = content_of(path)
-    try:
+    with naming(path):
         return parsed(content, "JSON" if Path(path).suffix.lower() == ".json" else "YAML")
-    except ValueError as error:
-        raise ValueError(f"{path} is {error}") from error
 
 
 def parsed(content: str | bytes, form: Literal["JSON", "YAML"]) -> Any:
-    """The data that a text stands for: of JSON's types (in YAML dates too), none of them without end, no key twice.
+    """The data in a text: of JSON's types (in YAML dates too), none of them without end, no key twice.
 
     YAML is read without merge keys (`<<`) and without numbers to the base 60 (1:30 is text, as in YAML 1.2).
-    ValueError says why the text stands for none.
+    ValueError says why there is none.
     """
     try:
         data = json.loads(content, object_pairs_hook=_mapping) if form == "JSON" else _from_yaml(content)
-        _require_an_end(data)
+        _extent(data, 0, {})
     except Exception as error:  # PyYAML raises almost anything on nonsense
         raise ValueError(f"not valid {form}: {brief(str(error)) or type(error).__name__}") from error
     return data
@@ -137,89 +146,29 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _from_yaml(content: str | bytes) -> Any:
+    from . import strict_yaml  # late, because only after its imports can a command line answer an interrupt
+
     if len(content) > MOST_YAML:
         raise ValueError(f"of more than {MOST_YAML // 2**20} MB (write it as JSON, which may be longer)")
-    loader = _yaml_loader()(content)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-@cache
-def _yaml_loader() -> Any:
-    """PyYAML's safe loader, but for what makes it endless or lets it choose between two values in silence."""
-    import yaml  # late, because only after its imports can a command line answer an interrupt
-
-    class Loader(yaml.SafeLoader):
-        def flatten_mapping(self, node: Any) -> None:
-            for key, _ in node.value:
-                if key.tag == "tag:yaml.org,2002:merge":
-                    raise ValueError(f"line {_line(key)}: merge keys (<<) are not read, write the settings out")
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            found = super().construct_mapping(node, deep)
-            if len(found) < len(node.value):
-                lines: dict[Any, int] = {}
-                for key_node, _ in node.value:
-                    key, line = self.construct_object(key_node, deep=True), _line(key_node)
-                    if key in lines:
-                        raise ValueError(f"{shown(key)} stands twice in a mapping, on lines {lines[key]} and {line}")
-                    lines[key] = line
-            return found
-
-        def number(self, node: Any) -> Any:
-            if ":" in str(node.value):
-                raise ValueError(f"line {_line(node)}: numbers to the base 60 are not read")
-            kind = node.tag.rpartition(":")[2]
-            return self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_float(node)
-
-    def _line(node: Any) -> int:
-        return int(node.start_mark.line) + 1
-
-    sexagesimal = re.compile(r"[-+0-9_.]*(:[0-9_.]*)+$")
-
-    class Resolver:
-        """A pattern that matches what another one does, but for numbers to the base 60."""
-
-        def __init__(self, pattern: Any):
-            self.pattern = pattern
-
-        def match(self, text: str) -> Any:
-            return None if ":" in text and sexagesimal.match(text) else self.pattern.match(text)
-
-    kinds = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, Resolver(pattern) if tag in kinds else pattern) for tag, pattern in resolvers]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    for kind in kinds:
-        Loader.add_constructor(kind, Loader.number)
-    return Loader
-
-
-def _require_an_end(data: Any) -> None:
-    """ValueError if walking through the data takes too many steps, or never ends: aliases cost nothing to write."""
-    _extent(data, 0, {})
+    return strict_yaml.load(content)
 
 
 def _extent(value: Any, depth: int, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """The number of values, and the levels of them. known: of lists and mappings, by their `id`."""
+    """The number of values, and the levels of them. known: of lists and mappings, by their `id`.
+
+    ValueError if there are too many, or no end of them: aliases cost nothing to write.
+    """
     if isinstance(value, Mapping):
         parts: Iterable[Any] = chain(value, value.values())
     elif isinstance(value, list | tuple | set):
         parts = value
     else:
         return 1, 0
-    if id(value) in known:
-        size, levels = known[id(value)]
-    elif depth > DEEPEST:
-        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
-    else:
+    if id(value) not in known:
         known[id(value)] = MOST_VALUES, 0  # while it is counted: what holds itself has no end
-        extents = [_extent(part, depth + 1, known) for part in parts]
-        size, levels = 1 + sum(size for size, _ in extents), 1 + max((levels for _, levels in extents), default=0)
-        known[id(value)] = size, levels
+        extents = [_extent(part, depth + 1, known) for part in parts] if depth <= DEEPEST else []
+        known[id(value)] = 1 + sum(size for size, _ in extents), 1 + max((levels for _, levels in extents), default=0)
+    size, levels = known[id(value)]
     if size > MOST_VALUES:
         raise ValueError(f"it stands for more than {MOST_VALUES} values, by aliases that name each other")
     if depth + levels > DEEPEST:

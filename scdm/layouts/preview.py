@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..files.images import PAPER
+from ..files.contact_sheet import PAPER
 from ..files.untrusted import brief
 from .contents import Part, contents, percent
 from .labels import LabelMap

@@ -9,7 +9,9 @@ from xml.etree import ElementTree as xml
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..files.images import MAX_PIXELS, PAPER, write_image, written_whole
+from ..files.atomic import written_whole
+from ..files.contact_sheet import PAPER
+from ..files.images import MAX_PIXELS, write_image
 from ..files.untrusted import CONTROL
 from .class_tables import own_comment
 from .palette import Color, Palette

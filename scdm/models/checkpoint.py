@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .. import assets
 from ..devices import name_of
 from ..files import config as configuration
-from ..files.images import written_whole
+from ..files.atomic import written_whole
 from ..files.kinds import what_is
 from ..files.untrusted import brief, file_at, meant, parsed, shown
 from ..layouts.labels import require_same_classes

@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..datasets import Validation, collate
-from ..files.images import contact_sheet, to_levels, write_image
+from ..files.contact_sheet import contact_sheet
+from ..files.images import to_levels, write_image
 from ..models import checkpoint
 from ..models.model import Model
 from ..networks import build

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ..datasets.config import AFFIXES
 from ..files import scratch
+from ..files.atomic import made_folder, written_whole
 from ..files.config import flat, require_same, to_dict
-from ..files.images import made_folder, written_whole
 from ..files.tensors import tensors_in
 from ..files.untrusted import is_out_of_memory
 from .config import MODEL, OLDER_NAMES, RunConfig

@@ -62,8 +62,8 @@ def test_a_polygon_is_drawn_however_its_list_is_nested(segmentation: list) -> No
 @pytest.mark.parametrize(
     "segmentation, problem",
     [
-        (None, "no shape (its segmentation is null or absent)"),
-        ([], "no shape (its segmentation is empty)"),
+        (None, "no shape (its segmentation is null, absent or empty)"),
+        ([], "no shape (its segmentation is null, absent or empty)"),
         ("polygon", "neither polygons nor runs"),
         ([[]], "a polygon of 0 points"),
         ([[1, 2, 3, 4]], "a polygon of 2 points"),

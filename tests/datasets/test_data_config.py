@@ -12,12 +12,12 @@ from scdm.files.config import from_dict
     "settings, complaint",
     [
         ({"name": "ade20k"}, r"ade20k needs data\.root: the folder"),
-        ({"name": "scenes", "values": "ids"}, r"scenes are made, not read: leave data\.values out"),
-        ({"name": "scenes", "root": "here"}, r"scenes are made, not read: leave data\.root out"),
-        ({"name": "folder", "root": "here"}, r"folder needs data\.classes: a JSON or YAML file"),
+        ({"name": "scenes", "values": "ids"}, r"scenes takes no data\.values: leave it out"),
+        ({"name": "scenes", "root": "here"}, r"scenes takes no data\.root"),
+        ({"name": "folder", "root": "here"}, r"folder needs data\.classes: the class table of a folder, JSON or YAML"),
         (
             {"name": "ade20k", "root": "here", "classes": "table.json"},
-            r"data\.classes is for the data set folder, ade20k has its own: leave it out",
+            r"ade20k takes no data\.classes: leave it out",
         ),
         (
             {"size": 0},
@@ -31,13 +31,13 @@ from scdm.files.config import from_dict
         ({"fit": "squash"}, "random_crop, center_crop, stretch"),
         (
             {"name": "ade20k", "root": "here", "label_suffix": "_m"},
-            r"data\.label_suffix is for the data set folder, ade20k has its own: leave it out",
+            r"ade20k takes no data\.label_suffix",
         ),
         ({"name": "folder", "root": "a", "classes": "b", "image_prefix": "a/"}, "a part of names, without folders"),
-        ({"list": "train.txt"}, r"leave data\.list out"),
-        ({"unpaired": "skip"}, r"leave data\.unpaired out"),
+        ({"list": "train.txt"}, r"takes no data\.list"),
+        ({"unpaired": "skip"}, r"takes no data\.unpaired"),
         ({"name": "ade20k", "root": "here", "unpaired": "blank"}, "refuse, skip"),
-        ({"name": "imagenet"}, "scenes, ade20k, celebamask_hq, cityscapes, coco_stuff, folder"),
+        ({"name": "imagenet"}, "ade20k, celebamask_hq, cityscapes, coco_stuff, folder or scenes"),
     ],
 )
 def test_what_cannot_be(settings: dict, complaint: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scdm.datasets import DataConfig, open_dataset
+from scdm.datasets import DataConfig, open_dataset, open_pairs
 from scdm.datasets.pairs import PairSet
 from tests.datasets import trees
 from tests.parity import REPOSITORY
@@ -68,7 +68,7 @@ def opened(label: Image.Image, root: Path, table: dict = TABLE, name: str = "a.p
     place = trees.path(root, "folder", "label")
     place.unlink()
     label.save(place.with_name(name))
-    return PairSet(trees.folder_config(root, table, size=label.size[::-1], **settings), "train")
+    return open_pairs(trees.folder_config(root, table, size=label.size[::-1], **settings), "train")
 
 
 def test_a_folder_has_the_values_that_its_settings_choose(tmp_path: Path) -> None:

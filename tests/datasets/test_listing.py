@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scdm.datasets import DataConfig
+from scdm.datasets import DataConfig, open_pairs
 from scdm.datasets.affixes import Affixes, guessed
-from scdm.datasets.pairs import PairSet
 from tests.datasets import trees
 
 GREY = np.ones((4, 4), np.uint8)
@@ -29,7 +28,7 @@ def files(root: Path, images: list[str], labels: list[str], instances: list[str]
 
 
 def names(config: DataConfig) -> list[str]:
-    data = PairSet(config, "train")
+    data = open_pairs(config, "train")
     data.require_pairs()
     return [pair.name for pair in data.pairs]
 
@@ -55,28 +54,28 @@ def names(config: DataConfig) -> list[str]:
 )
 def test_a_map_is_found_by_what_names_share(image: str, label: str, settings: dict, tmp_path: Path) -> None:
     config = replace(files(tmp_path, [image], [label]), **settings)
-    (pair,) = PairSet(config, "train").pairs
+    (pair,) = open_pairs(config, "train").pairs
     assert (Path(pair.image).name, Path(pair.label).name) == (Path(image).name, Path(label).name)
-    assert list(PairSet(config, "train").check()) == []
+    assert list(open_pairs(config, "train").check()) == []
 
 
 def test_instance_maps_have_an_ending_of_their_own(tmp_path: Path) -> None:
     config = files(tmp_path, ["a.png", "b.png"], ["a_ids.png", "b_ids.png"], ["a_things.png", "b_things.png"])
-    (a, b) = PairSet(replace(config, label_suffix="_ids", instance_suffix="_things"), "train").pairs
+    (a, b) = open_pairs(replace(config, label_suffix="_ids", instance_suffix="_things"), "train").pairs
     assert a.instances and a.instances.endswith("a_things.png") and b.name == "b"
 
 
 def test_capitals_count_where_there_is_a_choice(tmp_path: Path) -> None:
     config = files(tmp_path, ["A.png", "a.png"], ["A.png", "a.png"])
-    assert all(Path(pair.image).name == Path(pair.label).name for pair in PairSet(config, "train").pairs)
+    assert all(Path(pair.image).name == Path(pair.label).name for pair in open_pairs(config, "train").pairs)
     (tmp_path / "train" / "labels" / "A.png").rename(tmp_path / "train" / "labels" / "A.png.png")
     (tmp_path / "train" / "labels" / "a.png").rename(tmp_path / "train" / "labels" / "a.jpg.png")
     with pytest.raises(ValueError, match="no images with a label map of the same name"):
-        PairSet(config, "train")
+        open_pairs(config, "train")
 
 
 def test_what_was_taken_loosely_is_noted(tmp_path: Path) -> None:
-    (note,) = PairSet(files(tmp_path, ["IMG_1.JPG"], ["img_1.png"]), "train").notes
+    (note,) = open_pairs(files(tmp_path, ["IMG_1.JPG"], ["img_1.png"]), "train").notes
     assert "img_1.png for " in note and "IMG_1.JPG" in note
 
 
@@ -102,7 +101,7 @@ def test_names_that_differ_are_shown_with_the_setting_that_helps(
     image: str, label: str, advice: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError) as complaint:
-        PairSet(files(tmp_path, [image], [label]), "train")
+        open_pairs(files(tmp_path, [image], [label]), "train")
     assert advice in str(complaint.value)
 
 
@@ -111,7 +110,7 @@ def test_a_setting_that_no_name_follows_is_told(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"0 label maps in .*, but 1 label map .*a_mask\.png: names should end in _msk"
     ):
-        PairSet(config, "train")
+        open_pairs(config, "train")
 
 
 def test_an_ending_is_guessed_where_few_images_have_maps(tmp_path: Path) -> None:
@@ -189,7 +188,7 @@ def test_each_split_has_its_list_and_a_list_alone_is_for_training(tmp_path: Path
     (tmp_path / "val.txt").write_text("2")
     for given, counts in (("{split}.txt", (2, 1)), ("train.txt", (2, 3))):
         listed = replace(config, list=given)
-        assert (len(PairSet(listed, "train")), len(PairSet(listed, "val"))) == counts
+        assert (len(open_pairs(listed, "train")), len(open_pairs(listed, "val"))) == counts
 
 
 def test_lists_divide_a_folder_without_splits(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
@@ -200,9 +199,9 @@ def test_lists_divide_a_folder_without_splits(tmp_path: Path, recwarn: pytest.Wa
     (tmp_path / "train.txt").write_text("0\n1")
     (tmp_path / "val.txt").write_text("2")
     listed = replace(config, list="{split}.txt")
-    assert (len(PairSet(listed, "train")), len(PairSet(listed, "val"))) == (2, 1) and not recwarn
+    assert (len(open_pairs(listed, "train")), len(open_pairs(listed, "val"))) == (2, 1) and not recwarn
     with pytest.warns(UserWarning, match="serve for validation"):
-        assert len(PairSet(replace(config, list="train.txt"), "val")) == 2
+        assert len(open_pairs(replace(config, list="train.txt"), "val")) == 2
 
 
 def test_what_has_no_partner_is_skipped_if_asked(tmp_path: Path) -> None:
@@ -211,7 +210,7 @@ def test_what_has_no_partner_is_skipped_if_asked(tmp_path: Path) -> None:
         names(config)
     skipping = replace(config, unpaired="skip")
     assert names(skipping) == ["a"]
-    (note,) = PairSet(skipping, "train").notes
+    (note,) = open_pairs(skipping, "train").notes
     assert note.startswith("2 files left out") and "b.png" in note
     Image.open(tmp_path / "train/images/a.png").save(tmp_path / "train/images/a.bmp")
     with pytest.raises(ValueError, match="another image of this name"):  # nobody asked to choose
@@ -230,7 +229,7 @@ def test_a_link_that_leads_round_in_a_circle_is_no_second_folder(tmp_path: Path)
     (images / "s" / "over").symlink_to("../t")
     (images / "t" / "over").symlink_to("../s")
     (images / "loop").symlink_to("loop")
-    data = PairSet(config, "train")
+    data = open_pairs(config, "train")
     assert [pair.name for pair in data.pairs] == ["a", "s/b", "t/c"] and list(data.check()) == []
     assert len(data.notes) == 5 and all("not followed" in note for note in data.notes)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scdm.datasets import DataConfig, Example, loader, open_dataset
+from scdm.datasets import DataConfig, Example, loader, open_dataset, open_pairs
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.reader import Reader
 from tests.datasets import trees
@@ -186,7 +186,7 @@ def test_checking_names_every_problem(tmp_path: Path) -> None:
         (folder / "images" / "5.png", "too long and narrow"),
     ]
     for workers in (0, 2):
-        found = list(PairSet(replace(config, workers=workers), "train").check())
+        found = list(open_pairs(replace(config, workers=workers), "train").check())
         assert len(found) == len(expected)
         for problem, (file, words) in zip(found, expected, strict=True):
             assert str(file) in problem and words in problem
@@ -200,7 +200,7 @@ def test_images_and_maps_must_match_before_a_run_starts(tmp_path: Path) -> None:
         with pytest.raises(
             ValueError, match=r"0\.png: there is no label map of this name; .*\(and 2 more\).*check_data"
         ):
-            use(PairSet(config, "train"))
+            use(open_pairs(config, "train"))
     (tmp_path / "train" / "labels" / "5.png").unlink()
     with pytest.raises(ValueError, match=r"6 images in .*images, 0 label maps in .*labels"):
         open_dataset(config)

@@ -45,7 +45,7 @@ def test_a_photograph_whose_white_is_unknown_is_a_problem_and_left_out(tmp_path:
 def turned(
     root: Path, size: tuple[int, int], orientation: int, of_map: int = 1, map_size: tuple[int, int] | None = None
 ):
-    """A pair: a photo of a stored size that says that it is to be turned, and a map."""
+    """A pair: a photo of a stored size with an EXIF orientation, and a map."""
     trees.write(root, "folder", trees.random_label(1, size=size), trees.random_image(1, size))
     for kind, said in (("image", orientation), ("label", of_map)):
         exif = Image.Exif()
@@ -57,7 +57,7 @@ def turned(
         picture.save(place(root, kind), exif=exif)
 
 
-DOUBT = "look whether the map was drawn on the turned one"
+DOUBT = "check whether the map was drawn on the turned photo"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_map_that_is_turned_otherwise_than_its_photo_is_a_problem(
 ) -> None:
     turned(tmp_path, SQUARE, orientation, of_map)
     (problem,) = open_dataset(trees.folder_config(tmp_path)).check()
-    assert f"the map says that it is to be turned (EXIF orientation {of_map})" in problem
+    assert f"the map has EXIF orientation {of_map}" in problem
     for exif, turns in (("ignore", 0), ("apply", {6: -1, 8: 1}[of_map])):
         data = open_dataset(trees.folder_config(tmp_path, size=SQUARE, exif=exif))
         assert list(data.check()) == []

@@ -1,7 +1,5 @@
-"""Image files: every bad file is a ValueError that names it, and writing never leaves half a file."""
+"""Image files: every bad file is a ValueError that names it."""
 
-import errno
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scdm.files.images import WRITTEN, as_stored, made_folder, read_image, write_image, written_whole
+from scdm.files.images import WRITTEN, as_stored, read_image, write_image
 from tests import icc
 
 
@@ -247,42 +245,6 @@ def test_every_format_is_written_under_the_longest_name(tmp_path: Path, suffix: 
     write_image(path, noise(8, 8))
     assert read_image(path).size == (8, 8)
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
-    path = tmp_path / "image.png"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), written_whole(path) as beside:
-        beside.write_text("half of the ne")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_is_in_the_way_of_a_file_or_a_folder_is_told(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    assert made_folder(tmp_path / "a" / "b").is_dir() and made_folder(tmp_path / "a" / "b").is_dir()
-    for folder in (file, file / "below"):
-        with pytest.raises(ValueError, match="a file is in its place"):
-            made_folder(folder)
-    with pytest.raises(ValueError, match="a is a folder: give the name of a file"), written_whole(tmp_path / "a"):
-        pytest.fail("nothing can be written")
-
-
-def test_a_full_disk_is_an_error_that_names_the_file_and_keeps_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "notes"
-    path.write_text("old")
-    with pytest.raises(OSError, match="No space left on device") as told, written_whole(path) as beside:
-        beside.write_text("half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert told.value.filename == str(path)
-    with pytest.raises(PermissionError, match="notes") as told, written_whole(path) as beside:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(beside))
-    assert told.value.filename == str(path)
-    with pytest.raises(FileNotFoundError, match="what is read meanwhile"), written_whole(path):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "what is read meanwhile")
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

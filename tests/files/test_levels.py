@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scdm.files.images import read_image
-from scdm.files.levels import judged_strength, mask_strength, photograph, survives
+from scdm.files.levels import mask_strength, photograph, scaled_strength, survives
 from scdm.layouts.values import MINUS_ONE, numbers
 from tests import icc
 
@@ -212,10 +212,10 @@ def test_masks_that_may_be_meant_otherwise_are_remarked(picture: np.ndarray, sai
 def test_masks_in_memory_are_judged_alike() -> None:
     remarks: list[str] = []
     ones = PART[None].astype(np.float32) / 255
-    assert np.array_equal(judged_strength(ones, remarks.append), PART[None]) and len(remarks) == 1
+    assert np.array_equal(scaled_strength(ones, remarks.append), PART[None]) and len(remarks) == 1
     soft = LEVELS / np.float32(255)
-    assert np.array_equal(judged_strength(soft, remarks.append), soft) and len(remarks) == 1
-    assert not judged_strength(np.zeros((2, 2)), remarks.append).any() and len(remarks) == 1
+    assert np.array_equal(scaled_strength(soft, remarks.append), soft) and len(remarks) == 1
+    assert not scaled_strength(np.zeros((2, 2)), remarks.append).any() and len(remarks) == 1
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, "big endian", bool])
@@ -246,7 +246,7 @@ def test_of_two_levels_the_brighter_is_white(level: int, tmp_path: Path) -> None
     remarks: list[str] = []
     for shape in (PART * np.uint8(level), np.dstack([PART * np.uint8(level)] * 3)):
         assert np.array_equal(mask_strength(saved(tmp_path / "a.png", shape), remarks.append), PART)
-    assert np.array_equal(judged_strength(PART[None] * (level / 255), remarks.append), PART[None])
+    assert np.array_equal(scaled_strength(PART[None] * (level / 255), remarks.append), PART[None])
     assert remarks == said * 3
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from scdm.files import scratch
-from scdm.files.images import written_whole
+from scdm.files.atomic import written_whole
 
 KILLED = """
 import os, sys
 from pathlib import Path
-from scdm.files.images import written_whole
+from scdm.files.atomic import written_whole
 with written_whole(Path(sys.argv[1])) as beside:
     beside.write_bytes(b"half of it")
     beside.with_name(".tmpAbCdEf").write_bytes(b"a library's own")

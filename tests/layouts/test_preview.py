@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.files.images import PAPER
+from scdm.files.contact_sheet import PAPER
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Color, Palette
 from scdm.layouts.preview import COLOURLESS, LEGIBLE, UNPAINTED, preview

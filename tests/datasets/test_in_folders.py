@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.datasets import DataConfig, open_dataset
+from scdm.datasets import DataConfig, open_dataset, open_pairs
 from scdm.datasets.framing import stretch
-from scdm.datasets.layouts import LAYOUTS
-from scdm.datasets.pairs import PairSet, augmented
+from scdm.datasets.pairs import augmented
 from scdm.layouts.labels import LabelMap, instance_borders
-from scdm.layouts.palette import Palette
 from scdm.layouts.values import UNKNOWN
 from tests.datasets import trees
 from tests.datasets.test_framing import Recorded
@@ -23,7 +21,7 @@ ITEMS = "data/dataset_items"
 OURS = {"ade20k": "ade20k", "celeba": "celebamask_hq", "coco": "coco_stuff", "cityscapes": "cityscapes"}
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", OURS.values())
 def test_official_folders_open(name: str, tmp_path: Path) -> None:
     for split in ("train", "val"):
         for image in ("b", "a"):
@@ -41,13 +39,14 @@ def test_official_folders_open(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "published", [key.removeprefix("remap_") for key in tensors(ITEMS) if key.startswith("remap_")]
 )
-def test_ids_of_values_are_the_published_ones(published: str) -> None:
+def test_ids_of_values_are_the_published_ones(published: str, tmp_path: Path) -> None:
     """Wherever the published id is one of a class: what is none, we refuse."""
-    palette = Palette.named(OURS[published])
+    name = OURS[published]
+    trees.write(tmp_path, name, trees.random_label(1))
+    reader = open_pairs(DataConfig(name, root=str(tmp_path))).reader
     expected = arrays(ITEMS)[f"remap_{published}"].numpy()
-    expected[expected >= palette.num_classes] = UNKNOWN
-    convention = LAYOUTS[palette.name].convention(palette)
-    assert np.array_equal(palette.id_table(convention)[:256], expected)
+    expected[expected >= reader.palette.num_classes] = UNKNOWN
+    assert np.array_equal(reader.id_of[:256], expected)
 
 
 @pytest.mark.parametrize("index", entries(ITEMS, "cases"))
@@ -59,7 +58,7 @@ def test_items_are_the_published_ones(index: int, tmp_path: Path) -> None:
     trees.write(tmp_path, name, golden["label_file"].numpy(), golden["image_file"].numpy(), instances)
     size = tuple(golden["out_image"].shape[1:])
     config = DataConfig(name, root=str(tmp_path), size=size)
-    data = PairSet(config, "train")
+    data = open_pairs(config, "train")
     assert data.palette.num_classes == case["num_classes"]
 
     def frame(source: tuple[int, int], position: int):
@@ -125,4 +124,4 @@ def test_maps_of_a_folder_have_the_proportions_of_their_images(
     problems = list(open_dataset(trees.folder_config(tmp_path)).check())
     assert fits == (problems == [])
     if not fits:
-        assert f"export the map anew at {image[1]} x {image[0]} without smoothing" in problems[0]
+        assert f"export the map again at {image[1]} x {image[0]} without smoothing" in problems[0]
