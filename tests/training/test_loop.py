@@ -341,6 +341,15 @@ def test_a_state_of_which_something_is_missing_is_damaged(tmp_path, missing):
         train(replace(run, steps=4))
 
 
+def test_a_state_with_the_older_name_of_a_precision_goes_on(tmp_path):
+    run, path = config(tmp_path, precision="bfloat16", steps=2), tmp_path / "state-2.pt"
+    train(run)
+    state = torch.load(path, weights_only=True)
+    state["settings"]["precision"] = "bf16"
+    torch.save(state, path)
+    assert checkpoint.load(train(replace(run, precision="bf16", steps=4))).provenance["steps"] == 4
+
+
 def test_a_file_in_the_place_of_the_folder_is_named_before_anything_is_done(tmp_path):
     (tmp_path / "run").touch()
     with pytest.raises(NotADirectoryError, match=r"run'$"):
