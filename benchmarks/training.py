@@ -40,7 +40,7 @@ from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import new_accelerator
 from scdm.training.objective import learning
 from scdm.training.run import new_model
-from scdm.training.stream import DrawnBatch, Draws, draws_at
+from scdm.training.stream import DrawnBatch, ExampleDraws, draws_at
 
 HEADER = (
     "| precision | checkpointing | bare step, s | library step, s | ratio | images/s | TFLOP/s | of peak | memory, GB |\n"
@@ -136,7 +136,7 @@ def made(config: TrainConfig, model: Model) -> DrawnBatch:
     draws = [draws_at(0, position, (height, width)) for position in range(config.batch)]
     drawn = DrawnBatch(
         Batch(images, labels.ids, edges, torch.arange(config.batch)),
-        Draws(*(torch.stack(part) for part in zip(*draws, strict=True))),
+        ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))),
     )
     return pin_memory(drawn) if torch.cuda.is_available() else drawn
 

@@ -37,6 +37,23 @@ from scdm.training.config import TrainConfig
 
 @ending("train_segmenter", "nothing is written")
 def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parsed_arguments(argv)
+    device_called(arguments.device)
+    config = load(TrainConfig, arguments.data, arguments.set).data
+    data, held_out = open_dataset(config), open_dataset(config, "val").validation()
+    made_folder(arguments.out.parent)
+    if arguments.out.is_dir():
+        raise ValueError(f"{arguments.out} is a folder: give the name of a file")
+    segmenter, steps = train(data, config, arguments)
+    result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
+    segmenter.provenance = provenance(config, arguments, steps, result)
+    save(arguments.out, segmenter)
+    print_result(result, segmenter.palette)
+    print(arguments.out)
+    return 0
+
+
+def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.size=64")
@@ -67,19 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("steps, batch and held-out must be at least 1, minutes more than 0")
     if not (0 < arguments.lr <= 1 and 0 <= arguments.seed < 2**63):
         parser.error("lr must be above 0, and at most 1; the seed from 0 to 2^63 - 1")
-    device_called(arguments.device)
-    config = load(TrainConfig, arguments.data, arguments.set).data
-    data, held_out = open_dataset(config), open_dataset(config, "val").validation()
-    made_folder(arguments.out.parent)
-    if arguments.out.is_dir():
-        raise ValueError(f"{arguments.out} is a folder: give the name of a file")
-    segmenter, steps = train(data, config, arguments)
-    result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
-    segmenter.provenance = provenance(config, arguments, steps, result)
-    save(arguments.out, segmenter)
-    print_result(result, segmenter.palette)
-    print(arguments.out)
-    return 0
+    return arguments
 
 
 def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> tuple[Segmenter, int]:

@@ -12,15 +12,15 @@ import numpy as np
 from torch import Tensor
 
 from ..datasets import Batch, Validation, loader
+from ..files import config
 from ..files.atomic import made_folder, write_text
 from ..files.config import flat
 from ..files.images import from_levels, read_image, to_levels, write_image
-from ..files.untrusted import brief, content_of, parsed, shown
+from ..files.untrusted import content_of, parsed
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"
-MOST_NAMED = 8  # of the settings that differ
 
 
 class Chunk(NamedTuple):
@@ -98,15 +98,4 @@ def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
         before = flat(parsed(content_of(path), "JSON"))
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
-    now = flat(settings)
-    differ = [
-        f"{brief(key)} {_in_words(before.get(key))} (now {_in_words(now.get(key))})"
-        for key in (*now, *(before.keys() - now.keys()))
-        if before.get(key) != now.get(key)
-    ]
-    if differ:
-        raise ValueError(f"{folder} holds what was made with {', '.join(differ[:MOST_NAMED])}: choose another folder")
-
-
-def _in_words(value: Any) -> str:
-    return brief(value) if isinstance(value, str) else shown(value)
+    config.require_same(f"what {folder} holds", before, flat(settings), "Choose another folder")

@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from ..files.tensors import tensors_in
 from ..files.untrusted import file_at, sha256_of
 
 
@@ -28,7 +28,7 @@ def state_dict(path: str | Path, what: str) -> dict[str, Tensor]:
     """The tensors in a file of torch.save, by name; code in the file is not run. ValueError if it is not `what`."""
     path = file_at(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = tensors_in(path)
         return {name: Tensor.detach(value) for name, value in content.items()}
     except Exception as error:  # on nonsense, torch raises almost anything
         raise ValueError(f"{path} is damaged, or holds no {what}, which would be tensors by name") from error

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ..devices import device_called, dtype_called
 from ..diffusion.label_diffusion import shipped_rates
 from ..files.kinds import what_is
+from ..files.tensors import tensors_in
 from ..files.untrusted import brief, file_at, sha256_of, shown
 from ..layouts.labels import require_same_classes
 from ..layouts.palette import Palette
@@ -298,7 +299,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             plain = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
-        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True) if plain else None
+        content = tensors_in(path, mmap=True) if plain else None
     except Exception as error:  # damaged files make zipfile and torch raise almost anything
         raise ValueError(_fault(path, error)) from error
     if not isinstance(content, Mapping):

@@ -17,8 +17,8 @@ from ..files.options import Option, check_fields
 from ..models.model import MOST_GUIDANCE
 from ..networks import NetworkConfig
 
-MODEL = "model.safetensors"  # what a run gives away, in its folder
-MOST_STEPS = 10**9  # beyond these a setting is a slip of the pen
+MODEL = "model.safetensors"  # what a run releases, in its folder
+MOST_STEPS = 10**9  # beyond these a setting is a typing error
 MOST_SEED = 2**63 - 1
 OLDER_NAMES = {"bf16": "bfloat16", "fp16": "float16"}  # of precisions, in configurations and states of version 0.1.0
 
@@ -236,7 +236,7 @@ class StudentConfig(RunConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig(RunConfig):
-    """Runs one after the other (training/distill.py), each for `steps`, in folders of their own in `run`.
+    """Runs one after the other (training/distill.py), each for `steps`, in a folder of its own in `run`.
 
     `seed` is that of the first; each has the next one.
     """

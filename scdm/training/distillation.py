@@ -1,10 +1,10 @@
 """Progressive distillation: a student does in one step what its teacher does in two (Salimans & Ho 2022, algorithm 2).
 
 A student of N steps visits the process at N equal strides that begin at its very end ("trailing"), where there is nothing
-but noise. At each of them it sees the layout of the next timestep: at t = 999 of two steps that of t = 499,
-and at the last step whole. With the layout of t itself, as the first teacher sees it, a student of one step would see
-nothing but MASK. What its teacher does meanwhile depends on the layouts at all steps between, of which the last says most,
-and tells of all the others: teacher and student share the pixels' draws, so that labels come back and stay.
+but noise. At each of them it sees the layout of the next timestep: at t = 999 of two steps that of t = 499, and at the last
+step whole. With the layout of t itself, as the first teacher sees it, a student of one step would see
+nothing but MASK. Its teacher's two steps depend on the layouts at all steps between, of which the last has most labels and
+determines the others: teacher and student share the pixels' draws, so that labels come back and stay.
 
 A student predicts v, whatever its teacher does: few steps begin where there is nothing but noise, and a little error in eps
 is a large one in x0 there. It begins with its teacher's weights all the same; one whose teacher predicts eps has more to
@@ -35,9 +35,8 @@ from ..models.conversion import load
 from ..models.model import Model
 from ..pipeline import GenerateOptions
 from .config import StudentConfig
-from .objective import Losses, Task, layouts
+from .objective import Losses, Task, UniformSteps, layouts
 from .stream import DrawnBatch
-from .timesteps import UniformSteps
 
 TEACHER = "teacher_weights"  # in a run's origin: their digest
 

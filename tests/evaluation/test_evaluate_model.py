@@ -103,7 +103,7 @@ def test_a_bug_is_not_taken_for_a_lack_of_memory(model: Path, scenes: Path, tmp_
 def test_other_settings_need_another_folder(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
     assert main(command(model, scenes, tmp_path / "out", "--options", "steps=1")) == 0
     assert main(command(model, scenes, tmp_path / "out", "--options", "steps=1", "guidance=3")) == 2
-    assert "holds what was made with options.guidance 1.5 (now 3)" in capsys.readouterr().err
+    assert "was made with other settings: options.guidance 1.5 instead of 3" in capsys.readouterr().err
 
 
 def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scenes: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_what_is_there_is_not_made_again_and_never_mixed(ade20k: Make, tmp_path:
     assert corrupted(data, tmp_path / "noisy") == 0
     assert (folder / "0.png").stat().st_mtime_ns == before and (folder / "1.png").is_file()
     assert corrupted(data, tmp_path / "noisy", "--seed", "1") == 2
-    assert "made with seed 0 (now 1)" in capsys.readouterr().err
+    assert "made with other settings: seed 0 instead of 1" in capsys.readouterr().err
     assert corrupted({"name": "scenes"}, tmp_path / "noisy") == 2
     assert "scenes have no label files" in capsys.readouterr().err
     assert corrupted(data, tmp_path / "other", "--unlabelled", "70000") == 2

@@ -66,10 +66,10 @@ def test_a_lesson_is_two_guided_steps_of_the_teacher(teacher: Path, place: int) 
     eight = model.denoiser.respaced("trailing8")
     x = image_noise(seeds)(torch.empty(4, 3, 16, 16))
     schedule = eight.schedule.first(2 * place + 2)
-    walk = SAMPLERS["ddim"](clipped(guided(eight, labels, 3.0, draws)), x, schedule, image_noise(seeds))
+    steps = SAMPLERS["ddim"](clipped(guided(eight, labels, 3.0, draws)), x, schedule, image_noise(seeds))
     with torch.no_grad():
-        next(walk)
-        expected = next(walk).x
+        next(steps)
+        expected = next(steps).x
     index = torch.full((4,), place)
     u = draws(index, labels.ids.shape)
     torch.testing.assert_close(objective.lesson(x, index, labels, u), expected, atol=1e-5, rtol=1e-5)
@@ -83,13 +83,13 @@ def test_the_target_takes_the_student_there_in_one_step(teacher: Path) -> None:
     target = objective._x0_between(x, reached, torch.arange(4))
     for place in range(4):
         schedule = objective.denoiser.schedule.first(place + 1)
-        walk = SAMPLERS["ddim"](
+        steps = SAMPLERS["ddim"](
             lambda x, t, x0=target[place, None]: Prediction(x0),
             x[place, None],
             schedule,
             image_noise([0]),
         )
-        torch.testing.assert_close(next(walk).x, reached[place, None])
+        torch.testing.assert_close(next(steps).x, reached[place, None])
     assert torch.allclose(target[0], reached[0])
 
 
