@@ -64,10 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def require_classwise(config: TrainConfig, model: Path | None, palette: Palette) -> None:
     """ValueError if the configuration or the model has no use for class rates of these classes."""
-    if config.label_diffusion.kind != "classwise":
-        raise ValueError(
-            f"class rates are for class-wise label diffusion, but label_diffusion.kind is {config.label_diffusion.kind}"
-        )
+    require_kind(config.label_diffusion.kind)
     if model is None:
         return
     header = read_header(model)
@@ -79,6 +76,11 @@ def require_classwise(config: TrainConfig, model: Path | None, palette: Palette)
         )
 
 
+def require_kind(kind: str) -> None:
+    if kind != "classwise":
+        raise ValueError(f"class rates are for class-wise label diffusion, but label_diffusion.kind is {kind}")
+
+
 class Counted(NamedTuple):
     """What has been read so far: images, of which broken ones are not in the statistics."""
 
@@ -87,7 +89,7 @@ class Counted(NamedTuple):
 
 
 def measured(data: DataSet, config: TrainConfig, keep: bool) -> ClassStatistics:
-    """Statistics of all images, continued from what the run's folder holds of them. keep: there, to go on from."""
+    """Statistics of all images, continued from those that the run's folder holds. keep: save them there."""
     images = OF_ENDLESS if len(data) == ENDLESS else len(data)
     file = Path(config.run) / "class_statistics.json"
     if keep:
@@ -130,19 +132,23 @@ def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
         statistics = ClassStatistics(saved["images"], np.array(saved["coverage"]), np.array(saved["present"]))
         read, counts = int(saved["read"]), flat(saved["of"])
         statistics += ClassStatistics.none(num_classes)  # ValueError for another number of classes
-        _require_counts(read, statistics)
+        if not _possible(read, statistics):
+            raise ValueError("its counts are impossible")
     except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
-        raise ValueError(f"{file} is damaged ({brief(str(error))}): remove it to count anew") from error
-    require_same(str(file), counts, flat(of), "Remove it to count anew")
+        raise ValueError(f"{file} is damaged ({brief(str(error))}): remove it to count again") from error
+    require_same(str(file), counts, flat(of), "Remove it to count again")
     return Counted(read, statistics)
 
 
-def _require_counts(read: int, statistics: ClassStatistics) -> None:
+def _possible(read: int, statistics: ClassStatistics) -> bool:
     images, coverage, present = statistics.images, statistics.coverage, statistics.present
-    kinds = type(images) is int and coverage.dtype.kind in "if" and present.dtype.kind in "if"
-    finite = kinds and np.isfinite(coverage).all() and np.isfinite(present).all()
-    if not finite or not 0 <= images <= read or coverage.min() < 0 or not 0 <= present.min() <= present.max() <= images:
-        raise ValueError("its counts are no counts of its images")
+    numbers = type(images) is int and coverage.dtype.kind in "if" and present.dtype.kind in "if"
+    # Comparisons with NaN are false.
+    return (
+        numbers
+        and 0 <= images <= read
+        and bool(((coverage >= 0) & (coverage < np.inf) & (present >= 0) & (present <= images)).all())
+    )
 
 
 def table(statistics: ClassStatistics, rates: tuple[float, ...], palette: Palette) -> str:
@@ -184,8 +190,8 @@ def with_rates(text: str, rates: tuple[float, ...]) -> str:
     if section is None:
         return f"{text.rstrip()}\nlabel_diffusion:\n  rates: {_list(rates, 4)}\n"
     _, kind = _entry(section, "kind")
-    if kind is not None and kind.value != "classwise":
-        raise ValueError(f"class rates are for class-wise label diffusion, but label_diffusion.kind is {kind.value}")
+    if kind is not None:
+        require_kind(kind.value)
     key, old = _entry(section, "rates")
     if key is not None:
         return f"{text[: key.end_mark.index]}: {_list(rates, key.start_mark.column + 2)}{text[_end(old) :]}"

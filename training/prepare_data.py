@@ -9,8 +9,8 @@ annotations_trainval2017 (instances_train2017.json, instances_val2017.json):
 
     python training/prepare_data.py coco_stuff --images coco --maps stuffthingmaps --instances annotations data/coco_stuff
 
-A shape that is no shape is named and left out, and its image is made with the others; an image is left out if it has no
-entry in the annotations, no map, or one of another size. The status is 1 if anything was left out.
+An invalid shape is reported and left out, its image is made with the others; an image is left out if it has no entry in the
+annotations, no map, or one of another size. The status is 1 if anything was left out.
 
 Any data set: a smaller copy, to be data.root where reading takes longer than training. Its images are resized twice, which
 is not as published; little is lost if it is twice as large as the training images. Photographs of more than 8 bits become
@@ -52,6 +52,7 @@ from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
 from scdm.files.images import read_image, write_image
 from scdm.files.levels import mask_strength
+from scdm.files.untrusted import naming
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
@@ -89,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def done(make: Callable[[Any], list[str] | None], things: Iterable[Any], workers: int, total: int) -> int:
-    """`make` done to each of `things`. Prints what goes wrong, raised or returned, and returns how often it did."""
+    """`make` applied to each of `things`. Prints what goes wrong, raised or returned, and returns how often it did."""
     complaints = 0
     for sentences in tqdm(mapped(partial(attempted, make), things, workers), total=total, unit="image"):
         for sentence in sentences:
@@ -102,7 +103,7 @@ def attempted(make: Callable[[Any], list[str] | None], thing: Any) -> list[str]:
     try:
         return make(thing) or []
     except ValueError as error:
-        return [str(error)]
+        return [f"{error}: left out"]
 
 
 def placed(source: Path, target: Path) -> None:
@@ -148,11 +149,11 @@ def face_ids(folder: Path, number: int) -> np.ndarray:
     masks = {i: folder / f"{number:05}_{part}.png" for i, part in enumerate(parts()) if i > 0}
     found = {i: mask_strength(read_image(mask)) > 0 for i, mask in masks.items() if mask.is_file()}
     if not found:
-        raise ValueError(f"{folder}: there is no mask {number:05}_*.png of face {number}")
+        raise ValueError(f"{folder}: there is no mask {number:05}_*.png")
     ids = np.zeros(next(iter(found.values())).shape, np.uint8)
     for i, mask in found.items():
         if mask.shape != ids.shape:
-            raise ValueError(f"{masks[i]}: its size is not that of the other masks of face {number}")
+            raise ValueError(f"{masks[i]}: its size is not that of the other masks")
         ids[mask] = i
     return ids
 
@@ -219,7 +220,7 @@ def pictures_of(images: Iterable[Path], annotations: Annotations) -> Iterator[Pi
 
 
 def prepare_picture(maps: Path, out: Path, split: str, picture: Picture) -> list[str]:
-    """Returns what is odd about shapes, which are left out. ValueError if the image must be."""
+    """Returns the faults of shapes, which are left out. ValueError if the image must be left out."""
     if picture.problem:
         raise ValueError(picture.problem)
     name = f"{picture.image.stem}.png"
@@ -227,10 +228,8 @@ def prepare_picture(maps: Path, out: Path, split: str, picture: Picture) -> list
     odd: list[str] = []
     if not instances.exists():
         values = pixel_map(maps / name, picture)
-        try:
+        with naming(picture.image):
             map_, odd = instance_map(values, picture.shapes)
-        except ValueError as error:
-            raise ValueError(f"{picture.image}: {error}") from error
         write_image(instances, map_)
     placed(maps / name, out / f"{split}_label" / name)
     placed(picture.image, out / f"{split}_img" / picture.image.name)
@@ -242,13 +241,15 @@ def pixel_map(file: Path, picture: Picture) -> np.ndarray:
     image = read_image(file)
     values = np.asarray(image)
     if image.mode not in ("1", "L", "P", "I", "I;16") or not 0 <= values.min() <= values.max() < FIRST_INSTANCE:
-        raise ValueError(f"{file}: a pixel map is a grey image of values below {FIRST_INSTANCE}")
+        raise ValueError(f"{picture.image}: its pixel map {file} is no grey image of values below {FIRST_INSTANCE}")
     if picture.size not in (None, values.shape):
-        meant, found = (f"{width} x {height}" for height, width in (picture.size or (0, 0), values.shape))
-        raise ValueError(
-            f"{picture.image}: its shapes are meant for {meant} pixels, but its pixel map {file} has {found}"
-        )
+        sizes = f"{_size(picture.size or ())} pixels, but its pixel map {file} has {_size(values.shape)}"
+        raise ValueError(f"{picture.image}: its shapes are meant for {sizes}")
     return values
+
+
+def _size(height_width: tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in reversed(height_width))
 
 
 # ---- a smaller copy --------------------------------------------------------------------------------------------------
@@ -305,9 +306,7 @@ def compact(values: np.ndarray, file: str) -> np.ndarray:
     if low == -1 and high < 2**16 - 1:
         values, high = np.where(values == -1, 2**16 - 1, values), 2**16 - 1
     elif low < 0 or high >= 2**16:
-        raise ValueError(
-            f"{file} holds values from {low} to {high}, and the copy is a PNG of 16 bits: number them anew"
-        )
+        raise ValueError(f"{file} holds values from {low} to {high}, which a PNG of 16 bits cannot hold: renumber them")
     return values.astype(np.uint8 if high < 2**8 else np.uint16)
 
 

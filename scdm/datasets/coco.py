@@ -55,7 +55,7 @@ class Annotations:
         """The image's key, by its file name, or by the number that is its name. ValueError if it has none."""
         key, reason = self._found(image)
         if key is None:
-            raise ValueError(f"{image}: {self.path} {reason}, so the image is left out")
+            raise ValueError(f"{image}: {self.path} {reason}")
         return key
 
     def _found(self, image: Path) -> tuple[str | None, str]:

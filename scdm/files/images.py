@@ -77,9 +77,7 @@ def read_image(
     except Exception as error:  # damaged files make decoders raise almost anything
         raise ValueError(f"{path}: {_reason(error, path)}") from error
     if "scdm_bits" in image.info and not any(most for _, most in _extrema(image)):
-        raise ValueError(
-            f"{path}: {SIXTEEN_BITS}, but only levels below 256, of which 8 bits show none: save it with 8"
-        )
+        raise ValueError(f"{path}: {SIXTEEN_BITS}, but levels below 256 only: save it with 8 bits a channel")
     if classes:
         require_eight_bits(path, image)
     for sentence in _remarks(image):
