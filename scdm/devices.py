@@ -1,4 +1,4 @@
-"""Devices and precision: which type to compute in, and how numbers get to a device without anybody waiting for it."""
+"""Devices and precision: which type to compute in, and copies to a device that do not block."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def fast_dtype(device: torch.device | str) -> torch.dtype:
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
-    """The values on the device. What is sent to a GPU is on its way when this returns: nobody waits for the GPU."""
+    """The values on the device. A copy to a GPU is asynchronous."""
     # From memory that is not pinned, CUDA has taken a copy before it returns; of others that is not known.
     return values.to(device, non_blocking=device.type == "cuda" and values.device.type == "cpu")
 

@@ -86,7 +86,7 @@ class DataSet(Protocol):
         """Instance ids (H, W), like `layout`; None where borders lie between classes, or are not read."""
 
     def check(self) -> Iterator[str]:
-        """Reads every file and says what is wrong, a sentence for each problem or `reader.Doubt`, with the file's name."""
+        """Reads every file; yields a sentence with the file's name for each problem or `reader.Doubt`."""
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -105,7 +105,7 @@ def loader(
     workers: int = 0,
     collated: Callable[[Sequence[Example]], Any] = collate,
 ) -> DataLoader[Example]:
-    """Batches of `data`, read ahead by `workers` processes. ValueError if there is an image that cannot be had.
+    """Batches of `data`, read ahead by `workers` processes. ValueError if an image cannot be read.
 
     batch: examples in each, in the order of the data, of which the last batch may have fewer; or the places of the examples
         of each.
@@ -132,5 +132,5 @@ class _Loader(DataLoader[Example]):
 
 
 def _leave_signals(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # sent to all processes, it is for the one that is read for
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # a failure would be raised there, anywhere
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # sent to all processes, meant for the main one
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # raised as an exception, it could come at any line

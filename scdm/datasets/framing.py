@@ -18,9 +18,9 @@ LEAST_KEPT = 0.8  # the least part of the smaller side that a random crop keeps
 
 
 class Frame(NamedTuple):
-    """The way from an image of one size to one of another."""
+    """How an image is resized, cropped and mirrored."""
 
-    halved: tuple[Size, ...]  # sizes on the way
+    halved: tuple[Size, ...]  # sizes after each halving
     resized: Size
     top: int  # of the window
     left: int
@@ -61,7 +61,7 @@ def center_crop(source: Size, size: Size) -> Frame:
 
 
 def fitted(source: Size, size: Size, fit: str | None) -> Frame:
-    """Without chance: the middle of the image if the fit is "center_crop", else all of it, stretched."""
+    """Deterministic: the middle of the image if the fit is "center_crop", else all of it, stretched."""
     return (center_crop if fit == "center_crop" else stretch)(source, size)
 
 

@@ -77,11 +77,11 @@ class PairSet:
                 return self.reader.example(self.pairs[index], frame, position)
             except ValueError as error:
                 problem = error
-                if self._is_news(index):
+                if self._is_new(index):
                     warnings.warn(f"{error}; left out, the next image stands in", stacklevel=2)
         raise ValueError(f"no image can be read any more: {problem}")
 
-    def _is_news(self, index: int) -> bool:
+    def _is_new(self, index: int) -> bool:
         with self._reported:  # or two workers that meet a pair at once would both report it
             known, self._reported[index] = self._reported[index], True
         return not known

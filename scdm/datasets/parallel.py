@@ -28,7 +28,7 @@ def mapped(function: Callable[[A], B], things: Iterable[A], workers: int) -> Ite
 
 def before_fork() -> None:
     """To be called before worker processes are made."""
-    # Threads do not survive a fork, but their locks do, at which OpenCV would wait for ever. Workers are enough, anyway.
+    # Threads do not survive a fork, but their locks do: OpenCV would wait forever.
     cv2.setNumThreads(1)
 
 
@@ -38,7 +38,7 @@ _function: Callable[[Any], Any]  # of a worker: it may hold a large data set and
 def _adopt(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
-    torch.set_num_threads(1)  # or the first large operation waits for threads that were left behind in the fork
+    torch.set_num_threads(1)  # or the first large operation waits for threads that the fork did not copy
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
 
 

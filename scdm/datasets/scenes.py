@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 # The classes of assets/classes/scenes.json, in its order.
 SKY, CLOUD, SUN, MOUNTAIN, SNOW, HILL, GRASS, TREE, WATER, SAND, ROAD, BUILDING, ROCK, FLOWER = range(14)
 
-Array = NDArray[Any]  # of float32, unless bool or a class id is said
+Array = NDArray[Any]  # float32, unless noted as bool or class id
 SUPERSAMPLING = 2  # colour is averaged over this many samples a pixel in each direction
 
 
@@ -79,10 +79,10 @@ class Light:
     horizon: Array
     direct: Array
     ambient: Array
-    elevation: tuple[float, float]  # where the sun stands, as a fraction of the way from the horizon to the top
+    elevation: tuple[float, float]  # of the sun: 0 at the horizon, 1 at the top
     overcast: bool = False
     lamps: float = 0.0  # share of the windows that are lit
-    sun: tuple[float, float] = (0.0, 0.0)  # (x, y), possibly outside the picture
+    sun: tuple[float, float] = (0.0, 0.0)  # (x, y), may lie outside the picture
     toward: tuple[float, float] = (0.0, 1.0)  # unit vector to the light in the picture plane, (right, up)
 
     @property

@@ -72,11 +72,14 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {**_kind_entry(config), **{field.name: _plain(value) for field, value in written.items()}}
 
 
-def told(config: Any) -> dict[str, Any]:
-    """Of `to_dict` what differs from the defaults: the same whatever settings there will be, as long as nobody uses them."""
+def non_defaults(config: Any) -> dict[str, Any]:
+    """What differs from the defaults in `to_dict`, so that a new setting with a default changes nothing."""
     items = [item for item in dataclasses.fields(config) if item.init and getattr(config, item.name) != _default(item)]
     values = {item.name: getattr(config, item.name) for item in items}
-    plain = {name: told(value) if dataclasses.is_dataclass(value) else _plain(value) for name, value in values.items()}
+    plain = {
+        name: non_defaults(value) if dataclasses.is_dataclass(value) else _plain(value)
+        for name, value in values.items()
+    }
     return {**_kind_entry(config), **plain}
 
 

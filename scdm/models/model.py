@@ -120,7 +120,7 @@ class Model:
 
         Settings at their defaults are left out, so that it stays the same when there are more of them.
         """
-        settings = _with_whole_numbers(configuration.told(self.config))
+        settings = _with_whole_numbers(configuration.non_defaults(self.config))
         return self._digest(json.dumps(settings, sort_keys=True))
 
     def is_known_as(self, digest: object) -> bool:
@@ -193,6 +193,6 @@ def _described_before(config: Any) -> str:
     kind = type(config).__name__
     if kind not in BEFORE:
         return repr(config)
-    new = {name: value for name, value in configuration.told(config).items() if name not in BEFORE[kind]}
+    new = {name: value for name, value in configuration.non_defaults(config).items() if name not in BEFORE[kind]}
     known = ", ".join(f"{name}={_described_before(getattr(config, name))}" for name in BEFORE[kind])
     return f"{kind}({known}{f', {new}' if new else ''})"

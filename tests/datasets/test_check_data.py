@@ -1,4 +1,4 @@
-"""training/check_data.py: what would stop a run, or spoil it, is said before it starts."""
+"""training/check_data.py: what would stop a run, or corrupt it, is reported before it starts."""
 
 from __future__ import annotations
 

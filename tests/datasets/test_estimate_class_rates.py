@@ -121,13 +121,13 @@ def test_a_full_disk_changes_neither_the_model_nor_the_configuration(tmp_path: P
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     assert run(tmp_path, "--model", str(file)) == 2
-    said = capsys.readouterr().err
-    assert "No space left on device" in said and "model.safetensors" in said
+    err = capsys.readouterr().err
+    assert "No space left on device" in err and "model.safetensors" in err
     assert (file.read_bytes(), (tmp_path / "run.yaml").read_bytes()) == before
     assert not list(tmp_path.glob(".scdm-*"))
 
 
-def test_what_has_no_use_for_rates_is_told_before_anything_is_read(tmp_path: Path, capsys) -> None:
+def test_models_without_class_rates_are_refused_before_anything_is_read(tmp_path: Path, capsys) -> None:
     tree(tmp_path)
     palette = Palette.from_file(trees.folder_config(tmp_path).classes or "")
     file = tmp_path / "model.safetensors"

@@ -1,4 +1,4 @@
-"""Any folder of images and label maps, whatever way the maps hold their classes."""
+"""Any folder of images and label maps, however the maps store their classes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def opened(label: Image.Image, root: Path, table: dict = TABLE, name: str = "a.p
 
 
 def test_a_folder_has_the_values_that_its_settings_choose(tmp_path: Path) -> None:
-    """Of the class table's conventions; without a choice the first is taken for all files, and a check says so."""
+    """Of the class table's conventions; without a choice the first is taken for all files, and a check reports it."""
     values = [
         {"name": "ids"},
         {"name": "from_one", "first": 1, "unlabelled": [0]},

@@ -105,7 +105,7 @@ def test_names_that_differ_are_shown_with_the_setting_that_helps(
     assert advice in str(complaint.value)
 
 
-def test_a_setting_that_no_name_follows_is_told(tmp_path: Path) -> None:
+def test_a_setting_that_no_name_follows_is_reported(tmp_path: Path) -> None:
     config = replace(files(tmp_path, ["a.png"], ["a_mask.png"]), label_suffix="_msk")
     with pytest.raises(
         ValueError, match=r"0 label maps in .*, but 1 label map .*a_mask\.png: names should end in _msk"

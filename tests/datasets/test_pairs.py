@@ -123,15 +123,15 @@ def test_processes_that_meet_a_broken_file_at_once_name_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, broken = multiprocessing.get_context("fork"), 50
-    met, said = context.Barrier(2), context.Value("i", 0)
+    met, reports = context.Barrier(2), context.Value("i", 0)
 
     def broken_for_both(*_: object) -> Example:
         met.wait(timeout=60)
         raise ValueError("damaged")
 
     def count(*_: object, **__: object) -> None:
-        with said:
-            said.value += 1
+        with reports:
+            reports.value += 1
 
     data = open_dataset(trees.folder(tmp_path, broken))
     assert isinstance(data, PairSet)
@@ -143,7 +143,7 @@ def test_processes_that_meet_a_broken_file_at_once_name_it_once(
         process.start()
     for process in both:
         process.join()
-    assert said.value == broken
+    assert reports.value == broken
 
 
 def test_a_run_ends_when_nothing_can_be_read_any_more(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_images_and_maps_must_match_before_a_run_starts(tmp_path: Path) -> None:
         open_dataset(config)
 
 
-def test_two_images_of_one_name_are_told(tmp_path: Path) -> None:
+def test_two_images_of_one_name_are_reported(tmp_path: Path) -> None:
     config = trees.folder(tmp_path, 1)
     image = tmp_path / "train" / "images" / "0.png"
     Image.open(image).save(image.with_suffix(".bmp"))

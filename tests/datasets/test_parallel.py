@@ -7,7 +7,7 @@ import pytest
 
 from scdm.datasets.parallel import mapped
 
-# In a process of its own, which can be given up: what is tested here would show by waiting for ever.
+# In a new process, which can be killed: a failure is a deadlock.
 AFTER_THREADS = """
 import torch
 from scdm.datasets.parallel import mapped

@@ -62,7 +62,7 @@ def test_parts_are_those_of_the_class_table() -> None:
     assert prepare_data.parts()[CLOTH] == "cloth"
 
 
-def test_a_face_without_masks_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_face_without_masks_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive = celebamask_hq(tmp_path)
     Image.fromarray(trees.random_image(0)).save(archive / "CelebA-HQ-img" / "7.jpg")
     arguments = ["celebamask_hq", str(archive), str(tmp_path / "faces"), "--workers", "1"]
@@ -124,7 +124,7 @@ def test_what_is_done_is_not_read_again(tmp_path: Path) -> None:
     assert prepare_data.main(arguments) == 1
 
 
-def test_what_is_no_download_of_coco_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_download_of_coco_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = coco(tmp_path)
     (tmp_path / "maps" / "val2017" / "000000000008.png").unlink()
     assert prepare_data.main(arguments) == 1
@@ -142,9 +142,9 @@ def test_one_odd_annotation_is_named_and_the_rest_is_made(tmp_path: Path, capsys
     file.write_text(json.dumps(content))
     (tmp_path / "images" / "val2017" / "000000000008.jpg").rename(tmp_path / "images" / "val2017" / "eight.jpg")
     assert prepare_data.main(arguments) == 1
-    told = capsys.readouterr().out
-    assert "000000000007.jpg: annotation 5 has no shape" in told and "1 annotations of no image" in told
-    assert "eight.jpg: " in told and "val: 1 of 2 images are there, 3 problems" in told
+    out = capsys.readouterr().out
+    assert "000000000007.jpg: annotation 5 has no shape" in out and "1 annotations of no image" in out
+    assert "eight.jpg: " in out and "val: 1 of 2 images are there, 3 problems" in out
     instances = np.asarray(Image.open(tmp_path / "out" / "val_inst" / "000000000007.png"))
     assert set(np.unique(instances)) == {150, 255, 256, 257, 258}
 
@@ -248,7 +248,7 @@ def test_values_that_a_copy_cannot_hold_are_refused() -> None:
             prepare_data.compact(np.array(values), "a")
 
 
-def test_what_a_smaller_copy_lacks_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_smaller_copy_lacks_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in "ab":
         trees.write(tmp_path, "folder", trees.random_label(1), name=name)
     (tmp_path / "train" / "labels" / "b.png").unlink()

@@ -47,9 +47,9 @@ def turned(
 ):
     """A pair: a photo of a stored size with an EXIF orientation, and a map."""
     trees.write(root, "folder", trees.random_label(1, size=size), trees.random_image(1, size))
-    for kind, said in (("image", orientation), ("label", of_map)):
+    for kind, found in (("image", orientation), ("label", of_map)):
         exif = Image.Exif()
-        exif[0x0112] = said
+        exif[0x0112] = found
         picture = Image.open(place(root, kind))
         if kind == "label" and map_size:
             picture = picture.resize(map_size[::-1])
@@ -77,7 +77,7 @@ def test_a_turned_photo_beside_a_map_that_may_not_be_is_a_problem(
     read = (as_stored.validation()[0].image.numpy() + 1) * 127.5
     assert np.allclose(read, stored.transpose(2, 0, 1), atol=0.01)
     applied = open_dataset(trees.folder_config(tmp_path, exif="apply"))
-    assert [DOUBT in said for said in applied.check()] == ([True] if (size, orientation) == (WIDE, 6) else [])
+    assert [DOUBT in found for found in applied.check()] == ([True] if (size, orientation) == (WIDE, 6) else [])
 
 
 def test_a_photo_is_turned_where_its_map_shows_that_it_is_to_be(tmp_path: Path) -> None:

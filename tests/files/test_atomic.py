@@ -21,7 +21,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_in_the_way_of_a_file_or_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_file_or_folder_in_the_way_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     assert made_folder(tmp_path / "a" / "b").is_dir() and made_folder(tmp_path / "a" / "b").is_dir()
@@ -35,13 +35,13 @@ def test_what_is_in_the_way_of_a_file_or_a_folder_is_told(tmp_path: Path) -> Non
 def test_a_full_disk_is_an_error_that_names_the_file_and_keeps_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "notes"
     path.write_text("old")
-    with pytest.raises(OSError, match="No space left on device") as told, written_whole(path) as beside:
+    with pytest.raises(OSError, match="No space left on device") as caught, written_whole(path) as beside:
         beside.write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert told.value.filename == str(path)
-    with pytest.raises(PermissionError, match="notes") as told, written_whole(path) as beside:
+    assert caught.value.filename == str(path)
+    with pytest.raises(PermissionError, match="notes") as caught, written_whole(path) as beside:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(beside))
-    assert told.value.filename == str(path)
+    assert caught.value.filename == str(path)
     with pytest.raises(FileNotFoundError, match="what is read meanwhile"), written_whole(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "what is read meanwhile")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

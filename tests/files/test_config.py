@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from scdm.files.config import assignment, flat, from_dict, load, to_dict, told
+from scdm.files.config import assignment, flat, from_dict, load, non_defaults, to_dict
 
 
 @dataclass(frozen=True)
@@ -176,16 +176,16 @@ def test_what_no_file_can_hold_is_not_asked_of_one() -> None:
         from_dict(Options, {"noise": 1})
 
 
-def test_what_is_told_leaves_defaults_out() -> None:
+def test_non_defaults_leave_defaults_out() -> None:
     @dataclass(frozen=True)
-    class Told:
+    class Settings:
         name: str
         optimizer: Optimizer
         sizes: tuple[int, ...] = (8, 16)
         again: Optimizer = field(default_factory=Optimizer)
 
-    assert told(Told("a", Optimizer())) == {"name": "a", "optimizer": {}}
-    assert told(Told("a", Optimizer(warmup=3), (8,), Optimizer(lr=1.0))) == {
+    assert non_defaults(Settings("a", Optimizer())) == {"name": "a", "optimizer": {}}
+    assert non_defaults(Settings("a", Optimizer(warmup=3), (8,), Optimizer(lr=1.0))) == {
         "name": "a",
         "optimizer": {"warmup": 3},
         "sizes": [8],

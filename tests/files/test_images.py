@@ -93,7 +93,7 @@ def test_photographs_come_upright(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
-def test_an_orientationthat_was_applied_is_told_and_can_be_undone(tmp_path: Path, suffix: str) -> None:
+def test_an_applied_orientation_is_reported_and_can_be_undone(tmp_path: Path, suffix: str) -> None:
     array = noise(16, 24)
     for orientation, size in [(1, (24, 16)), (3, (24, 16)), (6, (16, 24)), (8, (16, 24)), (5, (16, 24))]:
         path = tmp_path / f"photo{suffix}"
@@ -125,7 +125,7 @@ def test_an_orientationthat_was_applied_is_told_and_can_be_undone(tmp_path: Path
         (".bmp", {}, None),
     ],
 )
-def test_formats_that_change_pixels_are_told(tmp_path: Path, suffix: str, options: dict, lossy: str | None) -> None:
+def test_formats_that_change_pixels_are_reported(tmp_path: Path, suffix: str, options: dict, lossy: str | None) -> None:
     path = tmp_path / f"map{suffix}"
     Image.fromarray(noise(8, 8)).save(path, **options)
     assert read_image(path).info.get("scdm_lossy") == lossy
@@ -167,7 +167,7 @@ def test_levels_are_those_in_the_file(tmp_path: Path) -> None:
     assert remarks == [f"white is the level {w} in this file: its values are read as 0 to {w}" for w in whites if w]
 
 
-def test_sixteen_bits_of_which_eight_are_read_are_told(tmp_path: Path) -> None:
+def test_sixteen_bits_of_which_eight_are_read_are_reported(tmp_path: Path) -> None:
     for name in ("a.png", "a.tif"):
         cv2.imwrite(str(tmp_path / name), noise(4, 4).astype(np.uint16) * 257)
         remarks: list[str] = []
@@ -218,7 +218,7 @@ def test_animations_show_their_first_frame(tmp_path: Path) -> None:
 
 
 def test_pages_are_counted_and_smaller_copies_are_not(tmp_path: Path) -> None:
-    """A page that says so is an overview, as of aerial pictures."""
+    """A page with that tag is an overview, as of aerial pictures."""
     page, small = Image.fromarray(noise(8, 8)), Image.fromarray(noise(4, 4))
     page.save(tmp_path / "stack.tif", save_all=True, append_images=[page, page])
     assert read_image(tmp_path / "stack.tif").info["scdm_pictures"] == 3
@@ -274,7 +274,7 @@ def test_a_layout_of_16_bits_a_channel_is_read_where_8_tell_the_same(suffix: str
         read_image(file, classes=classes)
 
 
-def test_colours_without_a_profile_are_not_said_to_have_one(tmp_path: Path) -> None:
+def test_colours_without_a_profile_are_not_reported_to_have_one(tmp_path: Path) -> None:
     for mode, named in (("CMYK", "CMYK without a profile"), ("LAB", "CIELAB")):
         remarks: list[str] = []
         Image.new(mode, (4, 4), (100,) * len(mode)).save(tmp_path / "picture.tif")

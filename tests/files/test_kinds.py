@@ -90,7 +90,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("name", "content", "kind", "advice"), FILES)
-def test_strangers_are_called_by_their_name(name: str, content: bytes, kind: str, advice: str, tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_named(name: str, content: bytes, kind: str, advice: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     found = what_is(path) or ""
@@ -103,7 +103,7 @@ def test_strangers_are_called_by_their_name(name: str, content: bytes, kind: str
     assert kind in str(caught.value) and "download it again, or convert" not in str(caught.value)
 
 
-def test_what_is_read_is_no_stranger(tmp_path: Path) -> None:
+def test_what_is_read_has_no_other_kind(tmp_path: Path) -> None:
     for suffix in (".png", ".jpg", ".webp", ".tif", ".bmp", ".gif", ".ppm", ".tga"):
         Image.new("RGB", (4, 4), (9, 8, 7)).save(tmp_path / f"a{suffix}")
         assert what_is(tmp_path / f"a{suffix}", picture_wanted=True) is None

@@ -145,7 +145,7 @@ def test_profiles_of_grey_photographs_are_applied(tmp_path: Path) -> None:
 def test_odd_photographs_are_remarked(picture: Image.Image, remark: str | None, tmp_path: Path) -> None:
     remarks: list[str] = []
     photograph(saved(tmp_path / "a.png", picture), remarks.append)
-    assert [remark in said for said in remarks] == [True] if remark else remarks == []
+    assert [remark in expected for expected in remarks] == [True] if remark else remarks == []
 
 
 PART = np.zeros((6, 8), bool)
@@ -153,7 +153,7 @@ PART[1:4, 2:6] = True
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "expected"),
     [
         (PART, None),
         (PART.astype(np.uint8) * 255, None),
@@ -172,11 +172,13 @@ PART[1:4, 2:6] = True
         (PART.astype(np.uint16) * 4095, "the mask has the levels 0 and 4095: 4095 is taken for white"),
     ],
 )
-def test_masks_of_every_kind_are_the_same(values: np.ndarray, said: str | None, tmp_path: Path) -> None:
+def test_masks_of_every_kind_are_the_same(values: np.ndarray, expected: str | None, tmp_path: Path) -> None:
     remarks: list[str] = []
     path = tmp_path / ("a.tif" if values.dtype in (np.int32, np.float32) else "a.png")
     strength = mask_strength(saved(path, values), remarks.append)
-    assert strength.dtype == np.float32 and np.array_equal(strength, PART) and remarks == ([said] if said else [])
+    assert (
+        strength.dtype == np.float32 and np.array_equal(strength, PART) and remarks == ([expected] if expected else [])
+    )
 
 
 def test_soft_masks_keep_their_levels(tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ HOLE = np.where(PART, 0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("picture", "said"),
+    ("picture", "expected"),
     [
         (np.dstack([SCENE, HOLE]), "looks like a picture with a transparent part: transparent is kept"),
         (np.dstack([LEVELS] * 3 + [HOLE]), "looks like a picture with a transparent part: transparent is kept"),
@@ -203,10 +205,10 @@ HOLE = np.where(PART, 0, 255).astype(np.uint8)
         (np.dstack([PART * np.uint8(255)] * 3 + [np.where(PART, 2, 0).astype(np.uint8)]), "hardly anything"),
     ],
 )
-def test_masks_that_may_be_meant_otherwise_are_remarked(picture: np.ndarray, said: str, tmp_path: Path) -> None:
+def test_masks_that_may_be_meant_otherwise_are_remarked(picture: np.ndarray, expected: str, tmp_path: Path) -> None:
     remarks: list[str] = []
     mask_strength(saved(tmp_path / "a.png", picture), remarks.append)
-    assert len(remarks) == 1 and said in remarks[0]
+    assert len(remarks) == 1 and expected in remarks[0]
 
 
 def test_masks_in_memory_are_judged_alike() -> None:
@@ -242,12 +244,12 @@ def test_ids_do_not_survive_lossy_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("level", [3, 38, 128, 254])
 def test_of_two_levels_the_brighter_is_white(level: int, tmp_path: Path) -> None:
-    said = [f"the mask has the levels 0 and {level} of 255: {level} is taken for white"]
+    expected = [f"the mask has the levels 0 and {level} of 255: {level} is taken for white"]
     remarks: list[str] = []
     for shape in (PART * np.uint8(level), np.dstack([PART * np.uint8(level)] * 3)):
         assert np.array_equal(mask_strength(saved(tmp_path / "a.png", shape), remarks.append), PART)
     assert np.array_equal(scaled_strength(PART[None] * (level / 255), remarks.append), PART[None])
-    assert remarks == said * 3
+    assert remarks == expected * 3
 
 
 def test_of_one_level_or_more_than_two_all_are_kept(tmp_path: Path) -> None:

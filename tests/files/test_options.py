@@ -1,4 +1,4 @@
-"""What is declared of a setting is what is checked, said and shown."""
+"""The declaration of a setting is what is checked, and shown in messages and help."""
 
 from __future__ import annotations
 

@@ -108,6 +108,6 @@ def test_levels_of_classes_are_kept_whatever_profile_a_program_has_added() -> No
         (icc.grey_profile("Dot Gain", 1.8), "Dot Gain is a profile of L and the picture one of mode RGB"),
     ],
 )
-def test_what_cannot_be_applied_is_left_out_and_told(profile: bytes, reason: str) -> None:
+def test_what_cannot_be_applied_is_left_out_and_reported(profile: bytes, reason: str) -> None:
     image = with_profile(Image.fromarray(PAINTED), profile)
     assert in_srgb(image) is image and re.search(reason, image.info["scdm_profile_ignored"])

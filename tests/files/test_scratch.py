@@ -24,7 +24,7 @@ with written_whole(Path(sys.argv[1])) as beside:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test is like a process of its own."""
+    """Every test is like a new process."""
     monkeypatch.setattr(scratch, "_swept", set())
 
 
