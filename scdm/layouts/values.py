@@ -59,7 +59,7 @@ class Convention:
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads, of plain JSON types."""
-        return {"name": self.name} | configuration.told(self)
+        return {"name": self.name} | configuration.non_defaults(self)
 
     @property
     def lenient(self) -> bool:
