@@ -19,9 +19,7 @@ from scdm.datasets.structure import FolderStructure
 from scdm.files.config import from_dict, load
 from scdm.layouts.palette import Palette
 from scdm.training.config import LabelDiffusionConfig, TrainConfig
-from scdm.training.loop import train
 from tests.datasets import trees
-from tests.training import tiny
 
 PALETTE = Palette.from_dict(trees.CLASSES)
 
@@ -86,6 +84,10 @@ def test_a_data_set_with_its_own_reader_is_named_in_a_configuration(
 
 
 def test_a_run_trains_on_a_new_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("accelerate", reason="training needs the extra 'train'")
+    from scdm.training.loop import train
+    from tests.training import tiny
+
     monkeypatch.setitem(DATASETS, "stripes", Source(Stripes))
     config = tiny.config(
         tmp_path,
