@@ -23,7 +23,7 @@ COMFYUI_HOME := .comfyui
 CHECKOUT := $(or $(COMFYUI_DIR),$(CURDIR)/$(COMFYUI_HOME)/ComfyUI)
 SERVER_PYTHON := $(or $(COMFYUI_PYTHON),$(if $(COMFYUI_DIR),$(PYTHON),$(CURDIR)/$(COMFYUI_HOME)/venv/bin/python))
 
-.PHONY: demo test lint types layers comfyui test-comfyui clean
+.PHONY: demo test lint types layers docs comfyui test-comfyui clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
@@ -42,6 +42,12 @@ types: $(VENV)/.installed-dev
 
 layers: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
+
+# The site of the documentation, which opens from disk. A link or an anchor that leads nowhere fails; external ones are not
+# fetched.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "The documentation is in $(CURDIR)/build/docs/index.html."
 
 # A server with this pack. It works in a folder of ours: a checkout of the user's own stays as it is.
 comfyui: $(if $(COMFYUI_DIR),,$(COMFYUI_HOME)/.installed) | $(COMFYUI_HOME)/.gitignore
@@ -96,5 +102,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[train,dev]"
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(addprefix $(COMFYUI_HOME)/,.installed ComfyUI venv pytest) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(addprefix $(COMFYUI_HOME)/,.installed ComfyUI venv pytest) demo build/docs .pytest_cache .mypy_cache .ruff_cache

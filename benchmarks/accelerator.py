@@ -85,7 +85,7 @@ Emit = Callable[[Row], None]
 
 @dataclass(frozen=True)
 class Order:
-    """What a part is told. device: as torch names it. rehearse: as small as it goes."""
+    """The settings of a part. device: as torch names it. rehearse: as small as it goes."""
 
     part: str
     device: str
@@ -266,9 +266,9 @@ def step_row(order: Order, precision: str, compiled: bool) -> Row:
 
 
 def as_compiled(network: Any, order: Order) -> Any:
-    from scdm.networks import CompiledUNet
+    from scdm.networks import Compiled
 
-    return CompiledUNet.of(network, "eager" if order.rehearse else "inductor", dynamic=False)
+    return Compiled.of(network, "eager" if order.rehearse else "inductor", dynamic=False)
 
 
 def images(order: Order, emit: Emit) -> None:

@@ -24,12 +24,14 @@ from pathlib import Path
 from statistics import median
 
 from scdm import assets
+from scdm.training.command import ending
 
 OURS = "import sys; from scdm.__main__ import main; sys.exit(main())"
 BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"  # no longer than this program
 WAYS = {"asleep (PASSIVE)": OURS, "as torch has it": f"import torch; {OURS}"}
 
 
+@ending("busy")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="scenes64", help="embedded model or file (default %(default)s)")

@@ -30,6 +30,7 @@ from scdm.layouts.labels import LabelMap
 from scdm.models.conversion import load
 from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
+from scdm.training.command import ending
 
 COMMAND = "import sys; from scdm.__main__ import main; sys.argv[1:] = '{}'.split(); sys.exit(main())"
 LAYOUT = assets.folder() / "examples" / "landscape.png"
@@ -44,7 +45,8 @@ STARTS = {  # what is written -> the program
 }
 
 
-def main() -> None:
+@ending("image")
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["scenes64"], help="embedded models or files")
     parser.add_argument("--sizes", nargs="+", type=int, default=[64], help="sides of the images, in pixels")
@@ -58,6 +60,7 @@ def main() -> None:
             print(image_row(name, load(name), size, arguments.repeats), flush=True)
     print("\n| start | s | of torch alone |\n| --- | --- | --- |")
     print("\n".join(start_rows(arguments.repeats)))
+    return 0
 
 
 def image_row(name: str, model: Model, size: int, repeats: int) -> str:

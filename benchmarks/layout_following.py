@@ -40,6 +40,7 @@ from scdm.metrics.segmenter import load as load_segmenter
 from scdm.models.conversion import load
 from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
+from scdm.training.command import ending
 
 SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py
 SHEET_SCENES, SHEET_COLUMNS, SHEET_SIDE = 24, 3, 128  # scenes shown, side by side, and their least width in pixels
@@ -54,28 +55,25 @@ class Comparison(NamedTuple):
     spread: float
 
 
+@ending("layout_following")
 def main() -> int:
     arguments = parsed_arguments()
-    try:
-        model = load(arguments.model, arguments.device)
-        segmenter = load_segmenter(arguments.segmenter, arguments.device)
-        require_unseen_and_alike(model, segmenter, arguments.seed)
-        height, width = model.config.size if arguments.size is None else (arguments.size, arguments.size)
-        scenes = Scenes(arguments.layouts, arguments.seed, (height, width))
-        options = GenerateOptions(
-            steps=arguments.steps,
-            sampler=arguments.sampler,
-            guidance=arguments.guidance,
-            label_noise=arguments.label_noise,
-            precision=arguments.precision,
-        ).for_model(model)
-        ids, renderings, samples = sampled(model, DataLoader(scenes, arguments.batch), options, arguments.seed)
-        comparison = compared(segmenter, ids, renderings, samples)
-        if arguments.sheet:
-            write_image(arguments.sheet, sheet(model.palette, ids, samples, renderings))
-    except ValueError as error:
-        print(f"layout_following: {error}", file=sys.stderr)
-        return 2
+    model = load(arguments.model, arguments.device)
+    segmenter = load_segmenter(arguments.segmenter, arguments.device)
+    require_unseen_and_alike(model, segmenter, arguments.seed)
+    height, width = model.config.size if arguments.size is None else (arguments.size, arguments.size)
+    scenes = Scenes(arguments.layouts, arguments.seed, (height, width))
+    options = GenerateOptions(
+        steps=arguments.steps,
+        sampler=arguments.sampler,
+        guidance=arguments.guidance,
+        label_noise=arguments.label_noise,
+        precision=arguments.precision,
+    ).for_model(model)
+    ids, renderings, samples = sampled(model, DataLoader(scenes, arguments.batch), options, arguments.seed)
+    comparison = compared(segmenter, ids, renderings, samples)
+    if arguments.sheet:
+        write_image(arguments.sheet, sheet(model.palette, ids, samples, renderings))
     conditions = measured_under(arguments, model, segmenter, options, (height, width))
     show = as_json if arguments.json else as_markdown
     print(show(comparison, model.palette.names, conditions))

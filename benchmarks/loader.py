@@ -27,6 +27,7 @@ from scdm.datasets import DataConfig, Example, loader, open_dataset
 from scdm.datasets.scenes import render
 from scdm.files.config import load
 from scdm.files.images import write_image
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 FILES = 48  # made on the spot: one epoch of them fits into any cache, so disks are not measured
@@ -34,6 +35,7 @@ HEIGHT, WIDTH = 512, 683  # usual in ADE20K
 WARM_UP = 2  # batches
 
 
+@ending("loader")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", help="YAML file of a run; its data set is read")
@@ -44,16 +46,12 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=12, help="to measure")
     parser.add_argument("--step", type=float, default=0.5, help="seconds that a step takes (%(default)s)")
     arguments = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            if arguments.config:
-                config = load(TrainConfig, arguments.config, arguments.set).data
-            else:
-                config = DataConfig("ade20k", root=made(Path(folder)), size=arguments.size)
-            report(config, arguments)
-    except (ValueError, OSError) as error:
-        print(f"loader: {error}", file=sys.stderr)
-        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.config:
+            config = load(TrainConfig, arguments.config, arguments.set).data
+        else:
+            config = DataConfig("ade20k", root=made(Path(folder)), size=arguments.size)
+        report(config, arguments)
     return 0
 
 

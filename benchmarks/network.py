@@ -28,7 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scdm.layouts.labels import LabelMap
 from scdm.models.conversion import load
-from scdm.networks import UNet, UNetConfig
+from scdm.networks import Network, UNet, UNetConfig
+from scdm.training.command import ending
 
 SCALE = 1.5
 PUBLISHED = "published ADE20K 256x256"
@@ -62,7 +63,8 @@ class Row:
         )
 
 
-def main() -> None:
+@ending("network")
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=[PUBLISHED, "scenes64"], help="embedded names or files")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
@@ -78,6 +80,7 @@ def main() -> None:
         for precision in arguments.precisions:
             with context.Pool(1) as pool:
                 print(pool.apply(measure, (model, precision, arguments.repeats, arguments.device)), flush=True)
+    return 0
 
 
 @torch.inference_mode()
@@ -110,7 +113,7 @@ def measure(name: str, precision: str, repeats: int, device: str) -> Row:
         )
 
 
-def guided_step(network: UNet, size: tuple[int, int], device: str) -> Callable[[], Tensor]:
+def guided_step(network: Network, size: tuple[int, int], device: str) -> Callable[[], Tensor]:
     """Of one image: the encoder once, the decoder with a layout and with none."""
     x, t, labels = inputs(network, size, device)
 
@@ -122,7 +125,7 @@ def guided_step(network: UNet, size: tuple[int, int], device: str) -> Callable[[
     return step
 
 
-def inputs(network: UNet, size: tuple[int, int], device: str) -> tuple[Tensor, Tensor, LabelMap]:
+def inputs(network: Network, size: tuple[int, int], device: str) -> tuple[Tensor, Tensor, LabelMap]:
     """Noise, a step, and a layout in blocks of 16 pixels."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1, 3, *size, generator=generator).to(device)
@@ -131,7 +134,7 @@ def inputs(network: UNet, size: tuple[int, int], device: str) -> tuple[Tensor, T
     return x.contiguous(memory_format=torch.channels_last), torch.tensor([500], device=device), labels
 
 
-def network_called(name: str, device: str) -> tuple[UNet, tuple[int, int]]:
+def network_called(name: str, device: str) -> tuple[Network, tuple[int, int]]:
     """An embedded model's network, a file's, or one with random weights: the published, or one for a rehearsal."""
     if name not in (PUBLISHED, REHEARSAL):
         model = load(name, device)

@@ -24,12 +24,14 @@ import torch
 from scdm.datasets.scenes import render
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.patterns import sparse
+from scdm.training.command import ending
 
 PATCHES = 16  # on either side of a patchwork
 CLASSES = 182
 
 
-def main() -> None:
+@ending("patterns")
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128, 256, 512])
     parser.add_argument("--batch", type=int, default=16)
@@ -49,6 +51,7 @@ def main() -> None:
             print(
                 f"| {name} | {size} | {classes:.0f} | {labels.batch / seconds:.0f} | {1000 * seconds:.1f} |", flush=True
             )
+    return 0
 
 
 def scenes(batch: int, size: int) -> LabelMap:

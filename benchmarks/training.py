@@ -34,12 +34,13 @@ from scdm.files.config import load
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.palette import Palette
 from scdm.models.model import Model
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
-from scdm.training.learner import Learner, Outcome, recompute_activations
+from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import new_accelerator
 from scdm.training.objective import learning
 from scdm.training.run import new_model
-from scdm.training.stream import DrawnBatch, Draws, draws_at
+from scdm.training.stream import DrawnBatch, ExampleDraws, draws_at
 
 HEADER = (
     "| precision | checkpointing | bare step, s | library step, s | ratio | images/s | TFLOP/s | of peak | memory, GB |\n"
@@ -48,6 +49,7 @@ HEADER = (
 BLOCK = 16  # pixels of a side of the layouts' blocks
 
 
+@ending("training")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="training/configs/scenes64.yaml", help="YAML file of a run")
@@ -56,16 +58,12 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--peak", type=float, help="TFLOP/s of the machine in this precision")
     arguments = parser.parse_args()
-    try:
-        config = replace(load(TrainConfig, arguments.config, arguments.set), tracker="none", compile=False)
-        print(f"{arguments.config}: {config.batch} images of {config.data.size} pixels")
-        print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n\n{HEADER}", flush=True)
-        for choice in arguments.checkpointing:
-            row = measured(replace(config, checkpointing=choice == "true"), arguments.repeats, arguments.peak)
-            print(row, flush=True)
-    except ValueError as error:
-        print(f"training: {error}", file=sys.stderr)
-        return 2
+    config = replace(load(TrainConfig, arguments.config, arguments.set), tracker="none", compile=False)
+    print(f"{arguments.config}: {config.batch} images of {config.data.size} pixels")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n\n{HEADER}", flush=True)
+    for choice in arguments.checkpointing:
+        row = measured(replace(config, checkpointing=choice == "true"), arguments.repeats, arguments.peak)
+        print(row, flush=True)
     return 0
 
 
@@ -108,7 +106,7 @@ def ready(config: TrainConfig) -> tuple[Callable[[], Outcome], DrawnBatch, torch
 def bare_step(config: TrainConfig, palette: Palette, drawn: DrawnBatch, device: torch.device) -> Callable[[], Tensor]:
     network = new_model(config, palette).to(device).network.train()
     if config.checkpointing:
-        recompute_activations(network)
+        network.checkpoint_activations()
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.optimizer.lr, fused=True)
     x = drawn.batch.images.to(device, memory_format=torch.channels_last)
     t = (drawn.draws.step * 1000).long().to(device)
@@ -138,7 +136,7 @@ def made(config: TrainConfig, model: Model) -> DrawnBatch:
     draws = [draws_at(0, position, (height, width)) for position in range(config.batch)]
     drawn = DrawnBatch(
         Batch(images, labels.ids, edges, torch.arange(config.batch)),
-        Draws(*(torch.stack(part) for part in zip(*draws, strict=True))),
+        ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))),
     )
     return pin_memory(drawn) if torch.cuda.is_available() else drawn
 

@@ -1,20 +1,30 @@
-"""Corrupt Layout: what a careless painter, a coarse segmentation or label diffusion makes of a clean layout."""
+"""Corrupt Layout: what a coarse segmentation, sparse scribbles or label diffusion leave of a clean layout."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from comfy_api.latest import io
 
-from ..scdm.diffusion.corruption import CORRUPTIONS, MOST_RADIUS, MOST_SEED, MOST_SIZE, corrupt
-from ..scdm.diffusion.label_diffusion import CLASSWISE_STEPS, shipped_rates
+from ..scdm.diffusion.corruption import CORRUPTIONS, MOST_SEED, about, corrupt, settings
+from ..scdm.diffusion.label_diffusion import shipped_rates
+from ..scdm.files.options import Declared
 from ..scdm.layouts.contents import summary
 from ..scdm.layouts.palette import GOLDEN_ANGLE, Palette
 from .messages import tell
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
-BENCHMARK = {kind: corruption.strength for kind, corruption in CORRUPTIONS.items()}
+# Inputs of saved workflows, which are stored by their place: new settings come after them.
+ESTABLISHED = {
+    ("downsample", "size"): "downsample_to",
+    ("edges", "radius"): "edge_radius",
+    ("random", "share"): "random_share",
+    ("patterns", "share"): "pattern_share",
+    ("diffuse", "step"): "diffusion_step",
+}
+WIDGETS: dict[Any, Any] = {int: io.Int.Input, float: io.Float.Input}
 
 
 class CorruptLayout(io.ComfyNode):
@@ -24,7 +34,7 @@ class CorruptLayout(io.ComfyNode):
             node_id="SCDM_CorruptLayout",
             display_name="Corrupt Layout (SCDM)",
             category="SCDM",
-            description="Spoils a clean layout, to see what a model makes of rough ones. Each setting belongs to the kind "
+            description="Corrupts a clean layout, to see what a model makes of rough ones. Each setting belongs to the kind "
             "that it is named after; those of downsample, edges and random begin as in the paper's benchmark.",
             **where_known(search_aliases=["noisy layout", "degrade segmentation", "sparse layout"]),
             inputs=[
@@ -32,9 +42,7 @@ class CorruptLayout(io.ComfyNode):
                 io.Combo.Input(
                     "kind",
                     options=list(CORRUPTIONS),
-                    tooltip="downsample: coarse blocks. edges: no borders between classes. random: single pixels are "
-                    "erased. patterns: of each class only strokes and blobs are left. diffuse: as the model sees the layout "
-                    "on its way from noise.",
+                    tooltip=" ".join(f"{kind}: {about(kind)}." for kind in CORRUPTIONS),
                 ),
                 io.Int.Input(
                     "seed",
@@ -42,72 +50,47 @@ class CorruptLayout(io.ComfyNode):
                     min=0,
                     max=MOST_SEED,
                     control_after_generate=True,
-                    tooltip="The same seed spoils the same layout in the same way (random, patterns, diffuse).",
+                    tooltip="The same seed corrupts the same layout in the same way, where this is random.",
                 ),
-                io.Int.Input(
-                    "downsample_to",
-                    default=BENCHMARK["downsample"]["size"],
-                    min=1,
-                    max=MOST_SIZE,
-                    tooltip="downsample: pixels that are left on either side.",
-                ),
-                io.Int.Input(
-                    "edge_radius",
-                    default=BENCHMARK["edges"]["radius"],
-                    min=0,
-                    max=MOST_RADIUS,
-                    tooltip="edges: pixels that are erased on both sides of a border.",
-                ),
-                io.Float.Input(
-                    "random_share",
-                    default=BENCHMARK["random"]["share"],
-                    min=0,
-                    max=0.99,
-                    step=0.01,
-                    tooltip="random: share of pixels to erase.",
-                ),
-                io.Float.Input(
-                    "pattern_share",
-                    default=BENCHMARK["patterns"]["share"],
-                    min=0,
-                    max=0.99,
-                    step=0.01,
-                    tooltip="patterns: share of pixels to leave unpainted.",
-                ),
-                io.Int.Input(
-                    "diffusion_step",
-                    default=BENCHMARK["diffuse"]["step"],
-                    min=0,
-                    max=CLASSWISE_STEPS - 1,
-                    tooltip="diffuse: the step, from 0 (almost the image) to 999 (noise, nothing is left).",
-                ),
+                *(widget(name, kind, setting) for name, kind, setting in widgets()),
             ],
-            outputs=[LayoutSocket.Output(display_name="layout", tooltip="The spoilt layout.")],
+            outputs=[LayoutSocket.Output(display_name="layout", tooltip="The corrupted layout.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(
-        cls,
-        layout: Layout,
-        kind: str,
-        seed: int,
-        downsample_to: int,
-        edge_radius: int,
-        random_share: float,
-        pattern_share: float,
-        diffusion_step: int,
-    ) -> io.NodeOutput:
-        strengths: dict[str, dict[str, Any]] = {
-            "downsample": {"size": downsample_to},
-            "edges": {"radius": edge_radius},
-            "random": {"share": random_share},
-            "patterns": {"share": pattern_share},
-            "diffuse": {"step": diffusion_step, "rates": class_rates(layout.palette)},
+    def execute(cls, layout: Layout, kind: str, seed: int, **values: Any) -> io.NodeOutput:
+        strength = {
+            setting.name: values[name] for name, owner, setting in widgets() if owner == kind and name in values
         }
-        labels = corrupt(layout.labels, kind, seed, **strengths.get(kind, {}))
+        if kind in CORRUPTIONS and "rates" in settings(kind):
+            strength["rates"] = class_rates(layout.palette)
+        labels = corrupt(layout.labels, kind, seed, **strength)
         tell(cls, summary(labels, layout.palette))
         return io.NodeOutput(Layout(labels, layout.palette))
+
+
+def widgets() -> Iterator[tuple[str, str, Declared]]:
+    """Of each setting that a widget can show: the input's name, the corruption, and the setting."""
+    found = {(kind, name): setting for kind in CORRUPTIONS for name, setting in settings(kind).items()}
+    for kind, name in (*ESTABLISHED, *(key for key in found if key not in ESTABLISHED)):
+        if WIDGETS.keys() & {*found[kind, name].alternatives}:
+            yield ESTABLISHED.get((kind, name), f"{kind}_{name}"), kind, found[kind, name]
+
+
+def widget(name: str, kind: str, setting: Declared) -> io.Input:
+    """Optional where workflows may be older than the setting."""
+    option, whole = setting.option, int in setting.alternatives
+    step = 1 if whole else 0.01
+    return WIDGETS[int if whole else float](
+        name,
+        default=setting.default,
+        min=option.ge,
+        max=option.le if option.lt is None else option.lt - step,
+        step=None if whole else step,
+        optional=(kind, setting.name) not in ESTABLISHED,
+        tooltip=f"{kind}: {option.help}.",
+    )
 
 
 def class_rates(palette: Palette) -> tuple[float, ...] | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from comfy import model_management
@@ -12,7 +13,6 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor, nn
 
-from ..scdm.devices import AUTO
 from ..scdm.editing.session import MOST_MARGIN, EditSession, Update
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions
@@ -20,11 +20,20 @@ from .generate import Progress, is_want_of_memory, to_comfy, too_large
 from .messages import tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb
-from .sampling import option_input, precision_input, sampling, sampling_inputs, seed_input, subject_inputs
+from .sampling import (
+    option_input,
+    precision_input,
+    sampler_inputs,
+    sampling,
+    sampling_inputs,
+    seed_input,
+    subject_inputs,
+)
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
-MOST_REMEMBERED = 8  # nodes
+MOST_REMEMBERED = 8  # nodes of a model
+MOMENTS = 2  # in a node's session, of which no widget asks for more
 
 
 class EditImage(io.ComfyNode):
@@ -66,6 +75,7 @@ class EditImage(io.ComfyNode):
                     "is painted anew.",
                 ),
                 precision_input(),
+                *sampler_inputs(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The image, as large as the layout.")],
             hidden=[io.Hidden.unique_id],
@@ -76,56 +86,33 @@ class EditImage(io.ComfyNode):
         cls,
         model: ModelPatcher,
         layout: Layout,
-        seed: int,
-        steps: int,
-        sampler: str,
-        guidance: float,
-        label_noise: str,
         margin: int,
-        feather: float,
         previous_image: Tensor | None = None,
         previous_layout: Layout | None = None,
-        precision: str = AUTO,
+        **shown: Any,
     ) -> io.NodeOutput:
-        options = sampling(
-            seed=seed,
-            steps=steps,
-            sampler=sampler,
-            guidance=guidance,
-            label_noise=label_noise,
-            precision=precision,
-        )
         source = scdm_model(model)
-        node = cls.hidden.unique_id if cls.hidden is not None else None
         check_classes(layout, source)
         given = previous(previous_image, previous_layout, layout)
         if previous_layout is not None:
             check_classes(previous_layout, source)
-        before = given or remembered(node, source.network, options, layout.labels)
-        update = edited(model, before, layout.labels, replace(options, feather=feather), margin or None)
-        image = update.image
-        if given is None:
-            remember(node, Made(layout.labels, image, weakref.ref(source.network), options))
-        else:
-            image = torch.where(update.region, image, given.image)  # which may be finer than levels
+        node = cls.hidden.unique_id if cls.hidden is not None else None
+        update = edited(model, node, layout.labels, given, sampling(**shown), margin or None)
+        image = (
+            update.image if given is None else torch.where(update.region, update.image, given.image)
+        )  # finer than levels
         tell(cls, f"{float(update.region.float().mean()):.0%} of the image painted anew in {update.seconds:.1f} s")
         return io.NodeOutput(to_comfy(image))
 
 
-@dataclass(frozen=True)
-class Made:
-    """A layout and the image (1, 3, H, W) in [-1, 1] that belongs to it; of what a node made, also by which means."""
+class Previous(NamedTuple):
+    """A layout, and the image (1, 3, H, W) in [-1, 1] that was made for it."""
 
     labels: LabelMap
     image: Tensor
-    network: weakref.ref[nn.Module] | None = None
-    options: GenerateOptions | None = None
 
 
-_made: OrderedDict[str, Made] = OrderedDict()  # by node, the latest last
-
-
-def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Made | None:
+def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Previous | None:
     """What is connected. ValueError if it is only half of it, or of another size than the layout `now`."""
     if image is None and layout is None:
         return None
@@ -145,42 +132,56 @@ def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Made |
         raise ValueError(
             f"one image is edited at a time, not {len(image)}: choose one, with Image From Batch for instance"
         )
-    return Made(layout.labels, rgb(image).movedim(-1, 1) * 2 - 1)
-
-
-def remembered(node: str | None, network: nn.Module, options: GenerateOptions, labels: LabelMap) -> Made | None:
-    """What the node made last, if it was with this network and these options, and of this size."""
-    made = _made.get(node) if node is not None else None
-    if made is None or made.network is None or made.network() is not network or made.options != options:
-        return None
-    return made if made.labels.ids.shape == labels.ids.shape else None
-
-
-def remember(node: str | None, made: Made) -> None:
-    if node is not None:
-        _made[node] = made
-        _made.move_to_end(node)
-        while len(_made) > MOST_REMEMBERED:
-            _made.popitem(last=False)
+    return Previous(layout.labels, rgb(image).movedim(-1, 1) * 2 - 1)
 
 
 def edited(
-    model: ModelPatcher, before: Made | None, labels: LabelMap, options: GenerateOptions, margin: int | None
+    model: ModelPatcher,
+    node: str | None,
+    labels: LabelMap,
+    given: Previous | None,
+    options: GenerateOptions,
+    margin: int | None,
 ) -> Update:
-    """The image of `before` as its layout becomes `labels`; without one, the whole image."""
+    """The image as its layout becomes `labels`: the one that is given, else that of the node's last run, else a new one."""
     try:
         ready = on_device(model, labels.batch, labels.height, labels.width)
-        session = EditSession(
-            ready,
-            before.labels if before else labels,
-            ready.options(options),
-            margin=margin,
-            image=before.image if before else None,
-        )
+        options = ready.options(options)
+        if given is not None:
+            session = EditSession(ready, given.labels, options, margin=margin, image=given.image)
+        elif session := remembered(node, model.model, labels, options):
+            session.configure(ready, options, margin)
+        else:
+            session = EditSession(ready, labels, options, margin=margin, moments=MOMENTS)
         session.change(labels)
-        return session.update(Progress())
+        update = session.update(Progress())
     except (MemoryError, RuntimeError) as error:
         if not is_want_of_memory(error):
             raise
         model_management.soft_empty_cache()
         raise too_large(labels) from None
+    if node is not None and given is None:
+        remember(node, model.model, session)
+    return update
+
+
+# Sessions go with the model that they are of: a node's memory does not keep one from being unloaded.
+_sessions: WeakKeyDictionary[nn.Module, OrderedDict[str, EditSession]] = WeakKeyDictionary()
+
+
+def remembered(node: str | None, model: nn.Module, labels: LabelMap, options: GenerateOptions) -> EditSession | None:
+    """The session of the node's last run, if it was of this model, these options but for the feather, and this size."""
+    session = _sessions.get(model, {}).get(node) if node is not None else None
+    if session is None or session.labels.ids.shape != labels.ids.shape:
+        return None
+    return session if replace(session.options, feather=options.feather) == options else None
+
+
+def remember(node: str, model: nn.Module, session: EditSession) -> None:
+    """As the node's latest, in place of any that it had."""
+    for sessions in _sessions.values():
+        sessions.pop(node, None)
+    latest = _sessions.setdefault(model, OrderedDict())
+    latest[node] = session
+    while len(latest) > MOST_REMEMBERED:
+        latest.popitem(last=False)

@@ -24,7 +24,7 @@ def layout_names() -> list[str]:
 def layout_file(name: str) -> Path:
     """The file behind a name in the list, or behind any path in ComfyUI's folders. ValueError if there is none."""
     if not isinstance(name, str):
-        raise ValueError(f"a layout has a name, and {shown(name)} is none: choose one from the list")
+        raise ValueError(f"a layout has a name, not {shown(name)}: choose one from the list")
     if name.startswith(EXAMPLE):
         folder, name = EXAMPLES, name.removeprefix(EXAMPLE) + ".png"
     else:
@@ -32,16 +32,14 @@ def layout_file(name: str) -> Path:
         folder = Path(annotated or folder_paths.get_input_directory())
     # "..", but no links, is followed to where it leads: links are the user's own.
     path, inside = (Path(os.path.abspath(place)) for place in (folder / name, folder))  # noqa: PTH100
-    if not path.is_relative_to(inside):
-        raise ValueError(
-            f"layout {shown(name)} is outside the folder {folder.name}: upload it, or choose one from the list"
-        )
-    try:
-        there = path.is_file()
-    except OSError:  # no file system takes such a name
-        there = False
-    if not there:
-        raise ValueError(
-            f"there is no layout {shown(name)} in the folder {folder.name}: upload it, or choose one from the list"
-        )
+    if not path.is_relative_to(inside) or not _is_file(path):
+        place = f"{shown(name)} in the folder {folder.name}"
+        raise ValueError(f"there is no layout {place}: upload it, or choose one from the list")
     return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no file system takes such a name
+        return False

@@ -9,12 +9,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..scdm.layouts.contents import summary
-from ..scdm.layouts.decoding import decoded, with_opacity
-from ..scdm.layouts.fitting import FITS, fitted
+from ..scdm.layouts.decoding import FARTHEST, TOLERANCE
+from ..scdm.layouts.fitting import FITS, fitted, with_opacity
 from ..scdm.layouts.instances import bordered, instances_of, require_one_size
 from ..scdm.layouts.labels import LabelMap
-from ..scdm.layouts.palette import TOLERANCE, Palette, read_layout
+from ..scdm.layouts.palette import Palette
 from ..scdm.layouts.preview import preview
+from ..scdm.layouts.reading import decoded, read_layout
 from ..scdm.layouts.values import COLORS
 from .files import layout_file, layout_names
 from .messages import complaint, tell
@@ -187,9 +188,9 @@ def reading_inputs() -> list[io.Input]:
             "tolerance",
             default=TOLERANCE,
             min=0,
-            max=442,
+            max=FARTHEST,
             step=1,
-            tooltip="How far a colour may be from that of its class (0 to 442, the way from black to white). Pixels further "
+            tooltip="How far a colour may be from that of its class (0 to 442: from black to white). Pixels further "
             "off are unpainted.",
         ),
         io.Int.Input(
@@ -221,7 +222,7 @@ def instances_input() -> io.Input:
         "instances",
         optional=True,
         tooltip="Tells things of one class that touch apart, for models that read borders (Cityscapes, COCO-Stuff): an "
-        "image of the painting's size with a colour of its own for each thing. Without it borders lie between classes.",
+        "image of the painting's size with a different colour for each thing. Without it borders lie between classes.",
     )
 
 
@@ -235,6 +236,6 @@ def sized(labels: LabelMap, instances: Tensor | None, size: tuple[int, int, str]
 
 
 def made(node: type[io.ComfyNode], layout: Layout, remarks: list[str]) -> io.NodeOutput:
-    """The output of a node that has read a layout, which shows and says what was understood."""
+    """The output of a node that has read a layout, which shows what was understood."""
     tell(node, summary(layout.labels, layout.palette), remarks)
     return io.NodeOutput(layout, ui=shown(node, preview(layout.labels, layout.palette)))

@@ -1,6 +1,6 @@
 """An SCDM model as one of ComfyUI's own: MODEL, VAE and CONDITIONING for its samplers, guiders, masks and memory management.
 
-ComfyUI's samplers walk in units of sigma and know nothing of layouts. A layout travels in the conditioning; which part
+ComfyUI's samplers work in units of sigma and know nothing of layouts. A layout travels in the conditioning; which part
 of it a call of the network is about, ComfyUI says by cropping what travels with it (`places`).
 """
 
@@ -26,19 +26,19 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor, nn
 
 from ..scdm.devices import AUTO, PRECISIONS, name_of
-from ..scdm.diffusion.canvas import Canvas
 from ..scdm.diffusion.label_diffusion import LabelDiffusion
 from ..scdm.diffusion.noise import LABEL_NOISE
+from ..scdm.diffusion.padding import Padding
 from ..scdm.diffusion.schedules import NoiseSchedule, visited_steps
-from ..scdm.layouts.labels import LabelMap
+from ..scdm.diffusion.space import PIXELS
+from ..scdm.layouts.labels import LabelMap, require_same_classes
 from ..scdm.models.model import Model
-from ..scdm.networks.unet import Features
 from ..scdm.pipeline import GenerateOptions
 from .sockets import Layout
 
 SLACK = 2  # of 1000 steps, by which ComfyUI's schedulers round
 LAYOUT, LABEL_NOISE_KIND = "scdm_layout", "scdm_label_noise"  # in a conditioning
-PREDICTION = {
+PREDICTION = {  # of other parametrisations ComfyUI is given x0
     "eps": comfy.model_sampling.EPS,
     "v": comfy.model_sampling.V_PREDICTION,
     "x0": comfy.model_sampling.X0,
@@ -53,7 +53,7 @@ def managed(model: Model, wanted: torch.dtype | None = None) -> ModelPatcher:
     native = NativeModel(model, *chosen_precision(model, wanted))
     patcher = ModelPatcher(native, model_management.get_torch_device(), model_management.unet_offload_device())
     if model.config.distilled_steps is None:  # as `GenerateOptions.clip` has it
-        patcher.set_model_sampler_post_cfg_function(lambda step: step["denoised"].clamp(-1, 1))
+        patcher.set_model_sampler_post_cfg_function(lambda step: model.space.clipped(step["denoised"]))
     return patcher
 
 
@@ -78,7 +78,7 @@ def scdm_model(patcher: ModelPatcher) -> Model:
 def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> HostedModel:
     """The `scdm` model with its weights in place, as far as they fit beside what images of this size need."""
     model = scdm_model(patcher)
-    memory = patcher.model.memory_required((batch, 3, height, width))
+    memory = patcher.model.memory_required((batch, model.space.channels, height, width))
     model_management.load_models_gpu([patcher], memory_required=memory)
     return HostedModel(model.config, model.palette, model.network, model.provenance, patcher.load_device)
 
@@ -111,9 +111,9 @@ class HostedModel(Model):
 
 
 class Pixels(comfy.latent_formats.LatentFormat):
-    """Latents that are the image itself, (B, 3, H, W) in [-1, 1]."""
+    """Latents that are the image itself, (B, 3, H, W) in [-1, 1] (`scdm.diffusion.space.Pixels`)."""
 
-    latent_channels = 3
+    latent_channels = PIXELS.channels
     latent_rgb_factors = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # for previews
 
 
@@ -192,7 +192,7 @@ class NativeModel(comfy.model_base.BaseModel):
         noise, device = given["noise"], given["device"]  # (B, 3, H, W)
         if not isinstance(self.model_sampling, comfy.model_sampling.ModelSamplingDiscrete):
             raise ValueError("SCDM's models keep to their own noise schedule: remove the ModelSampling node")
-        if noise.ndim != 4 or noise.shape[1] != 3 or not noise.numel():
+        if noise.ndim != 4 or noise.shape[1] != self.scdm.space.channels or not noise.numel():
             raise ValueError(
                 "this latent is not of the model's kind, which is an image of three colours: take it from Encode "
                 "Layout (SCDM), or encode an image with the vae of Load SCDM Model"
@@ -223,9 +223,9 @@ class NativeModel(comfy.model_base.BaseModel):
         return working_values(self.scdm, batch, height, width) * self.get_dtype_inference().itemsize
 
 
-class Walk(NamedTuple):
-    """The way that a sampler goes, as it was read from its sigmas once: the steps, whether it ends without noise, and the
-    label diffusion that counts by them, whose tables stay on the device."""
+class Trajectory(NamedTuple):
+    """What a sampler visits, read from its sigmas once: the steps, whether it ends without noise, and the label diffusion
+    respaced to them, whose tables stay on the device."""
 
     sigmas: Tensor | None
     steps: list[int]
@@ -243,8 +243,9 @@ class LayoutNetwork(nn.Module):
         super().__init__()
         self.network, self.dtype = model.network, dtype  # of the weights, as ComfyUI asks for it
         self.config = model.config
+        self.denoiser = model.denoiser
         self.timestep = timestep  # sigmas -> original steps
-        self.walk = self.unknown = Walk(None, [], False, model.denoiser.label_diffusion)
+        self.trajectory = self.unknown = Trajectory(None, [], False, self.denoiser.label_diffusion)
         self.drawn: tuple[Any, Tensor] | None = None  # the last label noise, and what it was drawn for
 
     @torch.compiler.disable(recursive=False)
@@ -270,17 +271,21 @@ class LayoutNetwork(nn.Module):
         """
         if not x.numel():
             raise ValueError("the area of a conditioning is empty: make it larger (SCDM's latents are pixels)")
-        labels, x, canvas = self.prepared(x, t, ids, places, seed, shape, label_noise, edges, transformer_options)
+        labels, x, padding = self.prepared(x, t, ids, places, seed, shape, label_noise, edges, transformer_options)
         size = len(x) // len(branches)
         outputs = []
-        encoded: dict[Any, Features] = {}
+        encoded: dict[Any, Any] = {}
         for start, (empty, area) in zip(range(0, len(x), size), branches, strict=True):
             here = slice(start, start + size)
             # Branches of the same area see the same x, and the encoder sees no layout: once will do for all of them.
             if area not in encoded:
                 encoded[area] = self.network.encode(x[here], t[here])
-            outputs.append(self.network.decode(encoded[area], None if empty else labels[here])[:, :3])
-        return canvas.cropped(torch.cat(outputs))
+            output = self.network.decode(encoded[area], None if empty else labels[here])
+            outputs.append(self.denoiser.split(output)[0])
+        signal = torch.cat(outputs)
+        if self.config.prediction not in PREDICTION:
+            signal = self.denoiser.x0(signal, x, t.long())
+        return padding.cropped(signal)
 
     @torch.compiler.disable
     def prepared(
@@ -294,30 +299,30 @@ class LayoutNetwork(nn.Module):
         label_noise: str,
         edges: Tensor | None,
         transformer_options: dict[str, Any],
-    ) -> tuple[LabelMap, Tensor, Canvas]:
-        """The layouts as they are seen at t, and x, both grown to the canvas. Arguments as of `forward`."""
-        walk = self.walked(transformer_options.get("sample_sigmas"))
-        fresh = walk.label_diffusion is not None and label_noise == "fresh"
+    ) -> tuple[LabelMap, Tensor, Padding]:
+        """The layouts as they are seen at t, and x, both padded. Arguments as of `forward`."""
+        trajectory = self.sampled_trajectory(transformer_options.get("sample_sigmas"))
+        fresh = trajectory.label_diffusion is not None and label_noise == "fresh"
         # The one number that the host waits for, and only where it decides something.
         step = int(t[0]) if fresh or self.config.distilled_steps is not None else 0
-        self.check_way(step, transformer_options["cond_or_uncond"], walk)
+        self.check_visits(step, transformer_options["cond_or_uncond"], trajectory)
         labels = LabelMap(ids[:, 0], self.network.config.num_classes, None if edges is None else edges > 0)
-        canvas = Canvas(tuple(x.shape[-2:]), self.network.config.stride)
-        if walk.label_diffusion is not None:
+        padding = Padding(tuple(x.shape[-2:]), self.network.config.stride)
+        if trajectory.label_diffusion is not None:
             u = self.draws(label_noise, seed, step if fresh else 0, shape, t.device)
-            labels = walk.label_diffusion(labels, t.long(), u.flatten()[places[:, 0]])
-        return canvas.padded_labels(labels), padded(x, canvas), canvas
+            labels = trajectory.label_diffusion(labels, t.long(), u.flatten()[places[:, 0]])
+        return padding.padded_labels(labels), padded(x, padding), padding
 
-    def walked(self, sigmas: Tensor | None) -> Walk:
+    def sampled_trajectory(self, sigmas: Tensor | None) -> Trajectory:
         """Looks at the sigmas of a run once: they lie on the device."""
         if sigmas is None:
             return self.unknown
-        if sigmas is not self.walk.sigmas:
+        if sigmas is not self.trajectory.sigmas:
             known, diffusion = sigmas.cpu(), self.unknown.label_diffusion
             steps = self.timestep(known[known > 0]).tolist()
             diffusion = diffusion and diffusion.respaced(self.visited(steps))
-            self.walk = Walk(sigmas, steps, not known[-1] > 0, diffusion)
-        return self.walk
+            self.trajectory = Trajectory(sigmas, steps, not known[-1] > 0, diffusion)
+        return self.trajectory
 
     def draws(
         self, label_noise: str, seed: int, step: int, shape: tuple[int, int, int], device: torch.device
@@ -330,8 +335,8 @@ class LayoutNetwork(nn.Module):
             self.drawn = key, u.to(device, non_blocking=True)
         return self.drawn[1]
 
-    def check_way(self, step: int, branches: list[int], walk: Walk) -> None:
-        """ValueError if a distilled model is guided (a branch of 1 is the negative), or walked as it was never taught."""
+    def check_visits(self, step: int, branches: list[int], trajectory: Trajectory) -> None:
+        """ValueError if a distilled model is guided (a branch of 1 is the negative), or visits unknown steps."""
         own, guidance = self.config.distilled_steps, self.config.distilled_guidance
         if guidance is not None and 1 in branches:
             raise ValueError(
@@ -341,55 +346,53 @@ class LayoutNetwork(nn.Module):
         if own is None:
             return
         known = visited_steps(self.config.steps, own)
-        far = any(np.abs(known - visit).min() > SLACK for visit in [step, *walk.steps])
-        # All of the way, or a part of it without leaps, of which an end without noise is 1 before the first.
-        walked = [int(np.abs(known - visit).argmin()) for visit in walk.steps]
-        walked += [-1] if walk.ends else []
-        if far or any(before - after != 1 for before, after in pairwise(walked)):
+        far = any(np.abs(known - visit).min() > SLACK for visit in [step, *trajectory.steps])
+        # All steps, or some in a row; an end without noise is 1 before the first.
+        visited = [int(np.abs(known - visit).argmin()) for visit in trajectory.steps]
+        visited += [-1] if trajectory.ends else []
+        if far or any(before - after != 1 for before, after in pairwise(visited)):
             raise ValueError(
                 f"this model was distilled to {len(known)} steps and knows no others: take {len(known)} steps of euler "
                 "with the scheduler simple and a denoise of 1, or Generate from Layout (SCDM), which does so by itself"
             )
 
     def visited(self, steps: list[int]) -> list[int]:
-        """The original steps of the walk that a sampler is on, by which uniform label diffusion counts."""
-        walked = sorted(set(steps))
-        if not walked:
+        """The original steps of the trajectory that a sampler is on, by which uniform label diffusion counts."""
+        visited = sorted(set(steps))
+        if not visited:
             raise ValueError("the scheduler gives no noise to start from: take more steps, or another scheduler")
-        # Of a partial walk (denoise below 1) only the end is seen: what came before had the same stride.
-        stride = walked[-1] / (len(walked) - 1) if len(walked) > 1 else walked[-1] + 1
-        before = round((self.config.steps - 1 - walked[-1]) / stride)
-        return walked + torch.linspace(walked[-1], self.config.steps - 1, before + 1)[1:].round().int().tolist()
+        # Of a partial trajectory (denoise below 1) only the end is seen: what came before had the same stride.
+        stride = visited[-1] / (len(visited) - 1) if len(visited) > 1 else visited[-1] + 1
+        before = round((self.config.steps - 1 - visited[-1]) / stride)
+        return visited + torch.linspace(visited[-1], self.config.steps - 1, before + 1)[1:].round().int().tolist()
 
 
 def model_sampling(schedule: NoiseSchedule, prediction: str) -> Any:
     """ComfyUI's view of the process: sigmas, and what the network's output means."""
 
-    sampling: Any = type("Sampling", (comfy.model_sampling.ModelSamplingDiscrete, PREDICTION[prediction]), {})()
+    meaning = PREDICTION.get(prediction, comfy.model_sampling.X0)
+    sampling: Any = type("Sampling", (comfy.model_sampling.ModelSamplingDiscrete, meaning), {})()
     sampling._register_schedule(given_betas=torch.from_numpy(schedule.betas))
     return sampling
 
 
 def check_classes(layout: Layout, model: Model) -> None:
     """ValueError if the layout's ids mean something else to the model."""
-    if layout.palette.names != model.palette.names:
-        raise ValueError(
-            f"the layout has the {layout.palette.num_classes} classes of palette {layout.palette.name}, the model those of "
-            f"{model.palette.name} ({model.palette.num_classes}): load the layout with the palette of the model, or a "
-            f"model of palette {layout.palette.name}"
-        )
+    given, own = layout.palette, model.palette
+    advice = f"load the layout with the palette {own.name}, or a model of palette {given.name}"
+    require_same_classes("the layout", given.names, "the model", own.names, advice)
 
 
 def working_values(model: Model, batch: int, height: int, width: int) -> int:
-    """Values that a step holds beside the weights: 18 to 24 maps of the first level's features, and some for cuDNN."""
-    return 30 * model.config.network.channels * batch * height * width
+    """Values that a step holds beside the weights."""
+    return model.config.network.working_values * batch * height * width
 
 
-def padded(x: Tensor, canvas: Canvas) -> Tensor:
-    """Noisy images, grown to the canvas: mirrored where there is enough to mirror, since noise does not repeat itself."""
-    bottom, right = (padded - side for padded, side in zip(canvas.padded_size, canvas.size, strict=True))
+def padded(x: Tensor, padding: Padding) -> Tensor:
+    """Noisy images, padded: mirrored where there is enough to mirror, since noise does not repeat itself."""
+    bottom, right = (padded - side for padded, side in zip(padding.padded_size, padding.size, strict=True))
     if bottom >= x.shape[-2] or right >= x.shape[-1]:
-        return canvas.padded(x)
+        return padding.padded(x)
     return F.pad(x, (0, right, 0, bottom), mode="reflect") if bottom or right else x
 
 

@@ -43,7 +43,7 @@ def values_input() -> io.Combo.Input:
         options=[AUTO, COLORS, *sorted(named)],
         default=AUTO,
         optional=True,
-        tooltip="What grey images hold. auto: as the image tells, and a note says what was assumed. colors: painted greys. "
+        tooltip="What grey images hold. auto: decided by the image, with a note on what was assumed. colors: painted greys. "
         "ids: the number of the class. annotations: as ADE20K and COCO-Stuff store them. train_ids: Cityscapes' 19 classes. "
         "unpainted: COCO-Stuff's, but 255 is left to the model.",
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .files.images import write_image as write_image
     from .layouts.labels import LabelMap as LabelMap
     from .layouts.palette import Palette as Palette
-    from .layouts.palette import read_layout as read_layout
+    from .layouts.reading import read_layout as read_layout
     from .models.checkpoint import save as save
     from .models.conversion import load as load
     from .models.model import Model as Model
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "LabelMap": "layouts.labels",
     "Palette": "layouts.palette",
-    "read_layout": "layouts.palette",
+    "read_layout": "layouts.reading",
     "Model": "models.model",
     "ModelConfig": "models.model",
     "load": "models.conversion",

@@ -22,8 +22,8 @@ _program: str | None = None
 def begin(program: str) -> None:
     """For the first lines of a program, which no library may call: from here to `perform`, Ctrl-C ends it at once.
 
-    OpenMP's threads, of which torch has its own, wait asleep instead of turning over: beside other busy programs work
-    is up to three times as fast so, alone it is as fast (benchmarks/busy.py). They read it when torch is loaded.
+    OpenMP's threads, of which torch has its own, sleep instead of spinning while they wait: beside other busy programs
+    work is up to three times as fast, alone it is as fast (benchmarks/busy.py). It is read when torch is loaded.
     """
     global _program
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -45,8 +45,8 @@ def perform(work: Callable[[], int | None]) -> int | None:
 
 
 class importing:
-    """Within it Ctrl-C ends a program at once, as after `begin`: nothing has been begun that needs an end, and in imports
-    of others a KeyboardInterrupt may be swallowed or become another error. Without `begin` it does nothing.
+    """Within it Ctrl-C ends a program at once, as after `begin`: no work is under way, and while other packages are
+    imported, a KeyboardInterrupt may be swallowed or become another error. Without `begin` it does nothing.
     """
 
     def __enter__(self) -> None:
@@ -58,7 +58,7 @@ class importing:
 
 
 def _heed(handler: Callable[[int, FrameType | None], object] | int | None) -> None:
-    """Lead Ctrl-C there, unless it is ignored (nohup), or somebody else's."""
+    """Sets the handler of Ctrl-C, unless it is ignored (nohup), or another program's."""
     if _program is not None and signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _end):
         try:
             signal.signal(signal.SIGINT, handler)

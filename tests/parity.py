@@ -174,6 +174,13 @@ def unet(case: str) -> UNet:
     return network
 
 
+def from_one_hot(y: Tensor, num_classes: int) -> LabelMap:
+    """(B, C, H, W): the layout of a recorded condition. Zeros are MASK, a channel after those of the classes has borders."""
+    value, ids = y[:, :num_classes].max(dim=1)
+    edges = y[:, num_classes:] > 0 if y.shape[1] > num_classes else None
+    return LabelMap(ids.masked_fill(value == 0, num_classes), num_classes, edges)
+
+
 def layout(golden: dict[str, Tensor], num_classes: int) -> LabelMap:
     """The clean layout of a case: its `label` and, if there is one, its `edge`."""
     edges = golden["edge"][:, None].bool() if "edge" in golden else None

@@ -23,12 +23,14 @@ from scdm import assets
 from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
 from scdm.cli.terminal import stoppable
-from scdm.diffusion.corruption import CORRUPTIONS
+from scdm.diffusion.corruption import CORRUPTIONS, about, settings
 from scdm.diffusion.samplers import SAMPLERS, ddim
 from scdm.files.images import write_image
 from scdm.files.options import Option
+from scdm.layouts.decoding import TOLERANCE
 from scdm.layouts.labels import LabelMap
-from scdm.layouts.palette import TOLERANCE, Palette, read_layout
+from scdm.layouts.palette import Palette
+from scdm.layouts.reading import read_layout
 from scdm.models import checkpoint, conversion
 from scdm.models.conversion import Assumptions
 from scdm.models.model import Model, ModelConfig
@@ -296,7 +298,7 @@ def test_each_layout_has_its_instances(folder: Path, capsys: pytest.CaptureFixtu
             "small.png, for layout.png: the instance map is 4x4, the layout 8x8: they must have the same size",
         ),
         ("nowhere.png", "nowhere.png: there is no such file"),
-        ("half.tif", "half.tif: an instance map holds whole numbers or colours, and this one fractions"),
+        ("half.tif", "half.tif: an instance map holds whole numbers or colours, not fractions"),
     ],
 )
 def test_instances_that_cannot_be_are_refused(
@@ -356,7 +358,7 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("cut.png -o out.png", "cut.png: the image is damaged or incomplete"),
         ("huge.png -o out.png", "huge.png: the image has more than 64 megapixels"),
         ("image.png -o out.png --tolerance 0", "no pixel has a colour of palette scenes"),
-        ("ids.png -o out.png", "this one holds 200"),
+        ("ids.png -o out.png", "this grey image holds 200"),
         ("layout.png -o out.png --palette ade20k", "palette ade20k has 151 classes, the model 14"),
         ("layout.png -o out.png --palette nowhere", "there is no palette 'nowhere'"),
         ("layout.png -o out.png --palette text.png", "text.png"),
@@ -693,7 +695,7 @@ def test_corrupted_layouts_keep_their_colours(folder: Path, capsys: pytest.Captu
     first = Path("rough.png").read_bytes()
     assert scdm(f"corrupt layout.png -o rough.png --seed 1 --kind {kind}") == 0
     assert Path("rough.png").read_bytes() == first
-    note = "scdm: note: layout.png stays as it is: --kind downsample has nothing to spoil at this strength and size\n"
+    note = "scdm: note: layout.png stays as it is: --kind downsample changes nothing at this strength and size\n"
     assert capsys.readouterr() == ("", 2 * note if kind == "downsample" else "")
 
 
@@ -731,12 +733,15 @@ def test_classes_that_colours_cannot_tell_are_named(folder: Path, capsys: pytest
         ("corrupt layout.png -o out.png --kind edges --step 3", "--step belongs to --kind diffuse, not to edges"),
         ("corrupt layout.png -o out.png --kind random --to 3", "--to belongs to --kind downsample, not to random"),
         ("corrupt layout.png -o out.png --kind edges --share 0", "--share belongs to --kind random or patterns"),
-        ("corrupt layout.png -o out.png --kind downsample --to 0", "1 to 8192 pixels"),
-        ("corrupt layout.png -o out.png --kind edges --radius 65", "within 0 to 64 pixels, not 65"),
-        ("corrupt layout.png -o out.png --kind random --share 1", "at least 0 and below 1"),
-        ("corrupt layout.png -o out.png --kind patterns --share nan", "at least 0 and below 1"),
-        (f"corrupt layout.png -o out.png --kind random --seed {2**64}", "from 0 to 9223372036854775807"),
-        ("corrupt layout.png -o out.png --kind diffuse --step 1000", "one of 0 to 999"),
+        ("corrupt layout.png -o out.png --kind downsample --to 0", "size must be a whole number from 1 to 8192, not 0"),
+        (
+            "corrupt layout.png -o out.png --kind edges --radius 65",
+            "radius must be a whole number from 0 to 64, not 65",
+        ),
+        ("corrupt layout.png -o out.png --kind random --share 1", "a number from 0 and below 1"),
+        ("corrupt layout.png -o out.png --kind patterns --share nan", "a number from 0 and below 1"),
+        (f"corrupt layout.png -o out.png --kind random --seed {2**64}", "from 0 to 2^63 - 1"),
+        ("corrupt layout.png -o out.png --kind diffuse --step 1000", "a whole number from 0 to 999"),
         ("corrupt layout.png -o out.png --kind diffuse --rates nowhere", "no class rates are called 'nowhere'"),
         ("corrupt layout.png -o out.png --kind diffuse --rates ade20k", "class rates for 151 classes"),
         ("corrupt absent.png -o out.png --kind edges", "no such file"),
@@ -776,7 +781,7 @@ def test_a_picture_of_too_many_colours_says_what_to_write_instead(
     """It would take gigabytes."""
     classes = [{"name": f"class {i}", "color": [i >> 8, i & 255, 0]} for i in range(65_534)]
     Path("many.json").write_text(json.dumps({"classes": classes}))
-    refused(capsys, "palette many.json -o many.png", "write the palette as .gpl or .kpl")
+    refused(capsys, "palette many.json -o many.png", "write .gpl or .kpl")
     assert scdm("palette many.json -o many.gpl") == 0
 
 
@@ -860,10 +865,31 @@ def test_help_names_the_corruptions_and_their_strengths(capsys: pytest.CaptureFi
     words = " ".join(capsys.readouterr().out.split())
     assert f"--kind {{{','.join(CORRUPTIONS)}}}" in words
     flags = {"size": "--to SIZE", "radius": "--radius PIXELS", "share": "--share SHARE", "step": "--step STEP"}
-    for corruption in CORRUPTIONS.values():
-        for name, default in corruption.strength.items():
-            if default is not None:
-                assert f"(default {default})" in words.rpartition(flags[name])[2].partition(" --")[0], name
+    for kind in CORRUPTIONS:
+        assert about(kind) in words
+        for name, setting in settings(kind).items():
+            if setting.default is not None:
+                explained = words.rpartition(flags[name])[2].partition(" --")[0]
+                assert f"of {kind}: {setting.option.help}" in explained, name
+                assert f"(default {setting.default})" in explained, name
+
+
+def test_a_new_corruption_brings_its_flags(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def shifted(
+        labels: LabelMap, seeds: list[int], far_right: Annotated[int, Option("pixels to the right", ge=0, le=9)] = 1
+    ) -> LabelMap:
+        """Shifted to the right."""
+        return dataclasses.replace(labels, ids=labels.ids.roll(far_right, dims=2))
+
+    monkeypatch.setitem(CORRUPTIONS, "shift", shifted)
+    with pytest.raises(SystemExit):
+        scdm("corrupt --help")
+    words = " ".join(capsys.readouterr().out.split())
+    assert "shift Shifted to the right" in words and "--far-right FAR_RIGHT of shift: pixels to the right" in words
+    assert scdm("corrupt layout.png -o rough.png --kind shift --far-right 3") == 0
+    assert torch.equal(read_layout("rough.png", SCENES).ids, read_layout("layout.png", SCENES).ids.roll(3, dims=2))
+    capsys.readouterr()
+    refused(capsys, "corrupt layout.png -o out.png --kind edges --far-right 3", "--far-right belongs to --kind shift")
 
 
 @pytest.mark.parametrize("command", ["sample", "inspect", "corrupt", "palette", "convert"])

@@ -28,7 +28,14 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PAINTING = ROOT / "web" / "painting"
-BROUGHT_BY_COMFYUI = {"numpy", "pillow", "safetensors", "pyyaml", "tqdm"}  # by its own requirements.txt since 0.3.64
+BROUGHT_BY_COMFYUI = {
+    "numpy",
+    "pillow",
+    "safetensors",
+    "pyyaml",
+    "tqdm",
+    "einops",
+}  # by its own requirements.txt since 0.3.64
 
 
 def project(folder: Path = ROOT) -> dict[str, Any]:

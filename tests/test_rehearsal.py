@@ -19,8 +19,7 @@ from scdm.diffusion.denoiser import Denoiser
 from scdm.diffusion.guidance import Colours, guided, guided_step, shaped
 from scdm.diffusion.inpainting import inpainting
 from scdm.diffusion.label_diffusion import LabelDiffusion
-from scdm.diffusion.likelihood import prior_bits
-from scdm.diffusion.noise import LABEL_NOISE, image_noise, mixed, recorded_label_noise
+from scdm.diffusion.noise import LABEL_NOISE, image_noise, mixed
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.diffusion.schedules import NoiseSchedule
 from scdm.editing.session import Cancelled, EditSession
@@ -47,7 +46,7 @@ META = torch.device("meta")
 DIFFUSIONS = {
     "classwise": LabelDiffusion(RATES),
     "uniform": LabelDiffusion(),
-    "arriving": LabelDiffusion(RATES, arriving=True),
+    "at the next timestep": LabelDiffusion(RATES, at_next_timestep=True),
 }
 
 
@@ -125,7 +124,7 @@ class TestNothingIsLeftOnTheHost:
         own = denoiser(NETWORKS["without variance"]).respaced("3")
         image, x = torch.empty(2, 3, 16, 16, device=META), torch.empty(2, 3, 16, 16, device=META)
         colours = Colours(torch.zeros(3, device=META), torch.ones(3, device=META))
-        denoise = guided(own, layout().to(META), 1.5, recorded_label_noise({999: torch.zeros(2, 16, 16)}))
+        denoise = guided(own, layout().to(META), 1.5, lambda t, shape: torch.zeros(shape))
         denoise = shaped(denoise, extrapolation=0.8, dynamic_threshold=0.95, colours=colours)
         with OneDevice():
             made = inpainting(denoise, image, torch.empty(2, 1, 16, 16, device=META))(x, torch.tensor([999, 999]))
@@ -148,7 +147,6 @@ class TestNothingIsLeftOnTheHost:
         with OneDevice():
             labels = layout().to(META).blank(torch.tensor([True, False], device=META))
             own.loss(image, labels, t, noise, u, objective=objective).total.mean().backward()  # type: ignore[arg-type]
-            prior_bits(image, own.schedule)
         assert next(own.network.parameters()).grad is not None
 
     def test_a_number_left_behind_would_be_found(self) -> None:
@@ -245,7 +243,7 @@ class TestHalfPrecision:
         assert GenerateOptions(precision="bfloat16").for_model(half).precision == "bfloat16"
         for other in ("float32", "float16"):
             with pytest.raises(
-                ValueError, match=f"weights are in bfloat16: leave the precision at auto, or .* {other}"
+                ValueError, match=f"weights are in bfloat16: leave the precision at auto, or .*'{other}'"
             ):
                 generate(half, layout(), GenerateOptions(precision=other))  # type: ignore[arg-type]
 

@@ -30,7 +30,7 @@ from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.examples import ENDLESS
 from scdm.datasets.parallel import mapped
 from scdm.files.atomic import made_folder, write_text, written_whole
-from scdm.files.config import load, to_dict
+from scdm.files.config import flat, load, require_same, to_dict
 from scdm.files.untrusted import brief, content_of, parsed
 from scdm.layouts.palette import Palette
 from scdm.models.checkpoint import HEADER, read_header, write_tensors
@@ -68,8 +68,7 @@ def require_classwise(config: TrainConfig, model: Path | None, palette: Palette)
     if model is None:
         return
     header = read_header(model)
-    if header.palette.names != palette.names:
-        raise ValueError(f"{model} knows the classes of {header.palette.name}, the rates are those of {palette.name}")
+    header.palette.require_same(palette, str(model), "the data set")
     if header.config.label_diffusion != "classwise":
         raise ValueError(
             f"{model} was trained with {header.config.label_diffusion} label diffusion: it has no class rates"
@@ -130,14 +129,13 @@ def resumed(file: Path, of: dict[str, Any], num_classes: int) -> Counted:
     try:
         saved = parsed(content_of(file), "JSON")
         statistics = ClassStatistics(saved["images"], np.array(saved["coverage"]), np.array(saved["present"]))
-        read, counts = int(saved["read"]), saved["of"]
+        read, counts = int(saved["read"]), flat(saved["of"])
         statistics += ClassStatistics.none(num_classes)  # ValueError for another number of classes
         if not _possible(read, statistics):
             raise ValueError("its counts are impossible")
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise ValueError(f"{file} is damaged ({brief(str(error))}): remove it to count again") from error
-    if counts != of:
-        raise ValueError(f"{file} counts other data, or with other settings: remove it to count again")
+    require_same(str(file), counts, flat(of), "Remove it to count again")
     return Counted(read, statistics)
 
 

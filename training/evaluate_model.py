@@ -39,13 +39,23 @@ from tqdm.auto import tqdm
 
 from scdm.datasets import DataConfig, collate, loader, open_dataset
 from scdm.diffusion.corruption import CORRUPTIONS
-from scdm.evaluation import FeatureCache, Layouts, Measured, Networks, Samples, Spoiling, markdown, result, sheet
+from scdm.evaluation import (
+    FeatureCache,
+    LayoutCorruption,
+    Layouts,
+    Measured,
+    Networks,
+    Samples,
+    markdown,
+    result,
+    sheet,
+)
 from scdm.evaluation.layouts import CLEAN
 from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, from_dict, load
 from scdm.files.images import write_image
 from scdm.layouts.palette import Palette
-from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_extractor, open_judge
+from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_evaluator, open_extractor
 from scdm.metrics.optional import digest
 from scdm.models import conversion
 from scdm.models.checkpoint import model_file
@@ -110,7 +120,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-class Task(NamedTuple):
+class Evaluation(NamedTuple):
     """An evaluation that can begin: all that it needs has been found and fits."""
 
     model: Model
@@ -123,26 +133,22 @@ class Task(NamedTuple):
 
 
 def evaluate(arguments: argparse.Namespace, accelerator: Accelerator) -> None:
-    task = prepared(arguments, accelerator.device)
-    make(task, arguments, accelerator)
-    measured, real = measure(task, arguments, accelerator)
+    evaluation = prepared(arguments, accelerator.device)
+    make(evaluation, arguments, accelerator)
+    measured, real = measure(evaluation, arguments, accelerator)
     if accelerator.is_main_process:
-        report(task, measured, real, arguments)
+        report(evaluation, measured, real, arguments)
 
 
-def prepared(arguments: argparse.Namespace, device: torch.device) -> Task:
+def prepared(arguments: argparse.Namespace, device: torch.device) -> Evaluation:
     config = load(TrainConfig, arguments.data, arguments.set).data
     strength = dict(map(assignment, arguments.strength))
-    spoiling = Spoiling(arguments.corruption, arguments.corruption_seed, arguments.removed, strength)
+    corruption = LayoutCorruption(arguments.corruption, arguments.corruption_seed, arguments.removed, strength)
     options = from_dict(GenerateOptions, dict(map(assignment, arguments.options)))
-    layouts = Layouts(open_dataset(config, "val"), config, spoiling)
+    layouts = Layouts(open_dataset(config, "val"), config, corruption)
     palette = layouts.data.palette
     model = conversion.load(arguments.model, device)
-    if model.palette.names != palette.names:
-        raise ValueError(
-            f"{arguments.model} paints the classes of {model.palette.name}, the layouts have those of {palette.name}: "
-            "choose the data that it was trained for"
-        )
+    model.palette.require_same(palette, arguments.model, "the data set")
     options = options.for_model(model)
     settings = settings_of(arguments.model, config, layouts, options)
     samples = Samples(arguments.out, layouts.names, settings)
@@ -151,7 +157,7 @@ def prepared(arguments: argparse.Namespace, device: torch.device) -> Task:
     if networks.extractors and images < 2:
         raise ValueError("a Frechet distance needs at least two images: raise --limit, or leave the network for it out")
     made_folder(arguments.cache)
-    return Task(model, layouts, images, options, settings, samples, networks)
+    return Evaluation(model, layouts, images, options, settings, samples, networks)
 
 
 def settings_of(model: str, config: DataConfig, layouts: Layouts, options: GenerateOptions) -> dict[str, Any]:
@@ -167,7 +173,7 @@ def settings_of(model: str, config: DataConfig, layouts: Layouts, options: Gener
             "images": sha256("\n".join(layouts.names).encode()).hexdigest()[:16],
             **({"seed": config.seed} if config.name == "scenes" else {}),
         },
-        "layouts": asdict(layouts.spoiling),
+        "layouts": asdict(layouts.corruption),
         "options": options.record(),
     }
 
@@ -177,22 +183,23 @@ def networks_of(arguments: argparse.Namespace, palette: Palette, device: torch.d
     if arguments.inception:
         extractors["inception"] = Inception(arguments.inception, "bilinear", device)
         extractors["inception_clean"] = Inception(arguments.inception, "clean", device)
-    judge = open_judge(arguments.segmenter, palette, device) if arguments.segmenter else None
-    if isinstance(judge, SmallSegmenter):
-        extractors["segmenter"] = judge
+    evaluator = open_evaluator(arguments.segmenter, palette, device) if arguments.segmenter else None
+    if isinstance(evaluator, SmallSegmenter):
+        extractors["segmenter"] = evaluator
     if arguments.features:
         extractors["features"] = open_extractor(arguments.features, device)
-    return Networks(extractors, judge, PerceptualNetwork(arguments.lpips, device) if arguments.lpips else None)
+    return Networks(extractors, evaluator, PerceptualNetwork(arguments.lpips, device) if arguments.lpips else None)
 
 
-def make(task: Task, arguments: argparse.Namespace, accelerator: Accelerator) -> None:
+def make(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Accelerator) -> None:
     """All images that are not there yet. When it returns, all processes are done."""
     if accelerator.is_main_process:
-        task.samples.claim()
-    agreed = broadcast_object_list([task.samples.missing(arguments.samples, task.images, arguments.batch)])
+        evaluation.samples.claim()
+    agreed = broadcast_object_list([evaluation.samples.missing(arguments.samples, evaluation.images, arguments.batch)])
     own = agreed[0][accelerator.process_index :: accelerator.num_processes]
-    total = sum(part.stop - part.start for part in own)
-    made = task.samples.make(task.model, task.layouts, task.options, own, task.layouts.config.workers)
+    total = sum(chunk.stop - chunk.start for chunk in own)
+    layouts, samples = evaluation.layouts, evaluation.samples
+    made = samples.make(evaluation.model, layouts, evaluation.options, own, layouts.config.workers)
     with tqdm(total=total, desc="samples", unit="image", disable=not accelerator.is_main_process) as bar:
         for images in made:
             bar.update(images)
@@ -200,11 +207,11 @@ def make(task: Task, arguments: argparse.Namespace, accelerator: Accelerator) ->
 
 
 def measure(
-    task: Task, arguments: argparse.Namespace, accelerator: Accelerator
+    evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Accelerator
 ) -> tuple[Measured, dict[str, torch.Tensor]]:
     """What all processes measure together, and the features of all real images by extractor, in the main process."""
-    extractors = task.networks.extractors
-    cache = FeatureCache(arguments.cache, {**task.settings["data"], "count": task.images})
+    extractors = evaluation.networks.extractors
+    cache = FeatureCache(arguments.cache, {**evaluation.settings["data"], "count": evaluation.images})
     real = {}
     if accelerator.is_main_process:
         found = {name: cache.load(extractor) for name, extractor in extractors.items()}
@@ -212,13 +219,13 @@ def measure(
     cached = broadcast_object_list([list(real)])[0]
 
     measured = Measured()
-    share = range(accelerator.process_index, task.images, accelerator.num_processes)
+    share = range(accelerator.process_index, evaluation.images, accelerator.num_processes)
     shares = [share[start : start + arguments.batch] for start in range(0, len(share), arguments.batch)]
-    batches = loader(task.layouts.clean, shares, task.layouts.config.workers)
+    batches = loader(evaluation.layouts.clean, shares, evaluation.layouts.config.workers)
     bar = tqdm(batches, desc="metrics", unit="batch", disable=not accelerator.is_main_process)
     for places, batch in zip(shares, bar, strict=True):  # another image may stand in for one that cannot be read
-        samples = [task.samples.read(number, places) for number in range(arguments.samples)]
-        measured.update(task.networks, batch, samples, cached)
+        samples = [evaluation.samples.read(number, places) for number in range(arguments.samples)]
+        measured.update(evaluation.networks, batch, samples, cached)
     parts_of_all = gather_object([measured])
     measured = sum(parts_of_all[1:], parts_of_all[0])
 
@@ -229,46 +236,50 @@ def measure(
     return measured, real
 
 
-def report(task: Task, measured: Measured, real: dict[str, torch.Tensor], arguments: argparse.Namespace) -> None:
-    palette = task.layouts.data.palette
+def report(
+    evaluation: Evaluation, measured: Measured, real: dict[str, torch.Tensor], arguments: argparse.Namespace
+) -> None:
+    palette = evaluation.layouts.data.palette
     found = result(
         arguments.model,
-        task.settings,
+        evaluation.settings,
         palette,
-        conditions(task, arguments),
+        conditions(evaluation, arguments),
         measured.metrics(real),
         measured.score,
     )
     write_text(arguments.out / "result.json", json.dumps(found, indent=1, ensure_ascii=False))
     write_text(arguments.out / "result.md", markdown(found))
-    write_image(arguments.out / "sheet.png", first_samples(task, arguments.samples))
+    write_image(arguments.out / "sheet.png", first_samples(evaluation, arguments.samples))
     print(markdown(found))
 
 
-def conditions(task: Task, arguments: argparse.Namespace) -> dict[str, str]:
-    """What someone needs to know to judge the numbers."""
-    height, width = task.layouts.config.height_width
-    options, spoiling = task.options, task.layouts.spoiling
-    strength = "".join(f", {key} {value}" for key, value in spoiling.strength.items())
+def conditions(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, str]:
+    """What readers need to know about the numbers."""
+    height, width = evaluation.layouts.config.height_width
+    options, corruption = evaluation.options, evaluation.layouts.corruption
+    strength = "".join(f", {key} {value}" for key, value in corruption.strength.items())
     networks = [arguments.inception, arguments.segmenter, arguments.lpips, arguments.features]
     return {
-        "model": f"{arguments.model}, {task.model.provenance.get('steps', 'an unknown number of')} training steps",
-        "images": f"the first {task.images} of {len(task.layouts)} of the validation split, {height}x{width}, "
+        "model": f"{arguments.model}, {evaluation.model.provenance.get('steps', 'an unknown number of')} training steps",
+        "images": f"the first {evaluation.images} of {len(evaluation.layouts)} of the validation split, {height}x{width}, "
         f"{arguments.samples} of each layout",
-        "layouts": f"{spoiling.kind}{strength}"
-        + ("" if spoiling.kind == CLEAN else f", seed {spoiling.seed}, removed pixels are {spoiling.removed}"),
+        "layouts": f"{corruption.kind}{strength}"
+        + ("" if corruption.kind == CLEAN else f", seed {corruption.seed}, removed pixels are {corruption.removed}"),
         "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seed {options.seed}, "
         f"label noise {options.label_noise}, {options.precision}",
         "measured by": ", ".join(str(network) for network in networks if network) or "nothing",
     }
 
 
-def first_samples(task: Task, samples: int) -> np.ndarray:
-    places = range(min(task.images, ON_SHEET))
-    given, clean = (collate([layouts[i] for i in places]) for layouts in (task.layouts, task.layouts.clean))
-    palette = task.layouts.data.palette
+def first_samples(evaluation: Evaluation, samples: int) -> np.ndarray:
+    places = range(min(evaluation.images, ON_SHEET))
+    given, clean = (collate([layouts[i] for i in places]) for layouts in (evaluation.layouts, evaluation.layouts.clean))
+    palette = evaluation.layouts.data.palette
     true, seen = clean.labels(palette.num_classes), given.labels(palette.num_classes)
-    return sheet(palette, true, seen, [task.samples.read(number, places) for number in range(samples)], clean.images)
+    return sheet(
+        palette, true, seen, [evaluation.samples.read(number, places) for number in range(samples)], clean.images
+    )
 
 
 if __name__ == "__main__":

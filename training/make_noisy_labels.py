@@ -1,6 +1,6 @@
-"""Spoil the label maps of a data set: python training/make_noisy_labels.py --data CONFIG --out FOLDER
+"""Corrupt the label maps of a data set: python training/make_noisy_labels.py --data CONFIG --out FOLDER
 
-Writes FOLDER/KIND/... for every kind of the noisy benchmark, with the files where the data set has them:
+Writes FOLDER/KIND/... for every kind of the noisy benchmark, or for --kinds, with the files where the data set has them:
 
   downsample    nearest neighbour to 64 x 64 and back to the old size. --small leaves them at 64 x 64, as the benchmark does,
                 whose reader enlarges them to the model's size in one step
@@ -10,7 +10,7 @@ Writes FOLDER/KIND/... for every kind of the noisy benchmark, with the files whe
 
 Removed pixels get the value that the data set reads as unlabelled, or 0 if it reads none so. Values are those of the data
 set: with the images beside it, FOLDER/KIND is a data set. What is there is not made again.
-training/evaluate_model.py --corruption KIND spoils layouts on the way, in the same manner.
+training/evaluate_model.py --corruption KIND corrupts layouts as it reads them, in the same manner.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from scdm.datasets import open_pairs
 from scdm.datasets.config import SPLITS
 from scdm.datasets.pairs import PairSet
 from scdm.datasets.parallel import mapped
-from scdm.diffusion.corruption import resampled
-from scdm.evaluation import Spoiling
+from scdm.diffusion.corruption import CORRUPTIONS, resampled
+from scdm.evaluation import LayoutCorruption
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
 from scdm.files.atomic import made_folder
@@ -45,14 +45,14 @@ from scdm.layouts.values import VALUES
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
-KINDS = ("downsample", "edges", "random")
+BENCHMARK = ("downsample", "edges", "random")
 
 
 class Job(NamedTuple):
-    """Spoiled maps of one kind. value_of: (num_classes + 1,) the value in a file of each id, the last being MASK."""
+    """Corrupted maps of one kind. value_of: (num_classes + 1,) the value in a file of each id, the last being MASK."""
 
     data: PairSet
-    spoiling: Spoiling
+    corruption: LayoutCorruption
     folder: Path
     value_of: np.ndarray
     small: bool
@@ -65,20 +65,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--split", default="val", choices=SPLITS)
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER")
-    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--kinds", nargs="+", default=BENCHMARK, choices=tuple(CORRUPTIONS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--small", action="store_true", help="leave downsampled maps small")
     parser.add_argument("--unlabelled", type=int, metavar="VALUE", help="of removed pixels, if not the data set's own")
     arguments = parser.parse_args(argv)
     config = load(TrainConfig, arguments.data, arguments.set).data
     if config.name == "scenes":
-        raise ValueError("scenes have no label files: evaluate_model.py --corruption spoils their layouts")
+        raise ValueError("scenes have no label files: evaluate_model.py --corruption corrupts their layouts")
     data = open_pairs(config, arguments.split)
     data.require_pairs()
     table = value_table(data, arguments.unlabelled)
     for kind in arguments.kinds:
-        job = Job(data, Spoiling(kind, arguments.seed), arguments.out / kind, table, arguments.small)
-        spoil(job, config.workers)
+        job = Job(data, LayoutCorruption(kind, arguments.seed), arguments.out / kind, table, arguments.small)
+        write_maps(job, config.workers)
     return 0
 
 
@@ -99,15 +99,15 @@ def value_table(data: PairSet, unlabelled: int | None) -> np.ndarray:
     return table
 
 
-def spoil(job: Job, workers: int) -> None:
+def write_maps(job: Job, workers: int) -> None:
     """Writes all maps of the job that are not there yet. ValueError if others are there, made with other settings."""
     value = int(job.value_of[-1])
     claim(
-        job.folder, {"data": job.data.config.name, "seed": job.spoiling.seed, "small": job.small, "unlabelled": value}
+        job.folder, {"data": job.data.config.name, "seed": job.corruption.seed, "small": job.small, "unlabelled": value}
     )
     todo = [index for index in range(len(job.data)) if not path(job, index).is_file()]
-    made = mapped(partial(write_spoilt, job), todo, workers)
-    for _ in tqdm(made, total=len(job.data), initial=len(job.data) - len(todo), desc=job.spoiling.kind, unit="map"):
+    made = mapped(partial(write_map, job), todo, workers)
+    for _ in tqdm(made, total=len(job.data), initial=len(job.data) - len(todo), desc=job.corruption.kind, unit="map"):
         pass
 
 
@@ -117,9 +117,9 @@ def path(job: Job, index: int) -> Path:
     return job.folder / label.relative_to(job.data.config.root or "").with_suffix(".png")
 
 
-def write_spoilt(job: Job, index: int) -> None:
+def write_map(job: Job, index: int) -> None:
     labels = stored(job.data, index)
-    ids = job.spoiling(labels, index).ids[0]
+    ids = job.corruption(labels, index).ids[0]
     if not job.small:
         ids = resampled(ids, labels.height, labels.width)
     values = job.value_of[ids.numpy()]

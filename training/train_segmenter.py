@@ -1,4 +1,4 @@
-"""Train the judge of layout following: python training/train_segmenter.py --data CONFIG --out segmenter.safetensors
+"""Train a segmentation evaluator: python training/train_segmenter.py --data CONFIG --out segmenter.safetensors
 
 It learns from the training split of any data set, and is measured on the validation split.
 """
@@ -37,6 +37,23 @@ from scdm.training.config import TrainConfig
 
 @ending("train_segmenter", "nothing is written")
 def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parsed_arguments(argv)
+    device_called(arguments.device)
+    config = load(TrainConfig, arguments.data, arguments.set).data
+    data, held_out = open_dataset(config), open_dataset(config, "val").validation()
+    made_folder(arguments.out.parent)
+    if arguments.out.is_dir():
+        raise ValueError(f"{arguments.out} is a folder: give the name of a file")
+    segmenter, steps = train(data, config, arguments)
+    result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
+    segmenter.provenance = provenance(config, arguments, steps, result)
+    save(arguments.out, segmenter)
+    print_result(result, segmenter.palette)
+    print(arguments.out)
+    return 0
+
+
+def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.size=64")
@@ -67,19 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("steps, batch and held-out must be at least 1, minutes more than 0")
     if not (0 < arguments.lr <= 1 and 0 <= arguments.seed < 2**63):
         parser.error("lr must be above 0, and at most 1; the seed from 0 to 2^63 - 1")
-    device_called(arguments.device)
-    config = load(TrainConfig, arguments.data, arguments.set).data
-    data, held_out = open_dataset(config), open_dataset(config, "val").validation()
-    made_folder(arguments.out.parent)
-    if arguments.out.is_dir():
-        raise ValueError(f"{arguments.out} is a folder: give the name of a file")
-    segmenter, steps = train(data, config, arguments)
-    result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
-    segmenter.provenance = provenance(config, arguments, steps, result)
-    save(arguments.out, segmenter)
-    print_result(result, segmenter.palette)
-    print(arguments.out)
-    return 0
+    return arguments
 
 
 def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> tuple[Segmenter, int]:
@@ -105,7 +110,7 @@ def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> t
         optimizer.step()
         if not math.isfinite(loss.item()):
             raise ValueError(
-                f"at step {step} the loss is no number, so nothing is written: try again with a lower --lr"
+                f"at step {step} the loss is NaN or infinite, so nothing is written: try again with a lower --lr"
             )
         bar.set_postfix(refresh=False, loss=f"{loss.item():.3f}")
         if progress >= 1:
@@ -124,7 +129,7 @@ def learning_rate_factor(progress: float) -> float:
 
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Colour, blur and noise a little off, as in samples of a young model: the judge should see structure, not digits.
+    """Colour, blur and noise a little off, as in samples of a model early in training: structure should count, not digits.
 
     Images (B, 3, H, W) in [-1, 1]; each has its own contrast and tint (within a tenth), blur and noise (up to 0.1).
     """

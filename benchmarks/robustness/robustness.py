@@ -4,8 +4,8 @@
     python benchmarks/robustness/robustness.py facade --root data/facade
 
 Trains a segmenter, and every method of METHODS first on coarse images and then at full size; makes images of layouts of the
-validation split, as they are and spoilt in the ways of COLUMNS; and writes table-DATA.md and DATA.jpg, of all that is there,
-beside this file. All else stays in runs/robustness. Run it from the repository's root; the same command goes on where it was
+validation split, clean and corrupted as in COLUMNS; and writes table-DATA.md and DATA.jpg, of all that is there, beside
+this file. All else stays in runs/robustness. Run it from the repository's root; the same command goes on where it was
 stopped. --methods and --columns take a part.
 """
 
@@ -30,12 +30,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from scdm.datasets import DataConfig, collate, open_dataset
-from scdm.evaluation import Layouts, Spoiling
+from scdm.evaluation import LayoutCorruption, Layouts
 from scdm.files.atomic import write_text
 from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
 from scdm.files.images import from_levels, read_image, to_levels, write_image
 from scdm.metrics import FrechetDistance, SegmentationResult, SegmentationScore, SmallSegmenter
+from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
 HERE = Path(__file__).parent
@@ -75,17 +76,18 @@ COMPARED = [
 # Removed pixels are "unlabelled" where the data have such a class, as published, and MASK in sparse layouts. What is as hard
 # for images of 48 pixels as the published strength is for 256 comes after it.
 COLUMNS = {
-    "clean": Spoiling(),
-    "downsample-64": Spoiling("downsample", removed="class", strength={"size": 64}),
-    "edges-2": Spoiling("edges", removed="class", strength={"radius": 2}),
-    "random-10": Spoiling("random", removed="class", strength={"share": 0.1}),
-    "downsample-12": Spoiling("downsample", removed="class", strength={"size": 12}),
-    "edges-10": Spoiling("edges", removed="class", strength={"radius": 10}),
-    "random-50": Spoiling("random", removed="class", strength={"share": 0.5}),
-    **{f"sparse-{share}": Spoiling("patterns", strength={"share": share / 100}) for share in (40, 60, 80, 95)},
+    "clean": LayoutCorruption(),
+    "downsample-64": LayoutCorruption("downsample", removed="class", strength={"size": 64}),
+    "edges-2": LayoutCorruption("edges", removed="class", strength={"radius": 2}),
+    "random-10": LayoutCorruption("random", removed="class", strength={"share": 0.1}),
+    "downsample-12": LayoutCorruption("downsample", removed="class", strength={"size": 12}),
+    "edges-10": LayoutCorruption("edges", removed="class", strength={"radius": 10}),
+    "random-50": LayoutCorruption("random", removed="class", strength={"share": 0.5}),
+    **{f"sparse-{share}": LayoutCorruption("patterns", strength={"share": share / 100}) for share in (40, 60, 80, 95)},
 }
 
 
+@ending("robustness", "the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", choices=("camvid", "facade"))
@@ -113,9 +115,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except subprocess.CalledProcessError as error:  # which has said why
         print(f"robustness: {Path(error.cmd[1]).name} ended with status {error.returncode}", file=sys.stderr)
         return 2
-    except (ValueError, OSError) as error:
-        print(f"robustness: {error}", file=sys.stderr)
-        return 2
     return 0
 
 
@@ -126,7 +125,7 @@ class Experiment:
         self.root, self.count, self.seed = root, count, seed
         self.config = HERE / f"{data}.yaml"
         self.folder = RUNS / data
-        self.runs = self.folder / f"seed-{seed}" if seed else self.folder  # judge and layouts are the same for all
+        self.runs = self.folder / f"seed-{seed}" if seed else self.folder  # evaluator and layouts are the same for all
         self.segmenter = self.folder / "segmenter.safetensors"
         self.layouts = self.folder / f"layouts-{count}"
 
@@ -165,10 +164,10 @@ class Experiment:
     def evaluate(self, method: str, column: str) -> None:
         if self.is_evaluated(method, column):
             return
-        spoiling = COLUMNS[column]
-        layouts = ["--corruption", spoiling.kind, "--removed", spoiling.removed]
-        if spoiling.strength:
-            layouts += ["--strength", *(f"{key}={value}" for key, value in spoiling.strength.items())]
+        corruption = COLUMNS[column]
+        layouts = ["--corruption", corruption.kind, "--removed", corruption.removed]
+        if corruption.strength:
+            layouts += ["--strength", *(f"{key}={value}" for key, value in corruption.strength.items())]
         model = ["--model", self.runs / method / "model.safetensors"]
         data = ["--data", self.config, *changed(f"data.root={self.layouts}")]
         options = ["--options", *SAMPLING, "--batch", 16, "--segmenter", self.segmenter]
@@ -265,7 +264,7 @@ Cell = tuple[str, str]  # method, column
 def seen(experiment: Experiment) -> tuple[Seen, dict[Cell, Seen]]:
     """In the real images, and in all samples that there are."""
     data = open_dataset(experiment.data(), "val")
-    judge = SmallSegmenter(experiment.segmenter, data.palette)
+    evaluator = SmallSegmenter(experiment.segmenter, data.palette)
     photographs = data.validation()
     batch = collate([photographs[i] for i in range(len(photographs))])
     unlabelled = -1 if data.palette.unlabelled is None else data.palette.unlabelled
@@ -273,9 +272,9 @@ def seen(experiment: Experiment) -> tuple[Seen, dict[Cell, Seen]]:
 
     def look(images: Tensor) -> Seen:
         scores = [SegmentationScore(data.palette.num_classes) for _ in truth]
-        for score, read, true in zip(scores, judge.ids(images), truth, strict=True):
+        for score, read, true in zip(scores, evaluator.ids(images), truth, strict=True):
             score.update(read, true)
-        return Seen(scores, judge(images))
+        return Seen(scores, evaluator(images))
 
     samples = {
         cell: look(torch.cat([experiment.sample(*cell, name) for name in photographs.names]))

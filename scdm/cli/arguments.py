@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..assets import embedded_models
-from ..files.options import declared
+from ..files.options import Declared, declared
 from ..files.untrusted import LONGEST_LINE, brief, shown
 from ..start import importing
 from .flags import add_flags
@@ -169,43 +169,58 @@ def _add_inspect(command: argparse.ArgumentParser) -> None:
 
 
 CORRUPT: Words = {
-    "description": """\
-Spoil a layout and write it in the colours of its palette, transparent where nothing is known any more.
-
-  downsample    to 64x64 and back
-  edges         without the pixels near borders
-  random        without a tenth of the pixels
-  patterns      as a person in a hurry paints it: strokes, dabs and patches, and 72 % left open
-  diffuse       as label diffusion leaves it at a step""",
     "epilog": """\
 examples:
   scdm corrupt layout.png -o rough.png --kind downsample --to 32
   scdm corrupt layout.png -o sparse.png --kind patterns --share 0.9 --seed 7
   scdm corrupt layout.png -o faded.png --kind diffuse --step 700 --rates uniform""",
 }
+FLAGS = {"size": "--to"}  # of settings of corruptions; the others are called as they are
+RATES = "uniform, or a data set's (default: the palette's)"
 
 
 def _add_corrupt(command: argparse.ArgumentParser) -> None:
+    from ..diffusion.corruption import CORRUPTIONS, about
+
+    kinds = "\n".join(f"  {kind:<13} {about(kind)}" for kind in CORRUPTIONS)
+    command.description = (
+        f"Corrupt a layout and write it in the colours of its palette, transparent where it is unpainted.\n\n{kinds}"
+    )
     command.add_argument("layout", metavar="LAYOUT", type=Path, help="image file of a layout")
     command.add_argument("-o", "--output", metavar="OUT", required=True, type=Path, help="image file to write")
-    command.add_argument(
-        "--kind", required=True, choices=("downsample", "edges", "random", "patterns", "diffuse"), help="see above"
-    )
-    command.add_argument("--seed", type=_natural, default=0, help="of random, patterns and diffuse (default 0)")
-    command.add_argument(
-        "--to", metavar="SIZE", dest="size", type=int, help="of downsample: pixels on either side (default 64)"
-    )
-    command.add_argument("--radius", metavar="PIXELS", type=int, help="of edges, 0 to 64 (default 2)")
-    command.add_argument(
-        "--share",
-        type=float,
-        help="of random: the pixels to remove (default 0.1); of patterns: what is open in the end (default 0.72)",
-    )
-    command.add_argument("--step", type=int, help="of diffuse, 0 to 999 (default 500)")
-    command.add_argument(
-        "--rates", metavar="NAME", help="of diffuse: uniform, or a data set's (default: the palette's)"
-    )
+    command.add_argument("--kind", required=True, choices=tuple(CORRUPTIONS), help="see above")
+    command.add_argument("--seed", type=_natural, default=0, help="of what is random (default 0)")
+    for name, owners in strengths().items():
+        first = next(iter(owners.values()))
+        command.add_argument(
+            corruption_flag(name),
+            dest=name,
+            type=next((kind for kind in (int, float) if kind in first.alternatives), str),
+            metavar=first.option.metavar or ("NAME" if name == "rates" else None),
+            help="; ".join(f"of {kind}: {_strength_help(setting)}" for kind, setting in owners.items()),
+        )
     _add_palette_of_layout(command)
+
+
+def strengths() -> dict[str, dict[str, Declared]]:
+    """The settings of corruptions by name, each with the corruptions that have it."""
+    from ..diffusion.corruption import CORRUPTIONS, settings
+
+    found: dict[str, dict[str, Declared]] = {}
+    for kind in CORRUPTIONS:
+        for name, setting in settings(kind).items():
+            found.setdefault(name, {})[kind] = setting
+    return found
+
+
+def corruption_flag(name: str) -> str:
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def _strength_help(setting: Declared) -> str:
+    if setting.name == "rates":
+        return RATES
+    return f"{setting.option.help}, {setting.describe()} (default {setting.default})"
 
 
 PALETTE: Words = {

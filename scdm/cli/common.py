@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import assets
 from ..files.untrusted import sentence
-from ..layouts.contents import Part
+from ..layouts.contents import ClassShare
 from ..layouts.palette import Palette
 from ..start import importing
 from .terminal import say
@@ -40,7 +40,7 @@ def chosen_palette(choice: str) -> Palette:
     return Palette.named(choice)
 
 
-def class_shares(parts: Iterable[Part], palette: Palette) -> list[dict[str, Any]]:
+def class_shares(parts: Iterable[ClassShare], palette: Palette) -> list[dict[str, Any]]:
     """What a layout holds, for programs: id (None for MASK), name and share of the pixels."""
     return [
         {"id": None if part.id == palette.num_classes else part.id, "name": part.name, "share": part.share}

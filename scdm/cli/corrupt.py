@@ -1,4 +1,4 @@
-"""scdm corrupt: spoil a layout as the benchmark, a person in a hurry, or label diffusion does."""
+"""scdm corrupt: make a layout rough or sparse."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from ..diffusion.corruption import CORRUPTIONS, corrupt
+from ..diffusion.corruption import corrupt, settings
 from ..diffusion.label_diffusion import shipped_rates
 from ..files.images import picture_format, write_image
 from ..layouts.labels import LabelMap
-from ..layouts.palette import Palette, read_layout
+from ..layouts.palette import Palette
+from ..layouts.reading import read_layout
+from .arguments import corruption_flag, strengths
 from .common import check_output, chosen_palette, note, writing
 
 FAITHFUL = ("PNG", "TIFF")  # formats that change no colour and hold transparency
-FLAGS = {"size": "--to", "radius": "--radius", "share": "--share", "step": "--step", "rates": "--rates"}
 
 
 def run(arguments: Namespace) -> None:
@@ -26,25 +27,22 @@ def run(arguments: Namespace) -> None:
         )
     palette = chosen_palette(arguments.palette)
     labels = read_layout(arguments.layout, palette, arguments.tolerance, note, values=arguments.values)
-    if arguments.kind == "diffuse":
+    if "rates" in settings(arguments.kind):
         strength["rates"] = _rates(arguments.rates or palette.name)
-    spoilt = corrupt(labels, arguments.kind, arguments.seed, **strength)
-    if bool((spoilt.ids == labels.ids).all()):
-        note(
-            f"{arguments.layout} stays as it is: --kind {arguments.kind} has nothing to spoil at this strength and size"
-        )
-    _note_what_colours_cannot_tell(spoilt, palette)
+    corrupted = corrupt(labels, arguments.kind, arguments.seed, **strength)
+    if bool((corrupted.ids == labels.ids).all()):
+        note(f"{arguments.layout} stays as it is: --kind {arguments.kind} changes nothing at this strength and size")
+    _note_what_colours_cannot_tell(corrupted, palette)
     with writing(arguments.output):
-        write_image(arguments.output, palette.to_image(spoilt)[0])
+        write_image(arguments.output, palette.to_image(corrupted)[0])
 
 
 def _strength(arguments: Namespace) -> dict[str, Any]:
-    """What was said about the corruption, by the names that `corrupt` knows."""
-    given = {name: value for name in FLAGS if (value := getattr(arguments, name)) is not None}
-    for name in given:
-        kinds = [kind for kind, corruption in CORRUPTIONS.items() if name in corruption.strength]
-        if arguments.kind not in kinds:
-            raise ValueError(f"{FLAGS[name]} belongs to --kind {' or '.join(kinds)}, not to {arguments.kind}")
+    """The settings that were given, by their names in `corrupt`."""
+    given = {name: value for name in strengths() if (value := getattr(arguments, name)) is not None}
+    for name in given.keys() - settings(arguments.kind):
+        kinds = " or ".join(strengths()[name])
+        raise ValueError(f"{corruption_flag(name)} belongs to --kind {kinds}, not to {arguments.kind}")
     return given
 
 

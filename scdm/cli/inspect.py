@@ -15,7 +15,7 @@ from ..files import config as configuration
 from ..files.kinds import looks_like_a_picture, what_is
 from ..files.untrusted import brief, shown
 from ..layouts.contents import contents_of_ids
-from ..layouts.palette import read_ids
+from ..layouts.reading import read_ids
 from ..start import importing
 from .common import chosen_palette, class_shares, note, print_json
 from .terminal import say
@@ -84,7 +84,6 @@ def _weights(path: Path) -> dict[str, Any]:
 
 def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tuple[str, str]]:
     network, config = header.config.network, header.config
-    attention = ", ".join(f"1/{factor}" for factor in network.attention)
     return [
         ("model", name),
         (
@@ -93,8 +92,7 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
         ),
         ("trained at", f"{config.size[1]}x{config.size[0]}"),
         ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
-        ("network", f"widths {', '.join(map(str, network.widths))}, residual blocks a level: {network.res_blocks}"),
-        ("attention", f"at {brief(attention)} of the size" if attention else "none but in the middle"),
+        *network.summary(),
         ("process", _process(config)),
         ("label diffusion", config.label_diffusion),
         *((brief(key), _plain(value)) for key, value in header.provenance.items() if value not in (None, "")),

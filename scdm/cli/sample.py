@@ -26,7 +26,8 @@ from ..layouts.contents import contents
 from ..layouts.fitting import fitted
 from ..layouts.instances import bordered, read_instances, require_one_size
 from ..layouts.labels import LabelMap
-from ..layouts.palette import Palette, read_layout
+from ..layouts.palette import Palette
+from ..layouts.reading import read_layout
 from ..models import conversion
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate

@@ -19,7 +19,7 @@ AFFIXES = tuple(f"{kind}_{part}" for kind in ("image", "label", "instance") for 
 NOT_FOR_ALL = ("root", "classes", "list", "unpaired", "values", *AFFIXES)  # settings that a `Source` may need or take
 
 MOST_SIDE = 8192
-MOST_WORKERS = 256  # beyond it a number is a slip of the pen, which would stop the machine
+MOST_WORKERS = 256  # beyond it a number is a typing error that would stop the machine
 
 
 Affix = Annotated[

@@ -14,6 +14,8 @@ from PIL import Image
 from ..files.images import as_stored, doubts, from_levels, read_image, require_eight_bits
 from ..files.levels import Remark, photograph, silent, survives
 from ..files.untrusted import naming
+from ..layouts.decoding import holds_colors
+from ..layouts.doubts import of_convention, of_smoothing
 from ..layouts.labels import instance_borders
 from ..layouts.palette import Palette
 from ..layouts.pixels import stored
@@ -101,7 +103,7 @@ class Reader:
     def _label_values(self, image: Image.Image, pair: Pair, remark: Remark) -> Image.Image:
         with naming(pair.label):
             colors = COLORS if self.structure.values == COLORS else None
-            if self.structure.painted and (colors or image.mode not in VALUES_ONLY or self._alone.holds_colors(image)):
+            if self.structure.painted and (colors or image.mode not in VALUES_ONLY or holds_colors(image, self._alone)):
                 ids = self._alone.to_ids(image, remark=remark, values=colors)
                 return Image.fromarray((ids + PAINTED).astype(np.int32))
             values = numbers(image)
@@ -120,12 +122,11 @@ class Reader:
             return  # which `ids` says
         if found.tolist() == [0]:
             remark(f"every pixel is 0, so all of it is {self.palette.called(int(self.id_of[0]))}")
-        if smoothed := self.palette.smoothed(values, self.id_of):
-            remark(smoothed)
-        if self.structure.values is None and (
-            doubt := self.palette.doubts(found, self.convention, Path(pair.label).name)
-        ):
-            remark(doubt)
+        for sentence in of_smoothing(self.palette, values, self.id_of):
+            remark(sentence)
+        if self.structure.values is None:
+            for sentence in of_convention(self.palette, found, self.convention, Path(pair.label).name):
+                remark(sentence)
 
     def instances(self, pair: Pair, remark: Remark = silent) -> Image.Image | None:
         if pair.instances is None:

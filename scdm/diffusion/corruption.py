@@ -1,72 +1,90 @@
-"""Clean layouts made rough: the SCDM benchmark's three corruptions, scribbled patterns, and label diffusion itself.
+"""Clean layouts made rough: the SCDM benchmark's three corruptions, sparse scribbles, and label diffusion itself.
 
 Where the benchmark writes the data set's "unlabelled", MASK is written. Instance borders stay as they are: the
-benchmark spoils the class map alone. Where borders come from the classes, derive them anew (`instance_borders`).
+benchmark corrupts the class map alone. Where borders come from the classes, derive them anew (`instance_borders`).
+
+A corruption is a function of the layouts and a seed for each of them, registered in `CORRUPTIONS`. The first line of its
+docstring and the `Option`s of its settings are what the command line and the nodes show.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.options import Declared, Option, check, declared
 from ..layouts.labels import LabelMap, instance_borders
 from ..layouts.patterns import sparse
 from .label_diffusion import CLASSWISE_STEPS, LabelDiffusion
 from .noise import fresh_label_noise
 
-MOST_SIZE, MOST_RADIUS, MOST_SEED = 8192, 64, 2**63 - 1
+MOST_SEED = 2**63 - 1
+
+Share = Annotated[float, Option("share of the pixels to erase", ge=0, lt=1)]
 
 
-@dataclass(frozen=True)
-class Corruption:
-    """A way to spoil a layout, and what can be said about how much.
+def corrupt(
+    labels: LabelMap,
+    kind: str,
+    seed: Annotated[int, Option("of the first image", ge=0, le=MOST_SEED)] = 0,
+    **strength: Any,
+) -> LabelMap:
+    """The layout as the corruption called `kind` leaves it, with the defaults for what `strength` does not name.
 
-    apply: (labels, a seed for each image, **strength) -> labels. ValueError for a strength that is out of range.
-    strength: the names of its settings, and their values: those of downsample, edges and random are the benchmark's.
+    The first image is that of `seed`, and the next have the next seeds: an image's seed alone decides about it.
+    ValueError names what does not exist, or is out of range.
     """
+    check_request(kind, seed, strength)
+    return CORRUPTIONS[kind](labels, [(seed + i) & MOST_SEED for i in range(labels.batch)], **strength)
 
-    apply: Callable[..., LabelMap]
-    strength: Mapping[str, Any]
 
-
-def corrupt(labels: LabelMap, kind: str, seed: int, **strength: Any) -> LabelMap:
-    """The layout as the corruption called `kind` leaves it, with the benchmark's settings where `strength` names no other.
-
-    The first image is that of `seed`, 0 to 2^63 - 1, and the next have the next seeds: an image's seed alone decides about
-    it. ValueError names what does not exist, or is out of range.
-    """
+def check_request(kind: str, seed: int, strength: Mapping[str, Any]) -> None:
+    """ValueError unless there is such a corruption, and it can have this seed and these settings."""
     if kind not in CORRUPTIONS:
         raise ValueError(f"there is no corruption {kind!r}: choose one of {', '.join(CORRUPTIONS)}")
-    if not 0 <= seed <= MOST_SEED:
-        raise ValueError(f"a seed is a whole number from 0 to {MOST_SEED}, not {seed}")
-    corruption = CORRUPTIONS[kind]
-    for name in strength:
-        if name not in corruption.strength:
-            raise ValueError(f"corruption {kind} has no setting {name!r}, but {' and '.join(corruption.strength)}")
-    seeds = [(seed + i) & MOST_SEED for i in range(labels.batch)]
-    return corruption.apply(labels, seeds, **{**corruption.strength, **strength})
+    known = settings(kind)
+    if unknown := [name for name in strength if name not in known]:
+        raise ValueError(f"corruption {kind} has no setting {unknown[0]!r}, but {' and '.join(known) or 'none'}")
+    check({"seed": seed}, declared(corrupt))
+    check(strength, known, f"{kind}: ")
 
 
-def downsampled(labels: LabelMap, height: int = 64, width: int = 64) -> LabelMap:
-    """Nearest neighbour to `height` x `width` whatever the aspect, and back to the original size."""
-    if not (1 <= height <= MOST_SIZE and 1 <= width <= MOST_SIZE):
-        raise ValueError(f"layouts are downsampled to 1 to {MOST_SIZE} pixels, not to {height} x {width}")
-    small = resampled(labels.ids, height, width)
+def settings(kind: str) -> dict[str, Declared]:
+    """The settings of a corruption, by name."""
+    return declared(CORRUPTIONS[kind])
+
+
+def about(kind: str) -> str:
+    """What a corruption does, in a line."""
+    return (inspect.getdoc(CORRUPTIONS[kind]) or kind).splitlines()[0].rstrip(".")
+
+
+def downsampled(
+    labels: LabelMap,
+    seeds: Sequence[int],
+    size: Annotated[int, Option("blocks that are left on either side", ge=1, le=8192)] = 64,
+) -> LabelMap:
+    """Coarse blocks, by nearest neighbour: as many on either side, whatever the aspect."""
+    small = resampled(labels.ids, size, size)
     return replace(labels, ids=resampled(small, labels.height, labels.width))
 
 
-def edges_removed(labels: LabelMap, radius: int = 2) -> LabelMap:
-    """MASK within L1 distance `radius` (inclusive, in pixels) of an instance border.
+def edges_removed(
+    labels: LabelMap,
+    seeds: Sequence[int],
+    radius: Annotated[int, Option("pixels to erase on both sides of a border", ge=0, le=64, metavar="PIXELS")] = 2,
+) -> LabelMap:
+    """No pixels near borders.
 
-    Of a layout that does not know its borders, those between classes are taken.
+    MASK within L1 distance `radius` (inclusive) of an instance border. Of a layout that does not know its borders, those
+    between classes are taken.
     """
-    if not 0 <= radius <= MOST_RADIUS:
-        raise ValueError(f"edges are removed within 0 to {MOST_RADIUS} pixels, not {radius}")
     borders = instance_borders(labels.ids) if labels.edges is None else labels.edges
     near = borders[:, 0]  # (B, H, W)
     for _ in range(radius):  # an L1 ball is a cross, dilated by crosses
@@ -79,35 +97,46 @@ def edges_removed(labels: LabelMap, radius: int = 2) -> LabelMap:
     return labels.masked(near)
 
 
-def random_removed(labels: LabelMap, u: Tensor, share: float = 0.1) -> LabelMap:
-    """MASK where `u`, uniform on [0, 1) and (B, H, W), is below `share`, which is in [0, 1)."""
-    if not 0 <= share < 1:
-        raise ValueError(f"the share of the pixels to remove must be at least 0 and below 1, not {share:g}")
+def pixels_removed(labels: LabelMap, seeds: Sequence[int], share: Share = 0.1) -> LabelMap:
+    """Single pixels erased at random."""
+    size = (labels.height, labels.width)
+    draws = [torch.rand(size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return removed_below(labels, torch.stack(draws), share)
+
+
+def removed_below(labels: LabelMap, u: Tensor, share: float) -> LabelMap:
+    """MASK where `u`, uniform on [0, 1) and (B, H, W), is below `share`."""
     return labels.masked((u < share).to(labels.ids.device))
 
 
-def diffused(labels: LabelMap, seeds: Sequence[int], step: int = 500, rates: Sequence[float] | None = None) -> LabelMap:
-    """The layout as a model sees it at the original `step`, with class `rates` or, without, all classes alike."""
-    if not 0 <= step < CLASSWISE_STEPS:
-        raise ValueError(f"the step must be one of 0 to {CLASSWISE_STEPS - 1}, not {step}")
+def scribbled(
+    labels: LabelMap,
+    seeds: Sequence[int],
+    share: Annotated[float, Option("share of the pixels that is unpainted in the end", ge=0, lt=1)] = 0.72,
+) -> LabelMap:
+    """Sparse scribbles: strokes, dabs and patches of each class."""
+    return sparse(labels, seeds, share)
+
+
+def diffused(
+    labels: LabelMap,
+    seeds: Sequence[int],
+    step: Annotated[int, Option("original step, from almost the image to noise", ge=0, le=CLASSWISE_STEPS - 1)] = 500,
+    rates: Annotated[tuple[float, ...] | None, Option("class rates; without them all classes fade alike", ge=0)] = None,
+) -> LabelMap:
+    """What label diffusion leaves at a step."""
     t = torch.full((labels.batch,), step, device=labels.ids.device)
     diffusion = LabelDiffusion(None if rates is None else tuple(rates), tuple(range(CLASSWISE_STEPS)))
     return diffusion(labels, t, fresh_label_noise(seeds)(t, labels.ids.shape))
 
 
-def _random_removed(labels: LabelMap, seeds: Sequence[int], share: float) -> LabelMap:
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    size = labels.ids.shape[1:]
-    u = torch.stack([torch.rand(size, dtype=torch.float64, generator=generator) for generator in generators])
-    return random_removed(labels, u, share)
-
-
-CORRUPTIONS: dict[str, Corruption] = {
-    "downsample": Corruption(lambda labels, _, size: downsampled(labels, size, size), {"size": 64}),
-    "edges": Corruption(lambda labels, _, radius: edges_removed(labels, radius), {"radius": 2}),
-    "random": Corruption(_random_removed, {"share": 0.1}),
-    "patterns": Corruption(sparse, {"share": 0.72}),
-    "diffuse": Corruption(diffused, {"step": 500, "rates": None}),
+# Settings of the first three are the benchmark's. `rates` are filled in by front ends, which know the palette.
+CORRUPTIONS: dict[str, Callable[..., LabelMap]] = {
+    "downsample": downsampled,
+    "edges": edges_removed,
+    "random": pixels_removed,
+    "patterns": scribbled,
+    "diffuse": diffused,
 }
 
 

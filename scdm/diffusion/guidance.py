@@ -6,20 +6,20 @@ Each function takes a `Denoise` and returns one. `shaped` puts them in the publi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..devices import exact_device, sent
 from ..layouts.labels import LabelMap
-from ..networks import UNet
 from .denoiser import Denoise, Denoiser, Prediction
 from .noise import LabelNoise
+from .space import PIXELS, Space
 
 
 class Colours(NamedTuple):
-    """Statistics of an image's red, green and blue, (3,) each, in [-1, 1] units."""
+    """Mean and standard deviation of an image's red, green and blue, (3,) each, on the scale of [-1, 1]."""
 
     mean: Tensor
     std: Tensor
@@ -45,17 +45,18 @@ def guided_step(
     denoiser: Denoiser, labels: LabelMap, scale: float, x: Tensor, t: Tensor, u: Tensor | None
 ) -> Prediction:
     """A step of `guided` for given draws u (B, H, W): a function of tensors alone, which compiles whole."""
-    network = cast(UNet, denoiser.network)
+    network = denoiser.network
     features = network.encode(x, t)
-    output = network.decode(features, denoiser.diffused(labels, t, u)).to(x.dtype)
+    signal, variance = denoiser.split(network.decode(features, denoiser.diffused(labels, t, u)).to(x.dtype))
     if scale > 1:
-        null = network.decode(features, None)[:, :3].to(x.dtype)
-        output = torch.cat([null + scale * (output[:, :3] - null), output[:, 3:]], dim=1)
-    return denoiser.interpret(output, x, t)
+        null, _ = denoiser.split(network.decode(features, None).to(x.dtype))
+        signal = null + scale * (signal - null)
+    return Prediction(denoiser.x0(signal, x, t), variance)
 
 
 def shaped(
     denoise: Denoise,
+    space: Space = PIXELS,
     *,
     extrapolation: float = 0.0,
     repeats: int = 1,
@@ -64,18 +65,18 @@ def shaped(
     colours: Colours | None = None,
 ) -> Denoise:
     """What the options make of a (guided) prediction, in the published order: extrapolated, then thresholded or else
-    clipped, then held to colours. For one trajectory (`extrapolated`)."""
+    clipped to the bound of the space, then held to colours. For one trajectory (`extrapolated`)."""
     if extrapolation:
         denoise = extrapolated(denoise, extrapolation, repeats)
     if dynamic_threshold is not None:
-        denoise = thresholded(denoise, dynamic_threshold)
+        denoise = thresholded(denoise, dynamic_threshold, space)
     elif clip:
-        denoise = clipped(denoise)
-    return denoise if colours is None else colour_matched(denoise, *colours)
+        denoise = clipped(denoise, space)
+    return denoise if colours is None else colour_matched(denoise, *colours, space)
 
 
 def extrapolated(denoise: Denoise, weight: float, repeats: int = 1) -> Denoise:
-    """x0 + weight * (x0 - x0 of the step before): hurries along the way that the prediction is going.
+    """x0 + weight * (x0 - x0 of the step before).
 
     repeats: how many calls in succession are one step, taken again and again (`samplers.ddpm`). To each of them the step
         before is the one that was visited before, in its last form: a repeat does not run ahead of the repeat before it.
@@ -96,26 +97,27 @@ def extrapolated(denoise: Denoise, weight: float, repeats: int = 1) -> Denoise:
     return _changing_x0(denoise, extrapolate)
 
 
-def clipped(denoise: Denoise) -> Denoise:
-    """x0 kept within the range of images, [-1, 1]."""
-    return _changing_x0(denoise, lambda x0: x0.clamp(-1, 1))
+def clipped(denoise: Denoise, space: Space = PIXELS) -> Denoise:
+    """x0 kept within the bound of the space; as it is where there is none."""
+    return _changing_x0(denoise, space.clipped)
 
 
-def thresholded(denoise: Denoise, quantile: float) -> Denoise:
-    """Dynamic thresholding of x0 (Saharia et al. 2022), see `dynamic_threshold`."""
-    return _changing_x0(denoise, lambda x0: dynamic_threshold(x0, quantile))
+def thresholded(denoise: Denoise, quantile: float, space: Space = PIXELS) -> Denoise:
+    """Dynamic thresholding of x0 (Saharia et al. 2022), see `dynamic_threshold`; none in a space without a bound."""
+    bound = space.bound
+    return denoise if bound is None else _changing_x0(denoise, lambda x0: dynamic_threshold(x0, quantile, bound))
 
 
-def colour_matched(denoise: Denoise, mean: Tensor, std: Tensor) -> Denoise:
-    """x0 with the colour statistics `mean` and `std` (3,), see `match_colours`."""
-    return _changing_x0(denoise, lambda x0: match_colours(x0, mean, std))
+def colour_matched(denoise: Denoise, mean: Tensor, std: Tensor, space: Space = PIXELS) -> Denoise:
+    """x0 whose image has the colour statistics `mean` and `std` (3,), see `match_colours`."""
+    return _changing_x0(denoise, lambda x0: space.encode(match_colours(space.decode(x0), mean, std)))
 
 
-def dynamic_threshold(x0: Tensor, quantile: float) -> Tensor:
-    """Each image clamped to its own quantile s of |x0| (at least 1), then divided by s."""
-    s = torch.stack([_quantile(sample, quantile) for sample in x0.abs().flatten(1)]).clamp(min=1)
+def dynamic_threshold(x0: Tensor, quantile: float, bound: float = 1.0) -> Tensor:
+    """Each sample clamped to [-s, s], s its own quantile of |x0|, `bound` at least, and then scaled by bound / s."""
+    s = torch.stack([_quantile(sample, quantile) for sample in x0.abs().flatten(1)]).clamp(min=bound)
     s = s[:, None, None, None]
-    return torch.minimum(torch.maximum(x0, -s), s) / s
+    return torch.minimum(torch.maximum(x0, -s), s) / (s / bound)
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:
@@ -127,7 +129,7 @@ def _quantile(values: Tensor, share: float) -> Tensor:
 
 
 def match_colours(x0: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Each channel of each image moved and scaled to the given mean and standard deviation over space."""
+    """Each channel of the images x0 (B, 3, H, W) moved and scaled to mean and std (3,) over height and width."""
     own_std, own_mean = torch.std_mean(x0, dim=(2, 3), keepdim=True)
     mean, std = (v.to(x0).view(1, -1, 1, 1) for v in (mean, std))
     return (x0 - own_mean) / own_std * std + mean

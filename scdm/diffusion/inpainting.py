@@ -1,4 +1,4 @@
-"""Repainting part of an image: what the mask leaves alone is known, and the sampler is told so at every step."""
+"""Repainting part of an image: where the mask is 0, x0 is known at every step of sampling."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor
 from .denoiser import Denoise, Prediction
 
 
-def inpainting(denoise: Denoise, image: Tensor, mask: Tensor) -> Denoise:
-    """x0 from the model where `mask` (B, 1, H, W) is 1, from `image` (B, 3, H, W) where it is 0, mixed in between.
+def inpainting(denoise: Denoise, known: Tensor, mask: Tensor) -> Denoise:
+    """x0 from the model where `mask` (B, 1, h, w) is 1, from the clean sample `known` (B, C, h, w) where it is 0, a mixture
+    in between.
 
-    A sampler that believes this x0 keeps the known part exactly on its way from noise to `image`: no second trajectory
-    is needed.
+    With this x0 every sampler leads the known part from noise to `known` exactly, without a second trajectory.
     """
 
     def denoise_within(x: Tensor, t: Tensor) -> Prediction:
         prediction = denoise(x, t)
-        return prediction._replace(x0=torch.lerp(image, prediction.x0, mask))
+        return prediction._replace(x0=torch.lerp(known, prediction.x0, mask))
 
     return denoise_within
 
 
 def feathered(mask: Tensor, radius: float) -> Tensor:
-    """A mask (B, 1, H, W) that falls off inside its border over `radius` pixels. What was 0 stays 0."""
+    """The mask (B, 1, H, W) with a ramp of `radius` pixels inside its border. What was 0 stays 0."""
     if radius <= 0:
         return mask
     rows, columns = _around(mask > 0, 1)
@@ -35,7 +35,7 @@ def feathered(mask: Tensor, radius: float) -> Tensor:
 
 
 def grown(where: Tensor, pixels: float) -> Tensor:
-    """What the bool tensor `where` (H, W) covers, and what is no more than `pixels` away from it."""
+    """(H, W) bool: `where` (H, W), dilated by a disc of radius `pixels`."""
     rows, columns = _around(where, math.ceil(pixels))
     whole = torch.zeros_like(where)
     whole[rows, columns] = _depth(~where[None, None, rows, columns], pixels + 1)[0, 0] <= pixels
@@ -43,8 +43,8 @@ def grown(where: Tensor, pixels: float) -> Tensor:
 
 
 def _around(where: Tensor, pixels: int) -> tuple[slice, slice]:
-    """Rows and columns of a box about all that is true in `where` (..., H, W), with `pixels` to spare on each side. Nothing
-    farther away matters, and a stroke is small on its canvas."""
+    """Rows and columns of the bounding box of `where` (..., H, W) bool, with a margin of `pixels`: distances are computed in
+    there alone, since a stroke is small on its canvas."""
     plane = where.reshape(-1, *where.shape[-2:]).any(dim=0)
 
     def span(used: Tensor) -> slice:
@@ -55,9 +55,9 @@ def _around(where: Tensor, pixels: int) -> tuple[slice, slice]:
 
 
 def _depth(inside: Tensor, most: float) -> Tensor:
-    """Pixels from each that is `inside` (B, 1, H, W) to the nearest that is not, `most` at the most."""
+    """Euclidean distance of each pixel that is `inside` (B, 1, H, W) to the nearest that is not, capped at `most`."""
     squared = torch.where(inside, most**2, 0.0)
-    for axis in (2, 3):  # Euclid's squares add up, so that one axis can follow the other
+    for axis in (2, 3):  # squared distances are separable: one axis after the other
         length, along = inside.shape[axis], squared.clone()
         for step in range(1, min(math.ceil(most), length)):
             for start, target in ((0, step), (step, 0)):
@@ -67,5 +67,5 @@ def _depth(inside: Tensor, most: float) -> Tensor:
 
 
 def paste(generated: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """`generated` where `mask` is above 0 (it was mixed on the way), elsewhere the image's own values, to the bit."""
+    """`generated` where `mask` is above 0, elsewhere `image`, to the bit; all are images (B, 3, H, W)."""
     return torch.where(mask > 0, generated, image)

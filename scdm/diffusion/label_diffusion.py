@@ -25,20 +25,19 @@ class LabelDiffusion:
         first; at or below 1 it fades linearly. None is the uniform schedule, which fades all classes alike.
     timesteps: the steps that the process visits (ascending, original scale). The uniform schedule counts positions in
         this list; the class-wise one reads only the original step.
-    arriving: show at each step what is known where it arrives, at the visited step below, and at the last one the whole
-        layout. That is how distilled models see it (`training.distillation`): one of their steps stands for many, the last
-        of which see more than the first.
+    at_next_timestep: mask the layout at each step as at the next timestep of sampling, the visited step below, and not at
+        all at the last one. Distilled models see it so (`training.distillation`): one of their steps stands for many, of
+        which the last see more of the layout than the first.
     """
 
     rates: tuple[float, ...] | None = None
     timesteps: tuple[int, ...] = tuple(range(1000))
-    arriving: bool = False
+    at_next_timestep: bool = False
 
-    # What stays on a device from step to step. The step from each position arrives at the visited one below; that from the
-    # last is no step.
+    # Tables stay on a device from step to step. `_next` holds the next timestep by position; position 0 has none.
     _rates: Table = field(init=False, repr=False, compare=False)
     _visits: Table = field(init=False, repr=False, compare=False)
-    _arrivals: Table = field(init=False, repr=False, compare=False)
+    _next: Table = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.rates is not None and not all(np.isfinite(rate) and rate >= 0 for rate in self.rates):
@@ -46,7 +45,7 @@ class LabelDiffusion:
         tables = {
             "_rates": np.array(self.rates or (), dtype=np.float64),
             "_visits": np.array(self.timesteps, dtype=np.int64),
-            "_arrivals": np.array((0, *self.timesteps), dtype=np.int64),
+            "_next": np.array((0, *self.timesteps), dtype=np.int64),
         }
         for name, values in tables.items():
             object.__setattr__(self, name, Table(values))
@@ -56,14 +55,15 @@ class LabelDiffusion:
         return replace(self, timesteps=tuple(int(step) for step in timesteps))
 
     def mask_probability(self, t: Tensor, num_classes: int) -> Tensor:
-        """(B,) original steps -> (B, num_classes) float64, the chance that a pixel of a class is MASK at t."""
-        if self.arriving:
-            index = self._index(t)
-            below = self._arrivals.on(torch.int64, t.device)[index]
-            return self._chance(below, num_classes).masked_fill((index == 0)[:, None], 0)
-        return self._chance(t, num_classes)
+        """(B,) original steps -> (B, num_classes) float64, the probability that a pixel of a class is MASK at t."""
+        if not self.at_next_timestep:
+            return self._probability_at(t, num_classes)
+        index = self._index(t)
+        following = self._next.on(torch.int64, t.device)[index]
+        return self._probability_at(following, num_classes).masked_fill((index == 0)[:, None], 0)
 
-    def _chance(self, t: Tensor, num_classes: int) -> Tensor:
+    def _probability_at(self, t: Tensor, num_classes: int) -> Tensor:
+        """Uniform: (i + 1) / N at the position i of t. Class-wise: (r^tau - 1) / (r - 1) for the rate r, tau = t / 1000."""
         if self.rates is None:
             share = (self._index(t).double() + 1) / len(self.timesteps)
             return share[:, None].expand(-1, num_classes)
@@ -72,7 +72,7 @@ class LabelDiffusion:
         # tau is single precision and the rest double: the published rounding, to the digit.
         tau = (t.float() / CLASSWISE_STEPS).double()[:, None]
         rate = self._rates.on(torch.float64, t.device)[None]
-        # The published formula has a pole just below 1, where its limit is tau; under 1 tau is the smaller of the two.
+        # With its 1e-7 the published formula has a pole just below 1, where the limit is tau; below 1 tau is the minimum.
         return torch.where(rate > 1 + 1e-6, torch.minimum((rate**tau - 1) / (rate - 1 + 1e-7), tau), tau)
 
     def _index(self, t: Tensor) -> Tensor:
@@ -80,9 +80,9 @@ class LabelDiffusion:
         return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())
 
     def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
-        """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1), one for each pixel.
+        """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1).
 
-        Nothing is read back from a device: of MPS, which knows no float64, t should be on the host.
+        Nothing is read back from a device. For MPS, which has no float64, t should be on the host.
         """
         device = labels.ids.device
         keep = 1 - self.mask_probability(sent(t, exact_device(device)), labels.num_classes)  # (B, C)

@@ -1,4 +1,4 @@
-"""Gaussian divergences and likelihoods of the variational bound (Ho et al. 2020, section 3). All in nats, elementwise."""
+"""Gaussian divergences and likelihoods of the variational bound (Ho et al. 2020, section 3), elementwise and in nats."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-
-from .schedules import NoiseSchedule
 
 
 def gaussian_kl(mean1: Tensor, log_variance1: Tensor, mean2: Tensor, log_variance2: Tensor) -> Tensor:
@@ -31,15 +29,6 @@ def discretized_gaussian_log_likelihood(x: Tensor, mean: Tensor, log_scale: Tens
     lower = _normal_cdf((x - mean - 1 / 255) * inverse_scale)
     probability = torch.where(x < -0.999, upper, torch.where(x > 0.999, 1 - lower, upper - lower))
     return probability.clamp(min=1e-12).log()
-
-
-def prior_bits(x0: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """(B,) bits per element of KL(q(x_T-1 | x_0) || N(0, 1)): what the end of the process still knows of x_0."""
-    left = float(schedule.alphas_cumprod[-1])
-    mean = math.sqrt(left) * x0
-    log_variance = torch.full_like(mean, math.log(1 - left))
-    zero = torch.zeros_like(mean)
-    return mean_bits(gaussian_kl(mean, log_variance, zero, zero))
 
 
 def mean_bits(nats: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
-"""Randomness with an owner: every image of a batch draws from its own seed, so no neighbour can change it.
+"""Seeded noise: every image of a batch has a seed, and is the same in any batch.
 
-Draws are made on the CPU and sent to the device, so that a seed means the same image on every one. Nothing is read back
-from there: label noise goes by the step, which samplers know on the host.
+Draws (random numbers) are made on the CPU and sent to the device, so that a seed means the same image on every one. Nothing
+is read back from there: label noise depends on the step, which samplers know on the host.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,9 +15,8 @@ from torch import Tensor
 
 from ..devices import sent
 
-Noise = Callable[[Tensor], Tensor]  # like (B, 3, H, W) -> standard normal draws of its shape, new ones at every call
-# t (B,) original steps, shape (B, H, W) -> uniform draws of that shape. Samplers hand in a t that is on the host; the draws
-# may be there too.
+Noise = Callable[[Tensor], Tensor]  # like (B, C, H, W) -> standard normal draws of its shape, new ones at every call
+# t (B,) original steps, on the host, and a shape (B, H, W) -> uniform draws of that shape, on any device.
 LabelNoise = Callable[[Tensor, torch.Size], Tensor]
 
 Source = TypeVar("Source", Noise, LabelNoise)
@@ -37,7 +36,7 @@ def image_noise(seeds: Sequence[int]) -> Noise:
 
 
 def beginning_with(start: Tensor, noise: Noise) -> Noise:
-    """`noise`, but the upper left part of its first draws is `start` (B, 3, H, W)."""
+    """`noise`, but the upper left part of its first draws is `start` (B, C, H, W)."""
     first = [start]
 
     def draw(like: Tensor) -> Tensor:
@@ -52,7 +51,7 @@ def beginning_with(start: Tensor, noise: Noise) -> Noise:
 
 
 def fresh_label_noise(seeds: Sequence[int]) -> LabelNoise:
-    """New draws at every step, as in the paper. A function of (seed, t): the order of visits does not matter."""
+    """New draws at every step, as in the paper. A function of (seed, t): the order of steps does not matter."""
 
     def draw(t: Tensor, shape: torch.Size) -> Tensor:
         steps = t.tolist()
@@ -66,7 +65,7 @@ def fresh_label_noise(seeds: Sequence[int]) -> LabelNoise:
 
 
 def coupled_label_noise(seeds: Sequence[int]) -> LabelNoise:
-    """The same draws at every step: as the noise falls, pixels of the layout come back and stay."""
+    """The same draws at every step: a pixel of the layout that is visible at one step stays so at all later ones."""
 
     def draw(t: Tensor, shape: torch.Size) -> Tensor:
         draws = [torch.rand(shape[1:], generator=_generator(seed, _LABELS)) for seed in seeds]
@@ -76,35 +75,23 @@ def coupled_label_noise(seeds: Sequence[int]) -> LabelNoise:
 
 
 def no_label_noise(seeds: Sequence[int]) -> LabelNoise:
-    """Draws of 1, at which no label is lost: the layout stands still. To see what label diffusion does."""
+    """Draws of 1, at which no label is masked: the layout is clean at every step, as without label diffusion."""
     return lambda t, shape: torch.ones(shape, device=t.device)
 
 
-def mixed(make: Callable[[Sequence[int]], Source], seeds: Sequence[int], draws: Tensor) -> Source:
-    """Noise that `make` makes of seeds, to which `draws` (H, W), of integers from 0, adds its value at each pixel."""
-    parts = [(more, make([(seed + more) % 2**64 for seed in seeds])) for more in draws.unique().tolist()]
+def mixed(make: Callable[[Sequence[int]], Source], seeds: Sequence[int], offsets: Tensor) -> Source:
+    """The noise that `make` gives for seeds, with `offsets` (H, W), integers from 0, added to the seed of each pixel."""
+    parts = [(offset, make([(seed + offset) % 2**64 for seed in seeds])) for offset in offsets.unique().tolist()]
     (_, first), *others = parts
-    where: dict[torch.device, list[Tensor]] = {}  # each is drawn, sent once
+    where: dict[torch.device, list[Tensor]] = {}  # for each device the masks of `others`, sent once
 
     def draw(*given: Any) -> Tensor:
         noise = first(*given)
         if noise.device not in where:
-            where[noise.device] = [sent(draws == more, noise.device) for more, _ in others]
+            where[noise.device] = [sent(offsets == offset, noise.device) for offset, _ in others]
         for chosen, (_, part) in zip(where[noise.device], others, strict=True):
             noise = torch.where(chosen, part(*given), noise)
         return noise
-
-    return draw
-
-
-def recorded_label_noise(draws: Mapping[int, Tensor]) -> LabelNoise:
-    """Draws (B, H, W) written down before, by original step: to replay a trajectory."""
-
-    def draw(t: Tensor, shape: torch.Size) -> Tensor:
-        step = int(t[0])
-        if step not in draws or draws[step].shape != shape:
-            raise ValueError(f"no label noise of shape {tuple(shape)} is recorded for step {step}")
-        return sent(draws[step], t.device)
 
     return draw
 

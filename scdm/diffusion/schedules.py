@@ -37,9 +37,9 @@ BETAS = {"linear": linear_betas, "cosine": cosine_betas}
 class NoiseSchedule:
     """q(x_t | x_0) = N(sqrt(A_t) x_0, (1 - A_t) I) over the steps that a process visits.
 
-    `timesteps` are the visited steps on the original scale 0..T-1, ascending: the network and the label diffusion are
-    told these. Tables are float64 and indexed 0..len-1 by position in that list. What a step reads of them is a `Table`,
-    which stays where it was needed: on a device nothing is computed twice, sent twice or read back.
+    betas: (N,) in (0, 1]. timesteps: (N,) the visited steps on the original scale 0..T-1, ascending, which the network and
+    the label diffusion read. Arrays are float64, by position 0..N-1 in that list. What a step of sampling reads is a
+    `Table`, which keeps a copy on each device: nothing is computed twice, sent twice or read back.
 
     signal, sigma: sqrt(A_t) and sqrt(1 - A_t); signal_prev, sigma_prev: the same of the step before.
     inverse_signal, inverse_sigma: sqrt(1 / A_t) and sqrt(1 / A_t - 1).
@@ -48,21 +48,18 @@ class NoiseSchedule:
 
     def __init__(self, betas: np.ndarray, timesteps: Sequence[int] | np.ndarray | None = None):
         self.betas = np.asarray(betas, dtype=np.float64)
-        if self.betas.ndim != 1 or not len(self.betas) or not ((self.betas > 0) & (self.betas <= 1)).all():
-            raise ValueError("betas must be a list of numbers in (0, 1]")
         self.timesteps = np.arange(len(self.betas)) if timesteps is None else np.asarray(timesteps, dtype=np.int64)
         self._tabulate()
 
     def _tabulate(self) -> None:
-        # At once, not at need: a step that is compiled must find them.
+        # At once, not on demand: a compiled step must find them.
         a, a_prev = self.alphas_cumprod, self.alphas_cumprod_prev
-        with np.errstate(divide="ignore"):  # a beta of 1 leaves no signal, of which nobody may ask the inverse
+        with np.errstate(divide="ignore"):  # a beta of 1 leaves no signal, which has no inverse
             self.signal, self.sigma = Table(np.sqrt(a)), Table(np.sqrt(1 - a))  # the shares of x0 and of noise in x_t
             self.signal_prev, self.sigma_prev = Table(np.sqrt(a_prev)), Table(np.sqrt(1 - a_prev))
             self.inverse_signal, self.inverse_sigma = Table(np.sqrt(1 / a)), Table(np.sqrt(1 / a - 1))
             self.log_beta, self.log_posterior = Table(np.log(self.betas)), Table(self.posterior_log_variance)
-        # beta, but at the first step, whose beta is far from its posterior variance of 0: there the second step's posterior
-        # variance stands in, as published.
+        # beta, but the second step's posterior variance at the first step, as published: the first posterior variance is 0.
         second = self.posterior_variance[1] if len(self) > 1 else self.betas[0]
         self.log_fixed_large = Table(np.log(np.append(second, self.betas[1:])))
         self._posterior_x0, self._posterior_xt = Table(self.posterior_mean_coef_x0), Table(self.posterior_mean_coef_xt)
@@ -70,8 +67,7 @@ class NoiseSchedule:
 
     @classmethod
     def named(cls, name: str, steps: int = 1000) -> NoiseSchedule:
-        if name not in BETAS:
-            raise ValueError(f"no noise schedule is called {name!r}; there are {', '.join(BETAS)}")
+        """One of `BETAS`."""
         return cls(BETAS[name](steps))
 
     def __len__(self) -> int:
@@ -95,7 +91,7 @@ class NoiseSchedule:
     def posterior_log_variance(self) -> np.ndarray:
         """Its logarithm, the first entry (log 0) replaced by the second, as published.
 
-        A process of one step has no second entry; its only step adds no noise, so beta stands in.
+        A process of one step has no second entry. Its step adds no noise, so that beta may replace it.
         """
         second = self.posterior_variance[1] if len(self) > 1 else self.betas[0]
         return np.log(np.append(second, self.posterior_variance[1:]))
@@ -185,30 +181,25 @@ def visited_steps(steps: int, spec: str | int | Sequence[int]) -> np.ndarray:
 
     A count or a list of counts ("25", "10,15,25", [10, 15, 25]) spreads each count evenly over its equal section, ends
     included. "ddim25" takes the smallest whole stride that gives exactly 25 steps from 0. "trailing4" takes 4 equal strides
-    that begin at the last step (Lin et al. 2024, table 2): what starts from pure noise must be told so. "" keeps all.
+    that begin at the last step (Lin et al. 2024, table 2), as sampling from pure noise needs. "" keeps all.
     ValueError where the request cannot be met.
     """
     if isinstance(spec, str):
         spec = spec.strip()
         if not spec:
             return np.arange(steps)
-        if spec.startswith("ddim"):
-            return _strided_steps(steps, _count(spec[4:], spec))
-        if spec.startswith("trailing"):
-            return _trailing_steps(steps, _count(spec[8:], spec))
+        for prefix, visits in (("ddim", _strided_steps), ("trailing", _trailing_steps)):
+            if spec.startswith(prefix):
+                return visits(steps, _count(spec.removeprefix(prefix), spec))
         counts = [_count(part, spec) for part in spec.split(",")]
     else:
         counts = [spec] if isinstance(spec, int) else list(spec)
-    if not counts or min(counts) < 1:
-        raise ValueError(f"a process needs at least one step in each section, not {shown(spec)}")
-    size, longer = divmod(steps, len(counts))
+    length, longer = divmod(steps, max(1, len(counts)))
     visited, start = [], 0
-    for section, count in enumerate(counts):
-        length = size + (section < longer)
-        if count > length:
-            raise ValueError(f"cannot take {count} steps from a section of {length} (of {steps} steps in all)")
-        visited += [start + step for step in _spread(length, count)]
-        start += length
+    for section, count in enumerate(counts or [0]):
+        size = length + (section < longer)
+        visited += [start + step for step in _spread(size, count)]
+        start += size
     return np.array(visited, dtype=np.int64)
 
 
@@ -227,12 +218,12 @@ def _strided_steps(steps: int, count: int) -> np.ndarray:
 
 
 def _trailing_steps(steps: int, count: int) -> np.ndarray:
-    if not 1 <= count <= steps:
-        raise ValueError(f"cannot take {count} steps of {steps}")
+    _require_within(count, steps)
     return np.round(steps - steps / count * np.arange(count)).astype(np.int64)[::-1] - 1
 
 
 def _spread(length: int, count: int) -> list[int]:
+    _require_within(count, length)
     # The published rule accumulates the stride in double precision and rounds ties to even; both are visible in the result.
     stride = (length - 1) / (count - 1) if count > 1 else 1
     position, steps = 0.0, []
@@ -240,3 +231,10 @@ def _spread(length: int, count: int) -> list[int]:
         steps.append(round(position))
         position += stride
     return steps
+
+
+def _require_within(count: int, length: int) -> None:
+    if not 1 <= count <= length:
+        raise ValueError(
+            f"cannot take {count} steps of a section of {length}: take at least 1, and no more than it has"
+        )

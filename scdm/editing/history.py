@@ -1,6 +1,6 @@
 """The history of an edited image: its moments, to go back to, and the file that keeps them.
 
-The file is a zip of pictures, none of them compressed any further: `images/*.png` as they look, `planes/*.png` of class ids
+The file is a zip of PNG pictures, stored without further compression: `images/*.png`, `planes/*.png` of class ids
 (num_classes is MASK) and of draws, and `history.json`, which says what belongs to which moment.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,19 +22,22 @@ from torch import Tensor
 from ..files import config as configuration
 from ..files.atomic import written_whole
 from ..files.images import MAX_PIXELS
+from ..files.options import Option, check_fields
 from ..files.untrusted import MOST_BYTES, brief, file_at, is_out_of_memory, parsed, shown
 from ..layouts.palette import MAX_CLASSES
+from ..pipeline import GenerateOptions
+from ..pipeline.inputs import require
 
 VERSION = 1
 RECORD = "history.json"
 MOST_MOMENTS = 1000
-MOST_PIXELS = 2**27  # of all moments together: about 1 GB of memory
+MOST_PIXELS_KEPT = 2**27  # of all moments together: about 1 GB of memory
 MOST_FILE_BYTES = 2**30
 MOST_DRAWS = 2**16
 
 
 class Plan(NamedTuple):
-    """What a canvas is to show: ids (H, W) int32 of classes, and draws (H, W) int32, which noise each pixel is made from."""
+    """What an image is to show: ids (H, W) int32 of classes, and draws (H, W) int32, which noise each pixel is made from."""
 
     ids: Tensor
     draws: Tensor
@@ -46,7 +48,7 @@ class Plan(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A plan, and the image (uint8 (H, W, 3)) that there was then, with the plan that it was made for."""
+    """A plan, and the image (uint8 (H, W, 3)) of that moment, with the plan that it was made for."""
 
     plan: Plan
     image: np.ndarray | None = None
@@ -55,7 +57,7 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """Moments in order, and which of them is `now`. It holds as many as `most_moments`; the oldest are forgotten.
+    """Moments in order, and which of them is `now`. It holds `most` at most, and `most_moments`; the oldest are forgotten.
 
     forgotten: how many there were before the first that is held. replaced: how often others took the place of undone ones.
     """
@@ -64,6 +66,7 @@ class History:
     at: int = 0
     forgotten: int = 0
     replaced: int = 0
+    most: int = MOST_MOMENTS
 
     @property
     def now(self) -> Moment:
@@ -72,13 +75,16 @@ class History:
     def planned(self, plan: Plan) -> History:
         """A further moment, with the image as it is; what had been undone is forgotten."""
         moments = (*self.moments[: self.at + 1], self.now._replace(plan=plan))
-        spare = max(0, len(moments) - most_moments(plan.ids.numel()))
+        spare = max(0, len(moments) - min(self.most, most_moments(plan.ids.numel())))
         replaced = self.replaced + (self.at + 1 < len(self.moments))
-        return History(moments[spare:], len(moments) - spare - 1, self.forgotten + spare, replaced)
+        return History(moments[spare:], len(moments) - spare - 1, self.forgotten + spare, replaced, self.most)
 
     def painted(self, then: History, image: np.ndarray) -> History:
-        """With the image made for the plan that was `now` in `then`, an earlier state of this history: there and where later
-        moments still have the one before it. As it is if another moment took the place of that one, or may have."""
+        """With the image made for the plan that was `now` in `then`, an earlier state of this history.
+
+        That moment gets it, and later moments that still have the image before it. Nothing changes if the moment was undone
+        and another took its place, or may have.
+        """
         moment, place = then.now, then.forgotten + then.at - self.forgotten
         held = 0 <= place < len(self.moments) and self.moments[place] is moment
         if not held and (place >= 0 or self.replaced != then.replaced):
@@ -95,35 +101,29 @@ class History:
 
 
 def most_moments(pixels: int) -> int:
-    """How many of a canvas of so many pixels are kept."""
-    return max(2, min(MOST_MOMENTS, MOST_PIXELS // pixels))
+    """How many of an image of so many pixels are kept."""
+    return max(2, min(MOST_MOMENTS, MOST_PIXELS_KEPT // pixels))
 
 
-def write(path: str | Path, history: History, num_classes: int, about: dict[str, Any]) -> None:
-    """The history, and what else is to be known `about` it (JSON), in one file, whole or not at all (ValueError)."""
+class Saved(NamedTuple):
+    """What a session file holds.
+
+    classes: names of the palette's. weights: the model's digest. options, margin: how updates are made.
+    draws: the number of the latest draw.
+    """
+
+    history: History
+    classes: tuple[str, ...]
+    weights: str
+    options: GenerateOptions
+    margin: int
+    draws: int
+
+
+def write(path: str | Path, saved: Saved) -> None:
+    """One file, whole or not at all (ValueError)."""
     planes, images = _Numbered(), _Numbered()
-
-    def plan(of: Plan) -> dict[str, int]:
-        return {"ids": planes.number(of.ids), "draws": planes.number(of.draws)}
-
-    moments = [
-        {
-            "plan": plan(moment.plan),
-            "image": None if moment.image is None else images.number(moment.image),
-            "made_for": None if moment.made_for is None else plan(moment.made_for),
-        }
-        for moment in history.moments
-    ]
-    height, width = history.now.plan.ids.shape
-    record = {
-        "version": VERSION,
-        "height": height,
-        "width": width,
-        "num_classes": num_classes,
-        "at": history.at,
-        "moments": moments,
-        "about": about,
-    }
+    record = _record_of(saved, planes, images)
     try:
         with written_whole(path) as beside, zipfile.ZipFile(beside, "w") as archive:
             archive.writestr(zipfile.ZipInfo(RECORD), json.dumps(record, ensure_ascii=False, indent=1))
@@ -135,26 +135,32 @@ def write(path: str | Path, history: History, num_classes: int, about: dict[str,
         raise ValueError(f"{path} cannot be written, what was there is kept: {error.strerror or error}") from error
 
 
-def read(path: str | Path) -> tuple[History, int, dict[str, Any]]:
-    """What `write` was given. ValueError names the file and says what is wrong; no code in it is run, and none takes more
-    memory than a session of so large a canvas does. MemoryError if there is not as much."""
+def read(path: str | Path) -> Saved:
+    """What `write` was given.
+
+    ValueError names the file and what is wrong with it. No code in the file is run, and reading takes no more memory than a
+    session of so large an image does; MemoryError if there is not as much.
+    """
     path = file_at(path)
     try:
-        if path.stat().st_size > MOST_FILE_BYTES:
-            raise ValueError(f"it has more than {MOST_FILE_BYTES // 2**30} GB")
+        require(path.stat().st_size <= MOST_FILE_BYTES, f"it has more than {MOST_FILE_BYTES // 2**30} GB")
         with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("it was written by another program, or is incomplete")
+            require(zipfile.is_zipfile(file), "it was written by another program, or is incomplete")
             with zipfile.ZipFile(file) as archive:
-                return _history(archive)
-    except ValueError as error:
-        raise ValueError(f"{path} is no history that can be reopened: {error}") from error
-    except PermissionError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+                return _saved(archive)
     except Exception as error:  # damaged archives and pictures make decoders raise almost anything
-        if is_out_of_memory(error):
-            raise MemoryError(f"there is not enough memory to open {path}") from error
-        raise ValueError(f"{path} is damaged: {brief(str(error)) or type(error).__name__}") from error
+        raise _about_file(path, error) from error
+
+
+def _about_file(path: Path, error: Exception) -> Exception:
+    """The sentence for what went wrong while a file was read."""
+    if is_out_of_memory(error):
+        return MemoryError(f"there is not enough memory to open {path}")
+    if isinstance(error, PermissionError):
+        return ValueError(f"{path}: cannot be read ({error.strerror})")
+    if isinstance(error, ValueError):
+        return ValueError(f"{path} is no history that can be reopened: {error}")
+    return ValueError(f"{path} is damaged: {brief(str(error)) or type(error).__name__}")
 
 
 @dataclass(frozen=True)
@@ -171,25 +177,63 @@ class _MomentRecord:
 
 
 @dataclass(frozen=True)
+class _SessionRecord:
+    classes: tuple[str, ...]
+    weights: str
+    options: dict[str, Any]
+    margin: int
+    draws: int
+
+
+@dataclass(frozen=True)
 class _Record:
+    """`history.json`."""
+
     version: int
-    height: int
-    width: int
-    num_classes: int
-    at: int
+    height: Annotated[int, Option("rows of pixels", ge=1)]
+    width: Annotated[int, Option("columns of pixels", ge=1)]
+    num_classes: Annotated[int, Option("without MASK", ge=1, lt=MAX_CLASSES)]
+    at: Annotated[int, Option("the moment that is now", ge=0)]
     moments: tuple[_MomentRecord, ...]
-    about: dict[str, Any]
+    about: _SessionRecord
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        pixels, count = self.height * self.width, len(self.moments)
+        require(pixels <= MAX_PIXELS, f"its image is {shown(self.width)} x {shown(self.height)} pixels")
+        require(count <= most_moments(pixels), f"it has {count} moments, more than are ever kept")
+        require(self.at < count, f"of {count} moments, number {shown(self.at)} is not one")
 
 
-def _history(archive: zipfile.ZipFile) -> tuple[History, int, dict[str, Any]]:
+def _record_of(saved: Saved, planes: _Numbered, images: _Numbered) -> dict[str, Any]:
+    history = saved.history
+
+    def plan(of: Plan) -> _PlanRecord:
+        return _PlanRecord(planes.number(of.ids), planes.number(of.draws))
+
+    moments = tuple(
+        _MomentRecord(
+            plan(moment.plan),
+            None if moment.image is None else images.number(moment.image),
+            None if moment.made_for is None else plan(moment.made_for),
+        )
+        for moment in history.moments
+    )
+    options = saved.options.record()
+    about = _SessionRecord(saved.classes, saved.weights, options, saved.margin, saved.draws)
+    height, width = history.now.plan.ids.shape
+    record = _Record(VERSION, height, width, len(saved.classes), history.at, moments, about)
+    return configuration.to_dict(record)
+
+
+def _saved(archive: zipfile.ZipFile) -> Saved:
     record = _record(archive)
     size = (record.height, record.width)
 
     @cache
     def plane(number: int, most: int) -> Tensor:
         values = _pixels(archive, f"planes/{number}.png", size, ("L", "I", "I;16"))
-        if values.max() > most:
-            raise ValueError(f"planes/{number}.png holds {values.max()}, where {most} is the most")
+        require(values.max() <= most, f"planes/{number}.png holds {values.max()}, where {most} is the most")
         return torch.from_numpy(values.astype(np.int32))
 
     @cache
@@ -197,58 +241,49 @@ def _history(archive: zipfile.ZipFile) -> tuple[History, int, dict[str, Any]]:
         return _pixels(archive, f"images/{number}.png", size, ("RGB",))
 
     def plan(of: _PlanRecord) -> Plan:
-        return Plan(plane(of.ids, record.num_classes), plane(of.draws, MOST_DRAWS - 1))
+        return Plan(plane(of.ids, len(record.about.classes)), plane(of.draws, MOST_DRAWS - 1))
 
-    moments = [Moment(plan(of.plan), *_made(of, image, plan)) for of in record.moments]
-    return History(tuple(moments), record.at), record.num_classes, record.about
+    def moment(of: _MomentRecord) -> Moment:
+        require((of.image is None) == (of.made_for is None), "one of its moments has half an image")
+        if of.image is None or of.made_for is None:
+            return Moment(plan(of.plan))
+        return Moment(plan(of.plan), image(of.image), plan(of.made_for))
+
+    about = record.about
+    options = configuration.from_dict(GenerateOptions, _current(about.options), "options.")
+    history = History(tuple(map(moment, record.moments)), record.at)
+    return Saved(history, about.classes, about.weights, options, about.margin, about.draws)
 
 
 def _record(archive: zipfile.ZipFile) -> _Record:
-    if RECORD not in archive.namelist():
-        raise ValueError(f"there is no {RECORD} in it")
     content = parsed(_member(archive, RECORD, MOST_BYTES), "JSON")
-    if not isinstance(content, dict):
-        raise ValueError(f"its {RECORD} is {shown(content)}, not a mapping")
-    if content.get("version", VERSION) != VERSION:  # first: what else a later version holds is not known here
-        raise ValueError(f"its version is {shown(content['version'])}, this program reads {VERSION}: update scdm")
-    record = configuration.from_dict(_Record, content)
-    if min(record.height, record.width) < 1 or record.height * record.width > MAX_PIXELS:
-        raise ValueError(f"its canvas is {shown(record.width)} x {shown(record.height)} pixels")
-    if not 0 < record.num_classes < MAX_CLASSES:
-        raise ValueError(f"it has {shown(record.num_classes)} classes")
-    if len(record.moments) > most_moments(record.height * record.width):
-        raise ValueError(f"it has {len(record.moments)} moments, more than are ever kept")
-    if not 0 <= record.at < len(record.moments):
-        raise ValueError(f"of {len(record.moments)} moments, number {shown(record.at)} is not one")
-    return record
+    version = content.get("version", VERSION) if isinstance(content, dict) else None
+    # Before all else, which may be different in a later version.
+    require(version == VERSION, f"its version is {shown(version)}, this program reads {VERSION}: update scdm")
+    return configuration.from_dict(_Record, content)
 
 
-def _made(
-    of: _MomentRecord, image: Callable[[int], np.ndarray], plan: Callable[[_PlanRecord], Plan]
-) -> tuple[np.ndarray | None, Plan | None]:
-    if of.image is None or of.made_for is None:
-        if of.image is not of.made_for:
-            raise ValueError("one of its moments has half an image")
-        return None, None
-    return image(of.image), plan(of.made_for)
+def _current(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as they are written today. Earlier versions also wrote guidance and strength below 1, which had no effect or a
+    bad one."""
+    guidance = options.get("guidance")
+    none = isinstance(guidance, int | float) and 0 <= guidance < 1
+    return {**options, "strength": 1.0, "guidance": 1.0 if none else guidance}
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    try:
-        about = archive.getinfo(name)
-    except KeyError:
-        raise ValueError(f"{name} is missing from it") from None
-    # Pictures and little else are written, as they are: what is packed tighter is no file of ours.
-    if about.compress_type != zipfile.ZIP_STORED or about.file_size > most:
-        raise ValueError(f"{name} in it is too large, or compressed")
+    require(name in archive.namelist(), f"{name} is missing from it")
+    about = archive.getinfo(name)
+    stored = about.compress_type == zipfile.ZIP_STORED and about.file_size <= most  # an archive bomb is not
+    require(stored, f"{name} in it is too large, or compressed")
     return archive.read(about)
 
 
 def _pixels(archive: zipfile.ZipFile, name: str, size: tuple[int, int], modes: tuple[str, ...]) -> np.ndarray:
     """The picture of that name; its size is checked before it is decoded."""
     with Image.open(io.BytesIO(_member(archive, name, MOST_FILE_BYTES)), formats=("PNG",)) as picture:
-        if picture.size != size[::-1] or picture.mode not in modes:
-            raise ValueError(f"{name} is a picture of {picture.width} x {picture.height} in mode {picture.mode}")
+        known = picture.size == size[::-1] and picture.mode in modes
+        require(known, f"{name} is a picture of {picture.width} x {picture.height} in mode {picture.mode}")
         return np.array(picture)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..diffusion.canvas import Canvas
+from ..diffusion.padding import Padding
 from ..layouts.labels import LabelMap
 from ..models.model import Model
-from ..networks import Features, UNet
+from ..networks import Network
 
 CONTEXT = 1 / 4  # of the model's own size: what the network sees around the region, at least
 
@@ -23,15 +23,15 @@ def windowed(model: Model, region: Tensor) -> Model:
     and lies where the network's strides meet. Noise and layout are still the whole canvas's, so that a pixel sees the same
     of them whatever the window. The model itself where the window would be the whole canvas.
     """
-    stride = model.config.network.stride
-    canvas = Canvas((region.shape[0], region.shape[1]), stride)
-    window = tuple(
+    stride = model.config.stride
+    padding = Padding((region.shape[0], region.shape[1]), stride)
+    rows, columns = (
         _span(region.any(dim=1 - axis), length, own, stride)
-        for axis, (length, own) in enumerate(zip(canvas.padded_size, model.config.size, strict=True))
+        for axis, (length, own) in enumerate(zip(padding.padded_size, model.config.size, strict=True))
     )
-    if all(len(span) == length for span, length in zip(window, canvas.padded_size, strict=True)):
+    if (len(rows), len(columns)) == padding.padded_size:
         return model
-    return replace(model, network=cast(UNet, _Windowed(model.network, *window)))
+    return replace(model, network=_Windowed(model.network, rows, columns, model.space.stride))
 
 
 def _span(holds: Tensor, length: int, own: int, stride: int) -> range:
@@ -44,28 +44,30 @@ def _span(holds: Tensor, length: int, own: int, stride: int) -> range:
     return range(max(0, min(start, stop - own)), stop)
 
 
-class _Windowed(nn.Module):
-    """A network that is shown the rows and columns of a window. Around it, its output is 0."""
+class _Windowed(Network):
+    """A network that is shown the rows and columns of a window, in pixels of the layout: multiples of `stride`, the pixels
+    to a sample. Around it, its output is 0."""
 
-    def __init__(self, network: UNet, rows: range, columns: range):
-        super().__init__()
+    def __init__(self, network: Network, rows: range, columns: range, stride: int = 1):
+        super().__init__(network.config)
         self.network = network
         self.rows, self.columns = rows, columns
+        inside = (slice(span.start // stride, span.stop // stride) for span in (rows, columns))
+        self.window = (slice(None), slice(None), *inside)  # of samples (B, C, h, w)
 
     @property
     def dtype(self) -> torch.dtype:
         return self.network.dtype
 
-    def encode(self, x: Tensor, t: Tensor) -> tuple[Features, torch.Size]:
-        inside = x[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
-        return self.network.encode(inside.contiguous(), t), x.shape
+    def encode(self, x: Tensor, t: Tensor) -> tuple[Any, torch.Size]:
+        return self.network.encode(x[self.window].contiguous(), t), x.shape
 
-    def decode(self, seen: tuple[Features, torch.Size], labels: LabelMap | None) -> Tensor:
-        features, shape = seen
+    def decode(self, features: tuple[Any, torch.Size], labels: LabelMap | None) -> Tensor:
+        inner, shape = features
         if labels is not None:
             rows, columns = (torch.tensor(span, device=labels.ids.device) for span in (self.rows, self.columns))
             labels = labels.picked(rows, columns)
-        output = self.network.decode(features, labels)
+        output = self.network.decode(inner, labels)
         whole = output.new_zeros(*output.shape[:2], *shape[2:])
-        whole[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop] = output
+        whole[self.window] = output
         return whole

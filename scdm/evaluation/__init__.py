@@ -1,18 +1,18 @@
-"""Evaluation: what a model makes of the layouts of a data set, clean or spoilt, and how good it is."""
+"""Evaluation: what a model makes of the layouts of a data set, clean or corrupted, and how good it is."""
 
-from .layouts import Layouts, Spoiling
+from .layouts import LayoutCorruption, Layouts
 from .measures import FeatureCache, Measured, Networks
 from .report import markdown, result, sheet
-from .samples import Part, Samples
+from .samples import Chunk, Samples
 
 __all__ = [
+    "Chunk",
     "FeatureCache",
+    "LayoutCorruption",
     "Layouts",
     "Measured",
     "Networks",
-    "Part",
     "Samples",
-    "Spoiling",
     "markdown",
     "result",
     "sheet",

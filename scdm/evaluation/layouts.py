@@ -1,6 +1,6 @@
-"""The layouts that are evaluated: those of a data set, clean or spoilt as the noisy benchmark does it.
+"""The layouts that are evaluated: those of a data set, clean or corrupted as in the noisy benchmark.
 
-The benchmark spoils label maps as large as they are stored, and what reads them brings them to the model's size, in one
+The benchmark corrupts label maps as large as they are stored, and what reads them brings them to the model's size, in one
 step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first.
 """
 
@@ -16,15 +16,14 @@ from PIL import Image
 
 from ..datasets import DataConfig, DataSet, Example, Validation
 from ..datasets.framing import fitted
-from ..diffusion.corruption import CORRUPTIONS, MOST_SEED, corrupt, resampled
-from ..files.untrusted import shown
+from ..diffusion.corruption import MOST_SEED, check_request, corrupt, resampled, settings
 from ..layouts.labels import LabelMap, instance_borders
 
 CLEAN = "clean"
 
 
 @dataclass(frozen=True)
-class Spoiling:
+class LayoutCorruption:
     """What is done to layouts before a model sees them.
 
     kind: "clean" for nothing, or one of `corruption.CORRUPTIONS`, at the benchmark's strength but for what `strength` says.
@@ -42,25 +41,15 @@ class Spoiling:
         if self.kind == CLEAN:
             if self.strength:
                 raise ValueError(f"clean layouts have no setting {next(iter(self.strength))!r}: choose a corruption")
-        elif self.kind not in CORRUPTIONS:
-            raise ValueError(f"layouts are {CLEAN} or spoilt by {', '.join(CORRUPTIONS)}, not {self.kind!r}")
         else:
-            try:  # objects to a strength that is out of range
-                rates = self.strength.get("rates")
-                classes = len(rates) if isinstance(rates, list | tuple) else 1
-                corrupt(
-                    LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), classes), self.kind, self.seed, **self.strength
-                )
-            except TypeError:
-                given, usual = shown(dict(self.strength)), dict(CORRUPTIONS[self.kind].strength)
-                raise ValueError(f"{self.kind} cannot have the strength {given}: the benchmark's is {usual}") from None
+            check_request(self.kind, self.seed, self.strength)
 
     def __call__(self, labels: LabelMap, index: int) -> LabelMap:
-        """Layout number `index`, as large as it is stored: spoilt (small, if downsampled), MASK where pixels are removed."""
+        """Layout number `index` at its stored size (smaller if downsampled), MASK where pixels are removed."""
         if self.kind == CLEAN:
             return labels
         if self.kind == "downsample":
-            size = {**CORRUPTIONS["downsample"].strength, **self.strength}["size"]
+            size = self.strength.get("size", settings("downsample")["size"].default)
             return LabelMap(resampled(labels.ids, size, size), labels.num_classes)
         return corrupt(labels, self.kind, (self.seed + index) & MOST_SEED, **self.strength)
 
@@ -73,26 +62,26 @@ def stored(data: DataSet, index: int) -> LabelMap:
 
 
 class Layouts(Validation):
-    """The validation images of a data set with spoilt layouts.
+    """The validation images of a data set with corrupted layouts.
 
     Borders of instances stay as they are, but in sparse layouts; those between classes are drawn anew.
     """
 
-    def __init__(self, data: DataSet, config: DataConfig, spoiling: Spoiling) -> None:
-        self.data, self.config, self.spoiling = data, config, spoiling
+    def __init__(self, data: DataSet, config: DataConfig, corruption: LayoutCorruption) -> None:
+        self.data, self.config, self.corruption = data, config, corruption
         self.clean = data.validation()
         self.names = self.clean.names
 
     def __getitem__(self, index: int) -> Example:
         clean = self.clean[index]
-        if self.spoiling.kind == CLEAN:
+        if self.corruption.kind == CLEAN:
             return clean
         labels = stored(self.data, clean.position)  # not `index`: another stands in for a file that cannot be read
-        ids = self._framed(self.spoiling(labels, clean.position).ids[0], (labels.height, labels.width))
+        ids = self._framed(self.corruption(labels, clean.position).ids[0], (labels.height, labels.width))
         unlabelled = self.data.palette.unlabelled
-        if self.spoiling.removed == "class" and unlabelled is not None:
+        if self.corruption.removed == "class" and unlabelled is not None:
             ids = ids.masked_fill(ids == labels.mask_id, unlabelled)
-        between_classes = labels.edges is None or self.spoiling.kind == "patterns"  # nobody paints instances
+        between_classes = labels.edges is None or self.corruption.kind == "patterns"  # nobody paints instances
         anew = clean.edges is not None and between_classes
         return clean._replace(ids=ids, edges=instance_borders(ids[None])[0] if anew else clean.edges)
 

@@ -18,16 +18,16 @@ from ..datasets import Batch
 from ..files.atomic import made_folder
 from ..metrics import (
     Diversity,
+    Evaluator,
     FeatureExtractor,
     FrechetDistance,
-    Judge,
     KernelDistance,
     PerceptualNetwork,
     SegmentationScore,
 )
 from ..models.checkpoint import write_tensors
 
-DISTANCES = {"inception": ("fid", "kid"), "inception_clean": ("fid_clean", "kid_clean")}  # as the world calls them
+DISTANCES = {"inception": ("fid", "kid"), "inception_clean": ("fid_clean", "kid_clean")}  # their usual names
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Networks:
     """
 
     extractors: dict[str, FeatureExtractor] = field(default_factory=dict)
-    judge: Judge | None = None
+    evaluator: Evaluator | None = None
     perceptual: PerceptualNetwork | None = None
 
 
@@ -47,7 +47,7 @@ class Measured:
     """Of a share of the images.
 
     real, generated: parts (N, D) of the features of real images and of the first samples, by extractor.
-    real_score, score: how well the judge reads the clean layouts in these. diversity: of all samples of a layout.
+    real_score, score: how well the evaluator reads the clean layouts in these. diversity: of all samples of a layout.
     """
 
     real: dict[str, list[Tensor]] = field(default_factory=dict)
@@ -65,14 +65,14 @@ class Measured:
             self.generated.setdefault(name, []).append(extractor(samples[0]))
             if name not in cached:
                 self.real.setdefault(name, []).append(extractor(batch.images))
-        if judge := networks.judge:
-            num_classes = len(judge.known)
-            known = torch.cat([judge.known, torch.tensor([False])])  # MASK is not
+        if evaluator := networks.evaluator:
+            num_classes = len(evaluator.known)
+            known = torch.cat([evaluator.known, torch.tensor([False])])  # MASK is not
             truth = batch.ids.masked_fill(~known[batch.ids], num_classes)
             self.score = self.score or SegmentationScore(num_classes)
             self.real_score = self.real_score or SegmentationScore(num_classes)
-            self.score.update(judge.ids(samples[0]), truth)
-            self.real_score.update(judge.ids(batch.images), truth)
+            self.score.update(evaluator.ids(samples[0]), truth)
+            self.real_score.update(evaluator.ids(batch.images), truth)
         if networks.perceptual and len(samples) > 1:
             for of_layout in torch.stack(list(samples), dim=1):
                 self.diversity.update(networks.perceptual.distances(of_layout))

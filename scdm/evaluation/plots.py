@@ -50,7 +50,7 @@ def _require_result(found: Any) -> None:
     if not all(isinstance(word, str) and len(word) <= LONGEST for word in words):
         raise ValueError(f"its names are no texts of up to {LONGEST} characters")
     if any(type(number) not in (int, float) or abs(number) > MOST for number in numbers):
-        raise ValueError("a value is no number, or beyond what is ever measured")
+        raise ValueError("a value is not a number, or beyond what is ever measured")
 
 
 def comparison(results: Sequence[Result]) -> str:
@@ -80,8 +80,8 @@ def label(found: Result, without: str = "") -> str:
     """The model, runs/camvid/model.safetensors being called camvid, and how it was sampled, but for one setting."""
     path, options = Path(found["model"]), found["settings"]["options"]
     name = path.parent.name if path.stem == "model" and path.parent.name else path.stem
-    told = {"options.guidance": f"guidance {options['guidance']:g}", "options.steps": f"{options['steps']} steps"}
-    return ", ".join([brief(name, LONGEST_NAME), *(words for setting, words in told.items() if setting != without)])
+    settings = {"options.guidance": f"guidance {options['guidance']:g}", "options.steps": f"{options['steps']} steps"}
+    return ", ".join([brief(name, LONGEST_NAME), *(words for setting, words in settings.items() if setting != without)])
 
 
 def _lines(results: Sequence[Result], setting: str) -> list[list[Result]]:
@@ -91,7 +91,7 @@ def _lines(results: Sequence[Result], setting: str) -> list[list[Result]]:
         settings = json.loads(json.dumps(found["settings"]))  # a copy
         section, key = setting.split(".")
         settings[section].pop(key)
-        if setting == "layouts.kind":  # each kind has settings of its own
+        if setting == "layouts.kind":  # whose other settings belong to the kind
             settings[section] = {}
         if columns([found["metrics"]]):
             lines[json.dumps([found["data"], settings], sort_keys=True)].append(found)
@@ -123,5 +123,5 @@ def _value(found: Result, setting: str) -> Any:
 
 
 def _order(value: Any) -> tuple[bool, Any]:
-    """Numbers first, in their order; clean layouts before spoilt ones, which happens to be that of the alphabet."""
+    """Numbers first, in their order; clean layouts before corrupted ones, as in the alphabet."""
     return isinstance(value, str), value

@@ -97,7 +97,7 @@ def table(rows: Iterable[tuple[str, str, Mapping[str, float]]]) -> list[str]:
 
 
 def columns(results: Iterable[Mapping[str, float]]) -> dict[str, Column]:
-    """Of the metrics that occur: those with a name in the world first, then distances in other features."""
+    """Of the metrics that occur: those of `COLUMNS` first, then distances in other features."""
     names = {name for metrics in results for name in metrics}
     others = sorted(name for name in names if name.startswith(("frechet_", "kernel_")) and not name.endswith("_spread"))
     return {

@@ -12,18 +12,18 @@ import numpy as np
 from torch import Tensor
 
 from ..datasets import Batch, Validation, loader
+from ..files import config
 from ..files.atomic import made_folder, write_text
 from ..files.config import flat
 from ..files.images import from_levels, read_image, to_levels, write_image
-from ..files.untrusted import brief, content_of, parsed, shown
+from ..files.untrusted import content_of, parsed
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"
-MOST_NAMED = 8  # of the settings that differ
 
 
-class Part(NamedTuple):
+class Chunk(NamedTuple):
     """Samples number `sample` of the layouts `start` to `stop` - 1, made at a time."""
 
     sample: int
@@ -49,34 +49,34 @@ class Samples:
     def path(self, sample: int, index: int) -> Path:
         return self.folder / str(sample) / f"{self.names[index]}.png"
 
-    def missing(self, samples: int, images: int, batch: int) -> list[Part]:
+    def missing(self, samples: int, images: int, batch: int) -> list[Chunk]:
         """What is left to do of `samples` samples of the first `images` layouts, at most `batch` at a time."""
-        parts: list[Part] = []
+        chunks: list[Chunk] = []
         for sample in range(samples):
             for index in range(images):
                 if self.path(sample, index).is_file():
                     continue
-                last = parts[-1] if parts else None
+                last = chunks[-1] if chunks else None
                 if last and last.sample == sample and last.stop == index and last.stop - last.start < batch:
-                    parts[-1] = last._replace(stop=index + 1)
+                    chunks[-1] = last._replace(stop=index + 1)
                 else:
-                    parts.append(Part(sample, index, index + 1))
-        return parts
+                    chunks.append(Chunk(sample, index, index + 1))
+        return chunks
 
     def make(
-        self, model: Model, layouts: Validation, options: GenerateOptions, parts: Sequence[Part], workers: int = 0
+        self, model: Model, layouts: Validation, options: GenerateOptions, chunks: Sequence[Chunk], workers: int = 0
     ) -> Iterator[int]:
-        """Makes the images of `parts` and gives the number of each part when it is written."""
-        places = [list(range(part.start, part.stop)) for part in parts]
+        """Makes the images of `chunks` and gives the number of each chunk when it is written."""
+        places = [list(range(chunk.start, chunk.stop)) for chunk in chunks]
         batch: Batch
-        for part, batch in zip(parts, loader(layouts, places, workers), strict=True):
-            seed = (options.seed + (part.sample << 32) + part.start) % 2**64
+        for chunk, batch in zip(chunks, loader(layouts, places, workers), strict=True):
+            seed = (options.seed + (chunk.sample << 32) + chunk.start) % 2**64
             images = generate(model, batch.labels(model.palette.num_classes), replace(options, seed=seed))
-            for index, levels in zip(range(part.start, part.stop), to_levels(images), strict=True):
-                path = self.path(part.sample, index)
+            for index, levels in zip(range(chunk.start, chunk.stop), to_levels(images), strict=True):
+                path = self.path(chunk.sample, index)
                 made_folder(path.parent)
                 write_image(path, levels)
-            yield part.stop - part.start
+            yield chunk.stop - chunk.start
 
     def read(self, sample: int, indices: Sequence[int]) -> Tensor:
         """(B, 3, H, W) in [-1, 1]."""
@@ -98,15 +98,4 @@ def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
         before = flat(parsed(content_of(path), "JSON"))
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
-    now = flat(settings)
-    differ = [
-        f"{brief(key)} {_in_words(before.get(key))} (now {_in_words(now.get(key))})"
-        for key in (*now, *(before.keys() - now.keys()))
-        if before.get(key) != now.get(key)
-    ]
-    if differ:
-        raise ValueError(f"{folder} holds what was made with {', '.join(differ[:MOST_NAMED])}: choose another folder")
-
-
-def _in_words(value: Any) -> str:
-    return brief(value) if isinstance(value, str) else shown(value)
+    config.require_same(f"what {folder} holds", before, flat(settings), "Choose another folder")

@@ -18,6 +18,13 @@ from .untrusted import brief, meant, naming, parsed, read_table, shown
 T = TypeVar("T")
 SCALARS = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}  # as messages call them
 
+_KINDS: dict[type, Mapping[str, type]] = {}
+
+
+def declare_kinds(base: type, kinds: Mapping[str, type]) -> None:
+    """A setting of the type `base` is one of these dataclasses, by an entry `kind`. The first needs none."""
+    _KINDS[base] = kinds
+
 
 def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
     """The dataclass `cls` from a YAML file, changed by `overrides` such as "network.channels=64".
@@ -35,6 +42,8 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     """`data` as the dataclass `cls`, values coerced by annotation (PyYAML reads 2e-5 as a string)."""
+    if cls in _KINDS:
+        cls, data = _of_kind(_KINDS[cls], data, where)
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in data:
@@ -51,19 +60,26 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     return cls(**{key: _coerced(value, hints[key], where + key) for key, value in data.items()})
 
 
+def implied(default: Any) -> Any:
+    """A field that files name only where it differs from its default."""
+    return dataclasses.field(default=default, metadata={"implied": True})
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The inverse of `from_dict`: nothing but dictionaries, lists, numbers, strings and None."""
-    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config) if field.init}
+    values = {field: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}
+    written = {field: value for field, value in values.items() if not _is_implied(field, value)}
+    return {**_kind_entry(config), **{field.name: _plain(value) for field, value in written.items()}}
 
 
 def non_defaults(config: Any) -> dict[str, Any]:
     """What differs from the defaults in `to_dict`, so that a new setting with a default changes nothing."""
     items = [item for item in dataclasses.fields(config) if item.init and getattr(config, item.name) != _default(item)]
     values = {item.name: getattr(config, item.name) for item in items}
-    return {
-        name: non_defaults(value) if dataclasses.is_dataclass(value) else _plain(value)
-        for name, value in values.items()
+    plain = {
+        name: non_defaults(item) if dataclasses.is_dataclass(item) else _plain(item) for name, item in values.items()
     }
+    return {**_kind_entry(config), **plain}
 
 
 def flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -74,6 +90,22 @@ def flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     return pairs
 
 
+def require_same(
+    made: str, before: Mapping[str, Any], now: Mapping[str, Any], advice: str, absent: bool = True
+) -> None:
+    """ValueError names the settings (`flat`) with which what was `made` before would not be made now; see `differences`."""
+    if told := differences(before, now, absent):
+        raise ValueError(f"{made} was made with other settings: {told}. {advice}")
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], absent: bool = True, most: int = 5) -> str:
+    """The first few settings that are not the same, in words; "" if all are. absent: count what only one of them has."""
+    either = before.keys() | now.keys() if absent else before.keys() & now.keys()
+    changed = sorted(key for key in either if before.get(key) != now.get(key))
+    told = [f"{brief(key)} {shown(before.get(key))} instead of {shown(now.get(key))}" for key in changed[:most]]
+    return ", ".join(told) + (f", and {len(changed) - most} more" if len(changed) > most else "")
+
+
 def assignment(text: str) -> tuple[str, Any]:
     """A setting as it is typed: "share=0.4" -> ("share", 0.4). The value is YAML."""
     key, equals, value = text.partition("=")
@@ -81,6 +113,24 @@ def assignment(text: str) -> tuple[str, Any]:
         raise ValueError(f"a setting looks like key=value, not {shown(text)}")
     with naming(f"the value of {shown(text)}"):
         return key.strip(), parsed(value, "YAML")
+
+
+def _of_kind(kinds: Mapping[str, type], data: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
+    """The dataclass that `kind` names, and the settings without it."""
+    own = dict(data)
+    kind = _coerced(own.pop("kind", next(iter(kinds))), Literal[tuple(kinds)], f"{where}kind")
+    return kinds[kind], own
+
+
+def _kind_entry(config: Any) -> dict[str, str]:
+    """The entry `kind`, where a dataclass needs one."""
+    kinds = next((kinds for base, kinds in _KINDS.items() if isinstance(config, base)), {})
+    names = [name for name, cls in kinds.items() if isinstance(config, cls)]
+    return {"kind": names[0]} if names and names[0] != next(iter(kinds)) else {}
+
+
+def _is_implied(field: dataclasses.Field[Any], value: Any) -> bool:
+    return bool(field.metadata.get("implied")) and value == field.default
 
 
 def _default(item: dataclasses.Field[Any]) -> Any:
@@ -125,7 +175,7 @@ def _coerced(value: Any, hint: Any, where: str) -> Any:
             _coerced(k, key_hint, where): _coerced(v, value_hint, f"{where}.{brief(str(k))}")
             for k, v in _section(value, where).items()
         }
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or hint in _KINDS:
         return from_dict(typing.cast(type, hint), _section(value, where), where + ".")
     return _coerced_scalar(value, hint, where)
 

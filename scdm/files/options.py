@@ -222,4 +222,6 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def _round(number: float) -> str:
-    return "2^64 - 1" if number == 2**64 - 1 else f"{number:g}" if abs(number) < 1e6 else f"{number:,.0f}"
+    if number in (2**63 - 1, 2**64 - 1):
+        return f"2^{int(number).bit_length()} - 1"
+    return f"{number:g}" if abs(number) < 1e6 else f"{number:,.0f}"

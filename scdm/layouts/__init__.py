@@ -1,1 +1,1 @@
-"""What is done to layouts outside the model: made to fit, painted, spoilt, shown, put into other classes."""
+"""Label maps and palettes, and how layouts are read, fitted, painted, thinned out, translated and shown."""

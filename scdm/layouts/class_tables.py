@@ -1,6 +1,6 @@
 """Class tables in the forms that labelling tools and painting programs write them, as the mapping of `Palette.from_dict`.
 
-The form is told by what is in the file, hardly by its name. Ids that a file does not give follow its order, and colours that
+The content decides the form, hardly the name. Ids that a file does not give follow its order, and colours that
 it does not give are those of PASCAL VOC's colour map; what was taken for granted is returned as remarks.
 """
 
@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as xml
 
 from ..files.kinds import what_is
-from ..files.untrusted import brief, content_of, parsed, shown
+from ..files.untrusted import brief, naming, parsed, shown
 
 SMALLEST = 'the smallest class table is {"classes": [{"name": "road", "color": [128, 64, 128]}]}, in JSON or YAML'
 NO_TABLE = f'a class table is a mapping that holds "classes", a list of {{"name": ..., "color": ...}}; {SMALLEST}'
+AMBIGUOUS = f"lines of four numbers can be read in several ways: {SMALLEST}"
 LONGEST_LINE = 80  # characters of a class's name in a list of nothing but names
 MOST_XML = 2**24  # bytes of the colours of a Krita palette, unpacked
-OWN = "classes: "  # begins what a palette file of ours says of its classes beside their colours, as JSON
+OWN = "classes: "  # begins the JSON on classes in the comment of our palette files
 
 NAMES = ("name", "class", "class name", "label", "label name", "category", "title")
 IDS = ("id", "pixel value", "value", "index", "class id", "label id", "pixel")
@@ -37,9 +38,9 @@ IGNORED = ("__ignore__",)  # LabelMe's line for pixels of no class, stored as -1
 
 
 class Entry(NamedTuple):
-    """A class as a file tells it. What it does not tell is None."""
+    """A class as a file has it, unchecked. What it does not have is None."""
 
-    name: str
+    name: Any
     color: Any = None
     id: int | None = None
 
@@ -52,23 +53,18 @@ class Found(NamedTuple):
     more: dict[str, Any] = {}  # noqa: RUF012
 
 
-def class_table(path: str | Path) -> tuple[Any, list[str]]:
-    """What a file says of classes, for `Palette.from_dict`, and remarks on what was assumed.
+def class_table(content: bytes, path: Path) -> tuple[Any, list[str]]:
+    """What a file holds of classes, for `Palette.from_dict`, and remarks on what was assumed.
 
     Our own JSON and YAML; labelmap.txt (CVAT, Pascal VOC), .gpl (GIMP) and .kpl (Krita), _classes.csv (Roboflow) and other
     CSV with a header, lines of a name and three levels, with an alpha or none (3D Slicer, FreeSurfer, ITK-SNAP), JSON of
-    Datumaro, Mapillary, COCO, Supervisely and transformers, lists of names (LabelMe). ValueError names the
-    file and says how a table looks.
+    Datumaro, Mapillary, COCO, Supervisely and transformers, lists of names (LabelMe). ValueError shows the
+    smallest table.
     """
-    path = Path(path)
-    content = content_of(path)
-    try:
-        found = _read(content, path)
-        if not isinstance(found, Found):
-            return ({"name": path.stem, **found} if isinstance(found, dict) else found), []
-        return _table(found, path)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    found = _read(content, path)
+    if not isinstance(found, Found):
+        return ({"name": path.stem, **found} if isinstance(found, dict) else found), []
+    return _table(found, path)
 
 
 def _table(found: Found, path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -79,7 +75,9 @@ def _table(found: Found, path: Path) -> tuple[dict[str, Any], list[str]]:
     if len(entries) < len(found.entries):
         remarks.append(f"{IGNORED[0]} is no class but what is left open (stored as -1 or 255)")
     if all(entry.id is None for entry in entries):
-        remarks.append(f"the ids of its {len(entries)} classes follow their order, from {brief(entries[0].name)} (0)")
+        remarks.append(
+            f"the ids of its {len(entries)} classes follow their order, from {brief(str(entries[0].name))} (0)"
+        )
         ids = list(range(len(entries)))
     elif any(entry.id is None for entry in entries):
         raise ValueError(f"some classes of this {found.form} have an id and others have none: give all or none")
@@ -88,7 +86,7 @@ def _table(found: Found, path: Path) -> tuple[dict[str, Any], list[str]]:
     colors = [entry.color for entry in entries]
     if "values" in found.more:
         remarks.append(f"its levels 1 to {len(ids)} are the values of label maps, and there are no colours")
-    elif all(color is None for color in colors) and all(0 <= i < 256 for i in ids):
+    elif all(color is None for color in colors) and all(type(i) is int and 0 <= i < 256 for i in ids):
         remarks.append("it gives no colours: those of PASCAL VOC's colour map are taken, black for 0")
         colors = [voc_color(i) for i in ids]
     classes = [
@@ -119,12 +117,12 @@ def _read(content: bytes, path: Path) -> Found | Any:
             return _of_data(parsed(content, "JSON"), path)
     elif suffix not in YAML:
         lines = [line.strip() for line in text.splitlines()]
-        told = [line for line in lines if line and (not line.startswith("#") or HEX.match(line))]
+        lines = [line for line in lines if line and (not line.startswith("#") or HEX.match(line))]
         for form in (_labelmap, _csv, _lines_of_colors, _lines_of_ids):
-            if found := form(told):
+            if found := form(lines):
                 return found
-        if told and suffix in LISTS and not any(re.match(r"(classes|labels|names)\s*:", line) for line in told):
-            return _names(told, path)
+        if lines and suffix in LISTS and not any(re.match(r"(classes|labels|names)\s*:", line) for line in lines):
+            return _names(lines, path)
     data = _data(content, "YAML")
     if isinstance(data, str) or data is None:
         raise ValueError(f"this is {what_is(path) or 'a text'}, no class table: {SMALLEST}")
@@ -208,9 +206,7 @@ def _csv(lines: Sequence[str]) -> Found | None:
     for row in rows:
         cells = [cell.strip() for cell in row]
         if len(cells) != len(header):
-            raise ValueError(
-                f"the line {shown(delimiter.join(row))} has {len(cells)} columns, the header {len(header)}"
-            )
+            raise ValueError(f"line {shown(delimiter.join(row))} has {len(cells)} columns, the header {len(header)}")
         given: Any = None
         if levels:
             given = [_whole(cells[place], "a level of a colour") for place in levels]
@@ -234,10 +230,9 @@ def _lines_of_colors(lines: Sequence[str]) -> Found | None:
         entries = [Entry(one[5], [int(one[place]) for place in (2, 3, 4)], int(one[1])) for one in found]
     elif found := _matches(COLOR_FIRST, lines):
         names = [(one[4] or "").strip(AROUND) or f"class {place}" for place, one in enumerate(found)]
-        if any(re.fullmatch(r"[\d\s,;.]+", name) for name in names) or all(
-            re.match(r"[\d.]+[\s,;]", name) for name in names
-        ):
-            raise ValueError(f"lines of four numbers can be read in several ways: {SMALLEST}")
+        numbers = any(re.fullmatch(r"[\d\s,;.]+", name) for name in names)
+        if numbers or all(re.match(r"[\d.]+[\s,;]", name) for name in names):
+            raise ValueError(AMBIGUOUS)
         entries = [Entry(name, [*map(int, one.groups()[:3])]) for name, one in zip(names, found, strict=True)]
     elif found := _matches(COLOR_LAST, _without_alpha(lines)):
         entries = [Entry(one[1].strip(AROUND + ":"), [*map(int, one.groups()[1:])]) for one in found]
@@ -258,7 +253,7 @@ def _without_alpha(lines: Sequence[str]) -> Sequence[str]:
     if len(found) < len(lines) or len(names) < len(lines):  # zone 1, zone 2: numbers of names
         return lines
     if not all(one[5] in OPAQUE for one in found):
-        raise ValueError(f"lines that end in four numbers can be read in several ways: {SMALLEST}")
+        raise ValueError(AMBIGUOUS)
     return [f"{one[1]} {one[2]} {one[3]} {one[4]}" for one in found]
 
 
@@ -281,8 +276,8 @@ def _names(lines: Sequence[str], path: Path) -> Found:
         ),
         None,
     )
+    reason = "a name stands twice" if strange is None else f"{shown(strange)} is no name of a class"
     if strange is not None or len(set(lines)) < len(lines):
-        reason = f"{shown(strange)} is no name of a class" if strange else "a name stands twice"
         raise ValueError(f"this is no list of classes, one a line ({reason}): {SMALLEST}")
     return Found("a list of names, one a line (LabelMe's labels.txt)", [Entry(line) for line in lines])
 
@@ -314,12 +309,9 @@ def _gimp(text: str) -> Found:
 def _krita(content: bytes, path: Path) -> Found:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if archive.getinfo("colorset.xml").file_size > MOST_XML:
-                raise ValueError("its colours are larger than any palette's")
-            text = archive.read("colorset.xml").decode()
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            raise ValueError("a palette defines no entities")
-        root = xml.fromstring(text)
+            large = archive.getinfo("colorset.xml").file_size > MOST_XML
+            text = "" if large else archive.read("colorset.xml").decode()
+        root = xml.fromstring("" if "<!DOCTYPE" in text or "<!ENTITY" in text else text)  # neither occurs in a palette
     except KeyError:
         raise ValueError(f"this is {what_is(path) or 'a zip archive'}, no class table: {SMALLEST}") from None
     except Exception as error:  # zipfile and zlib raise almost anything on damage
@@ -329,8 +321,7 @@ def _krita(content: bytes, path: Path) -> Found:
     for group, swatch in ((i, swatch) for i, part in parts for swatch in part.findall("ColorSetEntry")):
         color, place = swatch.find("sRGB"), swatch.find("Position")
         if color is None:
-            kind = next((part.tag for part in swatch if part.tag != "Position"), "nothing")
-            raise ValueError(f"its swatch {shown(swatch.get('name'))} is {shown(kind)}, and only sRGB ones are read")
+            raise ValueError(f"its swatch {shown(swatch.get('name'))} has no sRGB colour, and only these are read")
         row, column = (_place(place, axis) for axis in ("row", "column"))
         levels = [_unit(color.get(channel)) for channel in "rgb"]
         placed.append((group, row, column, Entry(swatch.get("name") or f"class {len(placed)}", levels)))
@@ -350,19 +341,17 @@ def _unit(text: str | None) -> int:
 
 
 def _comment(text: str) -> dict[str, Any]:
-    """The comment of a palette: its note, and what a palette of ours says of its classes."""
-    note, own, told = text.rpartition(OWN) if OWN + "{" in text else (text, "", "")
+    """The comment of a palette: its note, and what our palette files add on its classes."""
+    note, own, added = text.rpartition(OWN) if OWN + "{" in text else (text, "", "")
     found: dict[str, Any] = {"note": note.strip()} if note.strip() else {}
     if own:
-        try:
-            found["own"] = parsed(told, "JSON")
-        except ValueError as error:
-            raise ValueError(f"its comment on classes is {error}") from error
+        with naming("its comment on classes"):
+            found["own"] = parsed(added, "JSON")
     return found
 
 
 def _own(form: str, entries: list[Entry], more: dict[str, Any]) -> Found:
-    """With what a palette of ours says of its classes, if it is one."""
+    """With what our palette files add on the classes, if it is one."""
     names = {entry.name for entry in entries}
     firsts: dict[tuple[int, ...], str] = {}
     plain = []
@@ -376,14 +365,11 @@ def _own(form: str, entries: list[Entry], more: dict[str, Any]) -> Found:
         return Found(form, plain, more)
     ids = own.get("ids") if isinstance(own, dict) else None
     if not isinstance(ids, list) or len(ids) != len(plain) or not all(type(i) is int for i in ids):
-        raise ValueError(
-            f"its comment tells the ids of other classes than its {len(plain)} colours: remove the comment, if colours "
-            "were added or taken away, and the ids follow the order"
-        )
+        raise ValueError(f"its comment has ids of other classes than its {len(plain)} colours: remove the comment")
     uncolored = own.get("uncolored", [])
-    told = {key: own[key] for key in ("num_channels", *FLAGS) if key in own}
+    added = {key: own[key] for key in ("num_channels", *FLAGS) if key in own}
     plain = [entry._replace(id=i) for entry, i in zip(plain, ids, strict=True)]
-    return Found(form, plain, {**more, **told, "classes": uncolored if isinstance(uncolored, list) else []})
+    return Found(form, plain, {**more, **added, "classes": uncolored if isinstance(uncolored, list) else []})
 
 
 # Data
@@ -394,8 +380,7 @@ def _of_data(data: Any, path: Path) -> Found | Any:
     if _are_mappings(data):
         # CVAT's labels have the numbers of its data base
         return _of_mappings("a list of classes", data, ids=not all("attributes" in entry for entry in data))
-    if not isinstance(data, dict):
-        raise ValueError(NO_TABLE)
+    data = data if isinstance(data, dict) else {}
     if isinstance(data.get("classes"), list) and not _supervisely(data["classes"]):
         return {**data, "classes": [_with_color(entry) for entry in data["classes"]]}
     if "label_map" in data:
@@ -417,7 +402,7 @@ def _of_data(data: Any, path: Path) -> Found | Any:
     if data and all(isinstance(value, list) and len(value) == 3 for value in data.values()):
         return _of_colors(data)
     if data and all(type(value) is int for value in data.values()):
-        return Found("names and ids", [Entry(_name(name), None, number) for name, number in data.items()])
+        return Found("names and ids", [Entry(name, None, number) for name, number in data.items()])
     raise ValueError(NO_TABLE)
 
 
@@ -441,14 +426,10 @@ def _of_mappings(form: str, data: Any, ids: bool = True) -> Found | Any:
     if not _are_mappings(data):
         return _of_names(data)
     entries = []
-    for place, entry in enumerate(data):
+    for entry in data:
         name = next((entry[key] for key in ("name", "title", "label") if isinstance(entry.get(key), str)), None)
-        if name is None:
-            raise ValueError(f'class {place} of the table is {shown(entry)}, not {{"name": ..., "color": ...}}')
         color = next((entry[key] for key in ("color", "colour", "rgb") if entry.get(key) is not None), None)
         number = entry.get("id") if ids else None
-        if number is not None and type(number) is not int:
-            raise ValueError(f"the id of class {shown(name)} must be an integer, not {shown(number)}")
         entries.append(Entry(name, color, number))
     return Found(form, entries)
 
@@ -461,12 +442,10 @@ def _of_names(data: Any) -> Found:
 
 def _of_colors(data: Mapping[Any, list[Any]]) -> Found:
     """{"car": [1, 1, 1], "road": [2, 2, 2]} are no colours, but values."""
-    values = {
-        _name(name): color[0] for name, color in data.items() if color == [color[0]] * 3 and type(color[0]) is int
-    }
+    values = {name: color[0] for name, color in data.items() if color == [color[0]] * 3 and type(color[0]) is int}
     first = min(values.values(), default=0)
     if first != 1 or sorted(values.values()) != list(range(1, len(data) + 1)):
-        return Found("names and colours", [Entry(_name(name), color) for name, color in data.items()])
+        return Found("names and colours", [Entry(name, color) for name, color in data.items()])
     return Found(
         "Supervisely's obj_class_to_machine_color.json",
         [Entry(name) for name in sorted(values, key=values.__getitem__)],
@@ -478,18 +457,12 @@ def _of_numbered(data: Any) -> Found:
     """{"0": "wall", "1": "building"}"""
     if not isinstance(data, Mapping) or not data or not all(_is_number(key) for key in data):
         raise ValueError(f"ids are whole numbers, and their classes' names are texts, not {shown(data)}: {SMALLEST}")
-    numbered = sorted((int(i), _name(name)) for i, name in data.items())
+    numbered = sorted(((int(i), name) for i, name in data.items()), key=lambda one: one[0])
     return Found("ids and names", [Entry(name, None, i) for i, name in numbered])
 
 
 def _is_number(key: Any) -> bool:
     return type(key) is int or (isinstance(key, str) and re.fullmatch(r"\d{1,9}", key) is not None)
-
-
-def _name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise ValueError(f"the name of a class is a text, not {shown(name)}")
-    return name
 
 
 def _datumaro(data: Mapping[str, Any]) -> Found:
@@ -512,7 +485,7 @@ def own_comment(palette_table: Mapping[str, Any]) -> str:
     flags = {key: palette_table[key] for key in FLAGS if palette_table[key] not in (None, False)}
     if ids == list(range(palette_table["num_channels"])) and not flags:
         return ""
-    told: dict[str, Any] = {"ids": ids, "num_channels": palette_table["num_channels"], **flags}
+    added: dict[str, Any] = {"ids": ids, "num_channels": palette_table["num_channels"], **flags}
     if uncolored := [entry for entry in classes if "color" not in entry]:
-        told["uncolored"] = uncolored
-    return OWN + json.dumps(told)
+        added["uncolored"] = uncolored
+    return OWN + json.dumps(added)

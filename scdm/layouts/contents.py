@@ -15,7 +15,7 @@ UNPAINTED = "unpainted"
 MOST_NAMED = 5  # in a line
 
 
-class Part(NamedTuple):
+class ClassShare(NamedTuple):
     """One class of a layout, or its unpainted part: the id, the name, and its share of the pixels."""
 
     id: int
@@ -23,16 +23,18 @@ class Part(NamedTuple):
     share: float
 
 
-def contents(labels: LabelMap, palette: Palette) -> list[Part]:
+def contents(labels: LabelMap, palette: Palette) -> list[ClassShare]:
     """What the layouts of a batch hold, taken together, the largest first."""
     names = (*palette.names, UNPAINTED)
-    return [Part(i, names[i], share) for i, share in labels.shares()]
+    return [ClassShare(i, names[i], share) for i, share in labels.shares()]
 
 
-def contents_of_ids(ids: np.ndarray, palette: Palette) -> list[Part]:
+def contents_of_ids(ids: np.ndarray, palette: Palette) -> list[ClassShare]:
     """`contents`, of the array that `Palette.to_ids` gives, which needs no torch."""
     names = (*palette.names, UNPAINTED)
-    parts = [Part(i, names[i], count / ids.size) for i, count in enumerate(np.bincount(ids.ravel()).tolist()) if count]
+    parts = [
+        ClassShare(i, names[i], count / ids.size) for i, count in enumerate(np.bincount(ids.ravel()).tolist()) if count
+    ]
     return sorted(parts, key=lambda part: -part.share)
 
 

@@ -1,15 +1,16 @@
-"""Layouts and masks at the size that was asked for, whatever their own proportions."""
+"""Layouts and masks at another size, whatever their proportions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..files.images import MAX_PIXELS
-from .labels import LabelMap
+from .labels import LabelMap, common_batch
 
 FITS = ("resize", "crop", "pad")
 
@@ -25,9 +26,7 @@ def fitted(labels: LabelMap, height: int = 0, width: int = 0, fit: str = "resize
         raise ValueError(f"a layout can be made to fit by {', '.join(FITS)}, not {fit!r}: choose one of these")
     height, width = _completed(height, width, labels)
     if height * width > MAX_PIXELS:
-        raise ValueError(
-            f"a layout of {width} x {height} pixels has more than {MAX_PIXELS // 2**20} megapixels: ask for less"
-        )
+        raise ValueError(f"a layout of {width} x {height} has more than {MAX_PIXELS // 2**20} megapixels: ask for less")
     if fit == "resize":
         return labels.reduced(height, width)
     scales = height / labels.height, width / labels.width
@@ -50,11 +49,21 @@ def covered(mask: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(mask[:, None].float(), (height, width), mode="area")[:, 0]
 
 
+def with_opacity(pictures: np.ndarray, opacity: Tensor) -> np.ndarray:
+    """Pictures, uint8 (B, H, W, C), with an opacity (1 or B, h, w) in [0, 1] as their alpha: uint8 (B, H, W, 4).
+
+    Where they already have an alpha, the lower of the two counts.
+    """
+    batch = common_batch(images=len(pictures), alphas=len(opacity))
+    alpha = (255 * covered(opacity, *pictures.shape[1:3])).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    alpha = np.minimum(alpha[..., None], pictures[..., 3:] if pictures.shape[-1] == 4 else 255)
+    size = (batch, *pictures.shape[1:3])
+    return np.concatenate([np.broadcast_to(pictures[..., :3], (*size, 3)), np.broadcast_to(alpha, (*size, 1))], axis=-1)
+
+
 def _completed(height: int, width: int, labels: LabelMap) -> tuple[int, int]:
     if height < 0 or width < 0:
-        raise ValueError(
-            f"a layout cannot be {width} x {height} pixels: give positive sides, or 0 for the layout's own"
-        )
+        raise ValueError(f"a layout cannot be {width} x {height} pixels: give positive sides, or 0 for its own")
     if not height and not width:
         return labels.height, labels.width
     return (

@@ -1,4 +1,4 @@
-"""Instance maps: pictures in which every thing has a value or a colour of its own, so that things of one class that touch
+"""Instance maps: pictures in which each thing has another value or colour, so that things of one class that touch
 have a border between them.
 """
 
@@ -14,8 +14,9 @@ from PIL import Image
 
 from ..files.images import read_image, require_eight_bits
 from ..files.levels import Remark, survives
+from ..files.untrusted import naming
 from .labels import LabelMap, instance_borders
-from .pixels import codes_of, rgba
+from .pixels import codes_of, require_pictures, rgba
 from .values import GREY_MODES
 
 WORTH_A_REMARK = 0.5  # share of pixels on borders; things are larger than that
@@ -29,18 +30,15 @@ def read_instances(path: str | Path) -> LabelMap:
     """
     image = read_image(path)
     require_eight_bits(path, image)
-    if damage := survives(image):
-        raise ValueError(f"{path}: {damage}")
-    try:
+    with naming(path):
+        if damage := survives(image):
+            raise ValueError(damage)
         return _numbered(_values(image)[None])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def instances_of(pictures: np.ndarray) -> LabelMap:
     """Instance maps in memory, uint8 (B, H, W, C): of values, of colours, or of colours with an alpha (C 1, 3 or 4)."""
-    if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3, 4) or not pictures.size:
-        raise ValueError(f"an instance map has pixels of 1, 3 or 4 channels, not the shape {pictures.shape}")
+    require_pictures(pictures, "an instance map")
     return _numbered(_codes(pictures))
 
 
@@ -48,7 +46,7 @@ def bordered(labels: LabelMap, instances: LabelMap, remark: Remark = warnings.wa
     """The layouts with the borders of instances of the same size: of one map, or of one for each layout.
 
     A map may number things only: where it misses most of the borders between classes, these are added.
-    remark: is told of that, and of maps that cannot be right. ValueError if sizes differ.
+    remark: receives that, and doubts about maps that cannot be right. ValueError if sizes differ.
     """
     require_one_size(labels, instances)
     edges = instance_borders(instances.expanded(labels.batch).ids).to(labels.ids.device)
@@ -70,11 +68,9 @@ def bordered(labels: LabelMap, instances: LabelMap, remark: Remark = warnings.wa
 
 
 def require_one_size(labels: LabelMap, instances: LabelMap) -> None:
-    if (instances.height, instances.width) != (labels.height, labels.width):
-        raise ValueError(
-            f"the instance map is {instances.width}x{instances.height}, the layout {labels.width}x{labels.height}: they "
-            "must have the same size"
-        )
+    own, given = (f"{one.width}x{one.height}" for one in (labels, instances))
+    if own != given:
+        raise ValueError(f"the instance map is {given}, the layout {own}: they must have the same size")
 
 
 def _values(image: Image.Image) -> np.ndarray:
@@ -83,7 +79,7 @@ def _values(image: Image.Image) -> np.ndarray:
         return _codes(rgba(image))
     values = np.asarray(image)
     if image.mode == "F" and (values != np.floor(values)).any():
-        raise ValueError("an instance map holds whole numbers or colours, and this one fractions: it may be smoothed")
+        raise ValueError("an instance map holds whole numbers or colours, not fractions: it may be smoothed")
     return values.astype(np.int64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,39 +28,26 @@ class LabelMap:
     edges: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.ids.ndim != 3 or self.ids.dtype != torch.int64:
-            raise ValueError(f"layout ids must be int64 (B, H, W), not {self.ids.dtype} {tuple(self.ids.shape)}")
-        if self.ids.numel() == 0:
-            raise ValueError(f"the layout is empty: its shape is {tuple(self.ids.shape)}")
+        if self.ids.ndim != 3 or self.ids.dtype != torch.int64 or not self.ids.numel():
+            raise ValueError(f"layout ids must be int64 (B, H, W) and not empty, not {_words(*_form(self.ids))}")
         if self.num_classes < 1:
             raise ValueError(f"a layout needs at least one class, not {self.num_classes}")
-        if self.edges is not None:
-            found, wanted = tuple(self.edges.shape), (self.batch, 1, self.height, self.width)
-            if found != wanted or self.edges.dtype != torch.bool:
-                raise ValueError(
-                    f"instance borders must be bool {wanted} like the layout, not {self.edges.dtype} {found}"
-                )
-            if self.edges.device != self.ids.device:
-                raise ValueError(
-                    f"the layout is on {self.ids.device} and its instance borders on {self.edges.device}: "
-                    "move them to one device"
-                )
+        wanted = torch.bool, (self.batch, 1, self.height, self.width), self.ids.device
+        found = wanted if self.edges is None else _form(self.edges)
+        if found != wanted:
+            raise ValueError(f"instance borders must be {_words(*wanted)} like the layout, not {_words(*found)}")
 
     @classmethod
     def checked(cls, ids: Tensor, num_classes: int, edges: Tensor | None = None) -> LabelMap:
-        """A layout from outside: `ids` (H, W) or (B, H, W) of any integer type; ValueError names ids out of range."""
+        """An untrusted layout: `ids` (H, W) or (B, H, W) of any integer type; ValueError names ids out of range."""
         if ids.is_floating_point():
             raise ValueError(f"layout ids are integers, not {ids.dtype}")
         ids = ids.to(torch.int64)
-        ids = ids[None] if ids.ndim == 2 else ids
-        low, high = (int(ids.min()), int(ids.max())) if ids.numel() else (0, 0)
-        if low < 0 or high > num_classes:
-            wrong = low if low < 0 else high
-            raise ValueError(
-                f"layout holds id {wrong}, but there are {num_classes} classes "
-                f"(0..{num_classes - 1}, and {num_classes} for unpainted): choose the palette that made this layout"
-            )
-        return cls(ids, num_classes, edges)
+        wrong = ids[(ids < 0) | (ids > num_classes)]
+        if wrong.numel():
+            known = f"{num_classes} classes (0..{num_classes - 1}, and {num_classes} for unpainted)"
+            raise ValueError(f"the layout holds id {wrong[0]}, but there are {known}: choose the palette that made it")
+        return cls(ids[None] if ids.ndim == 2 else ids, num_classes, edges)
 
     @property
     def mask_id(self) -> int:
@@ -79,8 +67,12 @@ class LabelMap:
 
     @property
     def unpainted(self) -> Tensor:
-        """(B, H, W) bool: where the layout says nothing."""
+        """(B, H, W) bool: where nothing is known."""
         return self.ids == self.mask_id
+
+    def require_classes(self, expected: int, whose: str) -> None:
+        """ValueError unless the layout has as many classes as `whose` ("the model")."""
+        require_same_classes("the layout", self.num_classes, whose, expected, "choose the palette that belongs to it")
 
     def shares(self) -> list[tuple[int, float]]:
         """(id, share of all pixels) of each id that occurs, MASK among them: the largest first, of equals the lowest id."""
@@ -100,9 +92,7 @@ class LabelMap:
         if self.batch == batch:
             return self
         if self.batch != 1:
-            raise ValueError(
-                f"{self.batch} layouts cannot serve {batch} images: give one layout, or one for each image"
-            )
+            raise ValueError(f"{self.batch} layouts cannot serve {batch} images: give one, or as many")
         edges = None if self.edges is None else self.edges.expand(batch, -1, -1, -1)
         return replace(self, ids=self.ids.expand(batch, -1, -1), edges=edges)
 
@@ -156,16 +146,14 @@ class LabelMap:
         y = (self.ids[:, None] == classes).to(dtype)
         return y if self.edges is None else torch.cat([y, self.edges.to(dtype)], dim=1)
 
-    @classmethod
-    def from_one_hot(cls, y: Tensor, num_classes: int) -> LabelMap:
-        """The inverse of `one_hot`: all-zero class channels become MASK, a further channel becomes the borders."""
-        if y.shape[1] not in (num_classes, num_classes + 1):
-            raise ValueError(
-                f"one-hot condition has {y.shape[1]} channels; {num_classes} classes need that many, or one more"
-            )
-        value, ids = y[:, :num_classes].max(dim=1)
-        ids = ids.masked_fill(value == 0, num_classes)
-        return cls(ids, num_classes, y[:, num_classes:] > 0 if y.shape[1] > num_classes else None)
+
+def common_batch(**counts: int) -> int:
+    """How many images so many of each kind (layouts=2, masks=1) make, of which one serves all. ValueError otherwise."""
+    most = max(counts.values())
+    if any(count not in (1, most) for count in counts.values()):
+        given = " and ".join(f"{count} {kind}" for kind, count in counts.items())
+        raise ValueError(f"{given} do not go together: give one, or as many of each")
+    return most
 
 
 class _Cells:
@@ -214,6 +202,18 @@ def _most_of(ids: Tensor, mask_id: int, rows: _Cells, columns: _Cells) -> Tensor
     return made
 
 
+def require_same_classes(
+    holder: str, found: int | Sequence[str], reader: str, wanted: int | Sequence[str], advice: str = ""
+) -> None:
+    """ValueError unless holder and reader have the same classes: as many, or of the same names where both give names."""
+    numbers = [classes if isinstance(classes, int) else len(classes) for classes in (found, wanted)]
+    if numbers[0] == numbers[1] and (isinstance(found, int) or isinstance(wanted, int) or [*found] == [*wanted]):
+        return
+    others = f"{numbers[1]}" if numbers[0] != numbers[1] else "others of the same number"
+    advice = advice or "choose the palette that belongs to the model"
+    raise ValueError(f"{holder} has {numbers[0]} classes, {reader} expects {others}: {advice}")
+
+
 def instance_borders(instances: Tensor) -> Tensor:
     """(B, H, W) instance ids -> (B, 1, H, W) bool, true where a 4-neighbour differs (both sides of a border)."""
     borders = torch.zeros_like(instances, dtype=torch.bool)
@@ -224,3 +224,11 @@ def instance_borders(instances: Tensor) -> Tensor:
     borders[:, 1:] |= down
     borders[:, :-1] |= down
     return borders[:, None]
+
+
+def _form(tensor: Tensor) -> tuple[torch.dtype, tuple[int, ...], torch.device]:
+    return tensor.dtype, tuple(tensor.shape), tensor.device
+
+
+def _words(dtype: torch.dtype, shape: tuple[int, ...], device: torch.device) -> str:
+    return f"{dtype} {shape} on {device}".removeprefix("torch.")

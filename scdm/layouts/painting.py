@@ -10,7 +10,7 @@ from torch import Tensor
 from ..files.untrusted import meant, shown
 from .contents import UNPAINTED
 from .fitting import covered
-from .labels import LabelMap
+from .labels import LabelMap, common_batch
 from .palette import Palette
 
 MAX_VALUES = 2**30  # of masks: 4 GB
@@ -22,10 +22,7 @@ def painted(labels: LabelMap, mask: Tensor, class_id: int) -> LabelMap:
     One layout and many masks, or the reverse, give as many layouts as there are of the many. Borders between instances are
     forgotten: who paints over an instance changes it.
     """
-    if labels.batch != len(mask) and 1 not in (labels.batch, len(mask)):
-        raise ValueError(
-            f"{len(mask)} masks cannot be painted onto {labels.batch} layouts: give one of either, or as many of both"
-        )
+    common_batch(layouts=labels.batch, masks=len(mask))
     where = covered(mask.to(labels.ids.device), labels.height, labels.width) >= 0.5
     return LabelMap(torch.where(where, class_id, labels.ids), labels.num_classes)
 
@@ -33,10 +30,8 @@ def painted(labels: LabelMap, mask: Tensor, class_id: int) -> LabelMap:
 def class_masks(labels: LabelMap, class_ids: Sequence[int]) -> Tensor:
     """(B * len(class_ids), H, W) of 0 and 1: where each class (or MASK) is, all of the first layout before the second."""
     if labels.ids.numel() * len(class_ids) > MAX_VALUES:
-        raise ValueError(
-            f"{labels.batch * len(class_ids)} masks of {labels.width} x {labels.height} pixels take more than "
-            f"{4 * MAX_VALUES // 2**30} GB: ask for one class at a time, or make the layout smaller"
-        )
+        size = f"{labels.batch * len(class_ids)} masks of {labels.width} x {labels.height} pixels"
+        raise ValueError(f"{size} take more than {4 * MAX_VALUES // 2**30} GB: ask for one class at a time")
     wanted = torch.tensor(class_ids, device=labels.ids.device)[:, None, None]
     return (labels.ids[:, None] == wanted).flatten(0, 1).float()
 
@@ -44,21 +39,23 @@ def class_masks(labels: LabelMap, class_ids: Sequence[int]) -> Tensor:
 def class_called(palette: Palette, text: str) -> int:
     """The id of the class of that name, in whatever case, or of that id; "unpainted" is MASK. ValueError with a hint."""
     wanted = " ".join(text.split()).casefold()
-    names = [name.casefold() for name in palette.names]
-    same = [i for i, name in enumerate(names) if name == wanted]
-    if len(same) > 1:
-        raise ValueError(
-            f"palette {palette.name} has {len(same)} classes called {wanted}: give an id, {' or '.join(map(str, same))}"
-        )
-    if same:
+    same = [i for i, name in enumerate(palette.names) if name.casefold() == wanted]
+    if not same and wanted in (UNPAINTED, str(palette.num_classes)):
+        same = [palette.num_classes]
+    if not same and wanted in map(str, range(palette.num_classes)):
+        same = [int(wanted)]
+    if len(same) == 1:
         return same[0]
-    if wanted == UNPAINTED:
-        return palette.num_classes
-    if wanted in map(str, range(palette.num_classes + 1)):
-        return int(wanted)
-    containing = [name for name in palette.names if wanted and wanted in name.casefold()][:3]
+    found = f"{len(same)} classes called {wanted}" if same else f"no class {shown(text)}"
+    raise ValueError(f"palette {palette.name} has {found}: {_advice(palette, wanted, same)}")
+
+
+def _advice(palette: Palette, wanted: str, same: Sequence[int]) -> str:
+    if same:
+        return f"give an id, {' or '.join(map(str, same))}"
+    containing = [name for name in map(str.casefold, palette.names) if wanted and wanted in name][:3]
     hint = f"did you mean {' or '.join(map(repr, containing))}?" if containing else meant(wanted, palette.names)
-    raise ValueError(
-        f"palette {palette.name} has no class {shown(text)}: {hint or f'give the name of one, such as {palette.names[0]}.'} "
-        f"Its ids are 0 to {palette.num_classes - 1}, and what no class covers is called {UNPAINTED}"
+    return (
+        f"{hint or f'give the name of one, such as {palette.names[0]}.'} Its ids are 0 to {palette.num_classes - 1}, and "
+        f"what no class covers is called {UNPAINTED}"
     )

@@ -1,9 +1,9 @@
-"""Sparse layouts: what a person in a hurry would have painted of a layout, here a scribble and there a whole shape.
+"""Sparse layouts: scribbles of a layout, and here and there a whole shape.
 
 For training on layouts as people paint them, and for testing with them ("Diffusion-based Semantic Image Synthesis from
-Sparse Layouts", CGI 2023). A *region* is all pixels of one class in one image. Of each region a part is kept, in a pattern
-of its own: a stroke with bends, dabs, polygons or hatching, which grows from random pixels of the region until it covers
-that part, and ends where the region ends.
+Sparse Layouts", CGI 2023). A *region* is all pixels of one class in one image. Of each region a part is kept, in a
+pattern that chance chooses: a stroke with bends, dabs, polygons or hatching. It grows from random pixels of the region until
+it covers that part, and ends where the region ends.
 """
 
 from __future__ import annotations
@@ -30,18 +30,14 @@ AT_ONCE = 1 << 14  # pixels whose numbers fit into a CPU's cache
 def sparse(labels: LabelMap, seeds: Sequence[int], share: float | None = None) -> LabelMap:
     """The layout with a little left of each class, or nothing, and the rest MASK.
 
-    Borders of instances do not outlive it, as they would tell the outlines of what is gone: as in a layout that was painted
-    (`Model.prepared`), they are those between what is left.
+    Instance borders would show the outlines of what is gone. As in a painted layout (`Model.prepared`), they become those
+    between what is left.
 
     seeds: one for each image, which alone decides about it.
     share: of each image that is MASK in the end, in [0, 1). MASK of the layout counts, and an image with more of it stays
         as it is. It is met within 2 points, unless less than a dab of the brush would be left (7 pixels of 64 x 64, 31 of
         256 x 256): then all is MASK. None draws 0.4 + 0.5 u^(9/16) for each image: 0.4 to 0.9, on average 0.72.
     """
-    if share is not None and not 0 <= share < 1:
-        raise ValueError(f"the share of a layout to mask must be at least 0 and below 1, not {share:g}")
-    if len(seeds) != labels.batch:
-        raise ValueError(f"each of the {labels.batch} layouts needs a seed: give as many, not {len(seeds)}")
     device, (batch, height, width), classes = labels.ids.device, labels.ids.shape, labels.num_classes + 1
     brush = max(1.5, math.sqrt(height * width) / 80)  # the narrowest, in pixels
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -1,4 +1,4 @@
-"""Pixels of painted pictures: which are opaque, which colours they have, and whether they are really numbers."""
+"""Pixels of painted pictures: which are opaque, which colours they have, and whether they are values."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def _stored_greys(image: Image.Image, opaque: np.ndarray | None, slack: int) -> 
 
 
 def _held_in(pixels: np.ndarray, slack: int, among: tuple[str, ...]) -> tuple[str, ...]:
-    """Which of `ALL` and `CHANNELS` tell the whole colour of uint8 (..., 4), wherever it is opaque."""
+    """Which of `ALL` and `CHANNELS` hold the whole colour of uint8 (..., 4), wherever it is opaque."""
     visible = pixels[..., 3] >= 128
-    return tuple(held for held in among if not (_told_elsewhere(pixels, slack, held) & visible).any())
+    return tuple(held for held in among if not (_held_elsewhere(pixels, slack, held) & visible).any())
 
 
-def _told_elsewhere(pixels: np.ndarray, slack: int, held: str) -> np.ndarray:
+def _held_elsewhere(pixels: np.ndarray, slack: int, held: str) -> np.ndarray:
     red, green, blue, _ = np.moveaxis(pixels, -1, 0)
     if held != ALL:
         others = np.delete(pixels[..., :3], CHANNELS.index(held), axis=-1)
@@ -148,10 +148,7 @@ def rgba(image: Image.Image) -> np.ndarray:
 def _of_levels(image: Image.Image) -> Image.Image:
     values = numbers(image)
     if values is None or (values.size and (values.min() < 0 or values.max() > 255)):
-        raise ValueError(
-            f"a picture of mode {image.mode} holds numbers of more than 8 bits, which are no colours: leave the values "
-            "colors out, or save it with 8 bits a channel"
-        )
+        raise ValueError(f"a picture of mode {image.mode} with more than 8 bits has no colours: leave that choice out")
     return Image.fromarray(values.astype(np.uint8))
 
 
@@ -220,6 +217,12 @@ def most_frequent(image: Image.Image, where: np.ndarray, count: int = 3) -> str:
         if often
         else "of very many colours, as in photographs and JPEG files (paint in PNG)"
     )
+
+
+def require_pictures(pictures: np.ndarray, what: str) -> None:
+    """ValueError unless these are pictures (B, H, W, C) of values, of colours, or of colours with an alpha."""
+    if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3, 4) or not pictures.size:
+        raise ValueError(f"{what} has pixels of 1, 3 or 4 channels, not the shape {pictures.shape}")
 
 
 def codes_of(rgb: np.ndarray) -> np.ndarray:

@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..files.contact_sheet import PAPER
 from ..files.untrusted import brief
-from .contents import Part, contents, percent
-from .labels import LabelMap
+from .contents import ClassShare, contents, percent
+from .labels import LabelMap, common_batch
 from .palette import Palette
 from .swatches import FAINT, INK, OUTLINE
 
 LEGIBLE = 512  # pixels of the longer side: a picture with a legend has at least so many
-UNPAINTED = (232, 232, 230), (212, 212, 210)  # the two greys of a chequered ground
+CHEQUERED = (232, 232, 230), (212, 212, 210)  # the two greys of a chequered ground
 COLOURLESS = (128, 128, 132), (106, 106, 110)  # for classes that no colour stands for
 LONGEST = 24  # letters of a name in a legend
 
@@ -32,13 +32,10 @@ def preview(
     legend: adds the classes with their shares, in letters that grow with the picture. Small pictures are enlarged.
     """
     if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity is a share from 0 (the image alone) to 1 (the layout alone), not {opacity}")
-    if image is not None and labels.batch != len(image) and 1 not in (labels.batch, len(image)):
-        raise ValueError(
-            f"{len(image)} images cannot lie under {labels.batch} layouts: give one of either, or as many of both"
-        )
+        raise ValueError(f"opacity must be from 0 (the image alone) to 1 (the layout alone), not {opacity}")
     if image is not None:
-        labels = labels.expanded(max(labels.batch, len(image))).reduced(*image.shape[1:3])
+        batch = common_batch(layouts=labels.batch, images=len(image))
+        labels = labels.expanded(batch).reduced(*image.shape[1:3])
     times = -(-LEGIBLE // max(labels.height, labels.width)) if legend else 1
     labels = labels.resized(times * labels.height, times * labels.width)
     if image is None:
@@ -63,7 +60,7 @@ def _on_ground(labels: LabelMap, palette: Palette, cells: int = 32) -> np.ndarra
     cell = max(1, max(labels.height, labels.width) // cells)
     rows, columns = np.arange(labels.height)[:, None] // cell, np.arange(labels.width) // cell
     tables = [
-        [*(COLOURLESS[shade] if color is None else color for color in palette.colors), UNPAINTED[shade]]
+        [*(COLOURLESS[shade] if color is None else color for color in palette.colors), CHEQUERED[shade]]
         for shade in (0, 1)
     ]
     return np.array(tables, dtype=np.uint8)[(rows + columns) % 2, labels.ids.cpu().numpy()]
@@ -72,7 +69,7 @@ def _on_ground(labels: LabelMap, palette: Palette, cells: int = 32) -> np.ndarra
 class _Legend:
     """The plan of a legend with room for any of the layouts of a batch: to the right, or below pictures that are wide."""
 
-    def __init__(self, parts: Sequence[Sequence[Part]], height: int, width: int):
+    def __init__(self, parts: Sequence[Sequence[ClassShare]], height: int, width: int):
         self.size = height, width
         self.font = ImageFont.load_default(self.scaled(18))
         self.name_width = self.widest(_short(part.name) for own in parts for part in own)
@@ -95,7 +92,7 @@ class _Legend:
     def widest(self, texts: Iterable[str]) -> int:
         return max(math.ceil(self.font.getlength(text)) for text in texts)
 
-    def beside(self, picture: np.ndarray, parts: Sequence[Part], palette: Palette) -> np.ndarray:
+    def beside(self, picture: np.ndarray, parts: Sequence[ClassShare], palette: Palette) -> np.ndarray:
         height, width = self.size
         sheet = Image.new("RGB", (width, height + self.room) if self.below else (width + self.room, height), PAPER)
         sheet.paste(Image.fromarray(picture))
@@ -112,7 +109,7 @@ class _Legend:
         return np.asarray(sheet)
 
 
-def _swatch(part: Part, palette: Palette, side: int) -> Image.Image:
+def _swatch(part: ClassShare, palette: Palette, side: int) -> Image.Image:
     labels = LabelMap(torch.full((1, side, side), part.id), palette.num_classes)
     return Image.fromarray(_on_ground(labels, palette, cells=4)[0])
 

@@ -75,10 +75,7 @@ def swatches(palette: Palette) -> Image.Image:
     width = max(2 * MARGIN + columns * cell_width, 2 * MARGIN + int(title.getlength(heading)) + 120)
     height = 2 * MARGIN + TITLE + rows * CELL - GAP
     if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"a picture of {len(shown)} colours with their names would have {width}x{height} pixels, more than "
-            f"{MAX_PIXELS // 2**20} megapixels: write the palette as .gpl or .kpl"
-        )
+        raise ValueError(f"a picture of {len(shown)} colours would have {width}x{height} pixels: write .gpl or .kpl")
     picture = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, MARGIN - 4), heading, INK, title)
@@ -99,7 +96,7 @@ MARGIN, TITLE, CELL, GAP, BLOCK = 24, 40, 44, 10, 52  # pixels
 
 
 def _named_colors(palette: Palette) -> list[tuple[Color, str]]:
-    """Every class that can be painted; the name of one that is read as another class says so."""
+    """Every class that can be painted; with a note in the name of one that is read as another class."""
     named = []
     for i, (color, name) in enumerate(zip(palette.colors, palette.names, strict=True)):
         if color is not None:

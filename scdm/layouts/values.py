@@ -1,16 +1,18 @@
-"""Stored values: what the numbers in a label map mean, said once for each class table and used wherever maps are read."""
+"""Stored values: what the numbers in a label map mean."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
 
-from ..files.untrusted import shown
+from ..files import config as configuration
+from ..files.options import Option, check_fields
+from ..files.untrusted import brief, shown
 
 COLORS = "colors"  # in place of a convention's name: the values are no ids, but the levels of painted colours
 VOID = (255, 65535)  # "ignore" in 8-bit and 16-bit maps, where a convention names no value for it
@@ -18,7 +20,6 @@ MINUS_ONE = -1  # "ignore" in signed maps, in every convention
 UNKNOWN = -1  # the id of a value that no class has
 VALUES = 65536  # of unsigned maps: 0..65535
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
-KEYS = ("first", "classes", "unlabelled", "unpainted", "files")
 
 
 @dataclass(frozen=True)
@@ -30,49 +31,35 @@ class Convention:
     unpainted: values that are MASK.
     files: names (`fnmatch`, in any case) of files that are known to be stored so.
 
-    -1 is always read as unlabelled, and 65535 like 255 where that is told and 65535 is not. Where neither `unlabelled` nor
+    -1 is always read as unlabelled, and 65535 like 255 where only the latter is given. Where neither `unlabelled` nor
     `unpainted` is given, so are 255 and 65535, and the number of classes is MASK, wherever these are not the value of a
     class.
     """
 
-    name: str = "ids"
-    first: int = 0
-    classes: tuple[int, ...] = ()
-    unlabelled: tuple[int, ...] = ()
-    unpainted: tuple[int, ...] = ()
-    files: tuple[str, ...] = ()
+    name: Annotated[str, Option("to choose it by")] = "ids"
+    first: Annotated[int, Option("the value of class 0", ge=0, le=VALUES - 1)] = 0
+    classes: Annotated[tuple[int, ...], Option("ids in the order of their values", ge=0, le=VALUES - 1)] = ()
+    unlabelled: Annotated[tuple[int, ...], Option("values of what was left out", ge=0, le=VALUES - 1)] = ()
+    unpainted: Annotated[tuple[int, ...], Option("values that are MASK", ge=0, le=VALUES - 1)] = ()
+    files: Annotated[tuple[str, ...], Option("names of files that are stored so")] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name or self.name == COLORS or len(self.name) > 255:
-            raise ValueError(f"a way to store values has a name other than {COLORS!r}, not {shown(self.name)}")
-        numbers = (self.first, *self.classes, *self.unlabelled, *self.unpainted)
-        if not all(type(number) is int and 0 <= number < VALUES for number in numbers):
-            raise ValueError(f"the values {shown(self.name)} need whole numbers from 0 to {VALUES - 1}")
+        check_fields(self, f"values {shown(self.name)}: ")
+        if not 0 < len(self.name) <= 255 or self.name == COLORS:
+            raise ValueError(f"values have a name other than {COLORS!r}, not {shown(self.name)}")
         if self.classes and self.first:
-            raise ValueError(f"the values {shown(self.name)} are told by first or by classes, not by both")
-        if not all(isinstance(pattern, str) for pattern in self.files):
-            raise ValueError(f"the files of the values {shown(self.name)} are a list of names")
+            raise ValueError(f"the values {shown(self.name)} are defined by first or by classes, not by both")
 
     @classmethod
-    def from_dict(cls, told: Any) -> Convention:
-        """{"name": "annotations", "first": 1, ...}, all but the name optional. ValueError says what is wrong."""
-        if not isinstance(told, Mapping) or "name" not in told:
-            raise ValueError(f'a way to store values is told by a mapping that has a "name", not by {shown(told)}')
-        name = told["name"]
-        if wrong := [key for key in told if key not in ("name", *KEYS)]:
-            raise ValueError(f"the values {shown(name)} have no {shown(wrong[0])}: there are {', '.join(KEYS)}")
-        lists = {key: told.get(key, ()) for key in KEYS if key != "first"}
-        for key, entries in lists.items():
-            if not isinstance(entries, list | tuple):
-                raise ValueError(f"{key} of the values {shown(name)} is a list, not {shown(entries)}")
-        return cls(name, told.get("first", 0), **{key: tuple(entries) for key, entries in lists.items()})
+    def from_dict(cls, entry: Any) -> Convention:
+        """{"name": "annotations", "first": 1, ...}, all but the name optional. ValueError names what is wrong."""
+        if not isinstance(entry, Mapping) or "name" not in entry:
+            raise ValueError(f'each of a palette\'s values is a mapping that has a "name", not {shown(entry)}')
+        return configuration.from_dict(cls, entry, f"{brief(str(entry['name']), 80)}.")
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` reads, of plain JSON types."""
-        told = {key: getattr(self, key) for key in KEYS if getattr(self, key)}
-        return {"name": self.name} | {
-            key: list(value) if isinstance(value, tuple) else value for key, value in told.items()
-        }
+        return {"name": self.name} | configuration.non_defaults(self)
 
     @property
     def lenient(self) -> bool:
@@ -91,17 +78,18 @@ class Convention:
         own = np.array(self.classes, dtype=np.int64) if self.classes else np.arange(num_classes)
         own = own[: VALUES - self.first]
         ids[self.first : self.first + len(own)] = np.where(own < num_classes, own, UNKNOWN)
-        told = {value: left_out for value in self.unlabelled} | {value: mask for value in self.unpainted}
-        if VOID[0] in told:  # the same in 16 bits
-            told.setdefault(VOID[1], told[VOID[0]])
+        special = {value: left_out for value in self.unlabelled} | {value: mask for value in self.unpainted}
+        if VOID[0] in special:  # the same in 16 bits
+            special.setdefault(VOID[1], special[VOID[0]])
         if self.lenient:
-            told = {num_classes: mask} | {value: left_out for value in VOID}
-        for value, meaning in told.items():
+            special = {num_classes: mask} | {value: left_out for value in VOID}
+        for value, meaning in special.items():
             if ids[value] == UNKNOWN:
                 ids[value] = meaning
         return ids
 
-    def tells(self, file_name: str) -> bool:
+    def matches(self, file_name: str) -> bool:
+        """Whether files of this name are known to be stored so."""
         return any(fnmatch(file_name.lower(), pattern.lower()) for pattern in self.files)
 
 
@@ -122,7 +110,7 @@ def numbers(image: Image.Image) -> np.ndarray | None:
         return values.astype(np.uint8) if values.dtype == bool else values
     values = np.where(np.isnan(values), MINUS_ONE, values)
     if not (np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**24)).all():
-        raise ValueError("a map of ids holds whole numbers, and this one fractions: save it in 8 or 16 bits")
+        raise ValueError("a map of ids holds whole numbers, not fractions: save it in 8 or 16 bits")
     return values.astype(np.int32)
 
 

@@ -21,20 +21,16 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> Moments:
-        """Of (N, D) features. ValueError if there are none, or if they are no numbers."""
+        """Of (N, D) features. ValueError if there are none, or if some are NaN or infinite."""
         if features.ndim != 2 or features.numel() == 0:
             raise ValueError(f"features are (N, D), at least one of them, not {tuple(features.shape)}")
         if not features.isfinite().all():
-            raise ValueError(
-                "there are features that are no numbers: the images, or the network's weights, are damaged"
-            )
+            raise ValueError("some features are NaN or infinite: the images, or the network's weights, are damaged")
         features = features.detach().to("cpu", torch.float64)
         mean = features.mean(dim=0)
         return cls(len(features), mean, (features - mean).T @ (features - mean))
 
     def __add__(self, other: Moments) -> Moments:
-        if self.mean.shape != other.mean.shape:
-            raise ValueError(f"features of {len(self.mean)} and of {len(other.mean)} numbers cannot be put together")
         count, apart = self.count + other.count, other.mean - self.mean
         mean = self.mean + apart * (other.count / count)
         between = torch.outer(apart, apart) * (self.count * other.count / count)

@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from ..files.tensors import tensors_in
 from ..files.untrusted import file_at, sha256_of
 
 
@@ -19,22 +19,19 @@ def library(name: str, purpose: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about each other's deprecations
             return import_module(name)
-    except ImportError as error:
-        raise ValueError(f"{purpose} needs the package {error.name or name}: pip install -e '.[eval]'") from error
-    except RuntimeError as error:  # torchvision, where it was built for another torch
-        raise ValueError(f"{purpose} needs the package {name}, which does not fit the others: {error}") from error
+    except (ImportError, RuntimeError) as error:  # as of torchvision where it was built for another torch
+        needed = (isinstance(error, ImportError) and error.name) or name
+        raise ValueError(f"{purpose} needs the package {needed} ({error}): pip install -e '.[eval]'") from error
 
 
 def state_dict(path: str | Path, what: str) -> dict[str, Tensor]:
     """The tensors in a file of torch.save, by name; code in the file is not run. ValueError if it is not `what`."""
     path = file_at(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = tensors_in(path)
+        return {name: Tensor.detach(value) for name, value in content.items()}
     except Exception as error:  # on nonsense, torch raises almost anything
-        raise ValueError(f"{path} is damaged, or holds no {what}") from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path} holds no {what}, which would be tensors by name")
-    return content
+        raise ValueError(f"{path} is damaged, or holds no {what}, which would be tensors by name") from error
 
 
 def digest(path: str | Path) -> str:

@@ -38,16 +38,11 @@ class SegmentationScore:
         True pixels that are no class (MASK, 255, negative) are left out, whatever was predicted there. ValueError if
         the prediction is no class where the truth is one.
         """
-        if predicted.shape != truth.shape:
-            raise ValueError(f"the prediction is {tuple(predicted.shape)}, the truth {tuple(truth.shape)}")
         known = (truth >= 0) & (truth < self.num_classes)
         predicted, truth = predicted[known].to(torch.int64), truth[known].to(torch.int64)
-        wrong = (predicted < 0) | (predicted >= self.num_classes)
-        if wrong.any():
-            raise ValueError(
-                f"the prediction holds id {int(predicted[wrong][0])}, but there are {self.num_classes} classes "
-                f"(0..{self.num_classes - 1}): every labelled pixel needs one of them"
-            )
+        wrong = predicted[(predicted < 0) | (predicted >= self.num_classes)]
+        if len(wrong):
+            raise ValueError(f"the prediction holds id {int(wrong[0])}, its classes are 0 to {self.num_classes - 1}")
         pairs = torch.bincount(truth * self.num_classes + predicted, minlength=self.num_classes**2)
         self.confusion = self.confusion + pairs.view_as(self.confusion).to(self.confusion.device)
 
@@ -61,6 +56,4 @@ class SegmentationScore:
         return SegmentationResult(float(iou.nanmean()), float(hits.sum() / counts.sum()), iou)
 
     def __add__(self, other: SegmentationScore) -> SegmentationScore:
-        if self.num_classes != other.num_classes:
-            raise ValueError(f"scores of {self.num_classes} and of {other.num_classes} classes cannot be added")
         return SegmentationScore(self.num_classes, self.confusion + other.confusion.to(self.confusion.device))

@@ -1,4 +1,4 @@
-"""A small network that reads the layout back from an image: the judge of how well samples follow theirs.
+"""A small network that reads the layout back from an image: the segmentation evaluator of how well samples follow theirs.
 
 A segmenter file is safetensors; its header key "scdm_segmenter" holds JSON: {"version", "channels", "palette": class
 table, "provenance": {...}}.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from ..files import config as configuration
 from ..files.kinds import what_is
 from ..files.untrusted import brief, parsed, shown
 from ..layouts.palette import Palette
-from ..models.checkpoint import not_finite, shape_differences, write_tensors
+from ..models.checkpoint import write_tensors
+from ..networks.weights import fill
 
 HEADER = "scdm_segmenter"
 VERSION = 1
@@ -38,13 +41,9 @@ class Segmenter(nn.Module):
         self, palette: Palette, channels: Sequence[int] = (48, 64, 96), provenance: dict[str, Any] | None = None
     ) -> None:
         super().__init__()
-        widths = channels if isinstance(channels, list | tuple) else []
-        fitting = [type(width) is int and GROUPS <= width <= MOST_WIDTH and not width % GROUPS for width in widths]
-        if not 1 <= len(widths) <= MOST_LEVELS or not all(fitting):
-            raise ValueError(
-                f"the widths of a segmenter are 1 to {MOST_LEVELS} multiples of {GROUPS}, at most {MOST_WIDTH}, "
-                f"not {shown(channels)}"
-            )
+        if not 1 <= len(channels) <= MOST_LEVELS or not set(channels) <= set(range(GROUPS, MOST_WIDTH + 1, GROUPS)):
+            most, asked = f"{MOST_LEVELS} multiples of {GROUPS} up to {MOST_WIDTH}", shown(channels)
+            raise ValueError(f"a segmenter has a width for each level, 1 to {most}, not {asked}")
         self.palette, self.channels, self.provenance = palette, tuple(channels), provenance or {}
         levels = list(zip(self.channels, self.channels[1:], strict=False))  # (fine, coarse)
         self.stem = _convolution(3 * 2 * 2, channels[0])
@@ -69,7 +68,7 @@ class Segmenter(nn.Module):
         return F.pixel_shuffle(self.head(x), 2)[:, :, :height, :width]
 
     def encoded(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The coarsest level, and the finer ones on the way to it."""
+        """The coarsest level, and the finer ones before it."""
         height, width = images.shape[2:]
         images = F.pad(images, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
         x = self.stem(F.pixel_unshuffle(images, 2))
@@ -98,17 +97,20 @@ class Segmenter(nn.Module):
         return self.encoded(images)[0].mean(dim=(2, 3))
 
 
+@dataclass(frozen=True)
+class _Header:
+    version: int
+    channels: tuple[int, ...]
+    palette: dict[str, Any]
+    provenance: dict[str, Any]
+
+
 def save(path: str | Path, segmenter: Segmenter, dtype: torch.dtype = torch.float16) -> None:
     """Writes the segmenter, whole or not at all; half precision costs it nothing that can be measured.
 
     OSError says why it cannot be written.
     """
-    header = {
-        "version": VERSION,
-        "channels": segmenter.channels,
-        "palette": segmenter.palette.to_dict(),
-        "provenance": segmenter.provenance,
-    }
+    header = asdict(_Header(VERSION, segmenter.channels, segmenter.palette.to_dict(), segmenter.provenance))
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in segmenter.state_dict().items()}
     write_tensors(path, tensors, {HEADER: json.dumps(header, ensure_ascii=False)})
 
@@ -121,11 +123,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
         with safe_open(path, framework="pt") as file:
             segmenter = _described((file.metadata() or {}).get(HEADER))
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        if wrong := shape_differences(segmenter, {name: tuple(weight.shape) for name, weight in weights.items()}):
-            raise ValueError(f"it does not hold the network that its header describes: {wrong}")
-        if broken := not_finite(weights):
-            raise ValueError(f"it is damaged, or its training went wrong: {broken} holds values that are no numbers")
-        segmenter.load_state_dict(weights, assign=True)
+        fill(segmenter, weights)
     except (SafetensorError, OSError) as error:
         detail = what_is(path) or brief(str(error))
         raise ValueError(f"{path} is not a safetensors file, or is incomplete ({detail})") from error
@@ -138,20 +136,13 @@ def _described(header: str | None) -> Segmenter:
     """The segmenter that a header describes, without memory for its weights."""
     if header is None:
         raise ValueError(f"it has no {HEADER!r} header, so another program or model wrote it")
-    try:
-        content = parsed(header, "JSON")
-    except ValueError as error:
-        raise ValueError(f"its header is {error}") from error
-    if not isinstance(content, dict) or set(content) != {"version", "channels", "palette", "provenance"}:
-        raise ValueError("its header must hold exactly version, channels, palette and provenance")
-    if content["version"] != VERSION:
-        raise ValueError(
-            f"its format version is {shown(content['version'])}, this program reads {VERSION}: update scdm"
-        )
-    if not isinstance(content["provenance"], dict):
-        raise ValueError("provenance in its header must be a mapping")
+    content = parsed(header, "JSON")
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != VERSION:
+        raise ValueError(f"its format version is {shown(version)}, this program reads {VERSION}: update scdm")
+    described = configuration.from_dict(_Header, content)
     with torch.device("meta"):
-        return Segmenter(Palette.from_dict(content["palette"]), content["channels"], content["provenance"])
+        return Segmenter(Palette.from_dict(described.palette), described.channels, described.provenance)
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..files.options import Option, check_fields
 from ..layouts.palette import Palette
 
@@ -40,7 +41,7 @@ class Assumptions:
         int | None, Option("heads in the decoder, with --heads", ge=1, metavar="N", unset="as many as in the encoder")
     ] = None
     prediction: Annotated[
-        Literal["eps", "v", "x0"] | None, Option("what it predicts", unset="eps; of sparse layouts v")
+        str | None, Option("what it predicts", choices=PARAMETRIZATIONS, unset="eps; of sparse layouts v")
     ] = None
     noise_schedule: Annotated[
         Literal["linear", "cosine"] | None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -26,8 +26,10 @@ from ..files import config as configuration
 from ..files.atomic import written_whole
 from ..files.kinds import what_is
 from ..files.untrusted import brief, file_at, meant, parsed, shown
+from ..layouts.labels import require_same_classes
 from ..layouts.palette import Palette
-from ..networks import UNet
+from ..networks import build
+from ..networks.weights import not_finite
 from .model import Model, ModelConfig
 
 HEADER = "scdm"
@@ -55,31 +57,33 @@ class Header:
     @classmethod
     def from_json(cls, text: str) -> Header:
         """ValueError says which part is missing, unknown or impossible."""
-        try:
-            content = parsed(text, "JSON")
-        except ValueError as error:
-            raise ValueError(f"its header is {error}") from error
+        content = parsed(text, "JSON")
         if not isinstance(content, dict):
             raise ValueError(f"its header must be a mapping, not {shown(content)}")
-        if content.get("version", VERSION) != VERSION:  # first: what else a later version holds is not known here
-            raise ValueError(
-                f"its format version is {shown(content['version'])}, this program reads {VERSION}: update scdm"
-            )
-        if set(content) != {"version", "config", "palette", "provenance"}:
-            raise ValueError("its header must hold exactly version, config, palette and provenance")
-        if not isinstance(content["config"], dict) or not isinstance(content["provenance"], dict):
-            raise ValueError("config and provenance in its header must be mappings")
-        config = configuration.from_dict(ModelConfig, content["config"], "config.")
-        palette = Palette.from_dict(content["palette"])
-        if palette.num_classes != config.network.num_classes:
-            raise ValueError(f"its palette has {palette.num_classes} classes, its network {config.network.num_classes}")
-        return cls(config, palette, content["provenance"])
+        version = content.get("version", VERSION)
+        if version != VERSION:  # first: what else a later version holds is not known here
+            raise ValueError(f"its format version is {shown(version)}, this program reads {VERSION}: update scdm")
+        parts = configuration.from_dict(_Parts, content, "its header's ")
+        config = configuration.from_dict(ModelConfig, parts.config, "config.")
+        palette = Palette.from_dict(parts.palette)
+        require_same_classes("its palette", palette.num_classes, "its network", config.network.num_classes)
+        return cls(config, palette, parts.provenance)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A header as it is stored."""
+
+    version: int
+    config: dict[str, Any]
+    palette: Any
+    provenance: dict[str, Any]
 
 
 def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> None:
     """Writes the model, whole or not at all; with the `dtype` torch.float16 in half the space.
 
-    ValueError names a tensor whose values are no numbers, or none in that dtype (float16 ends at 65504). OSError names the
+    ValueError names a tensor with NaN or infinite values in that dtype (float16 ends at 65504). OSError names the
     file and says why it cannot be written; what was there before is kept.
     """
     header = Header(model.config, model.palette, model.provenance)
@@ -88,8 +92,7 @@ def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> No
         for name, tensor in model.network.state_dict().items()
     }
     if broken := not_finite(tensors):
-        kind = name_of(tensors[broken].dtype)
-        raise ValueError(f"{path} is not written, because {broken} holds values that are no numbers in {kind}")
+        raise ValueError(f"{path} is not written: {broken} is NaN or infinite in {name_of(tensors[broken].dtype)}")
     write_tensors(path, tensors, {HEADER: header.to_json()})
 
 
@@ -99,15 +102,37 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[s
         try:
             save_file(tensors, beside, metadata)
         except SafetensorError as error:
-            if (number := re.search(r"os error (\d+)", str(error))) is None:
-                raise OSError(f"{path} cannot be written: {brief(str(error))}") from error
-            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+            number = re.search(r"os error (\d+)", str(error))
+            reason = (int(number[1]), os.strerror(int(number[1]))) if number else (None, brief(str(error)))
+            raise OSError(*reason, str(path)) from error
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Puts the file's name before whatever is wrong with it."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Any]:
+    """A safetensors file, whose tensors are read when they are asked for. ValueError says what is there instead."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        kind = what_is(path)
+        detail = f"; it looks like {kind}" if kind else f" ({brief(str(error))}): download it again"
+        raise ValueError(f"not a safetensors file or checkpoint, or incomplete{detail}") from error
 
 
 def read_header(path: str | Path) -> Header:
-    """What the file says of itself, without its weights. ValueError names the file and what is wrong with it."""
-    with _opened(path) as file:
-        return _header(file, path)
+    """The file's header, without its weights. ValueError names the file and what is wrong with it."""
+    path = file_at(path)
+    with naming(path), opened(path) as file:
+        return _header(file)
 
 
 def load(path: str | Path, device: torch.device | str = "cpu", operations: Any = nn) -> Model:
@@ -115,38 +140,18 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
 
     The header is checked against the tensors' shapes before any memory is taken for the network.
     """
-    with _opened(path) as file:
-        header = _header(file, path)
-        try:
-            with torch.device("meta"):
-                network = UNet(header.config.network, operations)
-        except ValueError as error:
-            raise ValueError(f"{path} cannot be used: {error}") from error
-        stored = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        found = {name: tuple(tensor.get_shape()) for name, tensor in stored.items()}
-        if differences := shape_differences(network, found):
-            raise ValueError(f"{path} does not hold the network that its header describes: {differences}")
-        kinds = {tensor.get_dtype() for tensor in stored.values()}
-        if not kinds <= {"F16", "BF16", "F32", "F64"}:
-            raise ValueError(
-                f"{path} holds weights of kind {', '.join(sorted(kinds))}: only floating-point ones will do"
-            )
-        try:
-            # Copied, so that the model does not hang on the file, which may be written again.
-            weights = {name: file.get_tensor(name).to(torch.float32, copy=True) for name in stored}
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged: {brief(str(error))}") from error
-    if broken := not_finite(weights):
-        raise ValueError(f"{path} is damaged, or its training went wrong: {broken} holds values that are no numbers")
-    network.load_state_dict(weights, assign=True)
-    network.eval().requires_grad_(False)
-    return Model(header.config, header.palette, network, header.provenance).to(device)
+    path = file_at(path)
+    with naming(path), opened(path) as file:
+        header = _header(file)
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        network = build(header.config.network, stored, device, operations=operations, copy=True)
+    return Model(header.config, header.palette, network, header.provenance)
 
 
 def is_model(path: str | Path) -> bool:
     """Whether this is a model file, whatever its header says; False for checkpoints of other programs and any other file."""
     try:
-        with _opened(path) as file:
+        with opened(file_at(path)) as file:
             return HEADER in (file.metadata() or {})
     except ValueError:
         return False
@@ -168,43 +173,8 @@ def model_file(name: str | Path) -> Iterator[Path]:
         raise ValueError(f"there is no model {shown(str(name))}: {hint}")
 
 
-def shape_differences(network: nn.Module, found: Mapping[str, tuple[int, ...]], most: int = 3) -> str:
-    """What keeps tensors of the shapes `found` from being the network's weights, the first few in words; "" if nothing."""
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    wrong = [
-        name for name in (*expected, *sorted(found.keys() - expected.keys())) if expected.get(name) != found.get(name)
-    ]
-    told = [
-        f"{brief(name)} is {shown(found[name]) if name in found else 'missing'}, expected {expected.get(name, 'none')}"
-        for name in wrong[:most]
-    ]
-    return "; ".join(told) + (f"; and {len(wrong) - most} more" if len(wrong) > most else "")
-
-
-def not_finite(weights: Mapping[str, Tensor]) -> str | None:
-    """The first of these tensors that holds infinities, or values that are no numbers."""
-    return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)
-
-
-def _opened(path: str | Path) -> Any:
-    try:
-        return safe_open(file_at(path), framework="pt")
-    except (SafetensorError, OSError) as error:
-        if kind := what_is(path):
-            raise ValueError(f"{path} is not a safetensors file, or is incomplete; it looks like {kind}") from error
-        raise ValueError(
-            f"{path} is not a safetensors file, or is incomplete ({brief(str(error))}): download it again, or convert "
-            "a .pt file with 'scdm convert'"
-        ) from error
-
-
-def _header(file: Any, path: str | Path) -> Header:
+def _header(file: Any) -> Header:
     text = (file.metadata() or {}).get(HEADER)
     if text is None:
-        raise ValueError(
-            f"{path} is a checkpoint of another program: it has no {HEADER!r} header ('scdm convert' may read it)"
-        )
-    try:
-        return Header.from_json(text)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} cannot be used: {error}") from error
+        raise ValueError(f"a checkpoint of another program, without a {HEADER!r} header: 'scdm convert' may read it")
+    return Header.from_json(text)

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..devices import device_called, dtype_called
 from ..diffusion.label_diffusion import shipped_rates
 from ..files.kinds import what_is
+from ..files.tensors import tensors_in
 from ..files.untrusted import brief, file_at, sha256_of, shown
+from ..layouts.labels import require_same_classes
 from ..layouts.palette import Palette
-from ..networks import UNet, UNetConfig
+from ..networks import UNetConfig, build
 from ..networks.published import PUBLISHED, from_shapes
 from . import checkpoint
 from .assumptions import AS_PUBLISHED as AS_PUBLISHED
@@ -40,9 +41,8 @@ PROCESS = ("noise_schedule", "steps", "prediction")
 SPARSE_STEPS = 1024
 SPARSE_GUIDANCE = 1.5
 
-ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how files of torch.save begin, today's and those before PyTorch 1.6
+ZIP = b"PK\x03\x04"  # how files of torch.save begin
 WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-TEXT = (b"<", b"version https://git-lfs")  # what is often downloaded in a checkpoint's place
 LANDMARK = "time_embed.0.weight"  # a weight of every network of SDM's kind: what comes before it is a prefix
 DEEPEST = 4  # tables within each other that are looked through
 OPTIMIZER = {"state", "param_groups"}  # the entries of the state of a torch optimizer
@@ -54,12 +54,10 @@ def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any 
     No code in the file is run. ValueError names the file and says what is wrong with it, or what must be told of it.
     """
     path = file_at(path)
-    try:
+    with checkpoint.naming(path):
         source = _read(path, told.entry)
         config, palette = _meaning(source, told)
-        network = _network(config.network, source.weights, operations)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        network = build(config.network, source.weights, operations=operations, copy=True)
     provenance = {"source": path.name, "sha256": sha256_of(path), **_provenance(config, palette, told, source)}
     return Model(config, palette, network, provenance)
 
@@ -125,11 +123,8 @@ def _meaning(source: _Source, told: Assumptions) -> tuple[ModelConfig, Palette]:
     channels = network.label_channels
     known = _known_as(network)
     palette = told.palette or _published_palette(known, channels)
-    if channels not in (palette.num_classes, palette.num_classes + 1):
-        raise ValueError(
-            f"the network reads {channels} label channels, but palette {palette.name} has {palette.num_classes} classes "
-            "(and at most one channel of borders besides): choose the palette that the model was trained with"
-        )
+    if channels != palette.num_classes + 1:  # one of borders
+        require_same_classes(f"palette {palette.name}", palette.num_classes, "the network", channels)
     network = replace(network, num_classes=palette.num_classes, edges=channels > palette.num_classes)
     size = told.size or SIZES.get(palette.name, (256, 256))
     kind = told.label_diffusion or ("classwise" if palette.name in SCDM else "none")
@@ -160,32 +155,15 @@ def _known_as(network: UNetConfig) -> str | None:
 def _published_palette(name: str | None, channels: int) -> Palette:
     if name is None:
         known = ", ".join(f"{network.label_channels} ({name})" for name, network in PUBLISHED.items())
-        raise ValueError(
-            f"the network reads {channels} label channels, and no published model does: they have {known}. "
-            "Give the palette that it was trained with"
-        )
+        others = f"no published model does: they have {known}. Give the palette that it was trained with"
+        raise ValueError(f"the network reads {channels} label channels, and {others}")
     return landscapes() if name == "landscapes" else Palette.named(name)
-
-
-def _network(config: UNetConfig, weights: Mapping[str, Tensor], operations: Any) -> UNet:
-    with torch.device("meta"):
-        network = UNet(config, operations)
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if differences := checkpoint.shape_differences(network, found):
-        raise ValueError(f"its weights do not make up a network: {differences}")
-    # Copied, so that the model does not hang on the file.
-    own = {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}
-    if broken := checkpoint.not_finite(own):
-        raise ValueError(f"the file is damaged, or its training went wrong: {broken} holds values that are no numbers")
-    network.load_state_dict(own, assign=True)
-    network.eval().requires_grad_(False)
-    return network
 
 
 def _provenance(config: ModelConfig, palette: Palette, told: Assumptions, source: _Source) -> dict[str, Any]:
     """The program that the weights are of, and what was taken for granted."""
-    sparse = _is_sparse(source, config.network)
-    network = config.network
+    network: Any = config.network
+    sparse = _is_sparse(source, network)
     in_effect = {
         "palette": palette.name,
         "label_diffusion": config.label_diffusion,
@@ -219,19 +197,7 @@ def _assumed_process(config: ModelConfig, told: Assumptions) -> str:
 
 def _read(path: Path, entry: str | None) -> _Source:
     """The weights in the file, not yet in memory, and what else it says."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(32)
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from error
-    if start[8:9] == b"{":  # safetensors begin with the length of their header, which may look like anything
-        content = _read_safetensors(path)
-    elif start.lstrip().startswith(TEXT):
-        raise ValueError("this is a text (a web page or a Git LFS pointer), not a checkpoint: download the file itself")
-    elif start.startswith(PICKLE):
-        raise ValueError("this has the form of PyTorch before 1.6: load and save it once with a current PyTorch")
-    else:
-        content = _read_torch(path) if start.startswith(ZIP) else _read_safetensors(path)
+    content = _read_torch(path) if _start(path) == ZIP else _read_safetensors(path)
     time_scale = None
     if "G" in content:
         time_scale = _checked_time_scale(content.get("n_timesteps"), content.get("time_scale"))
@@ -246,6 +212,11 @@ def _read(path: Path, entry: str | None) -> _Source:
     weights = {name.removeprefix(found.prefix): weight for name, weight in weights.items()}
     others = len(found.table) - len(own)  # networks of a loss, counters
     return _Source(weights, time_scale, path.stem, found.name, others)
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(ZIP))
 
 
 def _is_of_optimizer(content: Mapping[str, Any]) -> bool:
@@ -297,10 +268,8 @@ def _chosen(content: Mapping[str, Any], entry: str | None) -> _Network:
         names = ", ".join(brief(one.name) or "the network at its top" for one in (found or networks)[:20])
         best = f"; {shown(averages[0].name)} is usually the best" if len(averages) == 1 else ""
         wanted = "" if entry is None else f", but not one that {shown(entry)} is meant by alone"
-        raise ValueError(
-            f"it holds {names or 'no network at all'}{wanted}: choose one by its name ('scdm convert --entry NAME')"
-            f"{best}"
-        )
+        choice = f"choose one by its name ('scdm convert --entry NAME'){best}"
+        raise ValueError(f"it holds {names or 'no network at all'}{wanted}: {choice}")
     if found:
         return found[0]
     tables = [value for value in content.values() if _is_table(value)]
@@ -329,42 +298,37 @@ def _is_table(value: Any) -> bool:
 def _read_torch(path: Path) -> Mapping[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
-            compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise ValueError(f"the file is incomplete or damaged ({error}): download it again") from error
-    if compressed:
-        kind = what_is(path) or "a zip archive"
-        raise ValueError(
-            f"this zip archive was not written by PyTorch ({kind}): if there is a checkpoint in it, unpack it first"
-        )
-    try:
-        content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        foreign = re.search(r"GLOBAL (\S+)", str(error))
-        detail = f", namely {brief(foreign[1])}" if foreign else ""
-        raise ValueError(
-            f"refused, because it holds more than tensors and numbers{detail}, which may run code: where it comes from, "
-            "save the table of weights alone (torch.save(network.state_dict(), ...))"
-        ) from error
-    except Exception as error:  # damaged files make it raise almost anything
-        detail = what_is(path) or brief(str(error))
-        raise ValueError(f"this is no checkpoint of PyTorch, or a damaged one ({detail})") from error
+            plain = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+        content = tensors_in(path, mmap=True) if plain else None
+    except Exception as error:  # damaged files make zipfile and torch raise almost anything
+        raise ValueError(_fault(path, error)) from error
     if not isinstance(content, Mapping):
-        raise ValueError(f"a checkpoint is a table of named tensors, and this holds a {type(content).__name__}")
+        found = (
+            f"holds a {type(content).__name__}" if plain else f"is {what_is(path) or 'a zip archive'}: unpack it first"
+        )
+        raise ValueError(f"a checkpoint is a table of named tensors that PyTorch wrote, and this {found}")
     return content
 
 
+def _fault(path: Path, error: Exception) -> str:
+    """Why a checkpoint of PyTorch cannot be read."""
+    if isinstance(error, pickle.UnpicklingError):
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        detail = f", namely {brief(foreign[1])}" if foreign else ""
+        return (
+            f"refused, because it holds more than tensors and numbers{detail}, which may run code: where it comes from, "
+            "save the table of weights alone (torch.save(network.state_dict(), ...))"
+        )
+    if isinstance(error, zipfile.BadZipFile | NotImplementedError):
+        return f"the file is incomplete or damaged ({error}): download it again"
+    return f"this is no checkpoint of PyTorch, or a damaged one ({what_is(path) or brief(str(error))})"
+
+
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            if checkpoint.HEADER in (file.metadata() or {}):
-                raise ValueError("this is a model file already, and needs no conversion")
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        detail = what_is(path) or brief(str(error))
-        raise ValueError(
-            f"this is no checkpoint, neither of PyTorch nor safetensors, or incomplete ({detail})"
-        ) from error
+    with checkpoint.opened(path) as file:
+        if checkpoint.HEADER in (file.metadata() or {}):
+            raise ValueError("this is a model file already, and needs no conversion")
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _checked_weights(content: Mapping[Any, Any], file_size: int) -> dict[str, Tensor]:
@@ -386,11 +350,9 @@ def _checked_time_scale(n_timesteps: Any, time_scale: Any) -> int:
     strides = [n for n in range(1, SPARSE_STEPS + 1) if SPARSE_STEPS % n == 0]
     numbers = isinstance(n_timesteps, int | float) and isinstance(time_scale, int | float)
     if not numbers or time_scale not in strides or n_timesteps not in (SPARSE_STEPS, SPARSE_STEPS // time_scale):
-        raise ValueError(
-            f"models of sparse layouts have a process of {SPARSE_STEPS} steps and a time scale that divides it; "
-            f"this has n_timesteps {shown(n_timesteps)} and time_scale {shown(time_scale)} (told by the checkpoint, or by "
-            "the last number of the file's name)"
-        )
+        found = f"n_timesteps {shown(n_timesteps)} and time_scale {shown(time_scale)}"
+        rule = f"a process of {SPARSE_STEPS} steps and a time scale that divides it"
+        raise ValueError(f"models of sparse layouts have {rule}; the checkpoint, or its file's name, gives {found}")
     return int(time_scale)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -14,12 +14,15 @@ from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
 from ..diffusion.limits import MOST_GUIDANCE as MOST_GUIDANCE
-from ..diffusion.schedules import NoiseSchedule, visited_steps
+from ..diffusion.parametrization import PARAMETRIZATIONS
+from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
+from ..diffusion.space import SPACES, Space
 from ..files import config as configuration
+from ..files.options import Option, check_fields
 from ..files.untrusted import shown
-from ..layouts.labels import LabelMap, instance_borders
+from ..layouts.labels import LabelMap, instance_borders, require_same_classes
 from ..layouts.palette import Palette
-from ..networks import CompiledUNet, UNet, UNetConfig
+from ..networks import Compiled, Network, NetworkConfig, build
 
 MOST_PIXELS = 8192  # along a side
 
@@ -32,59 +35,58 @@ class ModelConfig:
     noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
     label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
     distilled_steps: None, or the visits that the model was distilled to, as `visited_steps` reads them: "trailing4", or
-        "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout as it is
-        known at the next (`LabelDiffusion.arriving`).
+        "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout of the
+        next (`LabelDiffusion.at_next_timestep`).
     distilled_guidance: the scale of guidance that was distilled in, None for a model that is still to be guided.
     """
 
-    network: UNetConfig
-    size: tuple[int, int]
-    noise_schedule: Literal["linear", "cosine"] = "linear"
-    steps: int = 1000
-    prediction: Literal["eps", "v", "x0"] = "eps"
-    label_diffusion: Literal["none", "uniform", "classwise"] = "classwise"
-    class_rates: tuple[float, ...] | None = None
+    network: NetworkConfig
+    size: Annotated[tuple[int, int], Option("(height, width)", ge=1, le=MOST_PIXELS, unit="pixels")]
+    noise_schedule: Annotated[str, Option("of the process", choices=tuple(BETAS))] = "linear"
+    steps: Annotated[int, Option("of the process", ge=1, le=100_000)] = 1000
+    prediction: Annotated[str, Option("the meaning of the network's output", choices=tuple(PARAMETRIZATIONS))] = "eps"
+    label_diffusion: Annotated[Literal["none", "uniform", "classwise"], Option("which diffuses layouts")] = "classwise"
+    class_rates: Annotated[tuple[float, ...] | None, Option("of class-wise label diffusion", ge=0)] = None
     distilled_steps: str | None = None
-    distilled_guidance: float | None = None
+    distilled_guidance: Annotated[float | None, Option("a scale", ge=1, le=MOST_GUIDANCE)] = None
+    space: Annotated[str, Option("where samples live", choices=tuple(SPACES))] = configuration.implied("pixels")
 
     def __post_init__(self) -> None:
+        check_fields(self, "a model's ")
         if (self.label_diffusion == "classwise") != (self.class_rates is not None):
             raise ValueError("class-wise label diffusion, and only that, needs class rates")
         if self.class_rates is not None and len(self.class_rates) != self.network.num_classes:
-            raise ValueError(
-                f"there are {len(self.class_rates)} class rates for {self.network.num_classes} classes: give one for each"
-            )
-        if not 1 <= self.steps <= 100_000:
-            raise ValueError(f"a process has 1 to 100000 steps, not {self.steps}")
+            count, classes = len(self.class_rates), self.network.num_classes
+            raise ValueError(f"there are {count} class rates for {classes} classes: give one for each")
+        if any(side % self.stride for side in self.size):
+            sides = f"multiples of {self.stride}, not {self.size[0]}x{self.size[1]}"
+            raise ValueError(f"the sides of a model's images are {sides}")
+        NoiseSchedule.named(self.noise_schedule, self.steps)  # raises for too few steps
         try:
-            if self.distilled_steps is not None and not self.distilled_steps.strip():
-                raise ValueError("it names none")
-            visited_steps(self.steps, self.distilled_steps or "")
+            visited_steps(self.steps, self._distilled_to)
         except ValueError as error:
-            raise ValueError(
-                f"a model cannot be distilled to the steps {shown(self.distilled_steps)}: {error}"
-            ) from error
-        if self.distilled_guidance is not None and not 1 <= self.distilled_guidance <= MOST_GUIDANCE:
-            raise ValueError(
-                f"guidance that was distilled in is a scale from 1 to {MOST_GUIDANCE}, not {self.distilled_guidance}"
-            )
-        if not all(0 < side <= MOST_PIXELS and side % self.network.stride == 0 for side in self.size):
-            raise ValueError(
-                f"the sides of a model's images are multiples of {self.network.stride}, at most {MOST_PIXELS}, "
-                f"not {self.size[0]}x{self.size[1]}"
-            )
-        LabelDiffusion(self.class_rates)  # objects to rates that are no rates
-        NoiseSchedule.named(self.noise_schedule, self.steps)  # objects to too few steps
+            steps = shown(self.distilled_steps)
+            raise ValueError(f"a model cannot be distilled to the steps {steps}: {error}") from error
 
-    def denoiser(self, network: nn.Module) -> Denoiser:
-        """What `network`, an instance of the configured one or a wrapper of it, means under this configuration."""
+    @property
+    def _distilled_to(self) -> str:
+        """As `visited_steps` reads it: "" is all steps."""
+        return "" if self.distilled_steps is None else self.distilled_steps.strip() or "no steps"
+
+    @property
+    def stride(self) -> int:
+        """The sides of images are padded to multiples of this many pixels: the network's stride times that of the space."""
+        return self.network.stride * SPACES[self.space].stride
+
+    def denoiser(self, network: Any) -> Denoiser:
+        """What `network`, the configured one or a wrapper of it, means under this configuration."""
         schedule = NoiseSchedule.named(self.noise_schedule, self.steps)
         diffusion = None
         if self.label_diffusion != "none":
-            visits = visited_steps(self.steps, self.distilled_steps or "")
-            arriving = self.distilled_steps is not None
-            diffusion = LabelDiffusion(self.class_rates, tuple(visits.tolist()), arriving)
-        return Denoiser(network, schedule, diffusion, self.prediction)
+            visits = visited_steps(self.steps, self._distilled_to)
+            distilled = self.distilled_steps is not None
+            diffusion = LabelDiffusion(self.class_rates, tuple(visits.tolist()), at_next_timestep=distilled)
+        return Denoiser(network, schedule, diffusion, self.prediction, SPACES[self.space])
 
 
 @dataclass(frozen=True)
@@ -93,27 +95,21 @@ class Model:
 
     config: ModelConfig
     palette: Palette
-    network: UNet
+    network: Network
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def new(cls, config: ModelConfig, palette: Palette, operations: Any = nn, **provenance: Any) -> Model:
         """An untrained model. ValueError if the palette has other classes than the network."""
-        if palette.num_classes != config.network.num_classes:
-            raise ValueError(
-                f"palette {palette.name} has {palette.num_classes} classes, the network {config.network.num_classes}"
-            )
-        return cls(config, palette, UNet(config.network, operations), provenance)
+        require_same_classes(f"palette {palette.name}", palette.num_classes, "the network", config.network.num_classes)
+        return cls(config, palette, build(config.network, operations=operations), provenance)
 
     def prepared(self, labels: LabelMap) -> LabelMap:
         """The layout as this model reads it: with the borders that came with it, else those between its classes, or with
         none. ValueError if it has other classes than the model, or ids that are none.
         """
-        if labels.num_classes != self.palette.num_classes:
-            raise ValueError(
-                f"the layout has {labels.num_classes} classes, the model expects {self.palette.num_classes} "
-                f"({self.palette.name}): read the layout with the model's palette"
-            )
+        advice = f"read it with the palette {self.palette.name}"
+        require_same_classes("the layout", labels.num_classes, "the model", self.palette.num_classes, advice)
         LabelMap.checked(labels.ids, labels.num_classes)
         if not self.config.network.edges:
             return replace(labels, edges=None)
@@ -139,6 +135,11 @@ class Model:
         return digest.hexdigest()
 
     @property
+    def space(self) -> Space:
+        """Where its samples live, and how they become images."""
+        return SPACES[self.config.space]
+
+    @property
     def denoiser(self) -> Denoiser:
         return self.config.denoiser(self.network)
 
@@ -154,10 +155,7 @@ class Model:
     def to(self, device: torch.device | str, dtype: str | torch.dtype | None = None) -> Model:
         """Moves the network (in place, as torch does), casts its weights if they are to be of another type, and lays them
         out for fast convolutions. ValueError for devices and types that cannot be had (`devices`)."""
-        device = device_called(device)
-        if dtype is not None:
-            self.network.cast(dtype_called(dtype))
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.placed(device_called(device), None if dtype is None else dtype_called(dtype))
         return self
 
     def compiled(self, backend: str = "inductor", dynamic: bool | None = None) -> Model:
@@ -167,7 +165,7 @@ class Model:
         `torch.compile`): ValueError there if torch cannot compile. It pays where many images of one size are made. torch
         keeps a few variants in a process; further ones run uncompiled, with a warning.
         """
-        return replace(self, network=CompiledUNet.of(self.network, backend, dynamic))
+        return replace(self, network=Compiled.of(self.network, backend, dynamic))
 
 
 def _with_whole_numbers(settings: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The network, compiled: its two halves, so that guidance can still decode twice what was encoded once."""
+"""A network, compiled: its two halves, so that guidance can still decode twice what was encoded once."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from torch import Tensor
 
 from ..files.untrusted import brief
 from ..layouts.labels import LabelMap
-from .unet import Features, UNet
+from .network import Network
 
 LIMIT = "FailOnRecompileLimitHit"  # of newer torch, after 8 variants; older ones raise a TorchDynamoException
 
 
-class CompiledUNet(UNet):
-    """A `UNet` whose `encode` and `decode` go through `torch.compile`. It shares the weights of the one it is made of."""
+class Compiled(Network):
+    """A network whose `encode` and `decode` go through `torch.compile`. It shares the weights of the one it is made of."""
 
+    plain: type[Network]
     backend: str
     dynamic: bool | None
 
     @classmethod
-    def of(cls, network: UNet, backend: str = "inductor", dynamic: bool | None = None) -> CompiledUNet:
+    def of(cls, network: Network, backend: str = "inductor", dynamic: bool | None = None) -> Compiled:
         twin: Any = copy.copy(network)  # of the same layers
-        twin.__class__ = cls
+        twin.__class__ = _compiled_kind(type(network))  # type: ignore[arg-type]
         twin.backend, twin.dynamic = backend, dynamic
         return twin
 
-    def encode(self, x: Tensor, t: Tensor) -> Features:
-        return self._run(UNet.encode, x, t)
+    def encode(self, x: Tensor, t: Tensor) -> Any:
+        return self._run(self.plain.encode, x, t)
 
-    def decode(self, features: Features, labels: LabelMap | None) -> Tensor:
-        return self._run(UNet.decode, features, labels)
+    def decode(self, features: Any, labels: LabelMap | None) -> Tensor:
+        return self._run(self.plain.decode, features, labels)
 
     def _run(self, half: Callable[..., Any], *given: Any) -> Any:
         from torch._dynamo.exc import TorchDynamoException  # slow to import
@@ -43,9 +44,8 @@ class CompiledUNet(UNet):
         try:
             return _compiled(half, self.backend, self.dynamic)(self, *given)
         except TorchDynamoException as error:
-            raise ValueError(
-                f"torch cannot compile the network here: leave compile out, or see what it lacks ({brief(str(error))})"
-            ) from error
+            advice = f"leave compile out, or see what it lacks ({brief(str(error))})"
+            raise ValueError(f"torch cannot compile the network here: {advice}") from error
         except Exception as error:
             if type(error).__name__ != LIMIT:
                 raise
@@ -55,6 +55,11 @@ class CompiledUNet(UNet):
                 stacklevel=2,
             )
             return half(self, *given)
+
+
+@cache
+def _compiled_kind(plain: type[Network]) -> type[Network]:
+    return type(f"Compiled{plain.__name__}", (Compiled, plain), {"plain": plain})
 
 
 @cache

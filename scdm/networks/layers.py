@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from ..devices import Table
@@ -98,7 +99,7 @@ def _stretched(three: Tensor, length: int) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm(x)))))), told the time step, optionally halving or doubling the resolution.
+    """x + conv(silu(norm(conv(silu(norm(x)))))), conditioned on the step, optionally halving or doubling the resolution.
 
     The encoder's form: its norms never see the labels, so its output serves both branches of guidance.
     """
@@ -204,14 +205,9 @@ class Attention(nn.Module):
 
 def attend(qkv: Tensor, heads: int, qkv_order: str) -> Tensor:
     """(B, 3C, N) -> (B, C, N): softmax(q k / sqrt(d)) v for each head."""
-    batch, width, length = qkv.shape
-    d = width // (3 * heads)
-    if qkv_order == "head_major":
-        q, k, v = qkv.view(batch, heads, 3, d, length).unbind(2)
-    else:
-        q, k, v = qkv.view(batch, 3, heads, d, length).unbind(1)
-    out = F.scaled_dot_product_attention(q.transpose(-1, -2), k.transpose(-1, -2), v.transpose(-1, -2))
-    return out.transpose(-1, -2).reshape(batch, heads * d, length)
+    channels = "(h three d)" if qkv_order == "head_major" else "(three h d)"
+    q, k, v = rearrange(qkv, f"b {channels} n -> three b h n d", three=3, h=heads)
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b (h d) n")
 
 
 class Downsample(nn.Module):

@@ -1,4 +1,4 @@
-"""The networks of the published models, told by the shapes of their weights."""
+"""The networks of the published models, read from the shapes of their weights."""
 
 from __future__ import annotations
 

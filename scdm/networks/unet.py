@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..devices import HALVES, sent
-from ..files.untrusted import shown
+from ..devices import sent
+from ..files.options import Option, check_fields
+from ..files.untrusted import brief
 from ..layouts.labels import LabelMap
 from .layers import (
     EPSILON,
@@ -25,70 +25,53 @@ from .layers import (
     timestep_embedding,
     zeroed,
 )
+from .network import Network, NetworkConfig
 
 # Far beyond any model, near enough that the header of a file cannot ask for a network that would fill the memory
 # before it is compared with the file's tensors.
-MOST = {"num_classes": 65534, "channels": 8192, "res_blocks": 8, "heads": 1024, "hidden": 8192}
-MOST_LEVELS, MOST_WIDTH = 8, 16384
+MOST_LEVELS, MOST_WIDTH, MOST_HEADS = 8, 16384, 1024
 
 
 @dataclass(frozen=True)
-class UNetConfig:
-    """Everything that shapes the network. The defaults are those of the published 256x256 models.
+class UNetConfig(NetworkConfig):
+    """The defaults are those of the published 256x256 models."""
 
-    channels: width of the first level; `channel_mult` gives each level's width as a multiple of it.
-    attention: down-factors (1, 2, 4, ...) at which residual blocks are followed by attention.
-    head_channels: width of an attention head, or None to use `heads` heads (`heads_up` in the decoder).
-    hidden: width of SPADE's shared convolution.
-    edges: the layout carries a channel of instance borders.
-    learn_sigma: three more output channels, the learned variance (Nichol & Dhariwal 2021).
-    """
-
-    num_classes: int
-    edges: bool = False
-    channels: int = 256
-    channel_mult: tuple[float, ...] = (1, 1, 2, 2, 4, 4)
-    res_blocks: int = 2
-    attention: tuple[int, ...] = (8, 16, 32)
-    head_channels: int | None = 64
-    heads: int = 4
-    heads_up: int | None = None
-    qkv_order: Literal["head_major", "qkv_major"] = "head_major"
-    scale_shift_norm: bool = True
-    resblock_updown: bool = True
-    hidden: int = 128
-    dropout: float = 0.0
-    learn_sigma: bool = True
+    num_classes: Annotated[int, Option("classes that a layout may have", ge=1, le=65534)]
+    edges: Annotated[bool, Option("whether layouts carry a plane of instance borders")] = False
+    channels: Annotated[int, Option("width of the first level", ge=1, le=8192)] = 256
+    channel_mult: Annotated[
+        tuple[float, ...], Option("width of each level, as a multiple of channels", gt=0, lt=MOST_WIDTH)
+    ] = (1, 1, 2, 2, 4, 4)
+    res_blocks: Annotated[int, Option("residual blocks of a level", ge=1, le=8)] = 2
+    attention: Annotated[
+        tuple[int, ...], Option("down-factors (1, 2, 4, ...) at which residual blocks are followed by attention")
+    ] = (8, 16, 32)
+    head_channels: Annotated[
+        int | None, Option("width of an attention head, or None to use heads", ge=1, le=MOST_WIDTH)
+    ] = 64
+    heads: Annotated[int, Option("attention heads, without head_channels", ge=1, le=MOST_HEADS)] = 4
+    heads_up: Annotated[int | None, Option("those of the decoder, or None for as many", ge=1, le=MOST_HEADS)] = None
+    qkv_order: Annotated[
+        Literal["head_major", "qkv_major"], Option("how the channels of q, k and v are laid out (Attention)")
+    ] = "head_major"
+    scale_shift_norm: Annotated[bool, Option("whether the step scales and shifts norms, or is added")] = True
+    resblock_updown: Annotated[bool, Option("whether residual blocks change the resolution, or convolutions")] = True
+    hidden: Annotated[int, Option("width of SPADE's shared convolution", ge=1, le=8192)] = 128
+    dropout: Annotated[float, Option("share of activations that training leaves out", ge=0, lt=1)] = 0.0
+    learn_sigma: Annotated[bool, Option("whether the variance is learned")] = True
 
     def __post_init__(self) -> None:
-        for name, most in MOST.items():
-            if not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"a network's {name} must be from 1 to {most}, not {getattr(self, name)}")
-        mult = self.channel_mult
-        if not 1 <= len(mult) <= MOST_LEVELS or not all(0 < factor < MOST_WIDTH for factor in mult):
-            raise ValueError(
-                f"channel_mult must hold 1 to {MOST_LEVELS} positive factors, one for each level, not {shown(mult)}"
-            )
+        check_fields(self, "a network's ")
+        if not 1 <= len(self.channel_mult) <= MOST_LEVELS:
+            raise ValueError(f"channel_mult must hold 1 to {MOST_LEVELS} factors, one for each level")
         for level, width in enumerate(self.widths):
             if not GROUPS <= width <= MOST_WIDTH or width % GROUPS:
-                raise ValueError(
-                    f"a level's width must be a multiple of {GROUPS}, the number of norm groups, "
-                    f"and at most {MOST_WIDTH}; got {width}"
-                )
+                rule = f"a multiple of {GROUPS}, the number of norm groups, and at most {MOST_WIDTH}"
+                raise ValueError(f"a level's width must be {rule}; got {width}")
             attends = 2**level in self.attention or level + 1 == len(self.widths)  # the middle block always does
-            if attends and self.head_channels is not None and (self.head_channels < 1 or width % self.head_channels):
-                raise ValueError(
-                    f"attention heads of {self.head_channels} channels do not fill a level of {width}: "
-                    "choose head_channels that divides it"
-                )
-        if self.heads_up is not None and not 1 <= self.heads_up <= MOST["heads"]:
-            raise ValueError(
-                f"a network's heads_up must be from 1 to {MOST['heads']}, or None for as many as heads, not {self.heads_up}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"a network's dropout is a share from 0 to below 1, not {self.dropout}")
-        if self.qkv_order not in ("head_major", "qkv_major"):
-            raise ValueError(f"qkv_order must be 'head_major' or 'qkv_major', not {self.qkv_order!r}")
+            if attends and self.head_channels is not None and width % self.head_channels:
+                fault = f"attention heads of {self.head_channels} channels do not fill a level of {width}"
+                raise ValueError(f"{fault}: choose head_channels that divides it")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -99,13 +82,19 @@ class UNetConfig:
         return self.num_classes + self.edges
 
     @property
-    def out_channels(self) -> int:
-        return 6 if self.learn_sigma else 3
+    def stride(self) -> int:
+        return 2 ** (len(self.channel_mult) - 1)
 
     @property
-    def stride(self) -> int:
-        """Heights and widths of images must be divisible by this."""
-        return 2 ** (len(self.channel_mult) - 1)
+    def working_values(self) -> int:
+        return 30 * self.channels  # 18 to 24 maps of the first level's features, and some for cuDNN
+
+    def summary(self) -> list[tuple[str, str]]:
+        attention = ", ".join(f"1/{factor}" for factor in self.attention)
+        return [
+            ("network", f"widths {', '.join(map(str, self.widths))}, residual blocks a level: {self.res_blocks}"),
+            ("attention", f"at {brief(attention)} of the size" if attention else "none but in the middle"),
+        ]
 
     def heads_at(self, channels: int, decoder: bool = False) -> int:
         if self.head_channels is not None:
@@ -121,22 +110,16 @@ class Features(NamedTuple):
     embedding: Tensor
 
 
-class UNet(nn.Module):
-    """eps (or v, or x0) and, with `learn_sigma`, the variance, from a noisy image, its step and a layout.
+class UNet(Network):
+    """A U-Net (Ho et al. 2020, Dhariwal & Nichol 2021) whose decoder is normalised by the layout (SDM, Wang et al. 2022).
 
-    Precision: images and steps come in and go out in float32 (float64 for a network in float64); within, all is of the type
-    of the weights. Two small parts are kept in float32 whatever the rest is in (`cast`), as the published half mode keeps
-    them: the first of the embedding of the step, and the head `out`, whose rounding would be multiplied by 157 where noise
-    is strongest. The same holds under autocast.
-
-    compute_dtype: the type to compute in where it is not that of the weights, for layers that cast their weights to the type
-        of what they are given, as those of a host may (`operations`). None is that of the weights.
+    In half precision the first part of the step's embedding and the head stay in float32, as in the published half mode.
     """
 
+    config: UNetConfig
+
     def __init__(self, config: UNetConfig, operations: Any = nn):
-        super().__init__()
-        self.config = config
-        self.compute_dtype: torch.dtype | None = None
+        super().__init__(config)
         build = _Builder(config, operations)
         self.time_embed = nn.Sequential(
             operations.Linear(config.channels, build.embedding),
@@ -152,38 +135,11 @@ class UNet(nn.Module):
             zeroed(operations.Conv2d(config.widths[0], config.out_channels, 3, padding=1)),
         )
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """What the blocks compute in, but for autocast."""
-        return self.compute_dtype or _weights_dtype(self.input_blocks[0])
-
-    def cast(self, dtype: torch.dtype) -> UNet:
-        """The weights in another type, in place, but for the parts that stay in float32. ValueError names one that is too
-        large for it."""
-        if dtype == torch.float16 and self.dtype != dtype:
-            most = torch.finfo(dtype).max
-            for name, weight in self.named_parameters():
-                if weight.device.type != "meta" and weight.abs().max() > most:
-                    raise ValueError(
-                        f"{name} has values beyond {most:g}, where float16 ends: choose bfloat16 or float32"
-                    )
-        self.to(dtype)
-        if dtype in HALVES:
-            self.time_embed.float()
-            self.out.float()
-        return self
-
-    def forward(self, x: Tensor, t: Tensor, labels: LabelMap | None) -> Tensor:
-        """x (B, 3, H, W), t (B,) original steps, labels at any resolution or None -> (B, 3 or 6, H, W)."""
-        return self.decode(self.encode(x, t), labels)
+    def blocks(self) -> list[nn.Module]:
+        return [*self.input_blocks, self.middle_block, *self.output_blocks]
 
     def encode(self, x: Tensor, t: Tensor) -> Features:
-        """The half that is the same for every layout. ValueError if H or W is not divisible by `config.stride`."""
-        if x.shape[-2] % self.config.stride or x.shape[-1] % self.config.stride:
-            raise ValueError(
-                f"this network takes images whose sides are multiples of {self.config.stride}, "
-                f"not {x.shape[-1]}x{x.shape[-2]}: pad or resize them"
-            )
+        self._require_stride(x)
         embedding = self._exactly(self.time_embed, timestep_embedding(sent(t, x.device), self.config.channels))
         x, embedding = x.to(self.dtype), embedding.to(self.dtype)
         skips = []
@@ -193,41 +149,15 @@ class UNet(nn.Module):
         return Features(x, tuple(skips), embedding)
 
     def decode(self, features: Features, labels: LabelMap | None) -> Tensor:
-        """The half that follows the layout; None is the null condition (all MASK, no borders), at less cost."""
         h, skips, embedding = features
-        condition = None if labels is None else Condition(self._fitting(labels), h.dtype)
+        condition = None
+        if labels is not None:
+            self._require_readable(labels)
+            condition = Condition(labels, h.dtype)
         h = self.middle_block(h, embedding, condition)
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
             h = block(torch.cat([h, skip], dim=1), embedding, condition)
         return self._exactly(self.out, h)
-
-    def _exactly(self, part: nn.Sequential, x: Tensor) -> Tensor:
-        """What a part in full precision makes of x; if a host has its weights in less and does not cast them, in that."""
-        dtype = torch.float32 if self.compute_dtype else _weights_dtype(part)
-        with _without_autocast(x.device.type):
-            y = part(x.to(dtype))
-        return y.float() if dtype in HALVES else y
-
-    def _fitting(self, labels: LabelMap) -> LabelMap:
-        if labels.num_classes != self.config.num_classes:
-            raise ValueError(
-                f"the layout has {labels.num_classes} classes, the model expects {self.config.num_classes}: "
-                "choose the palette that belongs to the model"
-            )
-        if (labels.edges is not None) != self.config.edges:
-            wanted = "needs a layout with" if self.config.edges else "takes no"
-            raise ValueError(f"the model {wanted} instance borders")
-        return labels
-
-
-def _weights_dtype(part: nn.Module) -> torch.dtype:
-    return next(part.parameters()).dtype
-
-
-def _without_autocast(device: str) -> AbstractContextManager[Any]:
-    # "meta" and some others have no autocast that could be asked.
-    known = device in ("cpu", "cuda", "mps", "xpu")
-    return torch.autocast(device, enabled=False) if known and torch.is_autocast_enabled(device) else nullcontext()
 
 
 class _Stage(nn.ModuleList):
@@ -250,7 +180,7 @@ class _Builder:
         """The blocks and the width that each leaves behind as a skip."""
         config = self.config
         width = config.widths[0]
-        stages: list[Sequence[nn.Module]] = [[self.operations.Conv2d(3, width, 3, padding=1)]]
+        stages: list[Sequence[nn.Module]] = [[self.operations.Conv2d(config.image_channels, width, 3, padding=1)]]
         skips = [width]
         for level, level_width in enumerate(config.widths):
             factor = 2**level

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ..devices import HALVES, PRECISIONS
-from ..diffusion.canvas import Canvas
 from ..diffusion.denoiser import Denoise, Denoiser, Prediction
 from ..diffusion.guidance import Colours, guided, shaped
 from ..diffusion.inpainting import feathered, inpainting, paste
 from ..diffusion.noise import LabelNoise, Noise, image_noise, mixed
+from ..diffusion.padding import Padding
 from ..diffusion.samplers import SAMPLERS, Step
 from ..diffusion.schedules import NoiseSchedule
 from ..layouts.labels import LabelMap
@@ -44,9 +44,10 @@ def generate(
     noise: what the image is made from in place of the seed's. (1 or B, 3, H, W) standard normal numbers to start from, after
         which the seed goes on; or a function like `noise.image_noise`, for the start and each step of a sampler that adds
         noise. It is asked for the size of the network's canvas: that of the layout, each side rounded up to a multiple of
-        `model.config.network.stride`, and of two at least. Noise for labels is an option, `label_noise`.
+        `model.config.stride`, and of two at least. Noise for labels is an option, `label_noise`.
     draws: (H, W) integers from 0 to add to the seed, so that one place can have other noise than the next; None is 0.
-    on_step: called after every step with the step and their number; an exception from it stops the work.
+    on_step: called after every step with the step, whose x0 is a preview (B, 3, h, w), and their number; an exception from
+        it stops the work.
     ValueError for sizes that do not fit each other, for classes that are not the model's, and for an image that overflows.
     """
     options = GenerateOptions() if options is None else options
@@ -60,27 +61,33 @@ def generate(
     schedule, denoiser = _process(model, options, partial=image is not None)
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
     with torch.inference_mode():
-        canvas = Canvas(size, model.config.network.stride)
+        space = model.space
+        canvas = Padding(size, model.config.stride)
+        frame = Padding(space.size(*size), model.config.network.stride)  # of the samples
         layout = canvas.padded_labels(labels.to(device))
         draws = canvas.padded(draws[None, None].double())[0, 0].long()
-        noise = noise_of(noise, mixed(image_noise, seeds, draws), batch, size)
-        x = noise(torch.empty(batch, 3, *canvas.padded_size, device=device))
+        offsets = draws[:: space.stride, :: space.stride]
+        noise = noise_of(noise, mixed(image_noise, seeds, offsets), batch, (space.channels, *frame.size))
+        x = noise(torch.empty(batch, space.channels, *frame.padded_size, device=device))
         label_noise = label_noise_of(options.label_noise, seeds, draws)
         denoise = _denoise(model, denoiser, layout, label_noise, options)
         if image is not None:
             image = canvas.padded(image.to(device))
+            known = space.encode(image)
             last = torch.full((batch,), len(schedule) - 1, device=device)
-            x = schedule.add_noise(image, last, x) if options.strength < 1 else x
+            x = schedule.add_noise(known, last, x) if options.strength < 1 else x
         if image is not None and mask is not None:
             mask = canvas.padded(feathered(mask, options.feather).to(device))
-            denoise = inpainting(denoise, image, mask)
+            denoise = inpainting(denoise, known, space.covered(mask))
         for step in SAMPLERS[str(options.sampler)](denoise, x, schedule, noise, **options.for_sampler()):
             x = step.x
             if on_step is not None:
                 # Copies: what is done to them does not reach the sampler.
                 on_step(
-                    step._replace(x=canvas.cropped(step.x).clone(), x0=canvas.cropped(step.x0).clone()), len(schedule)
+                    step._replace(x=frame.cropped(step.x).clone(), x0=space.preview(frame.cropped(step.x0)).clone()),
+                    len(schedule),
                 )
+        x = space.decode(x)
         if image is not None and mask is not None:
             x = paste(x, image, mask)
         x = canvas.cropped(x).float().cpu()
@@ -104,6 +111,7 @@ def _denoise(
     guidance = options.guidance if model.config.distilled_guidance is None else None
     return shaped(
         _in_precision(guided(denoiser, layout, guidance or 1.0, label_noise), options, model),
+        model.space,
         extrapolation=options.extrapolation,
         repeats=options.repeats,
         clip=bool(options.clip),

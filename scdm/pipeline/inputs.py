@@ -69,13 +69,13 @@ def checked_draws(draws: Tensor | None, size: tuple[int, int]) -> Tensor:
     return draws
 
 
-def noise_of(given: Tensor | Noise | None, seeded: Noise, batch: int, size: tuple[int, int]) -> Noise:
-    """The source of noise, which checks what it is given."""
+def noise_of(given: Tensor | Noise | None, seeded: Noise, batch: int, shape: tuple[int, int, int]) -> Noise:
+    """The source of noise for samples of `shape` (C, h, w), which checks what it is given."""
     if given is None:
         return seeded
     if isinstance(given, Tensor):
-        shape = torch.Size((batch if given.shape[:1] == (batch,) else 1, 3, *size))
-        return beginning_with(_as_asked(given, shape, "noise").expand(batch, -1, -1, -1), seeded)
+        asked = torch.Size((batch if given.shape[:1] == (batch,) else 1, *shape))
+        return beginning_with(_as_asked(given, asked, "noise").expand(batch, -1, -1, -1), seeded)
     require(callable(given), f"noise is a tensor or a function, like noise.image_noise([7]), not {shown(given)}")
     return lambda like: sent(_as_asked(given(like), like.shape, "noise"), like.device).to(like.dtype)
 

@@ -30,7 +30,7 @@ class GenerateOptions:
     samplers that have them; options of further samplers are in `sampler_options`, by name. A sampler ignores the variance
     and the eta of another.
 
-    label_noise: a name, or a function such as `noise.recorded_label_noise`.
+    label_noise: a name, or a function (t, shape) -> u (`noise.LabelNoise`).
     extrapolation: with `repeats`, all of a step's go by the step before.
     precision: weights that are in half precision already are computed with as they are; of others, each is rounded when
         used.
@@ -228,14 +228,14 @@ class GenerateOptions:
             visited_steps(config.steps, steps)  # raises for steps that the process does not have
             return steps
         count = len(visited_steps(config.steps, own))
-        _require_built_in("steps", count, self.steps, (own, count, str(count)))
+        _require_built_in("steps", f"{count} steps", self.steps, (own, count, str(count)))
         return own
 
     def _guidance_for(self, config: ModelConfig) -> float:
         own = config.distilled_guidance
         if own is None:
             return 1.5 if self.guidance is None else self.guidance
-        _require_built_in("guidance", own, self.guidance, (own,))
+        _require_built_in("guidance", f"a guidance of {own:g}", self.guidance, (own,))
         return own
 
 
@@ -244,7 +244,7 @@ def every_option() -> dict[str, Declared]:
     return declared(GenerateOptions) | sampler_options()
 
 
-def _require_built_in(name: str, own: float, asked: Any, same: tuple[Any, ...]) -> None:
+def _require_built_in(name: str, built_in: str, asked: Any, same: tuple[Any, ...]) -> None:
     if asked is not None and asked not in same:
-        undistilled = "take the model that it was distilled from"
-        raise ValueError(f"the model was distilled to {name} {own:g}: leave {name} out, or {undistilled}, for {asked}")
+        advice = f"leave {name} out, or take the model that it was distilled from, instead of asking for {asked}"
+        raise ValueError(f"this model was distilled to {built_in} and knows no others: {advice}")

@@ -12,12 +12,13 @@ from typing import Annotated, Literal
 
 from ..datasets import DataConfig
 from ..datasets.config import MOST_SIDE
+from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..files.options import Option, check_fields
 from ..models.model import MOST_GUIDANCE
-from ..networks import UNetConfig
+from ..networks import NetworkConfig
 
-MODEL = "model.safetensors"  # what a run gives away, in its folder
-MOST_STEPS = 10**9  # beyond these a setting is a slip of the pen
+MODEL = "model.safetensors"  # what a run releases, in its folder
+MOST_STEPS = 10**9  # beyond these a setting is a typing error
 MOST_SEED = 2**63 - 1
 OLDER_NAMES = {"bf16": "bfloat16", "fp16": "float16"}  # of precisions, in configurations and states of version 0.1.0
 
@@ -199,17 +200,18 @@ class RunConfig:
 class TrainConfig(RunConfig):
     """A run that teaches a model what a data set shows (training/train.py)."""
 
-    network: UNetConfig
+    network: NetworkConfig
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     noise_schedule: Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")] = "linear"
-    prediction: Annotated[Literal["eps", "v", "x0"], Option("what the network predicts")] = "eps"
+    prediction: Annotated[str, Option("what the network predicts", choices=PARAMETRIZATIONS)] = "eps"
     init: Annotated[
         str | None, Option("model whose weights the run begins with, as scdm.load reads it", unset="random weights")
     ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_fields(self)
         if self.loss.objective == "kl" and not self.network.learn_sigma:
             raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
 
@@ -234,7 +236,7 @@ class StudentConfig(RunConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig(RunConfig):
-    """Runs one after the other (training/distill.py), each for `steps`, in folders of their own in `run`.
+    """Runs one after the other (training/distill.py), each for `steps`, in a folder of its own in `run`.
 
     `seed` is that of the first; each has the next one.
     """

@@ -1,10 +1,10 @@
 """Progressive distillation: a student does in one step what its teacher does in two (Salimans & Ho 2022, algorithm 2).
 
 A student of N steps visits the process at N equal strides that begin at its very end ("trailing"), where there is nothing
-but noise. At each of them it sees the layout as diffused to where the step arrives: at t = 999 of two steps as at t = 499,
-and at the last step whole. With the layout of t itself, as the first teacher sees it, a student of one step would see
-nothing but MASK. What its teacher does meanwhile depends on the layouts at all steps between, of which the last says most,
-and tells of all the others: teacher and student share the pixels' draws, so that labels come back and stay.
+but noise. At each of them it sees the layout of the next timestep: at t = 999 of two steps that of t = 499, and at the last
+step whole. With the layout of t itself, as the first teacher sees it, a student of one step would see
+nothing but MASK. Its teacher's two steps depend on the layouts at all steps between, of which the last has most labels and
+determines the others: teacher and student share the pixels' draws, so that labels come back and stay.
 
 A student predicts v, whatever its teacher does: few steps begin where there is nothing but noise, and a little error in eps
 is a large one in x0 there. It begins with its teacher's weights all the same; one whose teacher predicts eps has more to
@@ -35,9 +35,8 @@ from ..models.conversion import load
 from ..models.model import Model
 from ..pipeline import GenerateOptions
 from .config import StudentConfig
-from .objective import Losses, Task, layouts
+from .objective import Losses, Task, UniformSteps, layouts
 from .stream import DrawnBatch
-from .timesteps import UniformSteps
 
 TEACHER = "teacher_weights"  # in a run's origin: their digest
 
@@ -89,10 +88,10 @@ class Lesson:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, index: Tensor, labels: LabelMap, u: Tensor) -> Tensor:
-        """Where two steps lead from x (B, 3, H, W), at the student's positions `index` (B,)."""
+        """Where two steps lead from x (B, C, H, W), at the student's positions `index` (B,)."""
         denoise = guided(self.denoiser, labels, self.guidance, lambda t, shape: u)
         if self.model.config.distilled_steps is None:
-            denoise = clipped(denoise)
+            denoise = clipped(denoise, self.model.space)
         schedule = self.denoiser.schedule
         for place in (2 * index + 1, 2 * index):
             with self.autocast():
@@ -121,10 +120,11 @@ class Distillation:
         t = schedule.steps_at(index)
         labels = layouts(drawn, self.model, self.null_rate, device)
         images, noise, u = (v.to(device, non_blocking=True) for v in (batch.images, draws.noise, draws.label))
-        x = schedule.add_noise(images.to(memory_format=torch.channels_last), index, noise)
+        x0 = self.model.space.encode(images.to(memory_format=torch.channels_last))
+        x = schedule.add_noise(x0, index, noise)
         target = self._x0_between(x, self.lesson(x, index, labels, u), index)
-        x0 = self.denoiser(x, t, labels, u).x0.to(x)
-        mse = ((x0 - target) ** 2).flatten(1).mean(1)
+        predicted = self.denoiser(x, t, labels, u).x0.to(x)
+        mse = ((predicted - target) ** 2).flatten(1).mean(1)
         total = mse * schedule.at(self.weights, index, mse)
         return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))
 
@@ -147,11 +147,7 @@ class Distillation:
 
 
 def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> None:
-    if teacher.palette.names != palette.names:
-        raise ValueError(
-            f"{config.teacher} paints the classes of {teacher.palette.name}, the data have those of {palette.name}: choose "
-            "the data that the teacher knows"
-        )
+    teacher.palette.require_same(palette, str(config.teacher), "the data set")
     if teacher.config.distilled_steps not in (None, f"trailing{2 * config.student}"):
         raise ValueError(
             f"{config.teacher} was distilled to the steps {teacher.config.distilled_steps}, but a student of "

@@ -1,4 +1,4 @@
-"""What ends a run early: signals, and readers that are killed. It finishes its step, saves, and says so."""
+"""What ends a run early: signals, readers that are killed, and too little memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..files.untrusted import is_out_of_memory
+from .config import RunConfig
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CHILD: int | None = getattr(signal, "SIGCHLD", None)  # not on Windows
-READER = re.compile(r"DataLoader worker \(pid")  # how torch begins to tell of its death
-# How the death of a reader shows: torch looks for it, or the connection over which it hands on its memory is gone.
+READER = re.compile(r"DataLoader worker \(pid")  # how torch's message begins
+# What a killed reader raises here: torch notices, or the connection over which it shares memory is gone.
 DEATHS = (RuntimeError, ConnectionError, EOFError, FileNotFoundError)
 
 T = TypeVar("T")
@@ -28,12 +34,12 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Within this context SIGINT and SIGTERM only leave word; `signum` is the first that came, or None.
+    """Within this context SIGINT and SIGTERM are only noted; `signum` is the first that came, or None.
 
-    More of them change nothing: launchers and clusters often send several. Whoever cannot wait sends SIGKILL, and loses the
-    steps since the last save.
+    More of them change nothing: launchers and clusters often send several. SIGKILL ends a run at once, and loses the steps
+    since the last save.
 
-    lost: what is known of the death of a process that should have read what comes next, or None.
+    lost: torch's message about a data loader process that was killed, or None.
     """
 
     def __init__(self) -> None:
@@ -54,7 +60,7 @@ class Interruption:
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
     def upcoming(self, stream: Iterator[list[T]]) -> list[T]:
-        """What comes next; nothing, if those who should have read it are no more."""
+        """The next batch; an empty one if the processes that read were killed."""
         try:
             with self._reading():
                 return next(stream)
@@ -81,6 +87,26 @@ class Interruption:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.signum = self.signum or signum
+
+
+@contextmanager
+def explained(config: RunConfig, accelerator: Accelerator) -> Iterator[None]:
+    """Running out of memory becomes a MemoryError that names the settings to change."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryError(out_of_memory(config, accelerator)) from error
+
+
+def out_of_memory(config: RunConfig, accelerator: Accelerator) -> str:
+    processes, parts = accelerator.num_processes, config.micro_batches
+    return (
+        f"out of memory on {accelerator.device.type} with {config.batch // processes // parts} images of {config.sizes} "
+        f"pixels at a time (batch {config.batch}, {processes} processes, micro_batches {parts}): set micro_batches to "
+        f"{2 * parts}, {'' if config.checkpointing else 'checkpointing to true, '}or batch to less"
+    )
 
 
 def _tells_of_a_death(error: Exception) -> bool:

@@ -1,29 +1,24 @@
-"""The network with all that training changes, and the step that changes it."""
+"""The network with all that training changes, and the step that changes it: optimizer, learning rate, averaged weights."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
-from torch.utils.checkpoint import checkpoint
 
-from ..networks import UNet
 from .config import RunConfig
-from .ema import EMA, gathered
-from .objective import Losses, Task
+from .objective import ImportantSteps, Losses, Task
 from .stream import DrawnBatch
-from .timesteps import ImportantSteps
 
-FUSED = ("cpu", "cuda")  # devices on which the optimizer is told on the device itself to leave a step out
+FUSED = ("cpu", "cuda")  # devices whose fused optimizer leaves a step out without asking the host
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # on the main process, whatever the processes share
 
 
@@ -51,7 +46,7 @@ class Learner:
         if accelerator.distributed_type == DistributedType.FSDP:  # shards want plain rows
             model.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if config.checkpointing:
-            recompute_activations(model.network)
+            model.network.checkpoint_activations()
         if config.compile:
             model.network.compile(dynamic=False)  # sizes are few, and each is faster by itself
         optimizer = torch.optim.AdamW(
@@ -137,10 +132,72 @@ class Learner:
         return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
-def recompute_activations(network: UNet) -> None:
-    """Each stage keeps only its inputs, and is computed again on the way back."""
-    for stage in (*network.input_blocks, network.middle_block, *network.output_blocks):
-        stage.forward = partial(checkpoint, stage.forward, use_reentrant=False)
+def learning_rate(step: int, config: RunConfig) -> float:
+    """Rises over the first `optimizer.warmup` steps, falls over the last `optimizer.decay`; never 0 before `config.steps`.
+
+    With a decay over all N steps it is the published annealing: lr at step 0, then lr (1 - (step - 1) / N).
+    """
+    warm = min(1.0, (step + 1) / max(1, config.optimizer.warmup))
+    left = min(1.0, (config.steps + 1 - step) / (config.optimizer.decay or 1))
+    return config.optimizer.lr * warm * max(0.0, left)
+
+
+class EMA:
+    """The average of a network in training: p <- decay * p + (1 - decay) * new after every step, from the first weights on.
+
+    With `warmup` the n-th update's decay is at most (1 + n) / (10 + n): the average of a young run then forgets the
+    untrained weights that it started from. Of a network that is sharded, every process averages its own part.
+
+    All of it, the count of updates too, lives on the network's device: the host never waits for a number.
+    """
+
+    def __init__(self, network: nn.Module, decay: float, warmup: bool = False):
+        self.decay, self.warmup = decay, warmup
+        self.weights = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+        self.updates = torch.zeros((), dtype=torch.int64, device=next(network.parameters()).device)
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, taken: Tensor | None = None) -> None:
+        """taken: bool (), on the network's device. If it is false, nothing changes."""
+        self.updates += 1 if taken is None else taken
+        share = torch.full_like(self.updates, 1 - self.decay, dtype=torch.float32)  # of what is new
+        if self.warmup:
+            share = share.maximum(9 / (10 + self.updates))  # 1 - (1 + n) / (10 + n)
+        if taken is not None:
+            share = share * taken
+        averages, news = ([_own(v) for v in values] for values in (self.weights.values(), network.parameters()))
+        torch._foreach_lerp_(averages, news, [share] * len(averages))
+
+    def whole(self, wanted: bool = True) -> dict[str, Tensor]:
+        """The averaged weights on the CPU, for reading only. Every process must call it, wanted there or not."""
+        weights = ((name, gathered(weight)) for name, weight in self.weights.items())
+        return {name: weight.cpu() for name, weight in weights if wanted}
+
+    def state_dict(self, wanted: bool = True) -> dict[str, Any]:
+        return {"updates": int(self.updates), "weights": self.whole(wanted)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.updates.fill_(state["updates"])
+        for name, weight in self.weights.items():
+            weight.copy_(_spread_like(weight, state["weights"][name].to(weight.device)))
+
+
+def _own(tensor: Any) -> Tensor:
+    """What this process holds of a tensor."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # a DTensor of torch.distributed
+
+
+def gathered(tensor: Any) -> Tensor:
+    """The whole of a tensor that may be sharded over the processes, all of which must call this."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def _spread_like(own: Any, whole: Tensor) -> Tensor:
+    if not hasattr(own, "full_tensor"):
+        return whole
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(whole, own.device_mesh, own.placements)
 
 
 def _require_supported(accelerator: Accelerator) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -13,16 +12,12 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, ProjectConfiguration
-from torch import Tensor
 
-from ..files.images import write_image
-from ..pipeline import GenerateOptions
 from .config import MODEL, RunConfig
-from .interruption import Interrupted, Interruption
-from .learning_rate import learning_rate
-from .memory import explained, peak_gigabytes, synchronize
-from .progress import Progress, chosen_tracker
-from .release import sample_sheet, with_weights, write_models
+from .interruption import Interrupted, Interruption, explained
+from .learner import learning_rate
+from .progress import Progress, chosen_tracker, peak_gigabytes, synchronize
+from .release import provenance, release, sheet_path
 from .run import Run, prepared
 from .stream import steps_from
 
@@ -39,7 +34,8 @@ def train(config: RunConfig) -> Path:
         run = prepared(config, accelerator)
         if accelerator.is_main_process:
             held.enter_context(run.states.owned())
-        stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
+        share = accelerator.process_index, accelerator.num_processes
+        stream = steps_from(run.step, run.data, config, *share, run.model.space)
         with Progress(accelerator, config, run.step, run.model.config.steps) as progress:
             problem, tried = complete(run, accelerator, progress), run.step  # of the last save
             while run.step < config.steps:
@@ -73,7 +69,8 @@ def rehearse(config: RunConfig) -> str:
     accelerator = new_accelerator(config)
     with explained(config, accelerator):
         run = prepared(config, accelerator)
-        stream = steps_from(run.step, run.data, config, accelerator.process_index, accelerator.num_processes)
+        share = accelerator.process_index, accelerator.num_processes
+        stream = steps_from(run.step, run.data, config, *share, run.model.space)
         ahead = list(islice(stream, len(config.turns())))  # a step of each size
         started = time.perf_counter()
         outcome, *_ = [run.learner.step(drawn, run.step, learning_rate(run.step, config)) for drawn in ahead]
@@ -146,47 +143,6 @@ def complete(run: Run, accelerator: Accelerator, progress: Progress) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return ""
-
-
-def release(
-    run: Run,
-    averages: Mapping[float, Mapping[str, Tensor]],
-    accelerator: Accelerator,
-    progress: Progress,
-    sheet: Path | None,
-) -> None:
-    """Writes the averaged weights as models, and a sheet of their samples to the path `sheet`."""
-    models = {decay: with_weights(run.model, weights, run.provenance) for decay, weights in averages.items()}
-    write_models(run.states.folder, models)
-    if sheet is not None and run.unseen is not None:
-        released = models[run.config.decays[0]].to(accelerator.device)
-        picture = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))
-        write_image(sheet, picture)
-        progress.show(run.step, picture)
-
-
-def sheet_path(run: Run) -> Path | None:
-    return None if run.unseen is None else run.states.folder / f"samples-{run.step}.png"
-
-
-def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
-    config = run.config
-    images = f"{run.step * config.batch} images at {config.sizes} pixels"
-    return {
-        "data": f"{run.model.palette.name}, seed {config.data.seed}, {images}",
-        "steps": run.step,
-        "hours": round(run.hours, 2),
-        "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
-        "precision": config.precision,
-        "null_rate": config.null_rate,
-        **run.origin,
-        "note": config.note,
-    }
-
-
-def sampling(config: RunConfig) -> GenerateOptions:
-    """As by default, but without guidance by a null condition that is never shown."""
-    return GenerateOptions(seed=config.seed) if config.null_rate else GenerateOptions(seed=config.seed, guidance=1.0)
 
 
 def divergence(run: Run) -> str:

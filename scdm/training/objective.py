@@ -1,4 +1,7 @@
-"""What training minimises: the published loss of a batch, its layouts blanked and diffused by the batch's own draws."""
+"""What training minimises, and at which steps of the process.
+
+The published loss of a batch, its layouts blanked and diffused by the batch's own draws.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from ..layouts.labels import LabelMap
 from ..models.model import Model
 from .config import LossConfig, TrainConfig
 from .stream import DrawnBatch
-from .timesteps import TIMESTEPS, Timesteps
+
+HISTORY = 10  # losses that are remembered of each step
+UNIFORM_SHARE = 0.001  # of importance sampling, so that no step is forgotten
 
 
 class Losses(NamedTuple):
@@ -40,7 +45,7 @@ class Objective(Protocol):
 
 
 class Task(NamedTuple):
-    """What a run is to do.
+    """What a run trains, and by what loss.
 
     model: the one to train, with its first weights.
     objective: of its network, as that was prepared for training.
@@ -55,7 +60,7 @@ class Task(NamedTuple):
 
 
 def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = None) -> Task:
-    """To teach `model` what a data set shows. origin: the provenance of the model whose weights it begins with."""
+    """Training `model` on a data set. origin: the provenance of the model whose weights it begins with."""
 
     def objective(network: nn.Module) -> DataObjective:
         timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps, model.device)
@@ -66,9 +71,9 @@ def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = 
 
 @dataclass(frozen=True)
 class DataObjective:
-    """To see what was painted where in the images of a data set.
+    """The denoising loss of a data set's images.
 
-    model: says how layouts are read. denoiser: the model's, around the network as it was prepared for training.
+    model: prepares layouts. denoiser: the model's, around the network as it was prepared for training.
     """
 
     model: Model
@@ -82,7 +87,7 @@ class DataObjective:
         t, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.null_rate, device)
         terms = self.denoiser.loss(
-            batch.images.to(device, memory_format=torch.channels_last, non_blocking=True),
+            self.model.space.encode(batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)),
             labels,
             t,
             draws.noise.to(device, non_blocking=True),
@@ -97,6 +102,90 @@ class DataObjective:
 def layouts(drawn: DrawnBatch, model: Model, null_rate: float, device: torch.device) -> LabelMap:
     """Those of a batch as the model reads them, a share of them blanked, on the device."""
     labels = model.prepared(drawn.batch.labels(model.config.network.num_classes))
-    # Blanked where they go to: what was pinned for the journey is not copied before it.
+    # Blanked on the device: indexing here would copy out of pinned memory.
     blanked = (drawn.draws.null < null_rate).to(device, non_blocking=True)
     return labels.to(device, non_blocking=True).blank(blanked)
+
+
+class Timesteps(Protocol):
+    def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws (B,) in [0, 1), on the CPU -> the steps t (B,) int64 and the weights of their losses (B,) float32."""
+
+    def update(self, t: Tensor, loss: Tensor, taken: Tensor | None = None) -> None:
+        """Learns from the losses (B,) that there were at t (B,), unless `taken`, bool (), is false.
+
+        All processes must be given the same.
+        """
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class UniformSteps:
+    """Every step alike."""
+
+    def __init__(self, steps: int, device: torch.device | str = "cpu"):
+        self.steps = steps
+
+    def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        return (chance * self.steps).long(), torch.ones(len(chance))
+
+    def update(self, t: Tensor, loss: Tensor, taken: Tensor | None = None) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class ImportantSteps:
+    """Steps by the root mean square of their latest losses, weighted so that the mean loss stays the same.
+
+    Nichol & Dhariwal 2021, section 3.3. Uniform until there are HISTORY losses of every step. What it remembers lives on
+    `device`, where the losses are made, so that nobody waits for them.
+    """
+
+    def __init__(self, steps: int, device: torch.device | str = "cpu"):
+        if torch.device(device).type == "mps":  # which knows no float64
+            device = "cpu"
+        self.losses = torch.zeros(steps, HISTORY, dtype=torch.float64, device=device)  # of each step, the latest last
+        self.counts = torch.zeros(steps, dtype=torch.int64, device=device)
+
+    @property
+    def weights(self) -> Tensor:
+        """(T,) float64: how likely each step is. All 1 while there is too little to go by, then of sum 1."""
+        size = self.losses.square().mean(1).sqrt()
+        shares = size / size.sum() * (1 - UNIFORM_SHARE) + UNIFORM_SHARE / len(size)
+        return torch.where((self.counts < HISTORY).any(), torch.ones_like(shares), shares)
+
+    def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self.weights
+        p = weights / weights.sum()  # (T,)
+        chance = chance.double().to(p.device, non_blocking=True)
+        t = torch.searchsorted(p.cumsum(0), chance, right=True).clamp(max=len(p) - 1)
+        return t, (1 / (len(p) * p[t])).float()
+
+    def update(self, t: Tensor, loss: Tensor, taken: Tensor | None = None) -> None:
+        t, loss = t.to(self.losses.device), loss.to(self.losses)
+        learned = torch.ones_like(t) if taken is None else taken.to(t.device).expand_as(t).long()
+        for step, new, one in zip(t.split(1), loss.split(1), learned.split(1), strict=True):  # one may occur twice
+            before = self.losses.index_select(0, step)  # (1, HISTORY)
+            after = torch.cat([before[:, 1:], new[:, None]], dim=1)
+            self.losses.index_copy_(0, step, torch.where(one[:, None] > 0, after, before))
+        self.counts.index_add_(0, t, learned)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": self.losses, "counts": self.counts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.losses.copy_(state["losses"])
+        self.counts.copy_(state["counts"])
+
+
+TIMESTEPS: dict[str, type[UniformSteps] | type[ImportantSteps]] = {
+    "uniform": UniformSteps,
+    "importance": ImportantSteps,
+}

@@ -1,7 +1,8 @@
-"""How a run is doing: a bar for whoever watches, a tracker for whoever looks later."""
+"""How a run is doing: progress bar, tracker, memory."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -54,7 +55,7 @@ class Progress:
             self._track(tracker.finish)
 
     def report(self, step: int, outcome: Outcome, lr: float) -> None:
-        """Tells of the step after which `step` have been made."""
+        """Reports the step after which `step` have been made."""
         in_a_row, ever = self.skips
         left_out = (~outcome.taken).long()
         self.skips = torch.stack([(in_a_row + 1) * left_out, ever + left_out])
@@ -87,7 +88,7 @@ class Progress:
                 self._track(partial(tracker.log_images, {"samples": sheet[None]}, step=step, **layout))
 
     def _track(self, act: Callable[[], object]) -> None:
-        """What is logged is worth no run: on a full disk losses are no longer logged, until it goes on another time."""
+        """A full disk ends logging, not the run: it logs again when it is resumed."""
         if not self.tracking:
             return
         try:
@@ -152,3 +153,21 @@ def chosen_tracker(name: str) -> str | None:
     if name != "tensorboard":
         raise ValueError(f"tracker {name} is not installed: install it, or set tracker to none")
     return None
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has finished its work."""
+    if device.type != "cpu":
+        torch.empty((), device=device).cpu()
+
+
+def peak_gigabytes(device: torch.device) -> float:
+    """The most that this process has held at once, on the device or, on a CPU, in all. nan where nobody counts."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return float("nan")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

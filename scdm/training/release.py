@@ -1,4 +1,4 @@
-"""What a run gives away: its averaged weights as model files, and a sheet of what they paint."""
+"""What a run releases: its averaged weights as model files, and a sheet of their samples."""
 
 from __future__ import annotations
 
@@ -9,17 +9,61 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..datasets import Validation, collate
 from ..files.contact_sheet import contact_sheet
-from ..files.images import to_levels
+from ..files.images import to_levels, write_image
 from ..models import checkpoint
 from ..models.model import Model
-from ..networks import UNet
+from ..networks import build
 from ..pipeline import GenerateOptions, generate
-from .config import MODEL
+from .config import MODEL, RunConfig
+from .progress import Progress
+from .run import Run
+
+
+def release(
+    run: Run,
+    averages: Mapping[float, Mapping[str, Tensor]],
+    accelerator: Accelerator,
+    progress: Progress,
+    sheet: Path | None,
+) -> None:
+    """Writes the averaged weights as models, and a sheet of their samples to the path `sheet`."""
+    models = {decay: with_weights(run.model, weights, run.provenance) for decay, weights in averages.items()}
+    write_models(run.states.folder, models)
+    if sheet is not None and run.unseen is not None:
+        released = models[run.config.decays[0]].to(accelerator.device)
+        picture = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))
+        write_image(sheet, picture)
+        progress.show(run.step, picture)
+
+
+def sheet_path(run: Run) -> Path | None:
+    return None if run.unseen is None else run.states.folder / f"samples-{run.step}.png"
+
+
+def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
+    config = run.config
+    images = f"{run.step * config.batch} images at {config.sizes} pixels"
+    return {
+        "data": f"{run.model.palette.name}, seed {config.data.seed}, {images}",
+        "steps": run.step,
+        "hours": round(run.hours, 2),
+        "hardware": f"{accelerator.num_processes} x {accelerator.device.type}",
+        "precision": config.precision,
+        "null_rate": config.null_rate,
+        **run.origin,
+        "note": config.note,
+    }
+
+
+def sampling(config: RunConfig) -> GenerateOptions:
+    """As by default, but without guidance by a null condition that is never shown."""
+    return GenerateOptions(seed=config.seed) if config.null_rate else GenerateOptions(seed=config.seed, guidance=1.0)
 
 
 def write_models(folder: Path, averages: Mapping[float, Model]) -> None:
@@ -48,11 +92,8 @@ def holds(path: Path, model: Model) -> bool:
 
 
 def with_weights(model: Model, weights: Mapping[str, Tensor], provenance: dict[str, Any]) -> Model:
-    """The same model with a network of its own that has these weights."""
-    with torch.device("meta"):  # no memory is taken for weights that are replaced
-        network = UNet(model.config.network)
-    network.load_state_dict(weights, assign=True)
-    return replace(model, network=network.eval().requires_grad_(False), provenance=provenance)
+    """A copy of the model whose network has these weights."""
+    return replace(model, network=build(model.config.network, weights), provenance=provenance)
 
 
 def sample_sheet(model: Model, unseen: Validation, count: int, options: GenerateOptions) -> np.ndarray:

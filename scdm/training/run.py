@@ -13,17 +13,16 @@ from accelerate import Accelerator
 
 from ..datasets import DataSet, Validation, open_dataset
 from ..diffusion.label_diffusion import shipped_rates
-from ..files.config import to_dict
-from ..files.untrusted import is_out_of_memory
+from ..files.config import differences
 from ..layouts.palette import Palette
 from ..models.conversion import load
 from ..models.model import Model, ModelConfig
+from ..networks import described
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation
-from .form import is_description, is_of
 from .learner import Learner
 from .objective import Task, learning
-from .states import States, differences, require_same, settings
+from .states import States, require_form, require_same_run, settings
 
 
 @dataclass
@@ -61,6 +60,19 @@ class Run:
             "learner": self.learner.state_dict(),
         }
 
+    def resume(self, saved: dict[str, Any], teacher: Model | None) -> None:
+        """Goes on from a state. ValueError if it is damaged, or that of another teacher's student."""
+        taught, folder = saved["origin"].get(TEACHER), self.states.folder
+        if not teacher.is_known_as(taught) if teacher else taught is not None:  # wherever its file is now
+            raise ValueError(
+                f"{folder} holds the student of another teacher: give that one, or choose another run folder"
+            )
+        with self.states.intact():
+            require_form(self.learner, saved.get("learner"), saved["step"])
+            self.learner.load_state_dict(saved["learner"])
+        self.step, self.hours_before, self.provenance = saved["step"], saved["hours"], saved.get("provenance", {})
+        self.origin = saved["origin"] | ({TEACHER: self.origin[TEACHER]} if teacher else {})
+
 
 def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     """The run of a configuration, where its newest state left it. Writes nothing.
@@ -68,43 +80,26 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     ValueError if data, network and settings do not fit each other, or are not those of the run in the folder.
     """
     states = States(Path(config.run), config.keep, config.keep_every)
-    if states.folder.exists() and not states.folder.is_dir():
-        raise ValueError(f"the run's folder cannot be {states.folder}, which is a file: choose another")
+    saved = states.newest()
+    if saved is None and (states.folder / MODEL).exists():
+        raise ValueError(f"{states.folder} holds a {MODEL}, but no state to resume from: choose another run folder")
     data = open_dataset(config.data)
     if len(data) < config.batch:
         raise ValueError(
             f"the data set has {len(data)} images, too few for a batch of {config.batch}: set batch to less"
         )
-    unseen = open_dataset(config.data, "val").validation() if config.samples else None
-    saved = states.newest()
     if saved:
-        if not is_description(saved):
-            raise states.damaged(saved["step"])
-        require_same(saved["settings"], settings(config, len(data)), states.folder)
-    elif (states.folder / MODEL).exists():
-        raise ValueError(f"{states.folder} holds a {MODEL}, but no state to resume from: choose another run folder")
+        require_same_run(saved["settings"], settings(config, len(data)), states.folder)
+    unseen = open_dataset(config.data, "val").validation() if config.samples else None
     task = task_of(config, data.palette, saved is None, accelerator)
     for turn in config.turns():
-        replace(task.model.config, size=turn.height_width)  # objects to sizes that the network cannot make
+        replace(task.model.config, size=turn.height_width)  # ValueError for sizes that the network cannot make
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:
-        teacher, taught = task.teacher, saved["origin"].get(TEACHER)
-        if not teacher.is_known_as(taught) if teacher else taught is not None:  # wherever its file is now
-            raise ValueError(
-                f"{states.folder} holds the student of another teacher: give the one that it began with, or choose another "
-                "run folder"
-            )
-        if not is_of(run.learner, saved.get("learner"), saved["step"]):
-            raise states.damaged(saved["step"])
-        try:
-            run.learner.load_state_dict(saved["learner"])
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            raise states.damaged(saved["step"]) from error
-        run.step, run.hours_before, run.provenance = saved["step"], saved["hours"], saved.get("provenance", {})
-        run.origin = saved["origin"] | ({TEACHER: task.origin[TEACHER]} if teacher else {})
-    _require_common_folder(run, accelerator)
+        run.resume(saved, task.teacher)
+    seen = accelerator.gather(torch.tensor([run.step], device=accelerator.device))
+    if seen.min() != seen.max():
+        raise ValueError(f"processes find different states in {states.folder}: it must be one folder for all machines")
     return run
 
 
@@ -141,10 +136,8 @@ def class_rates(rates: str | tuple[float, ...] | None, data: str) -> tuple[float
     try:
         return shipped_rates(rates or data)
     except ValueError as error:
-        raise ValueError(
-            f"class-wise label diffusion needs label_diffusion.rates: {error}. training/estimate_class_rates.py measures "
-            "those of a data set; label_diffusion.kind uniform does without"
-        ) from error
+        advice = "measure them with training/estimate_class_rates.py, or set label_diffusion.kind to uniform"
+        raise ValueError(f"classwise label diffusion needs label_diffusion.rates: {error}. Or {advice}") from error
 
 
 def start_from(init: str, model: Model) -> dict[str, Any]:
@@ -153,10 +146,10 @@ def start_from(init: str, model: Model) -> dict[str, Any]:
     UserWarning if they were taught to read or to predict something else.
     """
     start = load(init)
-    if told := differences(to_dict(start.config.network), to_dict(model.config.network)):
-        raise ValueError(f"{init} holds another network than the configuration describes: {told} there")
-    if told := differences(_meaning(start), _meaning(model)):
-        warnings.warn(f"the weights of {init} have to learn anew what changes here: {told}", stacklevel=2)
+    if changed := differences(described(start.config.network), described(model.config.network), absent=False):
+        raise ValueError(f"{init} holds another network than the configuration describes: {changed} there")
+    if changed := differences(_meaning(start), _meaning(model)):
+        warnings.warn(f"the weights of {init} must adapt to what changes here: {changed}", stacklevel=2)
     model.network.load_state_dict(start.network.state_dict())
     return start.provenance
 
@@ -168,11 +161,3 @@ def _meaning(model: Model) -> dict[str, Any]:
     }
     classes = {f"class {number}": name for number, name in enumerate(model.palette.names)}
     return {**process, **classes}
-
-
-def _require_common_folder(run: Run, accelerator: Accelerator) -> None:
-    seen = accelerator.gather(torch.tensor([run.step], device=accelerator.device))
-    if seen.min() != seen.max():
-        raise ValueError(
-            f"the processes find different states in {run.states.folder}: it must be one folder that all machines see"
-        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,17 +11,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from ..datasets.config import AFFIXES
 from ..files import scratch
 from ..files.atomic import made_folder, written_whole
-from ..files.config import flat, to_dict
-from ..files.untrusted import is_out_of_memory, shown
+from ..files.config import flat, require_same, to_dict
+from ..files.tensors import tensors_in
+from ..files.untrusted import is_out_of_memory
 from .config import MODEL, OLDER_NAMES, RunConfig
+
+if TYPE_CHECKING:
+    from .learner import Learner  # whose import takes accelerate
 
 Config = TypeVar("Config", bound=RunConfig)
 VERSION = 2
@@ -48,8 +55,9 @@ class States:
     keep_every: int | None
 
     def paths(self) -> dict[int, Path]:
-        """By step, ascending."""
-        steps = [int(found[1]) for path in self.folder.glob("state-*.pt") if (found := NAME.fullmatch(path.name))]
+        """By step, ascending. OSError if the folder is a file."""
+        names = [path.name for path in self.folder.iterdir()] if self.folder.exists() else []
+        steps = [int(found[1]) for name in names if (found := NAME.fullmatch(name))]
         return {step: self.path(step) for step in sorted(steps)}
 
     @property
@@ -58,41 +66,39 @@ class States:
         return max(self.paths(), default=0)
 
     def newest(self) -> dict[str, Any] | None:
-        """The state to resume from, None for a fresh run. ValueError if it cannot be read."""
+        """The state to resume from, None for a fresh run. ValueError if it is damaged or of another version."""
         if not self.step:
             return None
-        path = self.path(self.step)
-        try:
-            with zipfile.ZipFile(path) as archive:  # torch would not notice a bit that has changed
-                if broken := archive.testzip():
-                    raise OSError(f"{broken} has changed since it was written")
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except PermissionError as error:
-            raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-        except Exception as error:  # what is damaged makes zipfile, pickle and torch raise almost anything
-            if is_out_of_memory(error):
-                raise MemoryError(f"there is not enough memory to open {path}") from error
-            raise self.damaged(self.step) from error
-        if not isinstance(state, dict) or not {int} == {type(state.get(name)) for name in ("version", "step")}:
-            raise self.damaged(self.step)
+        with self.intact():
+            state = _read(self.path(self.step))
         if state["version"] != VERSION:
-            raise ValueError(f"{path} was written by another version of scdm: choose another run folder")
-        if state["step"] != self.step:
-            raise self.damaged(self.step)
+            raise ValueError(
+                f"{self.path(self.step)} was written by another version of scdm: choose another run folder"
+            )
         return state
 
-    def damaged(self, step: int) -> ValueError:
-        """What to say of a state, and what to do, which depends on what else there is."""
-        before = max((other for other in self.paths() if other < step), default=0)
+    @contextmanager
+    def intact(self) -> Iterator[None]:
+        """What fails in this block means that the newest state is damaged, but for want of memory or of permission."""
+        try:
+            yield
+        except Exception as error:  # what is damaged makes zipfile, pickle and torch raise almost anything
+            if isinstance(error, PermissionError) or is_out_of_memory(error):
+                raise
+            raise ValueError(self.damage()) from error
+
+    def damage(self) -> str:
+        """That the newest state is damaged, and what to do, which depends on the other files."""
+        *before, step = self.paths()
         if before:
-            advice = f"remove it to resume from {self.path(before).name}"
+            advice = f"remove it to resume from {self.path(before[-1]).name}"
         elif (self.folder / MODEL).exists():
             advice = (
                 f"no other state is left to resume from. Begin in another run folder, with {MODEL} if you like (init)"
             )
         else:
             advice = "remove it to begin anew, as no other state is left to resume from"
-        return ValueError(f"{self.path(step)} is damaged: {advice}")
+        return f"{self.path(step)} is damaged: {advice}"
 
     def path(self, step: int) -> Path:
         return self.folder / f"state-{step}.pt"
@@ -104,9 +110,8 @@ class States:
                 torch.save({"version": VERSION, "step": step, **content}, file)
                 file.flush()
             except RuntimeError as error:  # how torch's own writer fails
-                if isinstance(error.__context__, OSError):
-                    raise error.__context__ from None
-                raise OSError(f"the state of step {step} could not be written: {error}") from error
+                cause = error.__context__
+                raise cause if isinstance(cause, OSError) else OSError(f"step {step}: {error}") from None
         self.prune()
 
     def prune(self) -> None:
@@ -126,9 +131,7 @@ class States:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise ValueError(
-                f"another run is going on in {self.folder}: wait for it, or choose another folder"
-            ) from None
+            raise ValueError(f"another run is using {self.folder}: wait for it, or choose another folder") from None
         try:
             scratch.clear(self.folder)
             for left in filter(_is_part_of_model, self.folder.glob(".tmp??????")):  # safetensors' own, of version 0.1.0
@@ -140,7 +143,7 @@ class States:
 
 def in_order(runs: Sequence[Config]) -> Sequence[Config]:
     """Runs that each learn from the one before. ValueError if one would train on from which the next has begun to learn."""
-    steps = [max(States(Path(run.run), run.keep, run.keep_every).paths(), default=0) for run in runs]
+    steps = [States(Path(run.run), run.keep, run.keep_every).step for run in runs]
     for (run, made), (later, begun) in pairwise(zip(runs, steps, strict=True)):
         if begun and made < run.steps and run.hours is None:  # by hours it may have ended there
             raise ValueError(
@@ -148,6 +151,18 @@ def in_order(runs: Sequence[Config]) -> Sequence[Config]:
                 f"remove {later.run} and what learns from it, or choose another run folder"
             )
     return runs
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A state's file. Almost any error if it is none."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()  # torch would not notice a bit that has changed
+    state: dict[str, Any] = tensors_in(path, mmap=True)
+    whole = not broken and isinstance(state, dict) and {type(state["version"]), type(state["step"])} == {int}
+    described = whole and (state["version"] != VERSION or is_description(state))
+    if not described or path.name != f"state-{state['step']}.pt":
+        raise ValueError("it is not what was written")
+    return state
 
 
 def _is_part_of_model(path: Path) -> bool:
@@ -165,17 +180,103 @@ def settings(config: RunConfig, images: int) -> dict[str, Any]:
     return {**fixed, "images in the data set": images}
 
 
-def require_same(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    """ValueError names the settings in which a run differs from the one that it would resume."""
+def require_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """ValueError names the settings in which a run differs from the one that it would resume. New settings may be absent."""
     saved = {key: OLDER_NAMES.get(str(value), value) if key == "precision" else value for key, value in saved.items()}
-    if told := differences(saved, now):
-        raise ValueError(
-            f"{folder} holds a run with other settings: {told}. Set them so to resume it, or choose another run folder"
+    advice = "Set them so to resume it, or choose another run folder"
+    require_same(f"the run in {folder}", saved, now, advice, absent=False)
+
+
+# ---- what a state must hold, to the shape: torch would broadcast what does not fit, or fail steps later ----
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+NEEDED = {"params", "lr", "betas", "eps", "weight_decay"}  # of an optimizer's settings
+MAY_DIFFER = {
+    "params",
+    "lr",
+    "foreach",
+    "capturable",
+    "differentiable",
+    "fused",
+}  # with the step, the names, and the device
+
+
+def is_description(state: dict[str, Any]) -> bool:
+    """Whether a state describes its run by values of the right types."""
+    records = [state.get("settings"), state.get("origin"), state.get("provenance", {})]
+    hours = state.get("hours")
+    return all(map(_is_record, records)) and _is_like(hours, 0.0) and hours >= 0  # type: ignore[operator]
+
+
+def require_form(learner: Learner, state: object, steps: int) -> None:
+    if not is_of(learner, state, steps):
+        raise ValueError("it is not of this network")
+
+
+def is_of(learner: Learner, state: object, steps: int) -> bool:
+    """Whether this is what a learner of the same network has learned in so many steps."""
+    if not isinstance(state, dict) or not isinstance(state.get("optimizer"), dict):
+        return False
+    parts = {
+        "network": learner.plain.state_dict(),
+        "ema": {decay: {"updates": 0, "weights": ema.weights} for decay, ema in learner.ema.items()},
+        "timesteps": learner.timesteps.state_dict(),
+        "scaler": None if learner.accelerator.scaler is None else learner.accelerator.scaler.state_dict(),
+    }
+    return (
+        all(name in state and _is_like(state[name], part) for name, part in parts.items())
+        and all(0 <= ema["updates"] <= steps for ema in state["ema"].values())
+        and _is_of_optimizer(learner, state["optimizer"])
+    )
+
+
+def _is_of_optimizer(learner: Learner, state: dict[str, Any]) -> bool:
+    weights = dict(learner.plain.named_parameters())
+    moments, groups = state.get("state"), state.get("param_groups")
+    if not _is_like(groups, [{}]) or not isinstance(moments, dict) or moments.keys() != weights.keys():
+        return False
+    (own,) = learner.optimizer.optimizer.param_groups
+    (group,) = groups  # type: ignore[misc]
+    return (
+        _is_like(group.get("params"), list(weights))
+        and group["params"] == list(weights)
+        and group.keys() >= NEEDED
+        and _is_like(group["lr"], own["lr"])
+        and all(isinstance(group[name], (bool, type(None))) for name in MAY_DIFFER & group.keys() - {"params", "lr"})
+        and all(
+            _is_like(group[name], own[name]) and group[name] == own[name]
+            for name in group.keys() & own.keys() - MAY_DIFFER
         )
+        and all(_is_like(part.get("step"), 0) for part in moments.values() if isinstance(part, dict))
+        and all(
+            isinstance(moments[name], dict) and all(_is_like(moments[name].get(moment), weight) for moment in MOMENTS)
+            for name, weight in weights.items()
+        )
+    )
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], most: int = 5) -> str:
-    """The first few entries that are not the same, in words; "" if all are. One that is new, or no longer there, is none."""
-    changed = [key for key in before.keys() & now.keys() if before[key] != now[key]]
-    told = [f"{key} {shown(before[key])} instead of {shown(now[key])}" for key in sorted(changed)[:most]]
-    return ", ".join(told) + (f", and {len(changed) - most} more" if len(changed) > most else "")
+def _is_like(value: object, own: object) -> bool:
+    """Of the same kind, and tensors of the same shape. Dictionaries, but for an empty one, have the same keys."""
+    if isinstance(own, Tensor):
+        return (
+            isinstance(value, Tensor)
+            and value.shape == own.shape
+            and value.is_floating_point() == own.is_floating_point()
+        )
+    if isinstance(own, dict):
+        return isinstance(value, dict) and (
+            not own or (value.keys() == own.keys() and all(_is_like(value[key], own[key]) for key in own))
+        )
+    if isinstance(own, (list, tuple)):
+        return isinstance(value, (list, tuple)) and len(value) == len(own) and all(map(_is_like, value, own))
+    if isinstance(own, (int, float)) and not isinstance(own, bool):
+        number = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+        return isinstance(number, (int, float)) and not isinstance(number, bool) and math.isfinite(number)
+    return isinstance(value, type(own))
+
+
+def _is_record(value: object) -> bool:
+    try:
+        return isinstance(value, dict) and all(isinstance(key, str) for key in value) and bool(json.dumps(value))
+    except (TypeError, ValueError, RecursionError):
+        return False

@@ -1,4 +1,4 @@
-"""What a run is fed with: examples in the order of the data set, each with draws of its own."""
+"""The training data: examples in the order of the data set, each with its own random draws."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..datasets import Batch, DataSet, Example, collate, loader
+from ..diffusion.space import PIXELS, Space
 from ..layouts.labels import LabelMap
 from ..layouts.patterns import sparse
 from .config import RunConfig
 
-DRAWS, PATTERNS = 2, 3  # what randomness is for, beside a data set's order (0) and augmentation (1)
+DRAWS, PATTERNS = 2, 3  # keys of random streams, beside a data set's order (0) and augmentation (1)
 
 
-class Draws(NamedTuple):
-    """What chance decides for the examples of a batch. Uniform in [0, 1), but for the noise, which is standard normal.
+class ExampleDraws(NamedTuple):
+    """Random draws of the examples of a batch. Uniform in [0, 1), but for the noise, which is standard normal.
 
     step: (B,) float64, chooses t. null: (B,) float64, chooses the layouts to blank.
-    noise: (B, 3, H, W) float32. label: (B, H, W) float32, for label diffusion.
+    noise: (B, C, h, w) float32, of samples. label: (B, H, W) float32, for label diffusion.
     """
 
     step: Tensor
@@ -35,11 +36,11 @@ class Draws(NamedTuple):
 
 class DrawnBatch(NamedTuple):
     batch: Batch
-    draws: Draws
+    draws: ExampleDraws
 
 
 def steps_from(
-    step: int, data: DataSet, config: RunConfig, rank: int = 0, ranks: int = 1
+    step: int, data: DataSet, config: RunConfig, rank: int = 0, ranks: int = 1, space: Space = PIXELS
 ) -> Iterator[list[DrawnBatch]]:
     """The micro-batches that process `rank` of `ranks` takes in each step, from `step` on, without end.
 
@@ -54,7 +55,7 @@ def steps_from(
         )
     streams = [turn.training(step * config.batch) for turn in (data, *map(data.at, config.more_sizes))]
     share = Share(Turns(streams, config.batch, step), config.batch, rank, ranks)
-    drawing = Drawing(config.seed, config.sparse_share, data.palette.num_classes)
+    drawing = Drawing(config.seed, config.sparse_share, data.palette.num_classes, space)
     batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
         yield list(islice(batches, config.micro_batches))
@@ -96,17 +97,19 @@ class Share(Dataset[Example]):
 
 @dataclass(frozen=True)
 class Drawing:
-    """Stacks examples together with their draws, and thins `sparse_share` of the layouts out: in the workers that read
-    ahead, so that nobody waits for it."""
+    """Stacks examples together with their draws, and reduces `sparse_share` of the layouts to sparse ones: in the workers
+    that read ahead, so that the training process does not wait."""
 
     seed: int
     sparse_share: float
     num_classes: int
+    space: Space = PIXELS
 
     def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
         batch = self._thinned(collate(examples))
-        draws = [draws_at(self.seed, position, batch.ids.shape[1:]) for position in batch.positions.tolist()]
-        return DrawnBatch(batch, Draws(*(torch.stack(part) for part in zip(*draws, strict=True))))
+        size = batch.ids.shape[1:]
+        draws = [draws_at(self.seed, position, size, self.space) for position in batch.positions.tolist()]
+        return DrawnBatch(batch, ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))))
 
     def _thinned(self, batch: Batch) -> Batch:
         seeds = [pattern_seed(self.seed, position, self.sparse_share) for position in batch.positions.tolist()]
@@ -123,15 +126,16 @@ class Drawing:
         return batch._replace(ids=ids, edges=edges)
 
 
-def draws_at(seed: int, position: int, size: Sequence[int]) -> Draws:
-    """The draws of one example (no batch dimension): a function of the run's seed and the example's position alone."""
+def draws_at(seed: int, position: int, size: Sequence[int], space: Space = PIXELS) -> ExampleDraws:
+    """The draws of one example of `size` (H, W), without a batch dimension: a function of the run's seed and the example's
+    position alone."""
     rng = np.random.default_rng((seed, DRAWS, position))
     step, null = torch.from_numpy(rng.random(2))
-    noise = torch.from_numpy(rng.standard_normal((3, *size), dtype=np.float32))
-    return Draws(step, null, noise, torch.from_numpy(rng.random(tuple(size), dtype=np.float32)))
+    noise = torch.from_numpy(rng.standard_normal((space.channels, *space.size(*size)), dtype=np.float32))
+    return ExampleDraws(step, null, noise, torch.from_numpy(rng.random(tuple(size), dtype=np.float32)))
 
 
 def pattern_seed(seed: int, position: int, share: float) -> int | None:
-    """Of the pattern that thins an example's layout out; None for the layouts that stay whole, all but `share` of them."""
+    """Seed of the pattern that makes an example's layout sparse; None for those that stay whole, all but `share` of them."""
     rng = np.random.default_rng((seed, PATTERNS, position))
     return int(rng.integers(2**63)) if rng.random() < share else None

@@ -86,7 +86,10 @@ def test_counts_of_other_data_are_not_continued(tmp_path: Path, capsys: pytest.C
     assert run(tmp_path) == 0
     trees.write(tmp_path, "folder", trees.random_label(0), name="more")
     assert run(tmp_path) == 2
-    assert "counts other data" in capsys.readouterr().err
+    assert (
+        "class_statistics.json was made with other settings: images 4 instead of 5. Remove it"
+        in capsys.readouterr().err
+    )
 
 
 def test_rates_go_into_a_model_whose_weights_stay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """The noisy benchmark: exact agreement with the published corruptions, and with Pillow for any size."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -12,15 +12,18 @@ from PIL import Image
 
 from scdm.diffusion.corruption import (
     CORRUPTIONS,
+    about,
     corrupt,
     diffused,
     downsampled,
     edges_removed,
-    random_removed,
+    removed_below,
     resampled,
+    settings,
 )
 from scdm.diffusion.label_diffusion import LabelDiffusion
 from scdm.diffusion.noise import fresh_label_noise
+from scdm.files.options import Option
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.patterns import sparse
 from tests.parity import arrays, downsampled_cases
@@ -42,7 +45,7 @@ def test_downsampling_is_the_published_one(case: int) -> None:
     assert torch.equal(resampled(label, 64, 64), small)
     assert torch.equal(resampled(small, 256, 256), loaded)
     if label.shape[-2:] == (256, 256):
-        assert torch.equal(downsampled(from_raw(label)).ids, from_raw(loaded).ids)
+        assert torch.equal(downsampled(from_raw(label), [0]).ids, from_raw(loaded).ids)
 
 
 @given(st.integers(1, 400), st.integers(1, 400))
@@ -55,7 +58,7 @@ def test_resampling_is_pillows(source: int, target: int) -> None:
 
 def test_downsampling_keeps_the_size_and_invents_no_class() -> None:
     labels = LabelMap(torch.randint(0, 5, (2, 97, 131), generator=torch.Generator().manual_seed(0)), 5)
-    small = downsampled(labels, 8, 8)
+    small = downsampled(labels, [0, 1], 8)
     assert small.ids.shape == labels.ids.shape
     assert all(len(row.unique_consecutive()) <= 8 for row in small.ids[0])
 
@@ -65,7 +68,7 @@ def test_edge_removal_is_the_published_one() -> None:
     labels = from_raw(golden["label"])
     borders = instance_borders(golden["instance"])
     assert torch.equal(borders[:, 0], golden["edges"].bool())
-    assert torch.equal(edges_removed(replace(labels, edges=borders)).ids, from_raw(golden["out"]).ids)
+    assert torch.equal(edges_removed(replace(labels, edges=borders), [0]).ids, from_raw(golden["out"]).ids)
 
 
 def test_edge_removal_takes_the_layouts_own_borders_first() -> None:
@@ -73,14 +76,14 @@ def test_edge_removal_takes_the_layouts_own_borders_first() -> None:
     labels = LabelMap(torch.zeros(1, 1, 8, dtype=torch.int64), 1)
     instances = torch.tensor([[[0, 0, 0, 0, 1, 1, 1, 1]]])
     with_edges = LabelMap(labels.ids, 1, instance_borders(instances))
-    assert edges_removed(labels).ids.tolist() == labels.ids.tolist()
-    assert edges_removed(with_edges, radius=1).ids.tolist() == [[[0, 0, 1, 1, 1, 1, 0, 0]]]
+    assert edges_removed(labels, [0]).ids.tolist() == labels.ids.tolist()
+    assert edges_removed(with_edges, [0], radius=1).ids.tolist() == [[[0, 0, 1, 1, 1, 1, 0, 0]]]
 
 
 def test_random_removal_is_the_published_one() -> None:
     golden = arrays(NAME, "random")
     labels = from_raw(golden["label"])
-    assert torch.equal(random_removed(labels, golden["u"]).ids, from_raw(golden["out"]).ids)
+    assert torch.equal(removed_below(labels, golden["u"], 0.1).ids, from_raw(golden["out"]).ids)
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
@@ -96,7 +99,7 @@ def test_a_seed_means_one_corruption(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["random", "patterns", "diffuse"])
 def test_randomness_follows_the_seed_alone(kind: str) -> None:
-    """Each image of a batch is spoilt in its own way, which is that of its seed alone."""
+    """Each image of a batch is corrupted by its own seed alone."""
     labels = LabelMap(torch.zeros(3, 64, 64, dtype=torch.int64), 5)
     removed = corrupt(labels, kind, seed=1)
     for i in range(3):
@@ -107,29 +110,29 @@ def test_randomness_follows_the_seed_alone(kind: str) -> None:
 
 def test_the_benchmarks_settings_are_the_defaults() -> None:
     labels = LabelMap(torch.arange(5).repeat(20 * 20).view(1, 20, 100), 5).resized(200, 200)
-    assert torch.equal(corrupt(labels, "downsample", 0).ids, downsampled(labels).ids)
-    assert torch.equal(corrupt(labels, "edges", 0).ids, edges_removed(labels).ids)
+    assert torch.equal(corrupt(labels, "downsample", 0).ids, downsampled(labels, [0]).ids)
+    assert torch.equal(corrupt(labels, "edges", 0).ids, edges_removed(labels, [0]).ids)
     assert corrupt(labels, "random", 0).unpainted.double().mean().item() == pytest.approx(0.1, abs=0.01)
     assert torch.equal(corrupt(labels, "patterns", 3).ids, sparse(labels, [3], 0.72).ids)
     assert torch.equal(corrupt(labels, "diffuse", 3).ids, diffused(labels, [3], 500).ids)
-    assert [tuple(corruption.strength) for corruption in CORRUPTIONS.values()] == [
-        ("size",),
-        ("radius",),
-        ("share",),
-        ("share",),
-        ("step", "rates"),
-    ]
+    assert {kind: {name: setting.default for name, setting in settings(kind).items()} for kind in CORRUPTIONS} == {
+        "downsample": {"size": 64},
+        "edges": {"radius": 2},
+        "random": {"share": 0.1},
+        "patterns": {"share": 0.72},
+        "diffuse": {"step": 500, "rates": None},
+    }
 
 
 def test_strength_is_what_is_asked_for() -> None:
     labels = LabelMap(torch.arange(2).repeat_interleave(50).expand(1, 100, 100), 2)
-    assert torch.equal(corrupt(labels, "downsample", 0, size=3).ids, downsampled(labels, 3, 3).ids)
+    assert torch.equal(corrupt(labels, "downsample", 0, size=3).ids, downsampled(labels, [0], 3).ids)
     assert corrupt(labels, "edges", 0, radius=5).unpainted.sum() == 12 * 100
-    assert torch.equal(corrupt(labels, "edges", 0, radius=0).ids, edges_removed(labels, 0).ids)
+    assert torch.equal(corrupt(labels, "edges", 0, radius=0).ids, edges_removed(labels, [0], 0).ids)
     for share in (0.4, 0.95):
         for kind in ("random", "patterns"):
-            spoilt = corrupt(labels, kind, 0, share=share)
-            assert spoilt.unpainted.double().mean().item() == pytest.approx(share, abs=0.02)
+            corrupted = corrupt(labels, kind, 0, share=share)
+            assert corrupted.unpainted.double().mean().item() == pytest.approx(share, abs=0.02)
 
 
 def test_diffusion_is_that_of_the_model() -> None:
@@ -146,23 +149,39 @@ def test_diffusion_is_that_of_the_model() -> None:
     [
         ("edges", 0, {"share": 0.5}, "corruption edges has no setting 'share', but radius"),
         ("diffuse", 0, {"radius": 5}, "corruption diffuse has no setting 'radius', but step and rates"),
-        ("random", -1, {}, "whole number from 0 to 9223372036854775807, not -1"),
+        ("random", -1, {}, r"seed must be a whole number from 0 to 2\^63 - 1, not -1"),
         ("random", 2**63, {}, "not 9223372036854775808"),
-        ("downsample", 0, {"size": 0}, "1 to 8192 pixels, not to 0 x 0"),
-        ("downsample", 0, {"size": 8193}, "not to 8193 x 8193"),
-        ("edges", 0, {"radius": -1}, "within 0 to 64 pixels, not -1"),
+        ("downsample", 0, {"size": 0}, "downsample: size must be a whole number from 1 to 8192, not 0"),
+        ("downsample", 0, {"size": 8193}, "from 1 to 8192, not 8193"),
+        ("edges", 0, {"radius": -1}, "edges: radius must be a whole number from 0 to 64, not -1"),
         ("edges", 0, {"radius": 65}, "not 65"),
-        ("random", 0, {"share": 1.0}, "at least 0 and below 1, not 1"),
-        ("random", 0, {"share": float("nan")}, "at least 0 and below 1, not nan"),
-        ("patterns", 0, {"share": -0.1}, "at least 0 and below 1, not -0.1"),
-        ("diffuse", 0, {"step": 1000}, "one of 0 to 999, not 1000"),
-        ("diffuse", 0, {"step": -1}, "one of 0 to 999, not -1"),
+        ("random", 0, {"share": 1.0}, "random: share must be a number from 0 and below 1, not 1.0"),
+        ("random", 0, {"share": float("nan")}, "from 0 and below 1, not nan"),
+        ("patterns", 0, {"share": -0.1}, "patterns: share must be a number from 0 and below 1, not -0.1"),
+        ("diffuse", 0, {"step": 1000}, "diffuse: step must be a whole number from 0 to 999, not 1000"),
+        ("diffuse", 0, {"step": -1}, "from 0 to 999, not -1"),
         ("diffuse", 0, {"rates": (1.0, 2.0)}, "class rates for 2 classes, the layout has 1"),
     ],
 )
 def test_what_cannot_be_asked_for(kind: str, seed: int, strength: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         corrupt(LabelMap(torch.zeros(1, 2, 2, dtype=torch.int64), 1), kind, seed, **strength)
+
+
+def test_a_corruption_is_a_function_and_a_registration(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shifted(
+        labels: LabelMap, seeds: list[int], by: Annotated[int, Option("pixels to the right", ge=0, le=9)] = 1
+    ) -> LabelMap:
+        """Shifted to the right."""
+        return replace(labels, ids=labels.ids.roll(by, dims=2))
+
+    monkeypatch.setitem(CORRUPTIONS, "shift", shifted)
+    labels = LabelMap(torch.tensor([[[0, 1, 2]]]), 3)
+    assert corrupt(labels, "shift", 0).ids.tolist() == [[[2, 0, 1]]]
+    assert corrupt(labels, "shift", 0, by=2).ids.tolist() == [[[1, 2, 0]]]
+    assert about("shift") == "Shifted to the right"
+    with pytest.raises(ValueError, match="shift: by must be a whole number from 0 to 9, not 10"):
+        corrupt(labels, "shift", 0, by=10)
 
 
 def test_unknown_corruption_lists_the_known_ones() -> None:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scdm.diffusion.denoiser import PREDICTIONS, Denoiser
+from scdm.diffusion.denoiser import Denoiser
 from scdm.diffusion.label_diffusion import LabelDiffusion, shipped_rates
 from scdm.diffusion.schedules import NoiseSchedule
 from scdm.layouts.labels import LabelMap, instance_borders
-from tests.parity import arrays, deviation, entries, facts
+from tests.parity import arrays, deviation, entries, facts, from_one_hot
 
 CELEBA = LabelDiffusion(shipped_rates("celebamask_hq"))
 LABEL_DIFFUSION = {
@@ -46,7 +46,7 @@ def test_losses_are_the_published_ones(entry: int) -> None:
     )
     terms = denoiser.loss(
         golden["x_start"],
-        LabelMap.from_one_hot(golden["y"], 19),
+        from_one_hot(golden["y"], 19),
         golden["t"],
         golden["noise"],
         golden["u"][..., 0] if "u" in golden else None,
@@ -86,7 +86,7 @@ def test_training_and_sampling_show_the_network_the_same() -> None:
     assert not torch.equal(trained_on.ids, labels.ids)
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
 def test_the_right_answer_is_understood(prediction: str) -> None:
     """The network that says what `prediction` means has no error and finds the image."""
     generator = torch.Generator().manual_seed(0)
@@ -95,7 +95,7 @@ def test_the_right_answer_is_understood(prediction: str) -> None:
     schedule = NoiseSchedule.named("cosine")
     a = torch.from_numpy(schedule.alphas_cumprod)[t][:, None, None, None]
     answers = {"eps": noise, "v": a.sqrt() * noise - (1 - a).sqrt() * image, "x0": image}
-    denoiser = Denoiser(Recorded(answers[prediction]), schedule, prediction=prediction)  # type: ignore[arg-type]
+    denoiser = Denoiser(Recorded(answers[prediction]), schedule, prediction=prediction)
     labels = LabelMap(torch.zeros(4, 4, 4, dtype=torch.int64), 1)
 
     x = schedule.add_noise(image, t, noise)
@@ -110,7 +110,7 @@ def test_without_learned_variance_the_loss_is_the_error() -> None:
     terms = denoiser.loss(image, labels, torch.tensor([3, 700]), noise)
     assert terms.vb is None and denoiser(image, torch.tensor([3, 700]), labels).variance is None
     assert deviation(terms.total, ((noise - output) ** 2).mean((1, 2, 3))) <= 1e-6
-    with pytest.raises(ValueError, match=r"objective kl .* needs a network that learns the variance: set learn_sigma"):
+    with pytest.raises(ValueError, match=r"objective kl needs a network that learns the variance: set learn_sigma"):
         denoiser.loss(image, labels, torch.tensor([3, 700]), noise, objective="kl")
 
 
@@ -144,10 +144,8 @@ def test_respacing_reaches_noise_and_labels_alike() -> None:
     assert deviation(short(x, t, labels, torch.zeros(1, 2, 2)).x0, x0) <= 1e-6
 
 
-def test_missing_draws_and_unknown_predictions_are_refused() -> None:
+def test_label_diffusion_without_its_draws_raises() -> None:
     labels = LabelMap(torch.zeros(1, 2, 2, dtype=torch.int64), 19)
     network = Recorded(torch.zeros(1, 3, 2, 2))
     with pytest.raises(ValueError, match="needs its uniform draws u"):
         Denoiser(network, NoiseSchedule.named("linear"), CELEBA)(network.output, torch.tensor([5]), labels)
-    with pytest.raises(ValueError, match="one of eps, v, x0, not 'noise'"):
-        Denoiser(network, NoiseSchedule.named("linear"), prediction="noise")  # type: ignore[arg-type]

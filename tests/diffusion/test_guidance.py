@@ -90,7 +90,7 @@ def test_reverse_step_is_the_published_one(entry: int) -> None:
 def after_the_step_before(
     denoise: Denoise, case: dict[str, Any], golden: dict[str, Tensor], wrap: Callable[[Denoise], Denoise]
 ) -> Denoise:
-    """`wrap(denoise)` where it is on its way: its step before, if the case has one, predicted `prev_x`."""
+    """`wrap(denoise)` within a trajectory: its step before, if the case has one, predicted `prev_x`."""
     before = [Prediction(golden["prev_x"])] if case["has_prev_x"] else []
     wrapped = wrap(lambda x, t: before.pop() if before else denoise(x, t))
     if before:

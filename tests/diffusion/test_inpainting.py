@@ -43,7 +43,7 @@ def test_paste_is_exact_outside_the_mask_whatever_the_model_made():
 
 
 def test_a_half_covered_pixel_is_half_of_each():
-    """The mix is made once, on the way, and not again when the rest is pasted back."""
+    """The mixture is made once, while sampling, and not again when the rest is pasted back."""
     image, soft = torch.full((1, 3, 8, 8), -1.0), torch.full((1, 1, 8, 8), 0.5)
     prediction = inpainting(lambda x, t: Prediction(torch.ones_like(x)), image, soft)(image, torch.tensor([0]))
     assert torch.equal(paste(prediction.x0, image, soft), torch.zeros_like(image))

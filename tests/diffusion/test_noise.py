@@ -36,15 +36,17 @@ def test_label_noise_is_uniform_and_belongs_to_the_seed(kind):
     assert not torch.equal(u[0], u[1])
 
 
-def test_one_place_can_have_the_noise_of_another_seed():
-    draws = torch.zeros(8, 8, dtype=torch.long)
-    draws[:, 4:], draws[0, 0] = 2, 3
+def test_each_pixel_has_the_noise_of_its_own_seed():
+    offsets = torch.zeros(8, 8, dtype=torch.long)
+    offsets[:, 4:], offsets[0, 0] = 2, 3
     wide, t, shape = torch.empty(2, 3, 8, 8), torch.tensor([5, 5]), torch.Size((2, 8, 8))
     for make, given in ((image_noise, (wide,)), (fresh_label_noise, (t, shape)), (coupled_label_noise, (t, shape))):
-        whole = mixed(make, [7, 8], draws)(*given)
-        for draw in (0, 2, 3):
-            assert torch.equal(whole[..., draws == draw], make([7 + draw, 8 + draw])(*given)[..., draws == draw])
-    assert torch.equal(mixed(image_noise, [7], 0 * draws)(wide[:1]), image_noise([7])(wide[:1]))
+        whole = mixed(make, [7, 8], offsets)(*given)
+        for offset in (0, 2, 3):
+            assert torch.equal(
+                whole[..., offsets == offset], make([7 + offset, 8 + offset])(*given)[..., offsets == offset]
+            )
+    assert torch.equal(mixed(image_noise, [7], 0 * offsets)(wide[:1]), image_noise([7])(wide[:1]))
 
 
 def test_without_label_noise_no_label_is_lost():
@@ -63,7 +65,7 @@ def test_fresh_label_noise_depends_on_the_step_but_not_on_the_order_of_visits():
     assert not torch.equal(noise(torch.tensor([100]), shape), first)
 
 
-def test_coupled_label_noise_is_one_draw_for_the_whole_way():
+def test_coupled_label_noise_is_one_draw_for_the_whole_trajectory():
     noise, shape = coupled_label_noise([4]), torch.Size((1, 8, 8))
     assert torch.equal(noise(torch.tensor([900]), shape), noise(torch.tensor([100]), shape))
 

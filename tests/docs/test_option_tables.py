@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
-from docs.option_tables import sections, table
+from docs.option_tables import table
 from scdm.files.options import Option, declared
 from scdm.pipeline.options import every_option
 
 
 @dataclass(frozen=True)
-class Part:
+class Settings:
+    count: Annotated[int, Option("how many", ge=1)]
     rate: Annotated[float, Option("learning rate|step", gt=0, le=1)] = 0.5
 
 
-@dataclass(frozen=True)
-class Whole:
-    part: Part = field(default_factory=Part)
-    hours: Annotated[float | None, Option("time to stop after", gt=0, unset="no limit")] = None
-
-
 def test_a_setting_is_a_row():
-    assert table(declared(Part).values()).splitlines() == [
+    assert table(declared(Settings).values()).splitlines() == [
         "| option | values | default | what it does |",
         "| --- | --- | --- | --- |",
+        "| `count` | a whole number from 1 | required | how many |",
         "| `rate` | a number above 0 to 1 | 0.5 | learning rate\\|step |",
     ]
-
-
-def test_sections_are_found_by_dotted_name():
-    assert [(name, list(settings)) for name, settings in sections(Whole)] == [("", ["hours"]), ("part", ["rate"])]
 
 
 def test_every_option_of_sampling_has_words():

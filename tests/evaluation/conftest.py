@@ -35,9 +35,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
+    path = tmp_path_factory.mktemp("segmenter") / "segmenter.safetensors"
     segmenter.save(path, segmenter.Segmenter(Palette.named("scenes"), channels=(8,)), torch.float32)
     return path
 

@@ -47,9 +47,11 @@ def alike(metrics: dict[str, float]) -> object:
     return pytest.approx(metrics, rel=1e-3, abs=1e-5)
 
 
-def test_it_leaves_images_a_result_and_a_sheet(model: Path, judge: Path, scenes: Path, tmp_path: Path, capsys) -> None:
+def test_it_leaves_images_a_result_and_a_sheet(
+    model: Path, evaluator: Path, scenes: Path, tmp_path: Path, capsys
+) -> None:
     out = tmp_path / "out"
-    assert main(command(model, scenes, out, "--segmenter", str(judge), "--corruption", "random")) == 0
+    assert main(command(model, scenes, out, "--segmenter", str(evaluator), "--corruption", "random")) == 0
     assert len(images(out)) == 6 and "0/scene_00000.png" in images(out)
     found = json.loads((out / "result.json").read_text())
     assert found["layouts"] == "random" and found["data"] == "scenes"
@@ -60,8 +62,8 @@ def test_it_leaves_images_a_result_and_a_sheet(model: Path, judge: Path, scenes:
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_it_goes_on_where_it_was_stopped(model: Path, judge: Path, scenes: Path, tmp_path: Path) -> None:
-    out, more = tmp_path / "out", ["--segmenter", str(judge)]
+def test_it_goes_on_where_it_was_stopped(model: Path, evaluator: Path, scenes: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "out", ["--segmenter", str(evaluator)]
     assert main(command(model, scenes, out, *more)) == 0
     made, result = images(out), (out / "result.json").read_text()
     for lost in ("0/scene_00001.png", "1/scene_00002.png"):
@@ -101,7 +103,7 @@ def test_a_bug_is_not_taken_for_a_lack_of_memory(model: Path, scenes: Path, tmp_
 def test_other_settings_need_another_folder(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
     assert main(command(model, scenes, tmp_path / "out", "--options", "steps=1")) == 0
     assert main(command(model, scenes, tmp_path / "out", "--options", "steps=1", "guidance=3")) == 2
-    assert "holds what was made with options.guidance 1.5 (now 3)" in capsys.readouterr().err
+    assert "was made with other settings: options.guidance 1.5 instead of 3" in capsys.readouterr().err
 
 
 def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scenes: Path, tmp_path: Path) -> None:
@@ -128,11 +130,14 @@ def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scen
         (["--options", "guidence=2"], "did you mean 'guidance'"),
         (["--options", "guidance"], "a setting looks like key=value"),
         (["--strength", "share=0.2"], "clean layouts have no setting 'share'"),
-        (["--corruption", "random", "--strength", "share=2"], "at least 0 and below 1"),
+        (
+            ["--corruption", "random", "--strength", "share=2"],
+            "random: share must be a number from 0 and below 1, not 2",
+        ),
         (["--segmenter", "absent"], "no segmenter file absent"),
         (["--inception", "absent"], "absent: there is no such file"),
         (["--lpips", "absent"], "absent: there is no such file"),
-        (["--features", "absent:f"], "gives none"),
+        (["--features", "absent:f"], "gives no feature extractor: No module named 'absent'"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_made(
@@ -151,7 +156,7 @@ def test_a_model_of_other_classes_is_refused(model: Path, tmp_path: Path, capsys
     (tmp_path / "classes.json").write_text('{"classes": [{"name": "sky"}]}')
     data = {"name": "folder", "root": str(tmp_path), "classes": str(tmp_path / "classes.json"), "size": 16}
     assert main(command(model, configuration(tmp_path, data), tmp_path / "out")) == 2
-    assert "paints the classes of scenes, the layouts have those of classes" in capsys.readouterr().err
+    assert "has 14 classes, the data set expects" in capsys.readouterr().err
 
 
 def test_results_are_put_together(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:

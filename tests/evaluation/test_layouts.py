@@ -1,4 +1,4 @@
-"""Spoilt layouts: what the published benchmark feeds to a model, through the files of a data set."""
+"""Corrupted layouts: what the published benchmark feeds to a model, through the files of a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from scdm.datasets import DataConfig, open_dataset
 from scdm.diffusion.corruption import CORRUPTIONS, corrupt, edges_removed
-from scdm.evaluation import Layouts, Spoiling
+from scdm.evaluation import LayoutCorruption, Layouts
 from scdm.layouts.labels import LabelMap, instance_borders
 from tests.evaluation.conftest import write_maps
 from tests.parity import arrays, downsampled_cases
@@ -21,7 +21,7 @@ UNLABELLED = 150  # of ADE20K
 
 
 def layouts(config: DataConfig, kind: str = "clean", **settings: object) -> Layouts:
-    return Layouts(open_dataset(config, "val"), config, Spoiling(kind, **settings))
+    return Layouts(open_dataset(config, "val"), config, LayoutCorruption(kind, **settings))
 
 
 def as_ids(raw: torch.Tensor) -> torch.Tensor:
@@ -33,8 +33,8 @@ def as_ids(raw: torch.Tensor) -> torch.Tensor:
 def test_downsampled_layouts_are_the_published_ones_of_whatever_size(ade20k: Make) -> None:
     golden = [arrays("data/label_corruptions", f"ds.{i}") for i in downsampled_cases()]
     root = ade20k([case["label"].numpy() for case in golden])
-    spoilt = layouts(DataConfig("ade20k", str(root), size=256), "downsample")
-    for case, example in zip(golden, spoilt, strict=True):
+    corrupted = layouts(DataConfig("ade20k", str(root), size=256), "downsample")
+    for case, example in zip(golden, corrupted, strict=True):
         assert torch.equal(example.ids, as_ids(case["loaded_256"]))
 
 
@@ -59,7 +59,7 @@ def test_layouts_without_edges_are_the_published_ones(tmp_path: Path) -> None:
 def test_edges_lie_between_classes_where_there_are_no_instances(ade20k: Make) -> None:
     labels = np.repeat(np.repeat(np.array([[1, 2], [0, 3]], np.uint8), 8, axis=0), 8, axis=1)
     config = DataConfig("ade20k", str(ade20k([labels])), size=16)
-    expected = edges_removed(LabelMap(as_ids(torch.from_numpy(labels))[None], 151)).ids[0]
+    expected = edges_removed(LabelMap(as_ids(torch.from_numpy(labels))[None], 151), [0]).ids[0]
     assert torch.equal(layouts(config, "edges")[0].ids, expected)
     assert (expected == 151).sum() == 16 * 16 - 4 * 5 * 5  # two pixels at each side of a border
 
@@ -69,21 +69,21 @@ def test_borders_between_classes_are_those_of_the_spoilt_layout() -> None:
     faces = layouts(DataConfig(size=32), "downsample", strength={"size": 4})
     clean = faces.clean[0]
     faces.clean = [clean._replace(edges=instance_borders(clean.ids[None])[0])]  # type: ignore[assignment]
-    spoilt = faces[0]
-    assert spoilt.edges is not None
-    assert torch.equal(spoilt.edges, instance_borders(spoilt.ids[None])[0])
-    assert not torch.equal(spoilt.edges, faces.clean[0].edges)
+    corrupted = faces[0]
+    assert corrupted.edges is not None
+    assert torch.equal(corrupted.edges, instance_borders(corrupted.ids[None])[0])
+    assert not torch.equal(corrupted.edges, faces.clean[0].edges)
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_layout_i_has_the_seed_plus_i_whatever_is_asked_for_before(kind: str) -> None:
     config = DataConfig(size=24)
-    spoilt, clean = layouts(config, kind, seed=7), layouts(config)
-    third = spoilt[3].ids
-    assert torch.equal(third, [example.ids for _, example in zip(range(4), spoilt, strict=False)][3])
+    corrupted, clean = layouts(config, kind, seed=7), layouts(config)
+    third = corrupted[3].ids
+    assert torch.equal(third, [example.ids for _, example in zip(range(4), corrupted, strict=False)][3])
     if kind != "downsample":
         assert torch.equal(third, corrupt(LabelMap(clean[3].ids[None], 14), kind, seed=10).ids[0])
-    assert torch.equal(spoilt[3].image, clean[3].image)
+    assert torch.equal(corrupted[3].image, clean[3].image)
 
 
 def test_removed_pixels_are_mask_or_the_class_that_files_have_for_them(ade20k: Make) -> None:
@@ -99,22 +99,22 @@ def test_removed_pixels_are_mask_or_the_class_that_files_have_for_them(ade20k: M
 def test_a_cropped_image_has_its_layout_cropped_alike(ade20k: Make) -> None:
     labels = np.repeat(np.arange(1, 129, dtype=np.uint8)[None], 64, axis=0)  # a class for each column
     config = DataConfig("ade20k", str(ade20k([labels])), size=64, fit="center_crop")
-    clean, spoilt = layouts(config)[0], layouts(config, "random", strength={"share": 0.5})[0]
+    clean, corrupted = layouts(config)[0], layouts(config, "random", strength={"share": 0.5})[0]
     assert clean.ids[0].tolist() == list(range(32, 96))
-    kept = spoilt.ids != 151
-    assert torch.equal(spoilt.ids[kept], clean.ids[kept]) and 0.4 < kept.float().mean() < 0.6
+    kept = corrupted.ids != 151
+    assert torch.equal(corrupted.ids[kept], clean.ids[kept]) and 0.4 < kept.float().mean() < 0.6
 
 
 def test_strength_is_checked_before_any_layout_is_read() -> None:
-    with pytest.raises(ValueError, match="must be at least 0 and below 1"):
-        Spoiling("random", strength={"share": 2})
-    assert Spoiling("diffuse", strength={"rates": [1.0, 2.0]}).strength["rates"] == [1.0, 2.0]
+    with pytest.raises(ValueError, match="random: share must be a number from 0 and below 1, not 2"):
+        LayoutCorruption("random", strength={"share": 2})
+    assert LayoutCorruption("diffuse", strength={"rates": [1.0, 2.0]}).strength["rates"] == [1.0, 2.0]
     for kind, strength in (("random", {"share": "much"}), ("downsample", {"size": 1.5}), ("edges", {"radius": None})):
-        with pytest.raises(ValueError, match=f"{kind} cannot have the strength .* the benchmark's is "):
-            Spoiling(kind, strength=strength)
+        with pytest.raises(ValueError, match=f"{kind}: {next(iter(strength))} must be a"):
+            LayoutCorruption(kind, strength=strength)
     with pytest.raises(ValueError, match="has no setting 'size'"):
-        Spoiling("edges", strength={"size": 2})
+        LayoutCorruption("edges", strength={"size": 2})
     with pytest.raises(ValueError, match="clean layouts have no setting 'share'"):
-        Spoiling(strength={"share": 0.1})
-    with pytest.raises(ValueError, match="layouts are clean or spoilt by downsample, edges"):
-        Spoiling("blur")
+        LayoutCorruption(strength={"share": 0.1})
+    with pytest.raises(ValueError, match="no corruption 'blur': choose one of downsample, edges"):
+        LayoutCorruption("blur")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scdm.datasets import DataConfig, open_dataset
-from scdm.evaluation import Layouts, Spoiling
+from scdm.evaluation import LayoutCorruption, Layouts
 from scdm.files.images import read_image
 from tests.evaluation.conftest import configuration, write_maps
 from tests.parity import arrays, downsampled_cases
@@ -19,7 +19,7 @@ from training.make_noisy_labels import main
 Make = Callable[[Sequence[np.ndarray]], Path]
 
 
-def spoilt(data: dict[str, object], out: Path, *more: str) -> int:
+def corrupted(data: dict[str, object], out: Path, *more: str) -> int:
     out.parent.mkdir(exist_ok=True, parents=True)
     return main(["--data", str(configuration(out.parent, data)), "--out", str(out), *more])
 
@@ -31,8 +31,8 @@ def maps(folder: Path) -> list[np.ndarray]:
 def test_small_maps_are_the_published_ones(ade20k: Make, tmp_path: Path) -> None:
     golden = [arrays("data/label_corruptions", f"ds.{i}") for i in downsampled_cases()]
     data = {"name": "ade20k", "root": str(ade20k([case["label"].numpy() for case in golden])), "workers": 0}
-    assert spoilt(data, tmp_path / "small", "--small", "--kinds", "downsample") == 0
-    assert spoilt(data, tmp_path / "large", "--kinds", "downsample") == 0
+    assert corrupted(data, tmp_path / "small", "--small", "--kinds", "downsample") == 0
+    assert corrupted(data, tmp_path / "large", "--kinds", "downsample") == 0
     small, large = (maps(tmp_path / n / "downsample" / "annotations" / "validation") for n in ("small", "large"))
     for case, a, b in zip(golden, small, large, strict=True):
         assert np.array_equal(a, case["out"].numpy()) and a.dtype == np.uint8
@@ -50,7 +50,7 @@ def test_maps_without_edges_are_the_published_ones(tmp_path: Path) -> None:
     write_maps(tmp_path / "val" / "instances", golden["instance"].numpy())
     write_maps(tmp_path / "val" / "images", np.stack([labels] * 3, axis=-1))
     data = {"name": "folder", "root": str(tmp_path), "classes": str(tmp_path / "classes.yaml"), "workers": 0}
-    assert spoilt(data, tmp_path / "noisy", "--kinds", "edges") == 0
+    assert corrupted(data, tmp_path / "noisy", "--kinds", "edges") == 0
     for found, expected in zip(maps(tmp_path / "noisy" / "edges" / "val" / "labels"), golden["out"], strict=True):
         assert np.array_equal(found, expected.numpy())
 
@@ -62,11 +62,11 @@ def test_a_data_set_of_these_files_has_the_layouts_that_evaluation_sees(
     labels = np.random.default_rng(0).integers(0, 4, (3, 6, 8)).repeat(8, axis=1).repeat(8, axis=2).astype(np.uint8)
     root = ade20k(labels)
     data = {"name": "ade20k", "root": str(root), "workers": 2}
-    assert spoilt(data, tmp_path / "noisy", "--seed", "4", "--kinds", kind) == 0
+    assert corrupted(data, tmp_path / "noisy", "--seed", "4", "--kinds", kind) == 0
     (tmp_path / "noisy" / kind / "images").symlink_to(root / "images")
     files = open_dataset(DataConfig("ade20k", str(tmp_path / "noisy" / kind), size=32), "val").validation()
     config = DataConfig("ade20k", str(root), size=32)
-    seen = Layouts(open_dataset(config, "val"), config, Spoiling(kind, seed=4, removed="class"))
+    seen = Layouts(open_dataset(config, "val"), config, LayoutCorruption(kind, seed=4, removed="class"))
     assert all(torch.equal(files[i].ids, seen[i].ids) for i in range(3))
     assert not torch.equal(files[0].ids, seen.clean[0].ids)
 
@@ -88,28 +88,28 @@ def test_removed_pixels_get_the_value_that_is_read_as_unlabelled(
     write_maps(tmp_path / "val" / "labels", labels)
     write_maps(tmp_path / "val" / "images", np.stack([labels] * 3, axis=-1))
     data = {"name": "folder", "root": str(tmp_path), "classes": str(tmp_path / "classes.yaml"), "workers": 0}
-    assert spoilt(data, tmp_path / "noisy", "--kinds", "random", *more) == 0
+    assert corrupted(data, tmp_path / "noisy", "--kinds", "random", *more) == 0
     (found,) = maps(tmp_path / "noisy" / "random" / "val" / "labels")
     assert set(np.unique(found)) == {1, value} and 0.05 < (found == value).mean() < 0.15
 
 
 def test_what_is_there_is_not_made_again_and_never_mixed(ade20k: Make, tmp_path: Path, capsys) -> None:
     data = {"name": "ade20k", "root": str(ade20k([np.ones((30, 30), np.uint8)] * 2)), "workers": 0}
-    assert spoilt(data, tmp_path / "noisy") == 0
+    assert corrupted(data, tmp_path / "noisy") == 0
     folder = tmp_path / "noisy" / "random" / "annotations" / "validation"
     (folder / "1.png").unlink()
     before = (folder / "0.png").stat().st_mtime_ns
-    assert spoilt(data, tmp_path / "noisy") == 0
+    assert corrupted(data, tmp_path / "noisy") == 0
     assert (folder / "0.png").stat().st_mtime_ns == before and (folder / "1.png").is_file()
-    assert spoilt(data, tmp_path / "noisy", "--seed", "1") == 2
-    assert "made with seed 0 (now 1)" in capsys.readouterr().err
-    assert spoilt({"name": "scenes"}, tmp_path / "noisy") == 2
+    assert corrupted(data, tmp_path / "noisy", "--seed", "1") == 2
+    assert "made with other settings: seed 0 instead of 1" in capsys.readouterr().err
+    assert corrupted({"name": "scenes"}, tmp_path / "noisy") == 2
     assert "scenes have no label files" in capsys.readouterr().err
-    assert spoilt(data, tmp_path / "other", "--unlabelled", "70000") == 2
+    assert corrupted(data, tmp_path / "other", "--unlabelled", "70000") == 2
     assert "from 0 to 65535, not 70000" in capsys.readouterr().err
     (tmp_path / "file").touch()
-    assert spoilt(data, tmp_path / "file") == 2
+    assert corrupted(data, tmp_path / "file") == 2
     assert "a file is in its place" in capsys.readouterr().err
     next(Path(str(data["root"])).glob("images/validation/*")).unlink()  # numbers, and so seeds, would be others
-    assert spoilt(data, tmp_path / "other") == 2
+    assert corrupted(data, tmp_path / "other") == 2
     assert "there is no image of this name" in capsys.readouterr().err

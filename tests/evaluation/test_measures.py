@@ -1,4 +1,4 @@
-"""Measures: shares add up to the whole, pixels that no judge can know are left out, features are kept for the next."""
+"""Measures: shares add up to the whole, pixels that no evaluator can know are left out, features are kept for the next."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_shares_add_up_to_the_whole() -> None:
     assert whole["lpips"] == pytest.approx((FIRST - SECOND).abs().mean().item())
 
 
-def test_only_classes_that_the_judge_knows_are_counted() -> None:
+def test_only_classes_that_the_evaluator_knows_are_counted() -> None:
     found = measured(slice(None))
     assert found.score is not None
     assert found.score.confusion.sum() == ((IDS == 0) | (IDS == 2)).sum()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scdm.datasets import DataConfig, open_dataset
-from scdm.evaluation import Layouts, Part, Samples, Spoiling
+from scdm.evaluation import Chunk, LayoutCorruption, Layouts, Samples
 from scdm.files.images import read_image
 from scdm.models import checkpoint
 from scdm.pipeline import GenerateOptions
@@ -19,7 +19,7 @@ OPTIONS = GenerateOptions(steps=2, seed=5)
 
 
 def layouts() -> Layouts:
-    return Layouts(open_dataset(CONFIG, "val"), CONFIG, Spoiling())
+    return Layouts(open_dataset(CONFIG, "val"), CONFIG, LayoutCorruption())
 
 
 def touched(samples: Samples, sample: int, index: int) -> None:
@@ -33,17 +33,17 @@ def test_only_what_is_missing_is_made_in_batches_of_neighbours(tmp_path: Path) -
     touched(samples, 0, 2)
     touched(samples, 1, 0)
     assert samples.path(1, 0) == tmp_path / "1" / "city" / "0.png"
-    parts = samples.missing(samples=2, images=7, batch=3)
-    assert parts == [Part(0, 0, 2), Part(0, 3, 6), Part(0, 6, 7), Part(1, 1, 4), Part(1, 4, 7)]
+    chunks = samples.missing(samples=2, images=7, batch=3)
+    assert chunks == [Chunk(0, 0, 2), Chunk(0, 3, 6), Chunk(0, 6, 7), Chunk(1, 1, 4), Chunk(1, 4, 7)]
 
 
 def test_an_image_is_the_same_however_the_work_is_shared(model: Path, tmp_path: Path) -> None:
     loaded, data = checkpoint.load(model), layouts()
     whole, shared = (Samples(tmp_path / name, data.names, SETTINGS) for name in ("whole", "shared"))
     assert sum(whole.make(loaded, data, OPTIONS, whole.missing(2, 4, batch=4))) == 8
-    parts = shared.missing(2, 4, batch=1)
-    assert list(shared.make(loaded, data, OPTIONS, parts[1::2], workers=1)) == [1] * 4
-    assert list(shared.make(loaded, data, OPTIONS, parts[0::2])) == [1] * 4
+    chunks = shared.missing(2, 4, batch=1)
+    assert list(shared.make(loaded, data, OPTIONS, chunks[1::2], workers=1)) == [1] * 4
+    assert list(shared.make(loaded, data, OPTIONS, chunks[0::2])) == [1] * 4
     for sample in range(2):
         expected = whole.read(sample, range(4))
         assert expected.shape == (4, 3, 16, 16) and len(expected.unique(dim=0)) == 4
@@ -58,9 +58,9 @@ def test_a_folder_of_other_settings_is_refused_and_the_difference_named(tmp_path
     Samples(tmp_path, ["a"], {"model": "b"}).claim()
     Samples(tmp_path, ["a"], SETTINGS).claim()  # nothing had been made with the others
     touched(Samples(tmp_path, ["a"], SETTINGS), 0, 0)
-    with pytest.raises(ValueError, match=r"made with options.guidance 1.5 \(now 2\): choose another folder"):
+    with pytest.raises(ValueError, match=r"other settings: options.guidance 1.5 instead of 2\. Choose another folder"):
         Samples(tmp_path, ["a"], {"model": "a", "options": {"guidance": 2, "steps": 25}})
-    with pytest.raises(ValueError, match=r"options.steps 25 \(now None\)"):
+    with pytest.raises(ValueError, match=r"options\.steps 25 instead of None"):
         Samples(tmp_path, ["a"], {"model": "a", "options": {"guidance": 1.5}})
     for damaged in (b"{", b"[]", b"\xff"):
         (tmp_path / "settings.json").write_bytes(damaged)

@@ -77,5 +77,5 @@ def test_a_run_that_diverges_writes_nothing(tmp_path: Path, capsys, monkeypatch)
     monkeypatch.setattr(train_segmenter, "cross_entropy_and_overlap", lambda logits, truth: logits.sum() * math.nan)
     data = str(configuration(tmp_path, {"name": "scenes", "size": 16, "workers": 0}))
     assert main(["--data", data, "--out", str(tmp_path / "s.safetensors"), "--steps", "3", "--batch", "1"]) == 2
-    assert "at step 1 the loss is no number" in capsys.readouterr().err
+    assert "at step 1 the loss is NaN or infinite" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.safetensors"))

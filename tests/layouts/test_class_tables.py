@@ -189,7 +189,7 @@ def test_what_is_no_class_table_is_named_with_one_that_is(name: str, tmp_path: P
 
 def test_palettes_of_krita_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     for text, complaint in (
-        ('<ColorSet><ColorSetEntry name="a"><CMYK c="1"/></ColorSetEntry></ColorSet>', "only sRGB"),
+        ('<ColorSet><ColorSetEntry name="a"><CMYK c="1"/></ColorSetEntry></ColorSet>', "no sRGB colour"),
         ('<ColorSet><ColorSetEntry name="a"><sRGB r="x" g="0" b="0"/></ColorSetEntry></ColorSet>', "from 0 to 1"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><ColorSet/>', "damaged"),
         ("<ColorSet/>", "no class"),

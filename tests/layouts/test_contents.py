@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdm.layouts.contents import Part, contents, percent, report, summary
+from scdm.layouts.contents import ClassShare, contents, percent, report, summary
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 
@@ -18,7 +18,11 @@ def layouts(*rows: list[int]) -> LabelMap:
 
 def test_the_largest_part_comes_first_and_absent_classes_not_at_all() -> None:
     labels = layouts([2, 2, MASK, 0, 2], [MASK, MASK, 2, 2, 2])
-    assert contents(labels, THREE) == [Part(2, "road", 0.6), Part(MASK, "unpainted", 0.3), Part(0, "sky", 0.1)]
+    assert contents(labels, THREE) == [
+        ClassShare(2, "road", 0.6),
+        ClassShare(MASK, "unpainted", 0.3),
+        ClassShare(0, "sky", 0.1),
+    ]
 
 
 def test_a_line_for_below_a_node() -> None:

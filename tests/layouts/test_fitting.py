@@ -1,11 +1,12 @@
 """Fitting: the size asked for, nothing stretched that should not be, nothing invented; masks keep what they cover."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdm.layouts.fitting import FITS, covered, fitted
+from scdm.layouts.fitting import FITS, covered, fitted, with_opacity
 from scdm.layouts.labels import LabelMap, instance_borders
 
 MASK = 4
@@ -74,7 +75,7 @@ def test_what_cannot_be_is_refused_in_words() -> None:
         fitted(board(2, 2), 4, 4, "stretch")
     with pytest.raises(ValueError, match="positive sides"):
         fitted(board(2, 2), -4, 4)
-    with pytest.raises(ValueError, match="16000 x 80000000 pixels has more than 64 megapixels"):
+    with pytest.raises(ValueError, match="16000 x 80000000 has more than 64 megapixels"):
         fitted(board(10000, 2), 0, 16000)  # a long strip, made still longer
 
 
@@ -85,3 +86,17 @@ def test_masks_cover_as_much_at_any_size(height: int, width: int, times: int) ->
     assert torch.equal(covered(mask, times * height, times * width), large)
     assert torch.allclose(covered(large, height, width), mask)
     assert covered(mask, height, width) is mask
+
+
+def test_an_opacity_becomes_the_alpha() -> None:
+    opacity = torch.tensor([[[1, 127 / 255, 0.5]]])
+    colors = np.full((1, 1, 3, 3), 120, dtype=np.uint8)
+    painted = with_opacity(colors, opacity)
+    assert painted.tolist() == [[[[120, 120, 120, alpha] for alpha in (255, 127, 128)]]]
+    own = with_opacity(np.concatenate([colors, np.array([[[[9], [200], [200]]]], np.uint8)], axis=-1), opacity)
+    assert own[..., 3].tolist() == [[[9, 127, 128]]], "the lower of the two"
+    ids = np.array([[[[3], [3], [1]]]] * 2, dtype=np.uint8)
+    assert with_opacity(ids, opacity).tolist() == [[[[3, 3, 3, 255], [3, 3, 3, 127], [1, 1, 1, 128]]]] * 2
+    assert with_opacity(colors, torch.ones(1, 64, 64))[..., 3].min() == 255, "of another size"
+    with pytest.raises(ValueError, match="2 images and 3 alphas do not go together"):
+        with_opacity(ids, opacity.expand(3, -1, -1))

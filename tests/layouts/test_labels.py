@@ -24,13 +24,20 @@ def layouts(draw: st.DrawFn) -> LabelMap:
 
 
 @given(layouts())
-def test_one_hot_there_and_back(labels: LabelMap) -> None:
+def test_one_hot_marks_the_class_of_a_pixel_and_nothing_where_it_is_unpainted(labels: LabelMap) -> None:
     y = labels.one_hot()
-    back = LabelMap.from_one_hot(y, labels.num_classes)
+    classes = y[:, : labels.num_classes]
 
-    assert torch.equal(back.ids, labels.ids)
-    assert torch.equal(back.one_hot(), y)
-    assert torch.equal(y[:, : labels.num_classes].sum(dim=1) == 0, labels.unpainted)
+    assert torch.equal(classes.sum(dim=1) == 0, labels.unpainted)
+    assert torch.equal(classes.argmax(dim=1)[~labels.unpainted], labels.ids[~labels.unpainted])
+    assert y.shape[1] == labels.num_classes + (labels.edges is not None)
+
+
+def test_layouts_of_another_number_of_classes_are_refused() -> None:
+    labels = LabelMap(torch.zeros(1, 1, 1, dtype=torch.int64), 3)
+    labels.require_classes(3, "the model")
+    with pytest.raises(ValueError, match="the layout has 3 classes, the model expects 4"):
+        labels.require_classes(4, "the model")
 
 
 @given(layouts())
@@ -73,10 +80,10 @@ def test_borders_are_bool_and_lie_where_the_layout_does() -> None:
     ids = torch.zeros(1, 2, 3, dtype=torch.int64)
     for edges in (torch.zeros(1, 1, 2, 3), torch.zeros(1, 2, 3, dtype=torch.bool)):
         with pytest.raises(
-            ValueError, match=r"instance borders must be bool \(1, 1, 2, 3\) like the layout, not torch"
+            ValueError, match=r"instance borders must be bool \(1, 1, 2, 3\) on cpu like the layout, not "
         ):
             LabelMap(ids, 2, edges)
-    with pytest.raises(ValueError, match="the layout is on cpu and its instance borders on meta"):
+    with pytest.raises(ValueError, match=r"on cpu like the layout, not bool .* on meta"):
         LabelMap(ids, 2, torch.zeros(1, 1, 2, 3, dtype=torch.bool, device="meta"))
 
 

@@ -43,7 +43,7 @@ def test_one_goes_with_many_and_many_go_one_by_one() -> None:
     assert torch.equal(one.ids[0], layouts(1).ids[0]) and (one.ids[1] == 1).all()
     assert torch.equal(two.ids[0], layouts(2).ids[0]) and (two.ids[1] == 1).all()
     assert painted(layouts(3), masks[:1], 1).batch == 3
-    with pytest.raises(ValueError, match="2 masks cannot be painted onto 3 layouts"):
+    with pytest.raises(ValueError, match="3 layouts and 2 masks do not go together"):
         painted(layouts(3), masks, 1)
 
 

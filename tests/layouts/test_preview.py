@@ -7,7 +7,7 @@ import torch
 from scdm.files.contact_sheet import PAPER
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Color, Palette
-from scdm.layouts.preview import COLOURLESS, LEGIBLE, UNPAINTED, preview
+from scdm.layouts.preview import CHEQUERED, COLOURLESS, LEGIBLE, preview
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 THREE = Palette("three", ("red", "blue", "nameless colour"), (RED, BLUE, None))
@@ -27,12 +27,12 @@ def test_without_a_legend_a_pixel_is_a_pixel() -> None:
     (picture,) = preview(layout([0, 1], [MASK, 2]), THREE)
     assert picture.shape == (2, 2, 3)
     assert picture[0].tolist() == [list(RED), list(BLUE)]
-    assert tuple(picture[1, 0].tolist()) in UNPAINTED and tuple(picture[1, 1].tolist()) in COLOURLESS
+    assert tuple(picture[1, 0].tolist()) in CHEQUERED and tuple(picture[1, 1].tolist()) in COLOURLESS
 
 
 def test_what_is_unpainted_and_what_has_no_colour_differ() -> None:
     (picture,) = preview(layout(*[[MASK] * 32 + [2] * 32] * 64), THREE)
-    assert colors(picture[:, :32]) == set(UNPAINTED) and colors(picture[:, 32:]) == set(COLOURLESS)
+    assert colors(picture[:, :32]) == set(CHEQUERED) and colors(picture[:, 32:]) == set(COLOURLESS)
 
 
 @pytest.mark.parametrize("opacity", [0, 0.25, 1])
@@ -49,9 +49,9 @@ def test_one_image_serves_many_layouts_and_the_reverse() -> None:
     two = LabelMap(torch.tensor([[[0]], [[1]]]), 3)
     assert [colors(picture) for picture in preview(two, THREE, PHOTO)] == [{RED}, {BLUE}]
     assert preview(layout([MASK]), THREE, PHOTO.repeat(3, axis=0)).shape == (3, 4, 6, 3)
-    with pytest.raises(ValueError, match="3 images cannot lie under 2 layouts"):
+    with pytest.raises(ValueError, match="2 layouts and 3 images do not go together"):
         preview(two, THREE, PHOTO.repeat(3, axis=0))
-    with pytest.raises(ValueError, match=r"opacity is a share from 0 .* not 2"):
+    with pytest.raises(ValueError, match=r"opacity must be from 0 .* not 2"):
         preview(two, THREE, PHOTO, opacity=2)
 
 
@@ -65,7 +65,7 @@ def test_a_legend_stands_beside_a_picture_that_is_large_enough(size: tuple[int, 
     assert (sheet.shape[1] == width) if below else (sheet.shape[0] == height)
     assert np.array_equal(sheet[:height, :width], preview(small.resized(height, width), THREE)[0])
     legend = sheet[height:] if below else sheet[:, width:]
-    assert colors(preview(small, THREE)) - {*UNPAINTED} <= colors(legend)
+    assert colors(preview(small, THREE)) - {*CHEQUERED} <= colors(legend)
     paper = (legend == PAPER).all(axis=-1)
     assert paper[-2:].all() and paper[:, -2:].all(), "nothing is cut off"
 

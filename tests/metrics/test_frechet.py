@@ -50,9 +50,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
         FrechetDistance().compute()
     with pytest.raises(ValueError, match="at least two real"):
         distance(torch.zeros(1, 3), torch.zeros(5, 3)).compute()
-    with pytest.raises(ValueError, match="are no numbers"):
+    with pytest.raises(ValueError, match="NaN or infinite"):
         distance(torch.full((2, 3), torch.nan), torch.zeros(2, 3))
-    with pytest.raises(ValueError, match="of 3 and of 4 numbers"):
-        distance(torch.zeros(2, 3), torch.zeros(2, 3)).update(torch.zeros(2, 4), real=True)
     with pytest.raises(ValueError, match=r"not \(3,\)"):
         distance(torch.zeros(3), torch.zeros(3))

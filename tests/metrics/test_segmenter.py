@@ -1,4 +1,4 @@
-"""The judge of layouts: it learns, takes any size, and its file explains itself."""
+"""The segmentation evaluator: it learns, takes any size, and its file explains itself."""
 
 from __future__ import annotations
 
@@ -72,28 +72,28 @@ def test_half_precision_halves_the_file(segmenter: Segmenter, tmp_path: Path) ->
 
 
 def test_files_that_hold_no_segmenter_are_named(segmenter: Segmenter, tmp_path: Path) -> None:
-    path = tmp_path / "judge.safetensors"
-    with pytest.raises(ValueError, match=r"no segmenter file .*judge"):
+    path = tmp_path / "evaluator.safetensors"
+    with pytest.raises(ValueError, match=r"no segmenter file .*evaluator"):
         load(path)
     path.write_bytes(b"not tensors")
-    with pytest.raises(ValueError, match=r"judge.* not a safetensors file"):
+    with pytest.raises(ValueError, match=r"evaluator.* not a safetensors file"):
         load(path)
     save_file({"weight": torch.zeros(1)}, path, {"format": "pt"})
-    with pytest.raises(ValueError, match=r"judge.*another program"):
+    with pytest.raises(ValueError, match=r"evaluator.*another program"):
         load(path)
     header = {"version": 1, "channels": [8, 16], "palette": PALETTE.to_dict(), "provenance": {}}
     save_file(segmenter.state_dict(), path, {HEADER: json.dumps(header)})  # the weights are those of three widths
-    with pytest.raises(ValueError, match=r"judge.*header describes: middle"):
+    with pytest.raises(ValueError, match=r"evaluator.*file describes: middle"):
         load(path)
     save_file(segmenter.state_dict(), path, {HEADER: json.dumps(header | {"version": 2})})
     with pytest.raises(ValueError, match="format version is 2"):
         load(path)
     save_file(segmenter.state_dict(), path, {HEADER: json.dumps(header | {"channels": "wide"})})
-    with pytest.raises(ValueError, match=r"judge"):
+    with pytest.raises(ValueError, match=r"evaluator"):
         load(path)
     save(path, segmenter)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"judge.* incomplete"):
+    with pytest.raises(ValueError, match=r"evaluator.* incomplete"):
         load(path)
 
 
@@ -112,9 +112,9 @@ def test_files_that_hold_no_segmenter_are_named(segmenter: Segmenter, tmp_path: 
 )
 def test_absurd_headers_are_refused_in_a_short_sentence(change: dict, segmenter: Segmenter, tmp_path: Path) -> None:
     header = {"version": 1, "channels": [8, 16, 24], "palette": PALETTE.to_dict(), "provenance": {}, **change}
-    save_file(segmenter.state_dict(), tmp_path / "judge.safetensors", {HEADER: json.dumps(header)})
-    with pytest.raises(ValueError, match="judge") as caught:
-        load(tmp_path / "judge.safetensors")
+    save_file(segmenter.state_dict(), tmp_path / "evaluator.safetensors", {HEADER: json.dumps(header)})
+    with pytest.raises(ValueError, match="evaluator") as caught:
+        load(tmp_path / "evaluator.safetensors")
     assert len(str(caught.value)) < 1000
 
 
@@ -122,9 +122,9 @@ def test_weights_that_are_no_numbers_are_named(segmenter: Segmenter, tmp_path: P
     broken = {name: weight.clone() for name, weight in segmenter.state_dict().items()}
     broken["head.bias"][0] = float("nan")
     header = {"version": 1, "channels": [8, 16, 24], "palette": PALETTE.to_dict(), "provenance": {}}
-    save_file(broken, tmp_path / "judge.safetensors", {HEADER: json.dumps(header)})
-    with pytest.raises(ValueError, match=r"head\.bias holds values that are no numbers"):
-        load(tmp_path / "judge.safetensors")
+    save_file(broken, tmp_path / "evaluator.safetensors", {HEADER: json.dumps(header)})
+    with pytest.raises(ValueError, match=r"head\.bias holds NaN or infinite values"):
+        load(tmp_path / "evaluator.safetensors")
 
 
 def test_a_full_disk_is_an_error_of_the_system(segmenter: Segmenter, tmp_path: Path, monkeypatch) -> None:
@@ -132,8 +132,8 @@ def test_a_full_disk_is_an_error_of_the_system(segmenter: Segmenter, tmp_path: P
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("scdm.models.checkpoint.save_file", full)
-    with pytest.raises(OSError, match=r"No space left on device.*judge\.safetensors"):
-        save(tmp_path / "judge.safetensors", segmenter)
+    with pytest.raises(OSError, match=r"No space left on device.*evaluator\.safetensors"):
+        save(tmp_path / "evaluator.safetensors", segmenter)
     assert not list(tmp_path.iterdir())
 
 

@@ -92,6 +92,20 @@ def test_the_header_is_read_without_the_weights(path: Path) -> None:
     assert content["palette"]["classes"][1] == {"id": 1, "name": "Möwe"}
 
 
+def test_headers_of_u_nets_are_written_as_ever() -> None:
+    text = checkpoint.Header(CONFIG, PALETTE, {}).to_json()
+    network = (
+        '{"num_classes": 2, "edges": false, "channels": 32, "channel_mult": [1], "res_blocks": 1, "attention": [], '
+        '"head_channels": 32, "heads": 4, "heads_up": null, "qkv_order": "head_major", "scale_shift_norm": true, '
+        '"resblock_updown": true, "hidden": 4, "dropout": 0.0, "learn_sigma": true}'
+    )
+    assert text.startswith(
+        f'{{"version": 1, "config": {{"network": {network}, "size": [8, 16], "noise_schedule": "linear"'
+    )
+    named = text.replace('{"num_classes"', '{"kind": "unet", "num_classes"')
+    assert checkpoint.Header.from_json(named).to_json() == text
+
+
 def test_headers_of_files_from_before_a_setting_take_its_default(path: Path) -> None:
     config = configuration.to_dict(CONFIG)
     del config["distilled_steps"]
@@ -132,9 +146,7 @@ def test_what_could_not_be_loaded_is_not_saved(
 ) -> None:
     before = path.read_bytes()
     model.network.get_parameter("out.2.bias").data[1] = value
-    with pytest.raises(
-        ValueError, match=r"not written, because out\.2\.bias holds values that are no numbers in float"
-    ):
+    with pytest.raises(ValueError, match=r"not written: out\.2\.bias is NaN or infinite in float"):
         checkpoint.save(path, model, dtype)
     assert path.read_bytes() == before
 
@@ -166,7 +178,7 @@ def test_truncated_files_are_incomplete(path: Path, share: float) -> None:
 def test_other_files_are_no_model(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="not a safetensors file, or is incomplete"):
+    with pytest.raises(ValueError, match="not a safetensors file or checkpoint, or incomplete"):
         checkpoint.load(path)
     assert not checkpoint.is_model(path)
 
@@ -193,12 +205,12 @@ def test_checkpoints_of_other_programs_are_pointed_to_conversion(path: Path) -> 
         ({"version": 2}, "format version is 2, this program reads 1: update"),
         ({"version": 2, "sampler": {}}, "format version is 2"),  # whatever else a later version holds
         ({"version": "1"}, "format version is '1'"),
-        ({"colour": "blue"}, "exactly version, config, palette and provenance"),
-        ({"provenance": None}, "exactly version, config, palette and provenance"),
-        ({"config": 5}, "must be mappings"),
-        ({"provenance": []}, "must be mappings"),
+        ({"colour": "blue"}, "colour: known are version|provenance is missing"),
+        ({"provenance": None}, "colour: known are version|provenance is missing"),
+        ({"config": 5}, "config must be a section, not 5"),
+        ({"provenance": []}, "provenance must be a section"),
         ({"palette": []}, "a class table is a mapping"),
-        ({"palette": {"classes": [{"name": "sky"}]}}, "palette has 1 classes, its network 2"),
+        ({"palette": {"classes": [{"name": "sky"}]}}, "palette has 1 classes, its network expects 2"),
     ],
 )
 def test_wrong_headers_are_described(path: Path, changes: dict[str, Any], complaint: str) -> None:
@@ -227,27 +239,27 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
     ("setting", "value", "complaint"),
     [
         ("network.chanels", 32, r"unknown setting config\.network\.chanels: did you mean 'channels'"),
-        ("network.channels", "wide", r"config\.network\.channels must be a number"),
-        ("network.channels", 64, "does not hold the network that its header describes"),
+        ("network.channels", "wide", r"config\.network\.channels must be a whole number"),
+        ("network.channels", 64, "weights are not those of the network that the file describes"),
         ("network.channels", 1e400, r"config\.network\.channels must be a whole number"),
-        ("network.channels", 10**9, "channels must be from 1 to"),
-        ("network.num_classes", 10**15, "num_classes must be from 1 to"),
-        ("network.hidden", 10**15, "hidden must be from 1 to"),
-        ("network.res_blocks", 10**9, "res_blocks must be from 1 to"),
+        ("network.channels", 10**9, "channels must be a whole number from 1 to"),
+        ("network.num_classes", 10**15, "num_classes must be a whole number from 1 to"),
+        ("network.hidden", 10**15, "hidden must be a whole number from 1 to"),
+        ("network.res_blocks", 10**9, "res_blocks must be a whole number from 1 to"),
         ("network.channel_mult", [1] * 10**4, "channel_mult must hold 1 to 8"),
-        ("network.channel_mult", [float("inf")], "channel_mult must hold"),
-        ("network.head_channels", 0, "choose head_channels"),
+        ("network.channel_mult", [float("inf")], "channel_mult must be several numbers above 0"),
+        ("network.head_channels", 0, "head_channels must be a whole number from 1"),
         ("network.learn_sigma", False, r"out\.2\.weight is \(6, 32, 3, 3\), expected \(3, 32, 3, 3\)"),
-        ("size", [10**9, 8], "at most 8192"),
-        ("steps", 10**12, "1 to 100000 steps"),
+        ("size", [10**9, 8], "size must be 2 numbers from 1 to 8192"),
+        ("steps", 10**12, "steps must be a whole number from 1 to 100000"),
         ("steps", 10, "at least 21 steps, not 10"),
         ("network.attention", {"x" * 10**6: 1}, "must be a list, not {'xxx"),
         ("network.channel_mult", [1] * 10**5, "channel_mult must hold 1 to 8"),
         ("class_rates", [1.0], "1 class rates for 2 classes"),
-        ("class_rates", [1.0, float("nan")], "finite"),
-        ("prediction", "u", "must be one of eps, v, x0"),
-        ("distilled_steps", "trailing0", "cannot be distilled to the steps 'trailing0': cannot take 0 steps of 1000"),
-        ("distilled_guidance", 0.5, "a scale from 1 to 100"),
+        ("class_rates", [1.0, float("nan")], "must be a number, not nan"),
+        ("prediction", "u", "must be eps, v or x0"),
+        ("distilled_steps", "trailing0", "cannot be distilled to the steps 'trailing0': cannot take 0 steps of a section of 1000"),
+        ("distilled_guidance", 0.5, "distilled_guidance must be a number from 1 to 100"),
     ],
 )
 def test_wrong_and_absurd_settings_are_described(path: Path, setting: str, value: Any, complaint: str) -> None:

@@ -276,7 +276,7 @@ def test_what_is_told_replaces_what_is_assumed(tmp_path: Path) -> None:
     ("told", "complaint"),
     [
         (Assumptions(), "attention heads of 64 channels do not fill a level of 32"),
-        (replace(HEADS, palette=PAINTS), "reads 20 label channels, but palette paints has 2 classes"),
+        (replace(HEADS, palette=PAINTS), r"palette paints has 2 classes, the network expects 20"),
         (
             replace(HEADS, palette=replace(Palette.named("celebamask_hq"), name="mine"), label_diffusion="classwise"),
             "mine",
@@ -375,7 +375,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"refused, because it holds more than tensors and numbers, namely .*mkdir"):
         convert(path, HEADS)
     path.write_bytes(pickle.dumps(Malicious(proof)))
-    with pytest.raises(ValueError, match=r"before 1\.6"):
+    with pytest.raises(ValueError, match="a pickle of Python: it may run code, so it is not opened"):
         convert(path, HEADS)
     assert not proof.exists()
     pickle.loads(path.read_bytes())
@@ -396,11 +396,11 @@ def test_truncated_files_are_incomplete(tmp_path: Path, suffix: str, share: floa
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"<!DOCTYPE html><html>Virus scan warning</html>", "a web page or a Git LFS pointer"),
-        (b"\n <html>", "a web page or a Git LFS pointer"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a web page or a Git LFS pointer"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(100), "no checkpoint, neither of PyTorch nor safetensors"),
-        (b"\xff" * 100, "no checkpoint, neither of PyTorch nor safetensors"),
+        (b"<!DOCTYPE html><html>Virus scan warning</html>", "it looks like a web page"),
+        (b"\n <html>", "it looks like a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "not a safetensors file or checkpoint"),
+        (b"\xff" * 100, "not a safetensors file or checkpoint"),
         (None, "no such file"),
     ],
 )
@@ -465,7 +465,7 @@ def test_archives_of_the_future_are_refused(tmp_path: Path) -> None:
 def test_weights_that_are_no_numbers_are_named(tmp_path: Path, value: float) -> None:
     broken = {name: tensor.double() for name, tensor in weights().items()}
     broken["out.2.bias"][1] = value
-    with pytest.raises(ValueError, match=r"out\.2\.bias holds values that are no numbers"):
+    with pytest.raises(ValueError, match=r"out\.2\.bias holds NaN or infinite values"):
         convert(published(tmp_path / "model.pt", broken), HEADS)
 
 

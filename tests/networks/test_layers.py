@@ -20,7 +20,7 @@ from scdm.networks.layers import (
     timestep_embedding,
     upsample_conv,
 )
-from tests.parity import arrays, cases, deviation, facts, tensors, weights
+from tests.parity import arrays, cases, deviation, facts, from_one_hot, tensors, weights
 
 LAYERS = [name for name in cases("modules/*") if "out" in tensors(f"modules/{name}")]
 
@@ -57,7 +57,7 @@ def _build(given: set[str], shapes: dict[str, list[int]], config: dict[str, int]
 
 
 def condition(y: Tensor) -> Condition:
-    return Condition(LabelMap.from_one_hot(y, y.shape[1]), torch.float32)
+    return Condition(from_one_hot(y, y.shape[1]), torch.float32)
 
 
 @pytest.mark.parametrize("name", LAYERS)

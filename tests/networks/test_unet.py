@@ -172,13 +172,13 @@ def test_borders_are_asked_for_and_refused() -> None:
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        ({"num_classes": 0}, "num_classes must be from 1"),
-        ({"res_blocks": 0}, "res_blocks must be from 1"),
+        ({"num_classes": 0}, "num_classes must be a whole number from 1"),
+        ({"res_blocks": 0}, "res_blocks must be a whole number from 1"),
         ({"channel_mult": ()}, "one for each level"),
         ({"channels": 48}, "multiple of 32, the number of norm groups"),
         ({"channels": 32, "channel_mult": (0.5, 1)}, "multiple of 32.*got 16"),
         ({"channels": 32, "channel_mult": (1, 1)}, "heads of 64 channels do not fill a level of 32"),
-        ({"qkv_order": "vqk"}, "'head_major' or 'qkv_major', not 'vqk'"),
+        ({"qkv_order": "vqk"}, "head_major or qkv_major, not 'vqk'"),
     ],
 )
 def test_impossible_configurations_are_refused(wrong: dict, complaint: str) -> None:

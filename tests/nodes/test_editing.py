@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,7 +53,7 @@ def edit(pack: Any, model: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     """Runs the node as the node of that number in a graph, and gives its image (H, W, 3)."""
     module = pack("nodes.editing")
     monkeypatch.setattr(module, "tell", lambda node, text: None)
-    module._made.clear()
+    module._sessions.clear()
 
     def run(layout: Any, node: str | None = "7", **changed: Any) -> torch.Tensor:
         given = {spec.id: spec.default for spec in module.EditImage.define_schema().inputs[2:] if not spec.optional}
@@ -105,21 +107,61 @@ def test_other_nodes_and_other_means_begin_afresh(pack: Any, edit: Any, layout: 
 
 
 def test_another_model_begins_afresh(pack: Any, model: Any, edit: Any, layout: Any) -> None:
-    other = pack("nodes.native").managed(pack("nodes.native").scdm_model(model))
     before = edit(layout())
-    assert torch.equal(edit(layout(BOX), model=other)[far()], before[far()]), "the same network"
+    assert torch.equal(edit(layout(BOX), model=model.clone())[far()], before[far()]), "the same network"
     source = pack("nodes.native").scdm_model(model)
     retrained = pack("scdm.models.model").Model.new(source.config, source.palette)
     retrained.network.load_state_dict({name: 0.9 * weight for name, weight in source.network.state_dict().items()})
     other = pack("nodes.native").managed(retrained)
     assert torch.equal(edit(layout(BOX), model=other), edit(layout(BOX), model=other, node=None))
+    assert torch.equal(edit(layout()), before), "and back, which is another edit than the last"
 
 
 def test_few_nodes_are_remembered(pack: Any, edit: Any, layout: Any) -> None:
     module = pack("nodes.editing")
     for node in range(module.MOST_REMEMBERED + 3):
         edit(layout(), node=str(node), steps=1)
-    assert list(module._made) == [str(node) for node in range(3, module.MOST_REMEMBERED + 3)]
+    (sessions,) = module._sessions.values()
+    assert list(sessions) == [str(node) for node in range(3, module.MOST_REMEMBERED + 3)]
+
+
+def test_a_node_goes_on_with_its_session_and_the_image_is_that_of_a_new_one(
+    pack: Any, model: Any, edit: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if each run began from the last image: with other margins, and after an update that failed."""
+    module = pack("nodes.editing")
+    edits = [(layout(BOX), 2), (layout((2, 1, 9, 7), 3), 1), (layout((2, 1, 9, 7), 3), 2), (layout(), 3)]
+    image = edit(layout())
+    (session,) = module._sessions[model.model].values()
+    last, continued, rebuilt = layout(), [], []
+    for now, margin in edits:
+        image = edit(now, node=None, previous_image=image[None], previous_layout=last, margin=margin)
+        rebuilt.append(image)
+        last = now
+    for now, margin in edits:
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="broken"):
+            patch.setattr(pack("scdm.editing.session"), "generate", broken)
+            edit(layout((0, 0, 3, 3), 5))
+        continued.append(edit(now, margin=margin))
+    assert all(torch.equal((a * 255).round(), (b * 255).round()) for a, b in zip(continued, rebuilt, strict=True))
+    assert list(module._sessions[model.model].values()) == [session]
+
+
+def broken(*_: Any, **__: Any) -> None:
+    raise RuntimeError("broken")
+
+
+def test_a_model_that_is_no_longer_used_takes_its_sessions_along(pack: Any, model: Any, edit: Any, layout: Any) -> None:
+    import comfy.model_management
+
+    native, sessions = pack("nodes.native"), pack("nodes.editing")._sessions
+    other = native.managed(copy.deepcopy(native.scdm_model(model)))
+    edit(layout(), model=other, steps=1)
+    assert len(sessions) == 1
+    comfy.model_management.unload_all_models()
+    del other
+    gc.collect()
+    assert not len(sessions)
 
 
 def test_a_connected_image_is_edited_whatever_is_remembered(edit: Any, layout: Any) -> None:
@@ -174,7 +216,9 @@ def test_what_does_not_fit_is_refused_in_a_sentence(pack: Any, edit: Any, layout
         pack("scdm.layouts.labels").LabelMap(torch.zeros(1, 16, 24, dtype=torch.long), 151), ade20k
     )
     for given in ({"layout": foreign}, {"layout": layout(), "previous_image": image, "previous_layout": foreign}):
-        with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+        with pytest.raises(
+            ValueError, match="151 classes, the model expects 14: load the layout with the palette scenes"
+        ):
             edit(**given)
     two = sockets.Layout(layout().labels.expanded(2), layout().palette)
     with pytest.raises(ValueError, match="one layout is edited at a time, not 2"):

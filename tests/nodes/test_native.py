@@ -63,7 +63,7 @@ def encoded(pack: Any, model: Any, layout: Any, label_noise: str = "fresh", batc
 
 def sigmas_of(model: Any, steps: int) -> Tensor:
     """The sigmas at which `generate` visits a model, and 0."""
-    schedule = model.model.scdm.diffusion.denoiser.respaced(steps).schedule
+    schedule = model.model.scdm.denoiser.respaced(steps).schedule
     a = torch.from_numpy(schedule.alphas_cumprod).flip(0)
     return torch.cat([((1 - a) / a).sqrt().float(), torch.zeros(1)])
 
@@ -166,6 +166,15 @@ def test_comfys_solvers_make_what_generate_makes(
     assert (native - exact(pack, patcher, layout, ours, label_noise=label_noise)).abs().max() < 1e-3
 
 
+def test_a_parametrisation_that_comfyui_does_not_know_is_given_as_x0(
+    pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(pack("nodes.native").PREDICTION, "v")
+    patcher = model(prediction="v")
+    native = sampled(pack, patcher, layout).clamp(-1, 1)
+    assert (native - exact(pack, patcher, layout, "ddim")).abs().max() < 1e-3
+
+
 def test_part_of_the_way_is_the_same_part(pack: Any, model: Any, layout: Any) -> None:
     patcher, image = model(prediction="v"), torch.rand(1, 3, *SIZE) * 2 - 1
     native = sampled(pack, patcher, layout, latent=image, skipped=STEPS // 2).clamp(-1, 1)
@@ -265,11 +274,11 @@ def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: A
         pack("scdm.layouts.labels").LabelMap(torch.zeros(1, *SIZE, dtype=torch.int64), 151),
         pack("scdm.layouts.palette").Palette.named("ade20k"),
     )
-    with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+    with pytest.raises(ValueError, match="151 classes, the model expects 14: load the layout with the palette scenes"):
         encoded(pack, patcher, wrong)
     with pytest.raises(ValueError, match="connect Encode Layout"):
         sampled(pack, patcher, layout, change=lambda positive, negative: ([[None, {}]], negative))
-    with pytest.raises(ValueError, match="fresh or coupled"):
+    with pytest.raises(ValueError, match="fresh, coupled or none"):
         encoded(pack, patcher, layout, label_noise="loud")
 
     class Other:

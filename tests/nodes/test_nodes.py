@@ -68,6 +68,9 @@ SAMPLING = [  # id, kind, default, and the bounds or the choices
     ("label_noise", "COMBO", "fresh", ["fresh", "coupled", "none"]),
 ]
 PRECISION = ("precision", "COMBO", "auto", ["auto", "float32", "bfloat16", "float16"])
+VARIANCE = ("variance", "COMBO", "learned", ["learned", "fixed_large", "fixed_small"])
+REPEATS = ("repeats", "INT", 1, 1, 100)
+ETA = ("eta", "FLOAT", 0, 0, 1)
 WIDGETS = {
     "Generate": [
         *SAMPLING,
@@ -75,13 +78,21 @@ WIDGETS = {
         ("extrapolation", "FLOAT", 0, 0, 10),
         ("denoise", "FLOAT", 1, 0.01, 1),
         ("batch_size", "INT", 1, 1, 64),
-        ("repeats", "INT", 1, 1, 100),
+        REPEATS,
         ("feather", "FLOAT", 0, 0, 1024),
         PRECISION,
-        ("variance", "COMBO", "learned", ["learned", "fixed_large", "fixed_small"]),
-        ("eta", "FLOAT", 0, 0, 1),
+        VARIANCE,
+        ETA,
     ],
-    "EditImage": [*SAMPLING, ("margin", "INT", 0, 0, 1024), ("feather", "FLOAT", 0, 0, 1024), PRECISION],
+    "EditImage": [
+        *SAMPLING,
+        ("margin", "INT", 0, 0, 1024),
+        ("feather", "FLOAT", 0, 0, 1024),
+        PRECISION,
+        VARIANCE,
+        REPEATS,
+        ETA,
+    ],
 }
 
 
@@ -188,7 +199,7 @@ def test_every_step_is_shown_and_can_be_the_last(pack: Any, folders: Any, monkey
 
 def test_classes_of_another_palette_are_refused(pack: Any, folders: Any, tmp_path: Path) -> None:
     Image.new("L", (16, 16)).save(tmp_path / "input" / "ids.png")
-    with pytest.raises(ValueError, match="151 classes of palette ade20k, the model those of scenes"):
+    with pytest.raises(ValueError, match="151 classes, the model expects 14: load the layout with the palette scenes"):
         generate(pack, load_layout(pack, "ids.png", palette="ade20k"))
 
 

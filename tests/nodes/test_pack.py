@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scdm.layouts.palette import Palette, read_layout
+from scdm.layouts.palette import Palette
+from scdm.layouts.reading import read_layout
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))

@@ -41,12 +41,12 @@ def test_a_wrong_palette_is_named(server: Server, prompt: Json) -> None:
     inputs(prompt, "SCDM_LoadLayout").update(palette="cityscapes")
     assert "no pixel has a colour of palette cityscapes" in server.failure(prompt)
     inputs(prompt, "SCDM_LoadLayout").update(palette="ade20k", tolerance=442)
-    assert "the layout has the 151 classes of palette ade20k, the model those of scenes" in server.failure(prompt)
+    assert "the layout has 151 classes, the model expects 14: load the layout" in server.failure(prompt)
 
 
 def test_unknown_files_are_refused_before_anything_runs(server: Server, prompt: Json) -> None:
     inputs(prompt, "SCDM_LoadLayout").update(image="../log")
-    assert "outside the folder input" in server.refusal(prompt)
+    assert "in the folder input" in server.refusal(prompt)
     inputs(prompt, "SCDM_LoadModel").update(model="gone.safetensors")
     assert "there is no model 'gone.safetensors'" in server.refusal(prompt)
 

@@ -14,7 +14,8 @@ from PIL import Image
 from scdm.diffusion.inpainting import grown
 from scdm.editing.session import MARGIN
 from scdm.layouts.labels import LabelMap
-from scdm.layouts.palette import Palette, read_layout
+from scdm.layouts.palette import Palette
+from scdm.layouts.reading import read_layout
 from tests.nodes.server import ROOT, Json, Server, inputs, serving, template
 
 SCENES = Palette.named("scenes")

@@ -27,7 +27,7 @@ class Sharding(Accelerator):
             state._shared_state["distributed_type"] = DistributedType.FSDP
 
     def prepare(self, network: Any, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:  # type: ignore[override]
-        for stage in (*network.input_blocks, network.middle_block, *network.output_blocks):
+        for stage in network.blocks():
             fully_shard(stage)
         fully_shard(network)
         self._models.append(network)

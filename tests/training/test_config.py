@@ -96,7 +96,7 @@ def diffused(**settings) -> TrainConfig:
 
 
 def test_data_and_network_must_fit_each_other():
-    with pytest.raises(ValueError, match="14 classes, the network 15"):
+    with pytest.raises(ValueError, match="14 classes, the network expects 15"):
         new_model(replace(diffused(kind="none"), network=replace(NETWORK, num_classes=15)), Palette.named("scenes"))
     with pytest.raises(ValueError, match="multiples of 2"):
         new_model(config(data=replace(config().data, size=17)), Palette.named("scenes"))

@@ -8,11 +8,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
+from torch import nn
 
 from scdm.datasets import open_dataset
 from scdm.layouts.palette import Palette
 from scdm.training.config import LossConfig, OptimizerConfig, TrainConfig
-from scdm.training.learner import Learner, Outcome
+from scdm.training.learner import EMA, Learner, Outcome, learning_rate
 from scdm.training.objective import learning
 from scdm.training.run import new_model
 from scdm.training.stream import DrawnBatch, steps_from
@@ -140,3 +141,80 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> Accelerator:
     monkeypatch.setattr("scdm.training.learner.FUSED", ("meta",))
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, closure=None: None)
     return accelerator
+
+
+def test_the_average_starts_from_the_first_weights_and_forgets_by_its_decay():
+    network = nn.Linear(1, 1, bias=False)
+    network.weight.data.fill_(1.0)
+    average = EMA(network, 0.9)
+    for value in (2.0, 3.0):
+        network.weight.data.fill_(value)
+        average.update(network)
+    torch.testing.assert_close(average.whole()["weight"], torch.tensor([[0.9 * (0.9 * 1 + 0.1 * 2) + 0.1 * 3]]))
+
+
+def test_warming_up_it_forgets_the_untrained_weights():
+    network = nn.Linear(1, 1, bias=False)
+    network.weight.data.fill_(100.0)
+    slow, warm = EMA(network, 0.999), EMA(network, 0.999, warmup=True)
+    network.weight.data.fill_(0.0)
+    for _ in range(50):
+        slow.update(network)
+        warm.update(network)
+    assert slow.whole()["weight"] > 90 and warm.whole()["weight"] < 1e-3
+    for _ in range(10_000):
+        warm.update(network)
+    network.weight.data.fill_(1.0)
+    warm.update(network)
+    torch.testing.assert_close(warm.whole()["weight"], torch.tensor([[1 - 0.999]]))
+
+
+def test_it_goes_on_from_its_state():
+    network = nn.Linear(3, 2)
+    average, resumed = EMA(network, 0.5, warmup=True), EMA(nn.Linear(3, 2), 0.5, warmup=True)
+    average.update(network)
+    resumed.load_state_dict(average.state_dict())
+    network.weight.data.add_(1)
+    average.update(network)
+    resumed.update(network)
+    for name, weight in average.whole().items():
+        assert torch.equal(weight, resumed.whole()[name])
+
+
+def test_a_step_that_was_left_out_is_not_averaged():
+    network = nn.Linear(3, 2)
+    average, other = EMA(network, 0.5, warmup=True), EMA(network, 0.5, warmup=True)
+    before = network.weight.detach().clone()
+    network.weight.data.add_(1)
+    average.update(network, torch.tensor(False))
+    assert average.state_dict()["updates"] == 0
+    assert torch.equal(average.whole()["weight"], before)
+    average.update(network, torch.tensor(True))
+    other.update(network)
+    assert torch.equal(average.whole()["weight"], other.whole()["weight"])
+
+
+def test_the_host_is_not_asked_for_a_number():
+    """Of a tensor on `meta` there is none to be had."""
+    network = nn.Linear(3, 2, device="meta")
+    average = EMA(network, 0.5, warmup=True)
+    average.update(network, torch.empty((), dtype=torch.bool, device="meta"))
+    assert average.weights["weight"].is_meta and average.updates.is_meta
+
+
+def test_it_warms_up_and_decays_and_is_never_negative():
+    shape = config(steps=100, optimizer=OptimizerConfig(lr=1.0, warmup=10, decay=20))
+    rates = [learning_rate(step, shape) for step in range(130)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[50] == rates[81] == 1
+    assert rates[91] == pytest.approx(0.5) and 0 < rates[99] == pytest.approx(0.1)
+    assert set(rates[101:]) == {0}
+
+
+def test_without_warm_up_and_decay_it_is_constant():
+    shape = config(steps=10, optimizer=OptimizerConfig(lr=0.5))
+    assert {learning_rate(step, shape) for step in range(10)} == {0.5}
+
+
+def test_a_decay_over_all_steps_is_the_published_annealing():
+    shape = config(steps=8, optimizer=OptimizerConfig(lr=1.0, decay=8))
+    assert [learning_rate(step, shape) for step in range(8)] == pytest.approx([1, *(1 - i / 8 for i in range(7))])

@@ -22,7 +22,8 @@ from scdm.training import loop
 from scdm.training.config import MODEL, DataConfig, LossConfig, OptimizerConfig, TrainConfig
 from scdm.training.interruption import Interrupted
 from scdm.training.learner import Learner, Outcome
-from scdm.training.loop import rehearse, sampling, train
+from scdm.training.loop import rehearse, train
+from scdm.training.release import sampling
 from tests.training.test_states import full_disk
 from tests.training.tiny import NETWORK, assert_same, config, learned
 
@@ -104,7 +105,7 @@ def test_weights_that_meant_something_else_are_a_start_with_a_warning(tmp_path):
         warnings.simplefilter("error")
         train(config(tmp_path / "first", steps=1))
         train(config(tmp_path / "second", init=str(first), steps=1))
-    with pytest.warns(UserWarning, match="learn anew what changes here: prediction '(eps|v)' instead of 'x0'$"):
+    with pytest.warns(UserWarning, match="must adapt to what changes here: prediction '(eps|v)' instead of 'x0'$"):
         train(config(tmp_path / "third", init=str(first), steps=1, prediction="x0"))
 
 
@@ -340,9 +341,18 @@ def test_a_state_of_which_something_is_missing_is_damaged(tmp_path, missing):
         train(replace(run, steps=4))
 
 
+def test_a_state_with_the_older_name_of_a_precision_goes_on(tmp_path):
+    run, path = config(tmp_path, precision="bfloat16", steps=2), tmp_path / "state-2.pt"
+    train(run)
+    state = torch.load(path, weights_only=True)
+    state["settings"]["precision"] = "bf16"
+    torch.save(state, path)
+    assert checkpoint.load(train(replace(run, precision="bf16", steps=4))).provenance["steps"] == 4
+
+
 def test_a_file_in_the_place_of_the_folder_is_named_before_anything_is_done(tmp_path):
     (tmp_path / "run").touch()
-    with pytest.raises(ValueError, match="which is a file: choose another"):
+    with pytest.raises(NotADirectoryError, match=r"run'$"):
         rehearse(config(tmp_path / "run"))
 
 

@@ -18,10 +18,9 @@ from scdm.layouts.palette import Palette
 from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.training.config import OptimizerConfig, TrainConfig
-from scdm.training.learner import Learner
-from scdm.training.learning_rate import learning_rate
+from scdm.training.learner import Learner, learning_rate
 from scdm.training.objective import learning
-from scdm.training.stream import DrawnBatch, Draws
+from scdm.training.stream import DrawnBatch, ExampleDraws
 from tests.parity import RATES, arrays, cases, facts, unet
 
 
@@ -88,7 +87,7 @@ def drawn(golden: dict[str, Tensor], step: int, part: slice, t: list[int]) -> Dr
     """The recorded batch with its recorded draws; those of t stand in the middle of their interval."""
     chance = (torch.tensor(t, dtype=torch.float64) + 0.5) / 1000
     noise, u = golden[f"{step}.noise"][part], golden[f"{step}.u"][part][..., 0]
-    return DrawnBatch(batch(golden, step, part), Draws(chance, dropped(golden, step)[part], noise, u))
+    return DrawnBatch(batch(golden, step, part), ExampleDraws(chance, dropped(golden, step)[part], noise, u))
 
 
 def batch(golden: dict[str, Tensor], step: int, part: slice) -> Batch:

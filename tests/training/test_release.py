@@ -17,7 +17,7 @@ from torch import Tensor
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
 from scdm.models.model import Model
-from scdm.training import loop
+from scdm.training import loop, release
 from scdm.training.config import MODEL, RunConfig, TrainConfig
 from scdm.training.loop import train
 from scdm.training.progress import Progress
@@ -34,6 +34,8 @@ class Weights(dict[str, Tensor]):
 
     def to(self, *_: object, **__: object) -> Weights:
         return self
+
+    placed = to
 
 
 class Learner:
@@ -73,8 +75,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(loop, "prepared", prepared)
     monkeypatch.setattr(loop, "steps_from", lambda *_: itertools.repeat([None]))
-    monkeypatch.setattr(loop, "with_weights", with_weights)
-    monkeypatch.setattr(loop, "sample_sheet", sheet)
+    monkeypatch.setattr(release, "with_weights", with_weights)
+    monkeypatch.setattr(release, "sample_sheet", sheet)
     monkeypatch.setattr(Progress, "report", lambda *_: None)
 
 

@@ -36,7 +36,7 @@ def config(run: Path | str = "-", **changes: Any) -> TrainConfig:
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """As in a process of one's own: accelerate keeps its state for as long as one lives."""
+    """As in a new process: accelerate keeps its state for the life of a process."""
     AcceleratorState._reset_state(True)
     try:
         yield

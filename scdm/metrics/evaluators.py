@@ -1,4 +1,4 @@
-"""Networks that look at images for a metric: judges read the layout back, extractors say what they see in numbers."""
+"""Networks that look at images for a metric: evaluators read the layout back, extractors say what they see in numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import segmenter
 from .optional import digest, library
 
 
-class Judge(Protocol):
+class Evaluator(Protocol):
     """A segmenter for the classes of a palette.
 
     name: which it is, for a report. known: (num_classes,) bool, the classes that it can tell.
@@ -39,7 +39,7 @@ class FeatureExtractor(Protocol):
         """Images (B, 3, H, W) in [-1, 1] -> (B, D)."""
 
 
-def open_judge(path: str | Path, palette: Palette, device: torch.device | str = "cpu") -> Judge:
+def open_evaluator(path: str | Path, palette: Palette, device: torch.device | str = "cpu") -> Evaluator:
     """The small segmenter in a file, or the one that the transformers library has saved in a folder.
 
     ValueError if it reads other classes than the palette's.
@@ -50,15 +50,11 @@ def open_judge(path: str | Path, palette: Palette, device: torch.device | str = 
 
 
 class SmallSegmenter:
-    """A file of `training/train_segmenter.py`, as a judge and as an extractor of features."""
+    """A file of `training/train_segmenter.py`, as an evaluator and as an extractor of features."""
 
     def __init__(self, path: str | Path, palette: Palette, device: torch.device | str = "cpu") -> None:
         self.network, self.device = segmenter.load(path, device), torch.device(device)
-        if self.network.palette.names != palette.names:
-            raise ValueError(
-                f"{path} reads the classes of {self.network.palette.name}, the layouts have those of {palette.name}: "
-                "choose a segmenter that was trained on this data set"
-            )
+        self.network.palette.require_same(palette, str(path), "the data set")
         self.known = self.network.known
         self.name = f"segmenter {digest(path)}"
 
@@ -79,8 +75,7 @@ class TransformersSegmenter:
             network = transformers.AutoModelForSemanticSegmentation.from_pretrained(folder, local_files_only=True)
             labels = [str(network.config.id2label[i]) for i in range(len(network.config.id2label))]
         except Exception as error:  # on odd settings and weights the library raises almost anything
-            reason = brief(str(error))
-            raise ValueError(f"{folder} holds no semantic segmenter of the transformers library: {reason}") from error
+            raise ValueError(f"{folder} holds no semantic segmenter of transformers: {brief(str(error))}") from error
         self.network: Any = network.eval().requires_grad_(False).to(device)
         self.id_of = matched(labels, palette)
         self.known = torch.zeros(palette.num_classes, dtype=torch.bool).scatter(0, self.id_of, True)
@@ -108,10 +103,9 @@ def matched(names: list[str], palette: Palette) -> Tensor:
     agree = all(i is None or i == place for i, place in zip(ids, in_order, strict=False))
     if len(names) == len(in_order) and agree:
         return torch.tensor(in_order)
-    strange = ", ".join(name for name, i in zip(names, ids, strict=True) if i is None) or "in another order"
-    raise ValueError(
-        f"the segmenter's {len(names)} classes are not those of {palette.name} ({len(in_order)}): {brief(strange, 200)}"
-    )
+    strange = brief(", ".join(name for name, i in zip(names, ids, strict=True) if i is None) or "in another order", 200)
+    ours = f"{palette.name} ({len(in_order)})"
+    raise ValueError(f"the segmenter's {len(names)} classes are not those of {ours}: {strange}")
 
 
 def _plain(name: str) -> str:
@@ -125,9 +119,7 @@ def open_extractor(name: str, device: torch.device | str = "cpu") -> FeatureExtr
     try:
         extractor = getattr(import_module(module), maker)(device)
     except Exception as error:  # it is not our code
-        raise ValueError(
-            f"features come from package.module:maker, and {shown(name)} gives none: {brief(str(error))}"
-        ) from error
+        raise ValueError(f"{shown(name)} gives no feature extractor: {brief(str(error))}") from error
     if not callable(extractor) or not isinstance(getattr(extractor, "name", None), str):
-        raise ValueError(f"{shown(name)} gives no feature extractor, which is called with images and has a name")
+        raise ValueError(f"{shown(name)} gives no feature extractor: one is called with images, and has a name")
     return extractor

@@ -1,4 +1,4 @@
-"""Judges: classes matched by name or order, never by guessing; segmenters in files and in folders."""
+"""Segmentation evaluators: classes are matched by name or order, else refused; segmenters in files and in folders."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from scdm.layouts.palette import Palette
-from scdm.metrics import SmallSegmenter, open_extractor, open_judge
-from scdm.metrics.judges import TransformersSegmenter, matched
+from scdm.metrics import SmallSegmenter, open_evaluator, open_extractor
+from scdm.metrics.evaluators import TransformersSegmenter, matched
 from scdm.metrics.segmenter import Segmenter, save
 
 IMAGES = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -42,17 +42,17 @@ def test_published_segmenters_of_cityscapes_know_its_19_classes() -> None:
     assert ids.tolist() == [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
 
 
-def test_a_file_is_judge_and_extractor(tmp_path: Path) -> None:
+def test_a_file_is_evaluator_and_extractor(tmp_path: Path) -> None:
     torch.manual_seed(0)
     segmenter = Segmenter(palette("a", "b", "c", unlabelled=1), channels=(8, 16)).eval()
-    save(tmp_path / "judge.safetensors", segmenter, torch.float32)
-    judge = open_judge(tmp_path / "judge.safetensors", segmenter.palette)
-    assert isinstance(judge, SmallSegmenter)
-    assert judge.known.tolist() == [True, False, True]
-    assert torch.equal(judge.ids(IMAGES), segmenter.ids(IMAGES)) and not (judge.ids(IMAGES) == 1).any()
-    assert judge(IMAGES).shape == (2, 16) and not torch.equal(judge(IMAGES)[0], judge(IMAGES)[1])
-    with pytest.raises(ValueError, match="reads the classes of test, the layouts have those of scenes"):
-        open_judge(tmp_path / "judge.safetensors", Palette.named("scenes"))
+    save(tmp_path / "segmenter.safetensors", segmenter, torch.float32)
+    evaluator = open_evaluator(tmp_path / "segmenter.safetensors", segmenter.palette)
+    assert isinstance(evaluator, SmallSegmenter)
+    assert evaluator.known.tolist() == [True, False, True]
+    assert torch.equal(evaluator.ids(IMAGES), segmenter.ids(IMAGES)) and not (evaluator.ids(IMAGES) == 1).any()
+    assert evaluator(IMAGES).shape == (2, 16) and not torch.equal(evaluator(IMAGES)[0], evaluator(IMAGES)[1])
+    with pytest.raises(ValueError, match="the other of scenes"):
+        open_evaluator(tmp_path / "segmenter.safetensors", Palette.named("scenes"))
 
 
 def test_the_name_of_a_file_says_what_is_in_it(tmp_path: Path) -> None:
@@ -88,17 +88,17 @@ def test_a_folder_of_transformers_is_read_in_the_palettes_ids(optional: Any, tmp
     network.save_pretrained(tmp_path)
     transformers.SegformerImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
 
-    judge = open_judge(tmp_path, palette("car", "tree", "sky", "road"))
-    assert isinstance(judge, TransformersSegmenter)
-    assert judge.known.tolist() == [True, False, True, True]
-    ids = judge.ids(IMAGES)
+    evaluator = open_evaluator(tmp_path, palette("car", "tree", "sky", "road"))
+    assert isinstance(evaluator, TransformersSegmenter)
+    assert evaluator.known.tolist() == [True, False, True, True]
+    ids = evaluator.ids(IMAGES)
     assert ids.shape == (2, 24, 40) and ids.dtype == torch.int64
     assert set(ids.unique().tolist()) <= {0, 3}
     with pytest.raises(ValueError, match="are not those of test"):
-        open_judge(tmp_path, palette("cat", "dog"))
+        open_evaluator(tmp_path, palette("cat", "dog"))
     (tmp_path / "config.json").unlink()
     with pytest.raises(ValueError, match="holds no semantic segmenter"):
-        open_judge(tmp_path, palette("sky", "road", "car"))
+        open_evaluator(tmp_path, palette("sky", "road", "car"))
 
 
 class Brightness:
@@ -114,16 +114,16 @@ def broken(device: torch.device | str) -> None:
     raise RuntimeError(f"no such network on {device}")
 
 
-def test_features_of_ones_own_come_by_name() -> None:
+def test_a_feature_extractor_is_imported_by_name() -> None:
     extractor = open_extractor(f"{__name__}:Brightness")
     assert extractor.name == "brightness" and extractor(IMAGES).shape == (2, 3)
-    with pytest.raises(ValueError, match="gives none"):
+    with pytest.raises(ValueError, match="gives no feature extractor"):
         open_extractor(f"{__name__}:Darkness")
-    with pytest.raises(ValueError, match="gives none"):
+    with pytest.raises(ValueError, match="gives no feature extractor"):
         open_extractor("there.is.no.such.module:maker")
-    with pytest.raises(ValueError, match="gives none"):
+    with pytest.raises(ValueError, match="gives no feature extractor"):
         open_extractor("nothing")
-    with pytest.raises(ValueError, match="gives none: no such network on cpu"):
+    with pytest.raises(ValueError, match="gives no feature extractor: no such network on cpu"):
         open_extractor(f"{__name__}:broken")
-    with pytest.raises(ValueError, match="no feature extractor"):
+    with pytest.raises(ValueError, match="called with images, and has a name"):
         open_extractor("torch:device")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdm.training.timesteps import HISTORY, ImportantSteps, UniformSteps
+from scdm.training.objective import HISTORY, ImportantSteps, UniformSteps
 from tests.parity import facts
 
 EVENLY = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
