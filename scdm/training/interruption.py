@@ -66,7 +66,7 @@ class Interruption:
                 return next(stream)
         except DEATHS as error:
             if self.signum is None:  # else a signal to all processes has ended them
-                if not _tells_of_a_death(error):
+                if not _is_a_death(error):
                     raise
                 self.lost = str(error)
             return []
@@ -109,7 +109,7 @@ def out_of_memory(config: RunConfig, accelerator: Accelerator) -> str:
     )
 
 
-def _tells_of_a_death(error: Exception) -> bool:
+def _is_a_death(error: Exception) -> bool:
     """Whether this is not an error of reading, which torch hands on from a reader in words that begin with Caught."""
     if isinstance(error, RuntimeError):
         return bool(READER.match(str(error)))

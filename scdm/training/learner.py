@@ -84,7 +84,7 @@ class Learner:
         return Outcome(losses, norm, taken)
 
     def _update(self, taken: Tensor) -> None:
-        """Changes the weights, if `taken`. A fused optimizer looks for itself, on the device: nobody waits for it."""
+        """Changes the weights, if `taken`. A fused optimizer reads `taken` on the device, without a wait."""
         inner = self.optimizer.optimizer
         if self.accelerator.scaler is not None:  # which leaves the step out itself, and learns from it
             self.optimizer.step()

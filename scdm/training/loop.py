@@ -88,7 +88,7 @@ def rehearse(config: RunConfig) -> str:
 
 
 def new_accelerator(config: RunConfig) -> Accelerator:
-    """ValueError if the configuration asks for a tracker or a precision that cannot be had."""
+    """ValueError if the configuration asks for an unavailable tracker or precision."""
     accelerator = Accelerator(
         mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[config.precision],
         log_with=chosen_tracker(config.tracker),

@@ -145,11 +145,11 @@ class ImportantSteps:
     """Steps by the root mean square of their latest losses, weighted so that the mean loss stays the same.
 
     Nichol & Dhariwal 2021, section 3.3. Uniform until there are HISTORY losses of every step. What it remembers lives on
-    `device`, where the losses are made, so that nobody waits for them.
+    `device`, where the losses are computed, so that no step waits for them.
     """
 
     def __init__(self, steps: int, device: torch.device | str = "cpu"):
-        if torch.device(device).type == "mps":  # which knows no float64
+        if torch.device(device).type == "mps":  # which has no float64
             device = "cpu"
         self.losses = torch.zeros(steps, HISTORY, dtype=torch.float64, device=device)  # of each step, the latest last
         self.counts = torch.zeros(steps, dtype=torch.int64, device=device)

@@ -26,7 +26,7 @@ class Progress:
     """Shows and logs the steps of a run from `step` on, as a context. Every process must report each of its steps.
 
     process_steps: the length of the diffusion process, for the losses of its quarters.
-    missed: steps in a row that were left out, up to the last look at them.
+    missed: steps in a row that were left out, up to the last time they were read.
 
     Sums stay on the device, and are looked at after every step on a CPU. Elsewhere to look is to wait, so it is done only
     where something is to be logged, or `config.patience` steps may have been missed.
@@ -162,7 +162,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def peak_gigabytes(device: torch.device) -> float:
-    """The most that this process has held at once, on the device or, on a CPU, in all. nan where nobody counts."""
+    """The most that this process has held at once, on the device or, on a CPU, in all. nan where it is not measured."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     try:

@@ -124,7 +124,7 @@ class States:
     def owned(self) -> Iterator[None]:
         """The folder, made if need be, for one run alone. What a killed run was writing is removed.
 
-        ValueError if another run is going on in it, or it cannot be had.
+        ValueError if another run uses it, or it cannot be made.
         """
         made_folder(self.folder)
         lock = FileLock(self.folder / ".lock")  # which ends with the process that holds it, however it ends

@@ -44,8 +44,8 @@ def steps_from(
 ) -> Iterator[list[DrawnBatch]]:
     """The micro-batches that process `rank` of `ranks` takes in each step, from `step` on, without end.
 
-    Together the processes take the data set's stream in order, `config.batch` examples a step, each a part in a row.
-    ValueError if a batch cannot be divided among them, or an image cannot be had.
+    Together the processes take the data set's stream in order, `config.batch` examples a step, each a contiguous part.
+    ValueError if a batch cannot be divided among them, or an image cannot be read.
     """
     part, rest = divmod(config.batch, ranks * config.micro_batches)
     if rest:

@@ -258,7 +258,11 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
         ("class_rates", [1.0], "1 class rates for 2 classes"),
         ("class_rates", [1.0, float("nan")], "must be a number, not nan"),
         ("prediction", "u", "must be eps, v or x0"),
-        ("distilled_steps", "trailing0", "cannot be distilled to the steps 'trailing0': cannot take 0 steps of a section of 1000"),
+        (
+            "distilled_steps",
+            "trailing0",
+            "cannot be distilled to the steps 'trailing0': cannot take 0 steps of a section of 1000",
+        ),
         ("distilled_guidance", 0.5, "distilled_guidance must be a number from 1 to 100"),
     ],
 )

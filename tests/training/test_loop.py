@@ -135,7 +135,7 @@ def test_sheets_are_not_guided_by_a_null_condition_that_was_never_shown():
 
 
 def test_too_few_images_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("scdm.datasets.SceneSet.__len__", lambda self: 3)
+    monkeypatch.setattr("scdm.datasets.scene_set.SceneSet.__len__", lambda self: 3)
     with pytest.raises(ValueError, match="3 images, too few for a batch of 4"):
         train(config(tmp_path))
 
