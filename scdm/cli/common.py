@@ -63,15 +63,6 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
-def about(what: object) -> Iterator[None]:
-    """Failures within become a ValueError that begins with `what`, such as the path of the file they are about."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{what}: {error}") from error
-
-
-@contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Failures of the disk become a ValueError that names `path`, not the file beside it."""
     try:

@@ -21,6 +21,7 @@ from ..diffusion.samplers import Step, sampler_options
 from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
 from ..files.images import MAX_PIXELS, from_levels, picture_format, read_image, to_levels, write_image
 from ..files.levels import Remark, mask_strength, photograph
+from ..files.untrusted import naming
 from ..layouts.contents import contents
 from ..layouts.fitting import fitted
 from ..layouts.instances import bordered, read_instances, require_one_size
@@ -31,7 +32,7 @@ from ..models import conversion
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 from ..pipeline.options import every_option
-from .common import about, check_output, chosen_palette, class_shares, note, print_json, writing
+from .common import check_output, chosen_palette, class_shares, note, print_json, writing
 from .flags import flag_of
 from .terminal import say
 
@@ -207,7 +208,7 @@ def _layout(
     )
     things = None if instances is None else read_instances(instances)
     if things:
-        with about(f"{instances}, for {path}"):
+        with naming(f"{instances}, for {path}"):
             require_one_size(labels, things)
     if arguments.size:
         width, height = arguments.size
@@ -258,7 +259,7 @@ def _read(
             )
     if turned:
         remark(f"{path}: turned as the file says (EXIF orientation {turned})")
-    with about(path):
+    with naming(path):
         return meaning(image, lambda sentence: remark(f"{path}: {sentence}"))
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..files.images import as_stored, doubts, from_levels, read_image, require_eight_bits
 from ..files.levels import Remark, photograph, silent, survives
+from ..files.untrusted import naming
 from ..layouts.decoding import holds_colors
 from ..layouts.doubts import of_convention, of_smoothing
 from ..layouts.labels import instance_borders
@@ -86,10 +87,8 @@ class Reader:
         image = self._as_meant(read_image(pair.image))
         if max(image.size) > MOST_ELONGATED * min(image.size):
             raise ValueError(f"{pair.image}: {image.width} x {image.height} pixels are too long and narrow to train on")
-        try:
+        with naming(pair.image):
             return photograph(image, remark)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{pair.image}: {error}") from error
 
     def label(self, pair: Pair, remark: Remark = silent) -> Image.Image:
         """The file's values, of one channel, for `ids`; where a map is painted, its ids with `PAINTED` added.
@@ -102,14 +101,12 @@ class Reader:
         return _turned_like(image, self._label_values(image, pair, remark))
 
     def _label_values(self, image: Image.Image, pair: Pair, remark: Remark) -> Image.Image:
-        try:
+        with naming(pair.label):
             colors = COLORS if self.structure.values == COLORS else None
             if self.structure.painted and (colors or image.mode not in VALUES_ONLY or holds_colors(image, self._alone)):
                 ids = self._alone.to_ids(image, remark=remark, values=colors)
                 return Image.fromarray((ids + PAINTED).astype(np.int32))
             values = numbers(image)
-        except ValueError as error:
-            raise ValueError(f"{pair.label}: {error}") from error
         map_ = _values(image, pair.label)
         if values is not None and values.max() >= VALUES:
             raise ValueError(

@@ -95,16 +95,16 @@ def require_same(
     made: str, before: Mapping[str, Any], now: Mapping[str, Any], advice: str, absent: bool = True
 ) -> None:
     """ValueError names the settings (`flat`) with which what was `made` before would not be made now; see `differences`."""
-    if told := differences(before, now, absent):
-        raise ValueError(f"{made} was made with other settings: {told}. {advice}")
+    if changed := differences(before, now, absent):
+        raise ValueError(f"{made} was made with other settings: {changed}. {advice}")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], absent: bool = True, most: int = 5) -> str:
     """The first few settings that are not the same, in words; "" if all are. absent: count what only one of them has."""
     either = before.keys() | now.keys() if absent else before.keys() & now.keys()
     changed = sorted(key for key in either if before.get(key) != now.get(key))
-    told = [f"{brief(key)} {shown(before.get(key))} instead of {shown(now.get(key))}" for key in changed[:most]]
-    return ", ".join(told) + (f", and {len(changed) - most} more" if len(changed) > most else "")
+    listed = [f"{brief(key)} {shown(before.get(key))} instead of {shown(now.get(key))}" for key in changed[:most]]
+    return ", ".join(listed) + (f", and {len(changed) - most} more" if len(changed) > most else "")
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -83,10 +83,10 @@ def file_at(path: str | Path) -> Path:
 
 @contextmanager
 def naming(what: str | Path) -> Iterator[None]:
-    """A ValueError that is raised in this block begins with the name of the file, or of `what` else is read."""
+    """What fails in this block becomes a ValueError that begins with the name of the file, or of `what` else is read."""
     try:
         yield
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{what}: {error}") from error
 
 

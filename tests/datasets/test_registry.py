@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from scdm.datasets.in_folders import in_folders
 from scdm.datasets.structure import FolderStructure
 from scdm.files.config import from_dict, load
 from scdm.layouts.palette import Palette
-from scdm.training.config import TrainConfig
+from scdm.training.config import LabelDiffusionConfig, TrainConfig
 from tests.datasets import trees
 
 PALETTE = Palette.from_dict(trees.CLASSES)
@@ -80,6 +81,25 @@ def test_a_data_set_with_its_own_reader_is_named_in_a_configuration(
         from_dict(DataConfig, {"name": "stripes", "root": "here"})
     with pytest.raises(ValueError, match="data set stripes has no image files"):
         open_pairs(config)
+
+
+def test_a_run_trains_on_a_new_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("accelerate", reason="training needs the extra 'train'")
+    from scdm.training.loop import train
+    from tests.training import tiny
+
+    monkeypatch.setitem(DATASETS, "stripes", Source(Stripes))
+    config = tiny.config(
+        tmp_path,
+        data=DataConfig("stripes", size=16, workers=0),
+        network=replace(tiny.NETWORK, num_classes=3),
+        label_diffusion=LabelDiffusionConfig("uniform"),
+        batch=2,
+        steps=1,
+    )
+    with tiny.apart():
+        train(config)
+    assert (tmp_path / "state-1.pt").is_file()
 
 
 def test_a_data_set_in_folders_is_its_structure_and_its_classes(

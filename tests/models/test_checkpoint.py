@@ -239,7 +239,7 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
     ("setting", "value", "complaint"),
     [
         ("network.chanels", 32, r"unknown setting config\.network\.chanels: did you mean 'channels'"),
-        ("network.channels", "wide", r"config\.network\.channels must be a number"),
+        ("network.channels", "wide", r"config\.network\.channels must be a whole number"),
         ("network.channels", 64, "weights are not those of the network that the file describes"),
         ("network.channels", 1e400, r"config\.network\.channels must be a whole number"),
         ("network.channels", 10**9, "channels must be a whole number from 1 to"),
@@ -256,9 +256,13 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
         ("network.attention", {"x" * 10**6: 1}, "must be a list, not {'xxx"),
         ("network.channel_mult", [1] * 10**5, "channel_mult must hold 1 to 8"),
         ("class_rates", [1.0], "1 class rates for 2 classes"),
-        ("class_rates", [1.0, float("nan")], "finite"),
-        ("prediction", "u", "must be one of eps, v, x0"),
-        ("distilled_steps", "trailing0", "cannot be distilled to the steps 'trailing0': cannot take 0 steps of 1000"),
+        ("class_rates", [1.0, float("nan")], "must be a number, not nan"),
+        ("prediction", "u", "must be eps, v or x0"),
+        (
+            "distilled_steps",
+            "trailing0",
+            "cannot be distilled to the steps 'trailing0': cannot take 0 steps of a section of 1000",
+        ),
         ("distilled_guidance", 0.5, "distilled_guidance must be a number from 1 to 100"),
     ],
 )
