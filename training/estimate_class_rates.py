@@ -31,7 +31,8 @@ from scdm.datasets.examples import ENDLESS
 from scdm.datasets.parallel import mapped
 from scdm.files.atomic import made_folder, write_text, written_whole
 from scdm.files.config import flat, load, require_same, to_dict
-from scdm.files.untrusted import brief, content_of, parsed
+from scdm.files.parsing import parsed
+from scdm.files.untrusted import brief, content_of
 from scdm.layouts.palette import Palette
 from scdm.models.checkpoint import HEADER, read_header, write_tensors
 from scdm.training.command import ending

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files.untrusted import brief, harmless, parsed
+from ..files.parsing import parsed
+from ..files.untrusted import brief, harmless
 from .affixes import Affixes, guessed, loosely, one_form, paired, without_suffix
 from .name_list import Known, chosen, read_entries
 

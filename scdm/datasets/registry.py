@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import DataConfig, Split
     from .examples import DataSet
 
 
@@ -15,11 +14,12 @@ if TYPE_CHECKING:
 class Source:
     """A data set with a name.
 
-    open: one split of it. Folders are listed, but no image is opened. ValueError if there is nothing to open.
+    open: (config: DataConfig, split: Split) -> that split of it. Folders are listed, but no image is opened. ValueError if
+        there is nothing to open.
     needs, takes: the fields of `DataConfig` that must be set, and that may be, of those that are not for all data sets.
     """
 
-    open: Callable[[DataConfig, Split], DataSet]
+    open: Callable[[Any, Any], DataSet]
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
 

@@ -23,7 +23,8 @@ from ..files import config as configuration
 from ..files.atomic import written_whole
 from ..files.images import MAX_PIXELS
 from ..files.options import Option, check_fields
-from ..files.untrusted import MOST_BYTES, brief, file_at, is_out_of_memory, parsed, shown
+from ..files.parsing import parsed
+from ..files.untrusted import MOST_BYTES, brief, file_at, is_out_of_memory, shown
 from ..layouts.palette import MAX_CLASSES
 from ..pipeline import GenerateOptions
 from ..pipeline.inputs import require

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic import written_whole
-from ..files.untrusted import LONGEST, brief, content_of, parsed
+from ..files.parsing import parsed
+from ..files.untrusted import LONGEST, brief, content_of
 from ..metrics.optional import library
 from .report import Result, columns, published, table
 

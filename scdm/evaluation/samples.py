@@ -16,7 +16,8 @@ from ..files import config
 from ..files.atomic import made_folder, write_text
 from ..files.config import flat
 from ..files.images import from_levels, read_image, to_levels, write_image
-from ..files.untrusted import content_of, parsed
+from ..files.parsing import parsed
+from ..files.untrusted import content_of
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from .untrusted import brief, meant, naming, parsed, read_table, shown
+from .parsing import parsed, read_table
+from .untrusted import brief, meant, naming, shown
 
 T = TypeVar("T")
 SCALARS = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}  # as messages call them

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as xml
 
 from ..files.kinds import what_is
-from ..files.untrusted import brief, naming, parsed, shown
+from ..files.parsing import parsed
+from ..files.untrusted import brief, naming, shown
 
 SMALLEST = 'the smallest class table is {"classes": [{"name": "road", "color": [128, 64, 128]}]}, in JSON or YAML'
 NO_TABLE = f'a class table is a mapping that holds "classes", a list of {{"name": ..., "color": ...}}; {SMALLEST}'

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from ..files import config as configuration
 from ..files.kinds import what_is
-from ..files.untrusted import brief, parsed, shown
+from ..files.parsing import parsed
+from ..files.untrusted import brief, shown
 from ..layouts.palette import Palette
 from ..models.checkpoint import write_tensors
 from ..networks.weights import fill

@@ -25,7 +25,8 @@ from ..devices import name_of
 from ..files import config as configuration
 from ..files.atomic import written_whole
 from ..files.kinds import what_is
-from ..files.untrusted import brief, file_at, meant, parsed, shown
+from ..files.parsing import parsed
+from ..files.untrusted import brief, file_at, meant, shown
 from ..layouts.labels import require_same_classes
 from ..layouts.palette import Palette
 from ..networks import build
