@@ -72,9 +72,9 @@ def _inspect_model(arguments: Namespace) -> None:
 
 def _weights(path: Path) -> dict[str, Any]:
     """How many numbers the file holds, and of which types, without reading them."""
-    from safetensors import safe_open
+    from ..files.tensors import opened  # late: it imports torch
 
-    with safe_open(path, framework="pt") as file:
+    with opened(path) as file:
         tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
         return {
             "parameters": sum(math.prod(tensor.get_shape()) for tensor in tensors),

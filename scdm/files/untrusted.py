@@ -81,7 +81,7 @@ def naming(what: str | Path) -> Iterator[None]:
     """What fails in this block becomes a ValueError that begins with the name of the file, or of `what` else is read."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:  # TypeError: data of an unexpected type
         raise ValueError(f"{what}: {error}") from error
 
 

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..files import config as configuration
-from ..files.kinds import what_is
 from ..files.parsing import parsed
-from ..files.untrusted import brief, shown
+from ..files.tensors import opened
+from ..files.untrusted import shown
 from ..layouts.palette import Palette
 from ..models.checkpoint import write_tensors
 from ..networks.weights import fill
@@ -121,13 +120,10 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Segmenter:
     if not Path(path).is_file():
         raise ValueError(f"there is no segmenter file {path}: make one with training/train_segmenter.py")
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             segmenter = _described((file.metadata() or {}).get(HEADER))
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         fill(segmenter, weights)
-    except (SafetensorError, OSError) as error:
-        detail = what_is(path) or brief(str(error))
-        raise ValueError(f"{path} is not a safetensors file, or is incomplete ({detail})") from error
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} holds no segmenter that can be used: {error}") from error
     return segmenter.eval().requires_grad_(False).to(device)

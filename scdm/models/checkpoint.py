@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -24,9 +24,9 @@ from .. import assets
 from ..devices import name_of
 from ..files import config as configuration
 from ..files.atomic import written_whole
-from ..files.kinds import what_is
 from ..files.parsing import parsed
-from ..files.untrusted import brief, file_at, meant, shown
+from ..files.tensors import opened
+from ..files.untrusted import brief, file_at, meant, naming, shown
 from ..layouts.labels import require_same_classes
 from ..layouts.palette import Palette
 from ..networks import build
@@ -106,27 +106,6 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[s
             number = re.search(r"os error (\d+)", str(error))
             reason = (int(number[1]), os.strerror(int(number[1]))) if number else (None, brief(str(error)))
             raise OSError(*reason, str(path)) from error
-
-
-@contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Puts the file's name before whatever is wrong with it."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-@contextmanager
-def opened(path: str | Path) -> Iterator[Any]:
-    """A safetensors file, whose tensors are read when they are asked for. ValueError says what is there instead."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        kind = what_is(path)
-        detail = f"; it looks like {kind}" if kind else f" ({brief(str(error))}): download it again"
-        raise ValueError(f"not a safetensors file or checkpoint, or incomplete{detail}") from error
 
 
 def read_header(path: str | Path) -> Header:

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from ..devices import device_called, dtype_called
 from ..diffusion.label_diffusion import shipped_rates
 from ..files.kinds import what_is
-from ..files.tensors import tensors_in
-from ..files.untrusted import brief, file_at, sha256_of, shown
+from ..files.tensors import opened, tensors_in
+from ..files.untrusted import brief, file_at, naming, sha256_of, shown
 from ..layouts.labels import require_same_classes
 from ..layouts.palette import Palette
 from ..networks import UNetConfig, build
@@ -54,7 +54,7 @@ def convert(path: str | Path, told: Assumptions = AS_PUBLISHED, operations: Any 
     No code in the file is run. ValueError names the file and says what is wrong with it, or what must be told of it.
     """
     path = file_at(path)
-    with checkpoint.naming(path):
+    with naming(path):
         source = _read(path, told.entry)
         config, palette = _meaning(source, told)
         network = build(config.network, source.weights, operations=operations, copy=True)
@@ -325,7 +325,7 @@ def _fault(path: Path, error: Exception) -> str:
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    with checkpoint.opened(path) as file:
+    with opened(path) as file:
         if checkpoint.HEADER in (file.metadata() or {}):
             raise ValueError("this is a model file already, and needs no conversion")
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

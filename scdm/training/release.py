@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..datasets import Validation, collate
 from ..files.contact_sheet import contact_sheet
 from ..files.images import to_levels, write_image
+from ..files.tensors import opened
 from ..models import checkpoint
 from ..models.model import Model
 from ..networks import build
@@ -83,11 +83,11 @@ def holds(path: Path, model: Model) -> bool:
         if checkpoint.read_header(path).provenance.get("steps") != model.provenance["steps"]:
             return False
         weights = model.network.state_dict()
-        with safe_open(path, framework="pt") as file:
+        with opened(path) as file:
             return set(file.keys()) == weights.keys() and all(
                 torch.equal(file.get_tensor(name), weight) for name, weight in weights.items()
             )
-    except (ValueError, OSError, SafetensorError, RuntimeError):  # absent, damaged, or of another kind
+    except (ValueError, RuntimeError):  # absent, damaged, or of another kind
         return False
 
 

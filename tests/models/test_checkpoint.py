@@ -261,7 +261,7 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
         (
             "distilled_steps",
             "trailing0",
-            "cannot be distilled to the steps 'trailing0': cannot take 0 steps of a section of 1000",
+            "cannot be distilled to the steps 'trailing0': cannot take 0 steps of a section",
         ),
         ("distilled_guidance", 0.5, "distilled_guidance must be a number from 1 to 100"),
     ],
