@@ -15,6 +15,7 @@ from typing import Any
 
 from docs.option_tables import table
 from scdm.files.options import declared
+from scdm.pipeline.options import GenerateOptions, every_option
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -86,4 +87,6 @@ def option_table(name: str) -> str:
     source = pydoc.locate(name)
     if source is None:
         raise ValueError(f"there is no {name} to make a table of options of")
-    return table(declared(source).values())
+    # Samplers declare options of their own beside those that are fields.
+    settings = every_option() if source is GenerateOptions else declared(source)
+    return table(settings.values())

@@ -144,7 +144,7 @@ def prepared(arguments: argparse.Namespace, device: torch.device) -> Evaluation:
     config = load(TrainConfig, arguments.data, arguments.set).data
     strength = dict(map(assignment, arguments.strength))
     corruption = LayoutCorruption(arguments.corruption, arguments.corruption_seed, arguments.removed, strength)
-    options = from_dict(GenerateOptions, dict(map(assignment, arguments.options)))
+    options = from_dict(GenerateOptions, GenerateOptions.grouped(dict(map(assignment, arguments.options))))
     layouts = Layouts(open_dataset(config, "val"), config, corruption)
     palette = layouts.data.palette
     model = conversion.load(arguments.model, device)

@@ -31,8 +31,10 @@ def _reading(setting: Declared) -> dict[str, Any]:
     if bool in kinds:
         return {"action": argparse.BooleanOptionalAction}
     if typing.get_origin(kinds[0]) is tuple:
-        numbers = typing.get_args(kinds[0])
-        return {"type": numbers[0], "nargs": len(numbers), "metavar": tuple(metavar.split())}
+        number, *more = typing.get_args(kinds[0])
+        if Ellipsis in more:
+            return {"type": number, "nargs": "+", "metavar": metavar or "N"}
+        return {"type": number, "nargs": 1 + len(more), "metavar": tuple(metavar.split()) or None}
     named: dict[str, Any] = {"metavar": metavar} if metavar else {}
     return named | {"type": _reader(kinds)}
 

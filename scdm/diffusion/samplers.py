@@ -144,9 +144,12 @@ SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
 
 
 def sampler_options() -> dict[str, Declared]:
-    """The options that samplers declare, by name, each with its owners."""
+    """The options that samplers declare, by name, each with its owners. ValueError if two declare one name differently."""
     owned = {sampler: declared(function) for sampler, function in SAMPLERS.items()}
     found = {name: setting for settings in owned.values() for name, setting in settings.items()}
+    for sampler, settings in owned.items():
+        if unlike := [name for name, setting in settings.items() if setting != found[name]]:
+            raise ValueError(f"another sampler declares {unlike[0]} otherwise than {sampler}: choose another name")
     return {
         name: replace(setting, owners=tuple(sampler for sampler, settings in owned.items() if name in settings))
         for name, setting in found.items()

@@ -19,11 +19,12 @@ from .untrusted import brief, meant, naming, shown
 T = TypeVar("T")
 SCALARS = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}  # as messages call them
 
-_KINDS: dict[type, Mapping[str, type]] = {}
+_KINDS: dict[type, Callable[[], Mapping[str, type]]] = {}
 
 
-def declare_kinds(base: type, kinds: Mapping[str, type]) -> None:
-    """A setting of the type `base` is one of these dataclasses, by an entry `kind`. The first needs none."""
+def declare_kinds(base: type, kinds: Callable[[], Mapping[str, type]]) -> None:
+    """A setting of the type `base` is one of these dataclasses, by an entry `kind`. The first needs none. kinds: asked each
+    time, as a registry may grow."""
     _KINDS[base] = kinds
 
 
@@ -44,7 +45,7 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     """`data` as the dataclass `cls`, values coerced by annotation (PyYAML reads 2e-5 as a string)."""
     if cls in _KINDS:
-        cls, data = _of_kind(_KINDS[cls], data, where)
+        cls, data = _of_kind(_KINDS[cls](), data, where)
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in data:
@@ -126,7 +127,7 @@ def _of_kind(kinds: Mapping[str, type], data: Mapping[str, Any], where: str) -> 
 
 def _kind_entry(config: Any) -> dict[str, str]:
     """The entry `kind`, where a dataclass needs one."""
-    kinds = next((kinds for base, kinds in _KINDS.items() if isinstance(config, base)), {})
+    kinds = next((kinds() for base, kinds in _KINDS.items() if isinstance(config, base)), {})
     names = [name for name, cls in kinds.items() if isinstance(config, cls)]
     return {"kind": names[0]} if names and names[0] != next(iter(kinds)) else {}
 

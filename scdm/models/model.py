@@ -24,7 +24,7 @@ from ..layouts.labels import LabelMap, instance_borders, require_same_classes
 from ..layouts.palette import Palette
 from ..networks import Compiled, Network, NetworkConfig, build
 
-MOST_PIXELS = 8192  # along a side
+MOST_SIDE = 8192  # along a side
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ModelConfig:
     """
 
     network: NetworkConfig
-    size: Annotated[tuple[int, int], Option("(height, width)", ge=1, le=MOST_PIXELS, unit="pixels")]
+    size: Annotated[tuple[int, int], Option("(height, width)", ge=1, le=MOST_SIDE, unit="pixels")]
     noise_schedule: Annotated[str, Option("of the process", choices=tuple(BETAS))] = "linear"
     steps: Annotated[int, Option("of the process", ge=1, le=100_000)] = 1000
     prediction: Annotated[str, Option("the meaning of the network's output", choices=tuple(PARAMETRIZATIONS))] = "eps"
@@ -58,6 +58,9 @@ class ModelConfig:
         if self.class_rates is not None and len(self.class_rates) != self.network.num_classes:
             count, classes = len(self.class_rates), self.network.num_classes
             raise ValueError(f"there are {count} class rates for {classes} classes: give one for each")
+        if (channels := SPACES[self.space].channels) != self.network.image_channels:
+            held = f"samples of {channels} channels, the network takes {self.network.image_channels}"
+            raise ValueError(f"the space {self.space} has {held}: choose a space and a network that fit")
         if any(side % self.stride for side in self.size):
             sides = f"multiples of {self.stride}, not {self.size[0]}x{self.size[1]}"
             raise ValueError(f"the sides of a model's images are {sides}")

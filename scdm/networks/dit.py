@@ -15,7 +15,7 @@ from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
 
 from ..devices import sent
-from ..files.options import Option, check_fields
+from ..files.options import Option
 from ..layouts.labels import LabelMap
 from .layers import timestep_embedding, zeroed
 from .network import Network, NetworkConfig
@@ -39,7 +39,7 @@ class DiTConfig(NetworkConfig):
     learn_sigma: Annotated[bool, Option("whether the variance is learned")] = True
 
     def __post_init__(self) -> None:
-        check_fields(self, "a network's ")
+        super().__post_init__()
         if self.width % 4 or self.width % self.heads:
             raise ValueError(
                 f"a network's width must be a multiple of 4 and of its {self.heads} heads, not {self.width}"

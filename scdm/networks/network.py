@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..devices import HALVES
+from ..files.options import check_fields
 from ..layouts.labels import LabelMap, require_same_classes
 
 
@@ -40,6 +41,9 @@ class NetworkConfig:
         def stride(self) -> int: ...
         @property
         def working_values(self) -> int: ...
+
+    def __post_init__(self) -> None:
+        check_fields(self, "a network's ")
 
     @property
     def out_channels(self) -> int:

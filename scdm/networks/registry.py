@@ -25,7 +25,7 @@ NETWORKS = {
     "unet": Kind(UNetConfig, UNet),
     "dit": Kind(DiTConfig, DiT),
 }
-configuration.declare_kinds(NetworkConfig, {name: kind.config for name, kind in NETWORKS.items()})
+configuration.declare_kinds(NetworkConfig, lambda: {name: kind.config for name, kind in NETWORKS.items()})
 
 
 def build(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import sent
-from ..files.options import Option, check_fields
+from ..files.options import Option
 from ..files.untrusted import brief
 from ..layouts.labels import LabelMap
 from .layers import (
@@ -61,7 +61,7 @@ class UNetConfig(NetworkConfig):
     learn_sigma: Annotated[bool, Option("whether the variance is learned")] = True
 
     def __post_init__(self) -> None:
-        check_fields(self, "a network's ")
+        super().__post_init__()
         if not 1 <= len(self.channel_mult) <= MOST_LEVELS:
             raise ValueError(f"channel_mult must hold 1 to {MOST_LEVELS} factors, one for each level")
         for level, width in enumerate(self.widths):

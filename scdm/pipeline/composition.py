@@ -15,6 +15,7 @@ from ..diffusion.noise import LabelNoise, Noise, image_noise, mixed
 from ..diffusion.padding import Padding
 from ..diffusion.samplers import SAMPLERS, Step
 from ..diffusion.schedules import NoiseSchedule
+from ..diffusion.space import Space
 from ..layouts.labels import LabelMap
 from ..models.model import Model
 from .inputs import checked_draws, checked_source, label_noise_of, noise_of, require, require_kinds
@@ -41,10 +42,10 @@ def generate(
 
     image: (1 or B, 3, H, W) in [-1, 1] to start from (`strength` below 1), to keep around a mask, or both.
     mask: (1 or B, 1, H, W) in [0, 1]; 1 is repainted, and where it is 0 the result is `image`, to the bit.
-    noise: what the image is made from in place of the seed's. (1 or B, 3, H, W) standard normal numbers to start from, after
-        which the seed goes on; or a function like `noise.image_noise`, for the start and each step of a sampler that adds
-        noise. It is asked for the size of the network's canvas: that of the layout, each side rounded up to a multiple of
-        `model.config.stride`, and of two at least. Noise for labels is an option, `label_noise`.
+    noise: what the image is made from in place of the seed's. (1 or B, C, h, w) standard normal numbers of the
+        model's space, (1 or B, 3, H, W) for pixels, to start from, after which the seed goes on; or a function like
+        `noise.image_noise`, for the start and each step of a sampler that adds noise. It is asked for the size of the network's canvas: that of the layout, each side rounded up to a multiple of
+        `model.config.stride`, two of them at least. Noise for labels is an option, `label_noise`.
     draws: (H, W) integers from 0 to add to the seed, so that one place can have other noise than the next; None is 0.
     on_step: called after every step with the step, whose x0 is a preview (B, 3, h, w), and their number; an exception from
         it stops the work.
@@ -82,17 +83,18 @@ def generate(
         for step in SAMPLERS[str(options.sampler)](denoise, x, schedule, noise, **options.for_sampler()):
             x = step.x
             if on_step is not None:
-                # Copies: what is done to them does not reach the sampler.
-                on_step(
-                    step._replace(x=frame.cropped(step.x).clone(), x0=space.preview(frame.cropped(step.x0)).clone()),
-                    len(schedule),
-                )
+                on_step(_shown(step, frame, space), len(schedule))
         x = space.decode(x)
         if image is not None and mask is not None:
             x = paste(x, image, mask)
         x = canvas.cropped(x).float().cpu()
     require(bool(x.isfinite().all()), OVERFLOWED)
     return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
+
+
+def _shown(step: Step, frame: Padding, space: Space) -> Step:
+    """A copy of a step, its samples without padding and its x0 as a preview: changes to it do not reach the sampler."""
+    return step._replace(x=frame.cropped(step.x).clone(), x0=space.preview(frame.cropped(step.x0)).clone())
 
 
 def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[NoiseSchedule, Denoiser]:

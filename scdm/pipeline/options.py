@@ -10,7 +10,7 @@ from ..diffusion.limits import LABEL_NOISE_KINDS, MOST_GUIDANCE
 from ..diffusion.samplers import SAMPLERS, Eta, Repeats, Variance, sampler_options
 from ..files import config as configuration
 from ..files.options import Declared, Option, check, check_fields, declared
-from ..files.untrusted import meant
+from ..files.untrusted import meant, shown
 
 if TYPE_CHECKING:
     from ..diffusion.noise import LabelNoise
@@ -153,9 +153,14 @@ class GenerateOptions:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> GenerateOptions:
         """From values by name, options of any sampler among them."""
+        return cls(**cls.grouped(values))
+
+    @classmethod
+    def grouped(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """These values with those that are no fields, which samplers may know, in `sampler_options`."""
         names = {item.name for item in fields(cls)}
-        own = {name: value for name, value in values.items() if name in names}
-        return cls(**own, sampler_options={name: value for name, value in values.items() if name not in names})
+        others = {name: value for name, value in values.items() if name not in names}
+        return {**{name: value for name, value in values.items() if name in names}, "sampler_options": others}
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -164,6 +169,10 @@ class GenerateOptions:
             raise ValueError("colour statistics need both mean and std")
 
     def _check_sampler_options(self) -> None:
+        if not isinstance(self.sampler_options, Mapping):
+            raise ValueError(f"sampler_options are options by name, not {shown(self.sampler_options)}")
+        if own := sorted({item.name for item in fields(self)} & set(self.sampler_options)):
+            raise ValueError(f"{own[0]} is an option of its own, so it has no place in sampler_options")
         known, given = sampler_options(), self._of_samplers()
         if unknown := [name for name in self.sampler_options if name not in known]:
             raise ValueError(f"no sampler has an option {unknown[0]!r}: {meant(unknown[0], known) or ', '.join(known)}")

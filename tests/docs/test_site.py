@@ -8,7 +8,6 @@ import pydoc
 import re
 import shlex
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from docs import hooks
 from scdm.cli.arguments import parser
 from scdm.diffusion.noise import image_noise
 from scdm.diffusion.schedules import NoiseSchedule
+from scdm.files.config import from_dict
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from tests.diffusion.test_samplers import FULL, perfect, start
@@ -115,7 +115,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Any:
     """(module, name of its registry) -> a copy, which is the registry until the test ends."""
 
     def kept(module: str, name: str) -> dict[str, Any]:
-        entries = dict(getattr(import_module(module), name))
+        entries = dict(getattr(importlib.import_module(module), name))
         monkeypatch.setattr(f"{module}.{name}", entries)
         return entries
 
@@ -188,7 +188,10 @@ def test_the_example_of_a_network_predicts(registry: Any) -> None:
     networks = importlib.import_module("scdm.networks.registry")
     plain = example("scdm.networks.plain", like="scdm.networks.unet")
     known["plain"] = networks.Kind(plain["PlainConfig"], plain["Plain"])
-    network = networks.build(plain["PlainConfig"](num_classes=3, width=8))
+    config = from_dict(networks.NetworkConfig, {"kind": "plain", "num_classes": 3, "width": 8})
+    with pytest.raises(ValueError, match="width must be"):
+        from_dict(networks.NetworkConfig, {"kind": "plain", "num_classes": 3, "width": 0})
+    network = networks.build(config)
     labels = LabelMap(torch.zeros(2, 6, 5, dtype=torch.int64), 3)
     x, t = torch.zeros(2, 3, 6, 5), torch.tensor([0, 999])
     assert network(x, t, labels).shape == x.shape and not torch.equal(network(x, t, labels), network(x, t, None))
