@@ -42,10 +42,11 @@ def generate(
 
     image: (1 or B, 3, H, W) in [-1, 1] to start from (`strength` below 1), to keep around a mask, or both.
     mask: (1 or B, 1, H, W) in [0, 1]; 1 is repainted, and where it is 0 the result is `image`, to the bit.
-    noise: what the image is made from in place of the seed's. (1 or B, C, h, w) standard normal numbers of the
-        model's space, (1 or B, 3, H, W) for pixels, to start from, after which the seed goes on; or a function like
-        `noise.image_noise`, for the start and each step of a sampler that adds noise. It is asked for the size of the network's canvas: that of the layout, each side rounded up to a multiple of
-        `model.config.stride`, two of them at least. Noise for labels is an option, `label_noise`.
+    noise: what the image is made from in place of the seed's. (1 or B, C, h, w) standard normal numbers of the model's
+        space, (1 or B, 3, H, W) for pixels, to start from, after which the seed goes on; or a function like
+        `noise.image_noise`, for the start and each step of a sampler that adds noise. It is asked for the size of the
+        network's canvas: that of the layout, each side rounded up to a multiple of `model.config.stride`, two of them at
+        least. Noise for labels is an option, `label_noise`.
     draws: (H, W) integers from 0 to add to the seed, so that one place can have other noise than the next; None is 0.
     on_step: called after every step with the step, whose x0 is a preview (B, 3, h, w), and their number; an exception from
         it stops the work.

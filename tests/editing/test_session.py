@@ -546,7 +546,7 @@ def picture(name: str, mode: str, size: tuple[int, int], colour: int = 0) -> Cal
         (about(options={"steps": 0}), "steps must be"),
         (about(options={"label_noise": 7}), "label_noise must be text"),
         (about(options=None), "options must be a section, not None"),
-        (about(margin="wide"), "margin must be a number"),
+        (about(margin="wide"), "margin must be a whole number"),
         (about(margin=-1), "margin must be a whole number from 0"),
         (about(draws="many"), "draws"),
     ],
