@@ -2,9 +2,8 @@
 
 Names every file that has no counterpart, cannot be read, differs from its image in proportions, or holds ids that no class
 has; photos whose white level is ambiguous (12 bits in a file of 16), or whose EXIF orientation their maps do not share
-(data.exif); and maps of ids in a lossy format. Notes are about files that are read, but perhaps otherwise than
-they were meant: photos that are black, of one colour or transparent in part, maps that were smoothed or could be read in
-two ways.
+(data.exif); and maps of ids in a lossy format. Notes are about files that are read, but may be misread: photos that are
+black, of one colour or transparent in part, maps that were smoothed or fit two conventions of values.
 Ends with status 0 if there are no problems, 1 if there are some, 2 if the configuration or a folder is wrong.
 """
 

@@ -79,7 +79,7 @@ class DataConfig:
     exif: Annotated[
         Exif | None,
         Option(
-            "whether EXIF orientation turns photos and maps, where one of a pair says otherwise than the other",
+            "whether EXIF orientation turns photos and maps, where it differs within a pair",
             unset="where their sizes show it; else the pair is left out, as the map may lie the other way",
         ),
     ] = None
