@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .. import assets
-from ..devices import name_of
+from ..devices import device_called, name_of
 from ..files import config as configuration
 from ..files.atomic import written_whole
 from ..files.parsing import parsed
@@ -124,7 +124,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
     with naming(path), opened(path) as file:
         header = _header(file)
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network = build(header.config.network, stored, device, operations=operations, copy=True)
+        network = build(header.config.network, stored, device_called(device), operations=operations, copy=True)
     return Model(header.config, header.palette, network, header.provenance)
 
 
