@@ -39,6 +39,7 @@ def ran(command: list[str], folder: Path | None = None) -> subprocess.CompletedP
         ("--help", 0, "From a painted layout"),
         ("--version", 0, "scdm "),
         ("sample --help", 0, "Make images from layouts"),
+        ("corrupt --help", 0, "Corrupt a layout"),
         ("convert --help", 0, "Turn a published checkpoint"),
         ("palette --list", 0, "ade20k"),
         ("palette scenes -o scenes.png", 0, ""),

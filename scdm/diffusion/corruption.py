@@ -4,7 +4,8 @@ Where the benchmark writes the data set's "unlabelled", MASK is written. Instanc
 benchmark corrupts the class map alone. Where borders come from the classes, derive them anew (`instance_borders`).
 
 A corruption is a function of the layouts and a seed for each of them, registered in `CORRUPTIONS`. The first line of its
-docstring and the `Option`s of its settings are what the command line and the nodes show.
+docstring and the `Option`s of its settings are what the command line and the nodes show. What needs torch is imported
+within the functions, because `--help` reads this module.
 """
 
 from __future__ import annotations
@@ -12,17 +13,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ..files.options import Declared, Option, check, declared
-from ..layouts.labels import LabelMap, instance_borders
-from ..layouts.patterns import sparse
-from .label_diffusion import CLASSWISE_STEPS, LabelDiffusion
-from .noise import fresh_label_noise
+from .limits import CLASSWISE_STEPS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ..layouts.labels import LabelMap
 
 MOST_SEED = 2**63 - 1
 
@@ -85,6 +85,8 @@ def edges_removed(
     MASK within L1 distance `radius` (inclusive) of an instance border. Of a layout that does not know its borders, those
     between classes are taken.
     """
+    from ..layouts.labels import instance_borders
+
     borders = instance_borders(labels.ids) if labels.edges is None else labels.edges
     near = borders[:, 0]  # (B, H, W)
     for _ in range(radius):  # an L1 ball is a cross, dilated by crosses
@@ -99,6 +101,8 @@ def edges_removed(
 
 def pixels_removed(labels: LabelMap, seeds: Sequence[int], share: Share = 0.1) -> LabelMap:
     """Single pixels erased at random."""
+    import torch
+
     size = (labels.height, labels.width)
     draws = [torch.rand(size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return removed_below(labels, torch.stack(draws), share)
@@ -115,6 +119,8 @@ def scribbled(
     share: Annotated[float, Option("share of the pixels that is unpainted in the end", ge=0, lt=1)] = 0.72,
 ) -> LabelMap:
     """Sparse scribbles: strokes, dabs and patches of each class."""
+    from ..layouts.patterns import sparse
+
     return sparse(labels, seeds, share)
 
 
@@ -125,6 +131,11 @@ def diffused(
     rates: Annotated[tuple[float, ...] | None, Option("class rates; without them all classes fade alike", ge=0)] = None,
 ) -> LabelMap:
     """What label diffusion leaves at a step."""
+    import torch
+
+    from .label_diffusion import LabelDiffusion
+    from .noise import fresh_label_noise
+
     t = torch.full((labels.batch,), step, device=labels.ids.device)
     diffusion = LabelDiffusion(None if rates is None else tuple(rates), tuple(range(CLASSWISE_STEPS)))
     return diffusion(labels, t, fresh_label_noise(seeds)(t, labels.ids.shape))
@@ -142,6 +153,8 @@ CORRUPTIONS: dict[str, Callable[..., LabelMap]] = {
 
 def resampled(ids: Tensor, height: int, width: int) -> Tensor:
     """(..., H, W) -> (..., height, width), nearest neighbour as Pillow does it (not as `LabelMap.resized`)."""
+    import torch
+
     rows = torch.from_numpy(_nearest(ids.shape[-2], height)).to(ids.device)
     columns = torch.from_numpy(_nearest(ids.shape[-1], width)).to(ids.device)
     return ids[..., rows[:, None], columns]
@@ -152,6 +165,8 @@ def _nearest(source: int, target: int) -> np.ndarray:
 
     Pillow sums the steps one by one in double precision, and where p_i is an integer its rounding errors decide.
     """
+    import numpy as np
+
     step = source / target
     steps = np.full(target, step)
     steps[0] = 0.5 * step

@@ -13,8 +13,7 @@ from torch import Tensor
 from .. import assets
 from ..devices import Table, exact_device, sent
 from ..layouts.labels import LabelMap
-
-CLASSWISE_STEPS = 1000  # the class-wise schedule counts t in thousandths, whatever the length of the process
+from .limits import CLASSWISE_STEPS
 
 
 @dataclass(frozen=True)

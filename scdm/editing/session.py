@@ -291,7 +291,7 @@ def _ids(model: Model, labels: LabelMap) -> Tensor:
 
 def _blank(size: Any, num_classes: int) -> LabelMap:
     sides = size if isinstance(size, tuple | list) and len(size) == 2 else (0, 0)
-    fits = all(isinstance(side, int | np.integer) and side >= 1 for side in sides) and math.prod(sides) <= MAX_PIXELS
+    fits = all(_is_whole(side) and side >= 1 for side in sides) and math.prod(sides) <= MAX_PIXELS
     most = MAX_PIXELS // 2**20
     require(fits, f"a canvas has a height and a width in pixels, up to {most} megapixels, not {shown(size)}")
     return LabelMap(torch.full((1, *map(int, sides)), num_classes), num_classes)
@@ -308,9 +308,13 @@ def _class_id(palette: Palette, painted: str | int) -> int:
     if isinstance(painted, str):
         return class_called(palette, painted)
     most = palette.num_classes
-    known = isinstance(painted, int | np.integer) and 0 <= painted <= most
+    known = _is_whole(painted) and 0 <= painted <= most
     require(known, f"{palette.name} has classes 0 to {most - 1}, and {most} for unpainted, not {shown(painted)}")
     return int(painted)
+
+
+def _is_whole(number: Any) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _mask(mask: Any, plan: Plan) -> Tensor:

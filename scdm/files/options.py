@@ -119,8 +119,9 @@ class Declared:
         if kind in (int, float):
             return _is_number(value, whole=kind is int) and self._within(value)
         if kind is str:
-            known = not self.option.choices or value in self.option.choices
-            return isinstance(value, str) and known and (not self.option.form or bool(value.strip()))
+            if not isinstance(value, str) or (self.option.form and not value.strip()):
+                return False
+            return not self.option.choices or value in self.option.choices
         return callable(value) if origin is Callable else isinstance(value, kind)
 
     def _are(self, values: Sequence[Any], kinds: tuple[Any, ...]) -> bool:

@@ -49,7 +49,9 @@ def _fitting(
     name: str, given: Tensor, channels: int, batch: int, size: tuple[int, int], low: float, high: float
 ) -> Tensor:
     """(B, channels, H, W) floats."""
-    wanted, found = f"(1 or {batch}, {channels}, height, width)", tuple(given.shape)
+    require(isinstance(given, Tensor) and not given.is_complex(), f"the {name} must be a tensor, not {shown(given)}")
+    count = f"1 or {batch}" if batch > 1 else "1"
+    wanted, found = f"({count}, {channels}, height, width)", tuple(given.shape)
     fits = len(found) == 4 and found[0] in (1, batch) and found[1] == channels
     require(fits, f"the {name} must have the shape {wanted}, not {found}")
     sizes = f"the {name} is {found[3]}x{found[2]}, the layout {size[1]}x{size[0]}"
@@ -64,7 +66,8 @@ def _fitting(
 def checked_draws(draws: Tensor | None, size: tuple[int, int]) -> Tensor:
     if draws is None:
         return torch.zeros(size, dtype=torch.int64)
-    fits = draws.shape == size and not draws.is_floating_point() and bool((draws >= 0).all())
+    require(isinstance(draws, Tensor), f"draws must be a tensor of integers, not {shown(draws)}")
+    fits = draws.shape == size and not draws.is_complex() and not draws.is_floating_point() and bool((draws >= 0).all())
     require(fits, f"draws must be integers from 0 of the shape {size}, not {draws.dtype} {tuple(draws.shape)}")
     return draws
 

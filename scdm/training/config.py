@@ -171,7 +171,7 @@ class RunConfig:
     note: Annotated[str, Option("goes into the released file's provenance")] = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "precision", OLDER_NAMES.get(self.precision, self.precision))
+        object.__setattr__(self, "precision", OLDER_NAMES.get(str(self.precision), self.precision))
         check_fields(self)
         if not self.decays or len(set(self.decays)) < len(self.decays):
             raise ValueError(f"ema must be a decay, or several that differ, not {self.ema}")
@@ -254,6 +254,7 @@ class DistillConfig(RunConfig):
             raise ValueError(
                 f"students is a list of step counts, each half of the one before, not {list(self.students)}"
             )
+        self.runs()  # whose settings are checked, too
 
     def runs(self) -> list[StudentConfig]:
         shared = {item.name: getattr(self, item.name) for item in fields(RunConfig)}

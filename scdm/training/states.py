@@ -23,13 +23,15 @@ from ..files.atomic import made_folder, written_whole
 from ..files.config import flat, require_same, to_dict
 from ..files.tensors import tensors_in
 from ..files.untrusted import is_out_of_memory
-from .config import MODEL, OLDER_NAMES, RunConfig
+from ..networks.registry import described
+from .config import MODEL, OLDER_NAMES, RunConfig, TrainConfig
 
 if TYPE_CHECKING:
     from .learner import Learner  # whose import takes accelerate
 
 Config = TypeVar("Config", bound=RunConfig)
 VERSION = 2
+KIND = "network.kind"
 NAME = re.compile(r"state-([1-9][0-9]*)\.pt")
 MODEL_START = b'{"__metadata__":{"scdm"'  # of a model file, after 8 bytes
 
@@ -56,6 +58,8 @@ class States:
 
     def paths(self) -> dict[int, Path]:
         """By step, ascending. OSError if the folder is a file."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(f"the run's folder cannot be {self.folder}, which is a file: choose another")
         names = [path.name for path in self.folder.iterdir()] if self.folder.exists() else []
         steps = [int(found[1]) for name in names if (found := NAME.fullmatch(name))]
         return {step: self.path(step) for step in sorted(steps)}
@@ -175,6 +179,8 @@ def _is_part_of_model(path: Path) -> bool:
 def settings(config: RunConfig, images: int) -> dict[str, Any]:
     """What must stay the same while a run lasts, by dotted names. images: in the data set."""
     fixed = {key: value for key, value in flat(to_dict(config)).items() if key not in FREE}
+    if isinstance(config, TrainConfig):
+        fixed[KIND] = described(config.network)["kind"]
     if config.micro_batch_sum:
         fixed["micro_batches"] = config.micro_batches
     return {**fixed, "images in the data set": images}
@@ -182,6 +188,8 @@ def settings(config: RunConfig, images: int) -> dict[str, Any]:
 
 def require_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     """ValueError names the settings in which a run differs from the one that it would resume. New settings may be absent."""
+    if KIND in now:  # which states of U-Nets did not name
+        saved = {KIND: "unet", **saved}
     saved = {key: OLDER_NAMES.get(str(value), value) if key == "precision" else value for key, value in saved.items()}
     advice = "Set them so to resume it, or choose another run folder"
     require_same(f"the run in {folder}", saved, now, advice, absent=False)

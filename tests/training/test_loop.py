@@ -352,7 +352,7 @@ def test_a_state_with_the_older_name_of_a_precision_goes_on(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_named_before_anything_is_done(tmp_path):
     (tmp_path / "run").touch()
-    with pytest.raises(NotADirectoryError, match=r"run'$"):
+    with pytest.raises(NotADirectoryError, match="which is a file: choose another"):
         rehearse(config(tmp_path / "run"))
 
 

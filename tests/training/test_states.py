@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from scdm.networks.dit import DiTConfig
 from scdm.training.config import LossConfig
 from scdm.training.learner import Learner
 from scdm.training.objective import learning
@@ -133,6 +134,16 @@ def test_another_configuration_is_refused_by_name(tmp_path):
 def test_what_changes_nothing_that_was_learned_may_change(tmp_path):
     now = config("elsewhere", steps=9, hours=1.0, save_every=3, keep=5, samples=2, micro_batches=2, checkpointing=True)
     require_same_run(settings(config(), 10), settings(now, 10), tmp_path)
+
+
+def test_a_network_of_another_kind_is_another_setting(tmp_path):
+    transformer = settings(config(network=DiTConfig(num_classes=14, patch=4, width=32, depth=1, heads=4)), 10)
+    unet = {name: value for name, value in settings(config(), 10).items() if name != "network.kind"}  # as it was saved
+    require_same_run(unet, settings(config(), 10), tmp_path)
+    with pytest.raises(ValueError, match=r"network\.kind"):
+        require_same_run(unet, transformer, tmp_path)
+    with pytest.raises(ValueError, match=r"network\.kind"):
+        require_same_run(transformer, settings(config(), 10), tmp_path)
 
 
 def test_a_state_with_the_older_name_of_a_precision_resumes(tmp_path):
