@@ -175,7 +175,9 @@ class GenerateOptions:
             raise ValueError(f"{own[0]} is an option of its own, so it has no place in sampler_options")
         known, given = sampler_options(), self._of_samplers()
         if unknown := [name for name in self.sampler_options if name not in known]:
-            raise ValueError(f"no sampler has an option {unknown[0]!r}: {meant(unknown[0], known) or ', '.join(known)}")
+            named = {*known, *(item.name for item in fields(self))}
+            hint = meant(str(unknown[0]), named) or f"known are {', '.join(known)}"
+            raise ValueError(f"no sampler has an option {shown(unknown[0])}: {hint}")
         check(self.sampler_options, known)
         for name in ("repeats", *self.sampler_options):
             owners = known[name].owners
