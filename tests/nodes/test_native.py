@@ -16,10 +16,16 @@ SIZE = (16, 24)  # height, width
 
 @pytest.fixture
 def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
-    """Makes a MODEL of palette "scenes": tiny, with random weights, loaded from its file as any other."""
+    """Makes a MODEL of palette "scenes": tiny, with random weights, loaded from its file as any other. `network` is the
+    configuration of one, else a U-Net's with the settings `changed`."""
 
     def make(
-        seed: int = 0, prediction: str = "eps", classes: str = "scenes", student: int | None = None, **changed: Any
+        seed: int = 0,
+        prediction: str = "eps",
+        classes: str = "scenes",
+        student: int | None = None,
+        network: Any = None,
+        **changed: Any,
     ) -> Any:
         scdm, networks = pack("scdm.models.model"), pack("scdm.networks")
         palette = pack("scdm.layouts.palette").Palette.named(classes)
@@ -31,7 +37,7 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
             "head_channels": 32,
             "hidden": 8,
         }
-        network = networks.UNetConfig(palette.num_classes, **(shape | changed))
+        network = network or networks.UNetConfig(palette.num_classes, **(shape | changed))
         distilled = {"distilled_steps": f"trailing{student}", "distilled_guidance": 1.5} if student else {}
         config = scdm.ModelConfig(network, SIZE, prediction=prediction, label_diffusion="uniform", **distilled)
         made = scdm.Model.new(config, palette)
@@ -460,6 +466,18 @@ def test_comfyuis_torch_compile_model_works(pack: Any, model: Any, layout: Any) 
     counters = torch._dynamo.utils.counters
     assert counters["stats"]["unique_graphs"] >= 3, "the encoder, the decoder, and the decoder of an empty layout"
     assert not counters["graph_break"]
+
+
+def test_a_network_of_another_kind_is_a_model_like_any_other(pack: Any, model: Any, layout: Any) -> None:
+    shape = pack("scdm.networks.dit").DiTConfig(14, patch=4, width=32, depth=2, heads=4, learn_sigma=True)
+    patcher = model(network=shape)
+    native = sampled(pack, patcher, layout)
+    assert (native - exact(pack, patcher, layout, "ddim")).abs().max() < 1e-3
+    settings = {"seed": 3, "steps": STEPS, "sampler": "ddim", "guidance": 1.5, "label_noise": "fresh", "feather": 0}
+    made = pack("nodes.generate").Generate.execute(patcher, layout, batch_size=1, denoise=1.0, **settings).result[0]
+    edited = pack("nodes.editing").EditImage.execute(patcher, layout, margin=0, **settings).result[0]
+    assert made.shape == (1, *SIZE, 3) and made.std() > 0
+    assert (edited - made).abs().max() <= 1 / 255, "an edit session keeps images in 256 levels"
 
 
 def test_a_model_is_loaded_in_the_precision_asked_for(pack: Any) -> None:
