@@ -41,11 +41,11 @@ class EncodeLayout(io.ComfyNode):
     def execute(cls, model: ModelPatcher, layout: Layout, label_noise: str, batch_size: int) -> io.NodeOutput:
         sampling(label_noise=label_noise)  # raises for what a link, which ComfyUI does not check, may bring
         check_batch(batch_size)
-        check_classes(layout, scdm_model(model))
-        labels = layout.labels
-        empty = torch.zeros(
-            max(batch_size, labels.batch), 3, labels.height, labels.width, device=model_management.intermediate_device()
-        )
+        source = scdm_model(model)
+        check_classes(layout, source)
+        labels, space = layout.labels, source.space
+        shape = (max(batch_size, labels.batch), space.channels, *space.size(labels.height, labels.width))
+        empty = torch.zeros(shape, device=model_management.intermediate_device())
         return io.NodeOutput(
             conditioning(layout, label_noise),
             conditioning(Layout(labels.blank(), layout.palette), label_noise),
