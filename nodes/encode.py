@@ -8,7 +8,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from .native import check_classes, conditioning, scdm_model
-from .sampling import batch_size_input, check_batch, label_noise_input, sampling, subject_inputs
+from .sampling import batch_size_input, check_batch, option_input, sampling, subject_inputs
 from .sockets import Layout
 from .versions import where_known
 
@@ -25,7 +25,7 @@ class EncodeLayout(io.ComfyNode):
             **where_known(search_aliases=["layout conditioning", "segmentation conditioning", "empty pixel latent"]),
             inputs=[
                 *subject_inputs(),
-                label_noise_input(),
+                option_input("label_noise"),
                 batch_size_input("Number of images in the latent, at least one for each layout."),
             ],
             outputs=[

@@ -220,7 +220,8 @@ class NativeModel(comfy.model_base.BaseModel):
 
     def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
         batch, *_, height, width = input_shape
-        return working_values(self.scdm, batch, height, width) * self.get_dtype_inference().itemsize
+        values = self.scdm.config.network.working_values * batch * height * width
+        return values * self.get_dtype_inference().itemsize
 
 
 class Trajectory(NamedTuple):
@@ -381,11 +382,6 @@ def check_classes(layout: Layout, model: Model) -> None:
     given, own = layout.palette, model.palette
     advice = f"load the layout with the palette {own.name}, or a model of palette {given.name}"
     require_same_classes("the layout", given.names, "the model", own.names, advice)
-
-
-def working_values(model: Model, batch: int, height: int, width: int) -> int:
-    """Values that a step holds beside the weights."""
-    return model.config.network.working_values * batch * height * width
 
 
 def padded(x: Tensor, padding: Padding) -> Tensor:

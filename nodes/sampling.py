@@ -37,12 +37,8 @@ def sampling_inputs() -> list[io.Input]:
         option_input("steps", max=MOST_STEPS),
         option_input("sampler"),
         option_input("guidance"),
-        label_noise_input(),
+        option_input("label_noise"),
     ]
-
-
-def label_noise_input() -> io.Input:
-    return option_input("label_noise")
 
 
 def precision_input(tooltip: str = "") -> io.Input:
