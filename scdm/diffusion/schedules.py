@@ -138,7 +138,7 @@ class NoiseSchedule:
 
     def index_of(self, t: Tensor) -> Tensor:
         """Positions of the original steps t (B,) in this process."""
-        return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())
+        return self._visits.index_of(t)
 
     def steps_at(self, index: Tensor) -> Tensor:
         """The original steps at the positions `index` (B,) of this process."""
