@@ -13,7 +13,7 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
-from ..diffusion.limits import MOST_GUIDANCE as MOST_GUIDANCE
+from ..diffusion.limits import MOST_GUIDANCE
 from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
 from ..diffusion.space import SPACES, Space

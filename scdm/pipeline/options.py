@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 else:
     LabelNoise = Callable[..., Any]
 
-AUTO = "auto"
 MOST_FEATHER = 1024  # pixels; a mask that never gets to fade in repaints nothing
 
 
@@ -220,7 +219,7 @@ class GenerateOptions:
             raise ValueError("at full strength nothing is kept of the image: give a mask too, or a strength below 1")
 
     def _precision_for(self, model: Model) -> Any:
-        from ..devices import HALVES, fast_dtype, name_of
+        from ..devices import AUTO, HALVES, fast_dtype, name_of
 
         own = model.dtype
         if own not in HALVES:
