@@ -171,11 +171,10 @@ def declared(source: Any) -> dict[str, Declared]:
         # Those alone: the types of the other parameters may be known to type checkers only.
         only = types.SimpleNamespace(__annotations__={name: source.__annotations__.get(name, Any) for name in defaults})
         hints = typing.get_type_hints(only, source.__globals__, include_extras=True)
-    found = {name: (hint, _option(hint)) for name, hint in hints.items() if name in defaults}
     return {
-        name: Declared(name, typing.get_args(hint)[0], defaults[name], option)
-        for name, (hint, option) in found.items()
-        if option is not None
+        name: Declared(name, typing.get_args(hints[name])[0], default, option)
+        for name, default in defaults.items()
+        if (option := _option(hints[name])) is not None
     }
 
 
