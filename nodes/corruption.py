@@ -15,6 +15,7 @@ from ..scdm.layouts.palette import GOLDEN_ANGLE, Palette
 from .messages import tell
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
+from .widgets import has_widget, value_of, widget
 
 # Inputs of saved workflows, which are stored by their place: new settings come after them.
 ESTABLISHED = {
@@ -24,7 +25,6 @@ ESTABLISHED = {
     ("patterns", "share"): "pattern_share",
     ("diffuse", "step"): "diffusion_step",
 }
-WIDGETS: dict[Any, Any] = {int: io.Int.Input, float: io.Float.Input}
 
 
 class CorruptLayout(io.ComfyNode):
@@ -52,7 +52,7 @@ class CorruptLayout(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="The same seed corrupts the same layout in the same way, where this is random.",
                 ),
-                *(widget(name, kind, setting) for name, kind, setting in widgets()),
+                *setting_inputs(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The corrupted layout.")],
             hidden=[io.Hidden.unique_id],
@@ -61,7 +61,9 @@ class CorruptLayout(io.ComfyNode):
     @classmethod
     def execute(cls, layout: Layout, kind: str, seed: int, **values: Any) -> io.NodeOutput:
         strength = {
-            setting.name: values[name] for name, owner, setting in widgets() if owner == kind and name in values
+            setting.name: value_of(setting, values[name])
+            for name, owner, setting in shown_settings()
+            if owner == kind and name in values
         }
         if kind in CORRUPTIONS and "rates" in settings(kind):
             strength["rates"] = class_rates(layout.palette)
@@ -70,27 +72,20 @@ class CorruptLayout(io.ComfyNode):
         return io.NodeOutput(Layout(labels, layout.palette))
 
 
-def widgets() -> Iterator[tuple[str, str, Declared]]:
+def setting_inputs() -> list[io.Input]:
+    """Optional where workflows may be older than the setting."""
+    return [
+        widget(setting, f"{kind}: {setting.option.help}.", id=name, optional=(kind, setting.name) not in ESTABLISHED)
+        for name, kind, setting in shown_settings()
+    ]
+
+
+def shown_settings() -> Iterator[tuple[str, str, Declared]]:
     """Of each setting that a widget can show: the input's name, the corruption, and the setting."""
     found = {(kind, name): setting for kind in CORRUPTIONS for name, setting in settings(kind).items()}
     for kind, name in (*ESTABLISHED, *(key for key in found if key not in ESTABLISHED)):
-        if WIDGETS.keys() & {*found[kind, name].alternatives}:
+        if has_widget(found[kind, name]):
             yield ESTABLISHED.get((kind, name), f"{kind}_{name}"), kind, found[kind, name]
-
-
-def widget(name: str, kind: str, setting: Declared) -> io.Input:
-    """Optional where workflows may be older than the setting."""
-    option, whole = setting.option, int in setting.alternatives
-    step = 1 if whole else 0.01
-    return WIDGETS[int if whole else float](
-        name,
-        default=setting.default,
-        min=option.ge,
-        max=option.le if option.lt is None else option.lt - step,
-        step=None if whole else step,
-        optional=(kind, setting.name) not in ESTABLISHED,
-        tooltip=f"{kind}: {option.help}.",
-    )
 
 
 def class_rates(palette: Palette) -> tuple[float, ...] | None:

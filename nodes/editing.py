@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..scdm.editing.session import MOST_MARGIN, EditSession, Update
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions
-from .generate import Progress, is_want_of_memory, to_comfy, too_large
+from .generate import Progress, ran_out_of_memory, to_comfy, too_large
 from .messages import tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb
@@ -156,7 +156,7 @@ def edited(
         session.change(labels)
         update = session.update(Progress())
     except (MemoryError, RuntimeError) as error:
-        if not is_want_of_memory(error):
+        if not ran_out_of_memory(error):
             raise
         model_management.soft_empty_cache()
         raise too_large(labels) from None

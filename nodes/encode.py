@@ -8,7 +8,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from .native import check_classes, conditioning, scdm_model
-from .sampling import batch_size_input, check_batch, label_noise_input, sampling, subject_inputs
+from .sampling import batch_size_input, check_batch, option_input, sampling, subject_inputs
 from .sockets import Layout
 from .versions import where_known
 
@@ -25,7 +25,7 @@ class EncodeLayout(io.ComfyNode):
             **where_known(search_aliases=["layout conditioning", "segmentation conditioning", "empty pixel latent"]),
             inputs=[
                 *subject_inputs(),
-                label_noise_input(),
+                option_input("label_noise"),
                 batch_size_input("Number of images in the latent, at least one for each layout."),
             ],
             outputs=[
@@ -41,11 +41,11 @@ class EncodeLayout(io.ComfyNode):
     def execute(cls, model: ModelPatcher, layout: Layout, label_noise: str, batch_size: int) -> io.NodeOutput:
         sampling(label_noise=label_noise)  # raises for what a link, which ComfyUI does not check, may bring
         check_batch(batch_size)
-        check_classes(layout, scdm_model(model))
-        labels = layout.labels
-        empty = torch.zeros(
-            max(batch_size, labels.batch), 3, labels.height, labels.width, device=model_management.intermediate_device()
-        )
+        source = scdm_model(model)
+        check_classes(layout, source)
+        labels, space = layout.labels, source.space
+        shape = (max(batch_size, labels.batch), space.channels, *space.size(labels.height, labels.width))
+        empty = torch.zeros(shape, device=model_management.intermediate_device())
         return io.NodeOutput(
             conditioning(layout, label_noise),
             conditioning(Layout(labels.blank(), layout.palette), label_noise),

@@ -141,7 +141,7 @@ def painted(model: ModelPatcher, job: Job, options: GenerateOptions) -> Tensor:
         ready = on_device(model, labels.batch, labels.height, labels.width)
         return generate(ready, labels, ready.options(options), image=job.image, mask=job.mask, on_step=Progress())
     except (MemoryError, RuntimeError) as error:
-        if not is_want_of_memory(error):
+        if not ran_out_of_memory(error):
             raise
         if labels.batch == 1:
             raise too_large(labels) from None
@@ -152,7 +152,7 @@ def painted(model: ModelPatcher, job: Job, options: GenerateOptions) -> Tensor:
     return torch.cat([painted(model, first, options), painted(model, second, following)])
 
 
-def is_want_of_memory(error: Exception) -> bool:
+def ran_out_of_memory(error: Exception) -> bool:
     return isinstance(error, model_management.OOM_EXCEPTION) or is_out_of_memory(error)
 
 

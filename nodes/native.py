@@ -48,7 +48,7 @@ PREDICTION = {  # of other parametrisations ComfyUI is given x0
 def managed(model: Model, wanted: torch.dtype | None = None) -> ModelPatcher:
     """The model as ComfyUI's MODEL: on the device when it is needed, wholly or in part, away when others need the room.
 
-    wanted: the kind that its weights are to be of. None leaves that to ComfyUI, as for any other model.
+    wanted: the dtype that its weights are to have. None leaves that to ComfyUI, as for any other model.
     """
     native = NativeModel(model, *chosen_precision(model, wanted))
     patcher = ModelPatcher(native, model_management.get_torch_device(), model_management.unet_offload_device())
@@ -60,12 +60,12 @@ def managed(model: Model, wanted: torch.dtype | None = None) -> ModelPatcher:
 def chosen_precision(model: Model, wanted: torch.dtype | None) -> tuple[torch.dtype, torch.dtype | None]:
     """What ComfyUI, its command line and the device decide for a model of this size.
 
-    The kind of its weights, and what they are cast to as they are used; None: they are used as they are.
+    The dtype of its weights, and what they are cast to as they are used; None: they are used as they are.
     """
-    kinds, device = Config.supported_inference_dtypes, model_management.get_torch_device()
+    dtypes, device = Config.supported_inference_dtypes, model_management.get_torch_device()
     parameters = sum(parameter.numel() for parameter in model.network.parameters())
-    weight = wanted or model_management.unet_dtype(model_params=parameters, supported_dtypes=kinds)
-    return weight, model_management.unet_manual_cast(weight, device, kinds)
+    weight = wanted or model_management.unet_dtype(model_params=parameters, supported_dtypes=dtypes)
+    return weight, model_management.unet_manual_cast(weight, device, dtypes)
 
 
 def scdm_model(patcher: ModelPatcher) -> Model:
@@ -151,7 +151,7 @@ class Branch(comfy.conds.CONDRegular):
 class NativeModel(comfy.model_base.BaseModel):
     """What ComfyUI asks of a model, answered by `scdm`.
 
-    weight, cast: see `chosen_precision`. The network becomes of that kind.
+    weight, cast: see `chosen_precision`. The network is cast to `weight`.
     """
 
     def __init__(self, model: Model, weight: torch.dtype, cast: torch.dtype | None):
@@ -214,13 +214,14 @@ class NativeModel(comfy.model_base.BaseModel):
             "label_noise": comfy.conds.CONDConstant(given[LABEL_NOISE_KIND]),
         }
         if labels.edges is not None:
-            edges = comfy.utils.repeat_to_batch_size(labels.edges.long(), batch)  # other kinds would become floats
+            edges = comfy.utils.repeat_to_batch_size(labels.edges.long(), batch)  # other dtypes would become floats
             conds["edges"] = comfy.conds.CONDNoiseShape(edges.to(device))
         return conds
 
     def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
         batch, *_, height, width = input_shape
-        return working_values(self.scdm, batch, height, width) * self.get_dtype_inference().itemsize
+        values = self.scdm.config.network.working_values * batch * height * width
+        return values * self.get_dtype_inference().itemsize
 
 
 class Trajectory(NamedTuple):
@@ -369,7 +370,6 @@ class LayoutNetwork(nn.Module):
 
 def model_sampling(schedule: NoiseSchedule, prediction: str) -> Any:
     """ComfyUI's view of the process: sigmas, and what the network's output means."""
-
     meaning = PREDICTION.get(prediction, comfy.model_sampling.X0)
     sampling: Any = type("Sampling", (comfy.model_sampling.ModelSamplingDiscrete, meaning), {})()
     sampling._register_schedule(given_betas=torch.from_numpy(schedule.betas))
@@ -381,11 +381,6 @@ def check_classes(layout: Layout, model: Model) -> None:
     given, own = layout.palette, model.palette
     advice = f"load the layout with the palette {own.name}, or a model of palette {given.name}"
     require_same_classes("the layout", given.names, "the model", own.names, advice)
-
-
-def working_values(model: Model, batch: int, height: int, width: int) -> int:
-    """Values that a step holds beside the weights."""
-    return model.config.network.working_values * batch * height * width
 
 
 def padded(x: Tensor, padding: Padding) -> Tensor:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..scdm.diffusion.samplers import sampler_options
 from ..scdm.pipeline.options import GenerateOptions, every_option
 from .sockets import LayoutSocket
-from .widgets import value_of, widget
+from .widgets import has_widget, value_of, widget
 
 MOST_IMAGES = 64  # in a batch
 MOST_STEPS = 1000
@@ -37,12 +37,8 @@ def sampling_inputs() -> list[io.Input]:
         option_input("steps", max=MOST_STEPS),
         option_input("sampler"),
         option_input("guidance"),
-        label_noise_input(),
+        option_input("label_noise"),
     ]
-
-
-def label_noise_input() -> io.Input:
-    return option_input("label_noise")
 
 
 def precision_input(tooltip: str = "") -> io.Input:
@@ -52,7 +48,8 @@ def precision_input(tooltip: str = "") -> io.Input:
 
 def sampler_inputs(but: tuple[str, ...] = ()) -> list[io.Input]:
     """The options that samplers declare, but for those that the node has elsewhere; after all others, and optional."""
-    return [widget(setting, optional=True) for name, setting in sampler_options().items() if name not in but]
+    shown = [setting for name, setting in sampler_options().items() if name not in but and has_widget(setting)]
+    return [widget(setting, optional=True) for setting in shown]
 
 
 def sampling(**shown: Any) -> GenerateOptions:

@@ -9,6 +9,8 @@ from comfy_api.latest import io
 from ..scdm.devices import AUTO
 from ..scdm.files.options import Declared
 
+FINE = 0.01  # step of a number that declares none
+
 
 def widget(setting: Declared, tooltip: str = "", **changed: Any) -> io.Input:
     """A setting's widget. Where None is a value and the default, 0 or "auto" stands for it (`value_of`).
@@ -26,6 +28,11 @@ def widget(setting: Declared, tooltip: str = "", **changed: Any) -> io.Input:
     return kind(name, **{**arguments, "tooltip": tooltip or _tooltip(setting), **changed})
 
 
+def has_widget(setting: Declared) -> bool:
+    """Whether a widget can show it, unlike a tuple or a free text."""
+    return bool(setting.choices or {bool, int, float} & {*setting.alternatives})
+
+
 def value_of(setting: Declared, shown: Any) -> Any:
     """What a widget's value stands for."""
     return None if setting.optional and shown in (0, AUTO) else shown
@@ -37,12 +44,14 @@ def _choices(setting: Declared) -> dict[str, Any]:
 
 
 def _bounds(setting: Declared) -> dict[str, Any]:
-    """A slider cannot stop short of a bound: where a value has to be above it, it begins a step later."""
+    """A slider cannot stop short of a bound: where a value has to be above or below it, it begins or ends a step away."""
     option = setting.option
-    low = 0 if setting.optional else option.ge if option.ge is not None else (option.gt or 0) + (option.step or 0)
-    high = option.le if option.le is not None else option.lt
+    whole = int in setting.alternatives
+    step = option.step or (1 if whole else FINE)
+    low = 0 if setting.optional else option.ge if option.ge is not None else (option.gt or 0) + step
+    high = option.le if option.lt is None else option.lt - step
     default = 0 if setting.default is None else setting.default
-    bounds = {"default": default, "min": low, "max": high, "step": option.step}
+    bounds = {"default": default, "min": low, "max": high, "step": option.step if whole else step}
     return {name: value for name, value in bounds.items() if value is not None}
 
 

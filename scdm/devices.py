@@ -89,3 +89,7 @@ class Table:
             # Rounded before it is moved: MPS knows no float64.
             self._copies[dtype, device] = copy = self.values.to(dtype).to(device)
         return copy
+
+    def index_of(self, values: Tensor) -> Tensor:
+        """Positions (B,) of values (B,) in a table of ascending integers."""
+        return torch.searchsorted(self.on(torch.int64, values.device), values.contiguous())

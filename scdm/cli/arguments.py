@@ -14,7 +14,7 @@ from ..assets import embedded_models
 from ..files.options import Declared, declared
 from ..files.untrusted import LONGEST_LINE, brief, shown
 from ..start import importing
-from .flags import add_flags
+from .flags import add_flags, flag_of, reading
 from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
@@ -195,8 +195,7 @@ def _add_corrupt(command: argparse.ArgumentParser) -> None:
         command.add_argument(
             corruption_flag(name),
             dest=name,
-            type=next((kind for kind in (int, float) if kind in first.alternatives), str),
-            metavar=first.option.metavar or ("NAME" if name == "rates" else None),
+            **({"metavar": "NAME"} if name == "rates" else reading(first)),
             help="; ".join(f"of {kind}: {_strength_help(setting)}" for kind, setting in owners.items()),
         )
     _add_palette_of_layout(command)
@@ -214,7 +213,7 @@ def strengths() -> dict[str, dict[str, Declared]]:
 
 
 def corruption_flag(name: str) -> str:
-    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+    return FLAGS.get(name, flag_of(name))
 
 
 def _strength_help(setting: Declared) -> str:

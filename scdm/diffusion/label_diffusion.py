@@ -57,14 +57,14 @@ class LabelDiffusion:
         """(B,) original steps -> (B, num_classes) float64, the probability that a pixel of a class is MASK at t."""
         if not self.at_next_timestep:
             return self._probability_at(t, num_classes)
-        index = self._index(t)
+        index = self._visits.index_of(t)
         following = self._next.on(torch.int64, t.device)[index]
         return self._probability_at(following, num_classes).masked_fill((index == 0)[:, None], 0)
 
     def _probability_at(self, t: Tensor, num_classes: int) -> Tensor:
         """Uniform: (i + 1) / N at the position i of t. Class-wise: (r^tau - 1) / (r - 1) for the rate r, tau = t / 1000."""
         if self.rates is None:
-            share = (self._index(t).double() + 1) / len(self.timesteps)
+            share = (self._visits.index_of(t).double() + 1) / len(self.timesteps)
             return share[:, None].expand(-1, num_classes)
         if len(self.rates) != num_classes:
             raise ValueError(f"there are class rates for {len(self.rates)} classes, the layout has {num_classes}")
@@ -73,10 +73,6 @@ class LabelDiffusion:
         rate = self._rates.on(torch.float64, t.device)[None]
         # With its 1e-7 the published formula has a pole just below 1, where the limit is tau; below 1 tau is the minimum.
         return torch.where(rate > 1 + 1e-6, torch.minimum((rate**tau - 1) / (rate - 1 + 1e-7), tau), tau)
-
-    def _index(self, t: Tensor) -> Tensor:
-        """Positions of the original steps t (B,) among those visited."""
-        return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())
 
     def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
         """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1).

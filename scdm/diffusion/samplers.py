@@ -6,7 +6,7 @@ draws. They read nothing of a prediction but x0, and the ancestral sampler its v
 `denoise` are on the host, so that nobody waits for the device.
 
 A new sampler is a function here and a line in `SAMPLERS`. Its own options are keywords with an `Option`: from there
-`GenerateOptions`, the command line and the nodes have them. Torch is imported for types alone: `--help` reads this file.
+`GenerateOptions`, the command line and the nodes have them. Torch and NumPy are not imported here: `--help` reads this file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
-
-import numpy as np
 
 from ..files.options import Declared, Option, declared
 
@@ -122,15 +120,14 @@ def dpmpp_2m_sde(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: No
 
 def unipc(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise) -> Iterator[Step]:
     """UniPC of order 2, B(h) = e^h - 1 (Zhao et al. 2023): each new prediction first corrects the step that led to it."""
-    half_log_snr = _half_log_snr(schedule)
     x0s: list[Tensor] = []
     before = x
     for done, index in enumerate(reversed(range(len(schedule))), start=1):
         prediction = denoise(x, schedule.step(index, x)).x0
         if x0s:
-            x = _unipc_correct(before, x0s, prediction, schedule, index, half_log_snr)
+            x = _unipc_correct(before, x0s, prediction, schedule, index)
         x0s = [prediction, *x0s[:1]]
-        before, x = x, _second_order(x, x0s, schedule, index, half_log_snr)
+        before, x = x, _second_order(x, x0s, schedule, index)
         yield Step(done, int(schedule.timesteps[index]), x, prediction)
 
 
@@ -177,11 +174,10 @@ def _single_step(
 
 
 def _multistep(denoise: Denoise, x: Tensor, schedule: NoiseSchedule, noise: Noise | None) -> Iterator[Step]:
-    half_log_snr = _half_log_snr(schedule)
     x0s: list[Tensor] = []
     for done, index in enumerate(reversed(range(len(schedule))), start=1):
         x0s = [denoise(x, schedule.step(index, x)).x0, *x0s[:1]]
-        x = _second_order(x, x0s, schedule, index, half_log_snr, noise)
+        x = _second_order(x, x0s, schedule, index, noise)
         yield Step(done, int(schedule.timesteps[index]), x, x0s[0])
 
 
@@ -190,7 +186,6 @@ def _second_order(
     x0s: list[Tensor],
     schedule: NoiseSchedule,
     index: int,
-    half_log_snr: np.ndarray,
     noise: Noise | None = None,
 ) -> Tensor:
     """One step of DPM-Solver++(2M), from `index` to `index` - 1, given the latest predictions, newest first.
@@ -199,6 +194,7 @@ def _second_order(
     """
     if index == 0:
         return x0s[0]
+    half_log_snr = schedule.half_log_snr
     h = half_log_snr[index - 1] - half_log_snr[index]
     x0 = x0s[0]
     if len(x0s) > 1:
@@ -211,10 +207,11 @@ def _second_order(
     return mean + sigma * math.sqrt(-math.expm1(-2 * h)) * noise(x)
 
 
-def _unipc_correct(
-    before: Tensor, x0s: list[Tensor], x0: Tensor, schedule: NoiseSchedule, index: int, half_log_snr: np.ndarray
-) -> Tensor:
+def _unipc_correct(before: Tensor, x0s: list[Tensor], x0: Tensor, schedule: NoiseSchedule, index: int) -> Tensor:
     """The step from `index` + 1 (state `before`, predictions `x0s`) to `index`, again, knowing the prediction x0 there."""
+    import numpy as np
+
+    half_log_snr = schedule.half_log_snr
     h = half_log_snr[index] - half_log_snr[index + 1]
     b = math.expm1(-h)
     slopes = [x0 - x0s[0]]
@@ -228,12 +225,6 @@ def _unipc_correct(
     correction = sum(weight * slope for weight, slope in zip(weights, slopes, strict=True))
     signal, sigma, sigma_before = _signal(schedule, index), _sigma(schedule, index), _sigma(schedule, index + 1)
     return sigma / sigma_before * before - signal * b * (x0s[0] + correction)
-
-
-def _half_log_snr(schedule: NoiseSchedule) -> np.ndarray:
-    """log(sqrt(A) / sqrt(1 - A)), the time in which these solvers measure a step."""
-    a = schedule.alphas_cumprod
-    return 0.5 * np.log(a / (1 - a))
 
 
 def _signal(schedule: NoiseSchedule, index: int) -> float:

@@ -83,6 +83,11 @@ class NoiseSchedule:
         return np.append(1.0, self.alphas_cumprod[:-1])
 
     @cached_property
+    def half_log_snr(self) -> np.ndarray:
+        """log(sqrt(A_t) / sqrt(1 - A_t)), the time in which multistep solvers measure a step."""
+        return 0.5 * np.log(self.alphas_cumprod / (1 - self.alphas_cumprod))
+
+    @cached_property
     def posterior_variance(self) -> np.ndarray:
         """Variance of q(x_{t-1} | x_t, x_0); 0 at the first step."""
         return self.betas * (1 - self.alphas_cumprod_prev) / (1 - self.alphas_cumprod)
@@ -138,7 +143,7 @@ class NoiseSchedule:
 
     def index_of(self, t: Tensor) -> Tensor:
         """Positions of the original steps t (B,) in this process."""
-        return torch.searchsorted(self._visits.on(torch.int64, t.device), t.contiguous())
+        return self._visits.index_of(t)
 
     def steps_at(self, index: Tensor) -> Tensor:
         """The original steps at the positions `index` (B,) of this process."""

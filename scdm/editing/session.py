@@ -26,8 +26,8 @@ from ..layouts.painting import class_called
 from ..layouts.palette import Palette
 from ..models.model import Model
 from ..networks import Compiled
-from ..pipeline import GenerateOptions, generate, require_kinds
-from ..pipeline.inputs import checked_source, require
+from ..pipeline import GenerateOptions, generate
+from ..pipeline.inputs import checked_source, require, require_kinds
 from . import history
 from .history import MOST_MOMENTS, History, Moment, Plan, Saved
 from .window import windowed

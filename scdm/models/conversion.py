@@ -31,8 +31,7 @@ from ..layouts.palette import Palette
 from ..networks import UNetConfig, build
 from ..networks.published import PUBLISHED, from_shapes
 from . import checkpoint
-from .assumptions import AS_PUBLISHED as AS_PUBLISHED
-from .assumptions import Assumptions as Assumptions
+from .assumptions import AS_PUBLISHED, Assumptions
 from .model import Model, ModelConfig
 
 SCDM = ("ade20k", "coco_stuff", "celebamask_hq")  # what it was released for; the others are SDM's or sparse layouts'

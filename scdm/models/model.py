@@ -13,7 +13,7 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
-from ..diffusion.limits import MOST_GUIDANCE as MOST_GUIDANCE
+from ..diffusion.limits import MOST_GUIDANCE
 from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
 from ..diffusion.space import SPACES, Space
@@ -42,14 +42,14 @@ class ModelConfig:
 
     network: NetworkConfig
     size: Annotated[tuple[int, int], Option("(height, width)", ge=1, le=MOST_SIDE, unit="pixels")]
-    noise_schedule: Annotated[str, Option("of the process", choices=tuple(BETAS))] = "linear"
+    noise_schedule: Annotated[str, Option("of the process", choices=BETAS)] = "linear"
     steps: Annotated[int, Option("of the process", ge=1, le=100_000)] = 1000
-    prediction: Annotated[str, Option("the meaning of the network's output", choices=tuple(PARAMETRIZATIONS))] = "eps"
+    prediction: Annotated[str, Option("the meaning of the network's output", choices=PARAMETRIZATIONS)] = "eps"
     label_diffusion: Annotated[Literal["none", "uniform", "classwise"], Option("which diffuses layouts")] = "classwise"
     class_rates: Annotated[tuple[float, ...] | None, Option("of class-wise label diffusion", ge=0)] = None
     distilled_steps: str | None = None
     distilled_guidance: Annotated[float | None, Option("a scale", ge=1, le=MOST_GUIDANCE)] = None
-    space: Annotated[str, Option("where samples live", choices=tuple(SPACES))] = configuration.implied("pixels")
+    space: Annotated[str, Option("where samples live", choices=SPACES)] = configuration.implied("pixels")
 
     def __post_init__(self) -> None:
         check_fields(self, "a model's ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,23 +27,21 @@ class NetworkConfig:
 
     image_channels: ClassVar[int] = 3
 
-    if TYPE_CHECKING:  # properties, since the fields of a frozen dataclass cannot be set
-
-        @property
-        def num_classes(self) -> int: ...
-        @property
-        def edges(self) -> bool: ...
-        @property
-        def learn_sigma(self) -> bool: ...
-        @property
-        def dropout(self) -> float: ...
-        @property
-        def stride(self) -> int: ...
-        @property
-        def working_values(self) -> int: ...
+    num_classes: int
+    edges: bool
+    learn_sigma: bool
+    dropout: float
 
     def __post_init__(self) -> None:
         check_fields(self, "a network's ")
+
+    @property
+    def stride(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def working_values(self) -> int:
+        raise NotImplementedError
 
     @property
     def out_channels(self) -> int:

@@ -45,7 +45,7 @@ def from_shapes(shapes: Mapping[str, tuple[int, ...]], **unseen: Any) -> UNetCon
         scale_shift_norm=_shape(shapes, "input_blocks.1.0.emb_layers.1.weight", 2)[0] == 2 * widths[0],
         resblock_updown=not any(name.endswith(".conv.weight") for name in doubling.values()),
         hidden=hidden,
-        learn_sigma=_shape(shapes, "out.2.weight", 4)[0] == 6,
+        learn_sigma=_shape(shapes, "out.2.weight", 4)[0] == 2 * UNetConfig.image_channels,
         **unseen,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..devices import HALVES, PRECISIONS
+from ..devices import AUTO, HALVES, PRECISIONS
 from ..diffusion.denoiser import Denoise, Denoiser, Prediction
 from ..diffusion.guidance import Colours, guided, shaped
 from ..diffusion.inpainting import feathered, inpainting, paste
@@ -19,7 +19,7 @@ from ..diffusion.space import Space
 from ..layouts.labels import LabelMap
 from ..models.model import Model
 from .inputs import checked_draws, checked_source, label_noise_of, noise_of, require, require_kinds
-from .options import AUTO, GenerateOptions
+from .options import GenerateOptions
 
 OVERFLOWED = (
     "the image overflowed: ask for less guidance, extrapolation or repeats, for float32 instead of float16, or look whether "

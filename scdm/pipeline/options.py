@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ..diffusion.limits import LABEL_NOISE_KINDS, MOST_GUIDANCE
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 else:
     LabelNoise = Callable[..., Any]
 
-AUTO = "auto"
 MOST_FEATHER = 1024  # pixels; a mask that never gets to fade in repaints nothing
 
 
@@ -157,10 +156,10 @@ class GenerateOptions:
 
     @classmethod
     def grouped(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """These values with those that are no fields, which samplers may know, in `sampler_options`."""
-        names = {item.name for item in fields(cls)}
-        others = {name: value for name, value in values.items() if name not in names}
-        return {**{name: value for name, value in values.items() if name in names}, "sampler_options": others}
+        """These values with those that are not declared here, which samplers may know, in `sampler_options`."""
+        own = {name: value for name, value in values.items() if name in declared(GenerateOptions)}
+        others = {name: value for name, value in values.items() if name not in own}
+        return {**own, "sampler_options": others}
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -171,12 +170,11 @@ class GenerateOptions:
     def _check_sampler_options(self) -> None:
         if not isinstance(self.sampler_options, Mapping):
             raise ValueError(f"sampler_options are options by name, not {shown(self.sampler_options)}")
-        if own := sorted({item.name for item in fields(self)} & set(self.sampler_options)):
+        if own := sorted(declared(GenerateOptions).keys() & self.sampler_options.keys()):
             raise ValueError(f"{own[0]} is an option of its own, so it has no place in sampler_options")
         known, given = sampler_options(), self._of_samplers()
         if unknown := [name for name in self.sampler_options if name not in known]:
-            named = {*known, *(item.name for item in fields(self))}
-            hint = meant(str(unknown[0]), named) or f"known are {', '.join(known)}"
+            hint = meant(str(unknown[0]), every_option()) or f"known are {', '.join(known)}"
             raise ValueError(f"no sampler has an option {shown(unknown[0])}: {hint}")
         check(self.sampler_options, known)
         for name in ("repeats", *self.sampler_options):
@@ -220,7 +218,7 @@ class GenerateOptions:
             raise ValueError("at full strength nothing is kept of the image: give a mask too, or a strength below 1")
 
     def _precision_for(self, model: Model) -> Any:
-        from ..devices import HALVES, fast_dtype, name_of
+        from ..devices import AUTO, HALVES, fast_dtype, name_of
 
         own = model.dtype
         if own not in HALVES:

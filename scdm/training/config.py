@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from ..datasets import DataConfig
 from ..datasets.config import MOST_SIDE
+from ..diffusion.limits import MOST_GUIDANCE
 from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..files.options import Option, check_fields
-from ..models.model import MOST_GUIDANCE
 from ..networks import NetworkConfig
 
 MODEL = "model.safetensors"  # what a run releases, in its folder
