@@ -17,7 +17,7 @@ def flag_of(name: str) -> str:
 def add_flags(group: argparse._ActionsContainer, settings: Iterable[Declared]) -> None:
     """A flag for each setting. What is not given is left out of the namespace, so that the default stays the setting's."""
     for setting in settings:
-        group.add_argument(flag_of(setting.name), help=_help(setting), default=argparse.SUPPRESS, **_reading(setting))
+        group.add_argument(flag_of(setting.name), help=_help(setting), default=argparse.SUPPRESS, **reading(setting))
 
 
 def _help(setting: Declared) -> str:
@@ -25,8 +25,8 @@ def _help(setting: Declared) -> str:
     return f"{setting.words} ({forms.replace(', or None', '')}default: {setting.unset})".replace("%", "%%")
 
 
-def _reading(setting: Declared) -> dict[str, Any]:
-    """How the words after a flag are read. Bounds and choices are the setting's own to check."""
+def reading(setting: Declared) -> dict[str, Any]:
+    """How the words after a flag are read, for `add_argument`. Bounds and choices are the setting's own to check."""
     kinds, metavar = setting.alternatives, setting.option.metavar
     if bool in kinds:
         return {"action": argparse.BooleanOptionalAction}
