@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
+from .options import SCALARS, default_of
 from .parsing import parsed, read_table
 from .untrusted import brief, meant, naming, shown
 
 T = TypeVar("T")
-SCALARS = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}  # as messages call them
 
 _KINDS: dict[type, Callable[[], Mapping[str, type]]] = {}
 
@@ -76,7 +76,9 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def non_defaults(config: Any) -> dict[str, Any]:
     """What differs from the defaults in `to_dict`, so that a new setting with a default changes nothing."""
-    items = [item for item in dataclasses.fields(config) if item.init and getattr(config, item.name) != _default(item)]
+    items = [
+        item for item in dataclasses.fields(config) if item.init and getattr(config, item.name) != default_of(item)
+    ]
     values = {item.name: getattr(config, item.name) for item in items}
     plain = {
         name: non_defaults(value) if dataclasses.is_dataclass(value) else _plain(value)
@@ -134,10 +136,6 @@ def _kind_entry(config: Any) -> dict[str, str]:
 
 def _is_implied(field: dataclasses.Field[Any], value: Any) -> bool:
     return bool(field.metadata.get("implied")) and value == field.default
-
-
-def _default(item: dataclasses.Field[Any]) -> Any:
-    return item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
 
 
 def _plain(value: Any) -> Any:

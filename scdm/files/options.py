@@ -21,6 +21,8 @@ from typing import Any, Literal, Union
 
 from .untrusted import shown
 
+SCALARS = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}  # as messages call them
+
 
 @dataclass(frozen=True)
 class Option:
@@ -145,10 +147,10 @@ class Declared:
             return f"{count} {'numbers' if arguments[0] in (int, float) else 'values'}{self._bounds()}"
         if kind in (int, float):
             unit = f" of {self.option.unit}" if self.option.unit else ""
-            return f"{'a whole number' if kind is int else 'a number'}{unit}{self._bounds()}"
+            return f"{SCALARS[kind]}{unit}{self._bounds()}"
         if kind is str and self.option.form:
             return f"a text like {self.option.form}"
-        return {str: "text", bool: "true or false"}.get(kind) or str(getattr(kind, "__name__", kind))
+        return SCALARS.get(kind) or str(getattr(kind, "__name__", kind))
 
     def _bounds(self) -> str:
         low, above, high, below = (self.option.ge, self.option.gt, self.option.le, self.option.lt)
@@ -166,7 +168,7 @@ def declared(source: Any) -> dict[str, Declared]:
 def _declared(source: Any) -> dict[str, Declared]:
     if dataclasses.is_dataclass(source):
         hints = typing.get_type_hints(source, include_extras=True)
-        defaults = {field.name: _default(field) for field in dataclasses.fields(source)}
+        defaults = {field.name: default_of(field) for field in dataclasses.fields(source)}
     else:
         keywords = inspect.signature(source).parameters.values()
         defaults = {keyword.name: keyword.default for keyword in keywords if keyword.default is not keyword.empty}
@@ -198,12 +200,13 @@ def check_fields(config: object, where: str = "") -> None:
             object.__setattr__(config, name, int(value) if isinstance(value, numbers.Integral) else float(value))
 
 
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """The default of a dataclass's field."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
 def _option(hint: Any) -> Option | None:
     return next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Option)), None)
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _is_number(value: Any, whole: bool) -> bool:
