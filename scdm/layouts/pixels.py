@@ -205,12 +205,12 @@ def having(image: Image.Image, codes: np.ndarray) -> np.ndarray:
     return np.concatenate([among[codes_of(pixels)] for _, pixels in bands(image)])
 
 
-def most_frequent(image: Image.Image, where: np.ndarray, count: int = 3) -> str:
-    """The most frequent colours where the bool (H, W) is true, in words; of many pixels, a sample speaks for all."""
+def most_frequent(image: Image.Image, where: np.ndarray) -> str:
+    """The three most frequent colours where the bool (H, W) is true, in words; of many pixels, a sample speaks for all."""
     every = 1 + int(where.sum()) // 2**18
     sample = np.concatenate([codes_of(pixels)[where[rows]][::every] for rows, pixels in bands(image)])
     found, counts = np.unique(sample, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:count]
+    order = np.argsort(-counts, kind="stable")[:3]
     often = [f"#{found[i]:06x} ({counts[i] / len(sample):.0%})" for i in order if counts[i] >= 0.005 * len(sample)]
     return (
         f"mostly {', '.join(often)}"
