@@ -244,7 +244,7 @@ def without_interior(ids: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 def in_between(values: np.ndarray) -> tuple[np.ndarray, int]:
     """The values of pixels that lie between those to their left and right, or above and below, as interpolation makes them;
-    and how many borders were looked at. Of large maps, every so-manieth row and column."""
+    and how many borders were looked at. Of large maps, one in so many rows and columns."""
     every = 1 + values.size // 2**18
     between, borders = [], 0
     for lines in (values[::every], np.ascontiguousarray(values[:, ::every].T)):
