@@ -175,8 +175,6 @@ examples:
   scdm corrupt layout.png -o sparse.png --kind patterns --share 0.9 --seed 7
   scdm corrupt layout.png -o faded.png --kind diffuse --step 700 --rates uniform""",
 }
-FLAGS = {"size": "--to"}  # of settings of corruptions; the others are called as they are
-RATES = "uniform, or a data set's (default: the palette's)"
 
 
 def _add_corrupt(command: argparse.ArgumentParser) -> None:
@@ -190,14 +188,17 @@ def _add_corrupt(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", metavar="OUT", required=True, type=Path, help="image file to write")
     command.add_argument("--kind", required=True, choices=tuple(CORRUPTIONS), help="see above")
     command.add_argument("--seed", type=_natural, default=0, help="of what is random (default 0)")
-    for name, owners in strengths().items():
-        first = next(iter(owners.values()))
-        command.add_argument(
-            corruption_flag(name),
-            dest=name,
-            **({"metavar": "NAME"} if name == "rates" else reading(first)),
-            help="; ".join(f"of {kind}: {_strength_help(setting)}" for kind, setting in owners.items()),
+    numbers = strengths()
+    rated = " and ".join(numbers.pop("rates"))
+    for name, owners in numbers.items():
+        words = "; ".join(
+            f"of {kind}: {setting.option.help}, {setting.describe()} (default {setting.default})"
+            for kind, setting in owners.items()
         )
+        first = next(iter(owners.values()))
+        command.add_argument(corruption_flag(name), dest=name, help=words, **reading(first))
+    rates = f"of {rated}: uniform, or a data set's (default: the palette's)"
+    command.add_argument("--rates", metavar="NAME", help=rates)
     _add_palette_of_layout(command)
 
 
@@ -213,13 +214,7 @@ def strengths() -> dict[str, dict[str, Declared]]:
 
 
 def corruption_flag(name: str) -> str:
-    return FLAGS.get(name, flag_of(name))
-
-
-def _strength_help(setting: Declared) -> str:
-    if setting.name == "rates":
-        return RATES
-    return f"{setting.option.help}, {setting.describe()} (default {setting.default})"
+    return "--to" if name == "size" else flag_of(name)
 
 
 PALETTE: Words = {
@@ -302,12 +297,8 @@ def _add_tolerance(command: argparse._ActionsContainer) -> None:
     )
 
 
-def _positive(text: str) -> int:
-    return _at_least(1, text)
-
-
 def _count(text: str) -> int:
-    count = _positive(text)
+    count = _at_least(1, text)
     if count > MOST_IMAGES:
         raise argparse.ArgumentTypeError(f"at most {MOST_IMAGES} images for each layout, not {brief(text, 80)}")
     return count

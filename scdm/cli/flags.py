@@ -26,7 +26,7 @@ def _help(setting: Declared) -> str:
 
 
 def reading(setting: Declared) -> dict[str, Any]:
-    """How the words after a flag are read. Bounds and choices are the setting's own to check."""
+    """How the words after a flag are read, for `add_argument`. Bounds and choices are the setting's own to check."""
     kinds, metavar = setting.alternatives, setting.option.metavar
     if bool in kinds:
         return {"action": argparse.BooleanOptionalAction}

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from ..files.images import as_stored, doubts, from_levels, read_image, require_eight_bits
-from ..files.levels import Remark, photograph, silent, survives
+from ..files.levels import Remark, photograph, require_lossless, silent
 from ..files.untrusted import naming
 from ..layouts.decoding import holds_colors
 from ..layouts.doubts import of_convention, of_smoothing
@@ -221,8 +221,8 @@ def _of_one_proportion(one: Size, other: Size) -> bool:
 
 def _values(image: Image.Image, path: str) -> Image.Image:
     """A map of values (also of places in a colour table, and of greys in three channels) in a mode that can be resized."""
-    if damage := survives(image):
-        raise ValueError(f"{path}: {damage}")
+    with naming(path):
+        require_lossless(image)
     if image.mode in ("1", "L", "P"):
         return image
     values = numbers(image)

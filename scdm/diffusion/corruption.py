@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 MOST_SEED = 2**63 - 1
 
-Share = Annotated[float, Option("share of the pixels to erase", ge=0, lt=1)]
-
 
 def corrupt(
     labels: LabelMap,
@@ -99,7 +97,11 @@ def edges_removed(
     return labels.masked(near)
 
 
-def pixels_removed(labels: LabelMap, seeds: Sequence[int], share: Share = 0.1) -> LabelMap:
+def pixels_removed(
+    labels: LabelMap,
+    seeds: Sequence[int],
+    share: Annotated[float, Option("share of the pixels to erase", ge=0, lt=1)] = 0.1,
+) -> LabelMap:
     """Single pixels erased at random."""
     import torch
 

@@ -18,6 +18,7 @@ from .parsing import parsed, read_table
 from .untrusted import brief, meant, naming, shown
 
 T = TypeVar("T")
+MOST_NAMED = 5  # settings in a message
 
 _KINDS: dict[type, Callable[[], Mapping[str, type]]] = {}
 
@@ -103,12 +104,12 @@ def require_same(
         raise ValueError(f"{made} was made with other settings: {changed}. {advice}")
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], absent: bool = True, most: int = 5) -> str:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], absent: bool = True) -> str:
     """The first few settings that are not the same, in words; "" if all are. absent: count what only one of them has."""
     either = before.keys() | now.keys() if absent else before.keys() & now.keys()
     changed = sorted(key for key in either if before.get(key) != now.get(key))
-    listed = [f"{brief(key)} {shown(before.get(key))} instead of {shown(now.get(key))}" for key in changed[:most]]
-    return ", ".join(listed) + (f", and {len(changed) - most} more" if len(changed) > most else "")
+    listed = [f"{brief(key)} {shown(before.get(key))} instead of {shown(now.get(key))}" for key in changed[:MOST_NAMED]]
+    return ", ".join(listed) + (f", and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else "")
 
 
 def assignment(text: str) -> tuple[str, Any]:

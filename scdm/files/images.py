@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from .atomic import written_whole
 from .kinds import what_is
+from .levels import Remark, silent
 from .profiles import LAB, NO_PROFILE, Color, in_srgb
 from .untrusted import file_at
 
@@ -48,7 +49,7 @@ WRITTEN = {
 
 def read_image(
     path: str | Path,
-    remark: Callable[[str], None] = lambda sentence: None,
+    remark: Remark = silent,
     classes: Collection[Color | None] = (),
 ) -> Image.Image:
     """The picture in a file: the file's own values, upright (EXIF orientation applied); an animation's first frame.

@@ -95,10 +95,10 @@ def scaled_strength(strength: np.ndarray, remark: Remark = silent, scale: bool =
     return strength
 
 
-def survives(image: Image.Image) -> str | None:
-    """None if ids are safe in the file that a picture was read from, else what is wrong."""
-    lossy = image.info.get("scdm_lossy")
-    return f"ids do not survive {lossy}, which changes pixels along borders: save the map as PNG" if lossy else None
+def require_lossless(image: Image.Image) -> None:
+    """ValueError if the file that a picture was read from is of a format that ids do not survive."""
+    if lossy := image.info.get("scdm_lossy"):
+        raise ValueError(f"ids do not survive {lossy}, which changes pixels along borders: save the map as PNG")
 
 
 def _is_deep(image: Image.Image) -> bool:

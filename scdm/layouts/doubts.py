@@ -15,9 +15,7 @@ from .values import COLORS, UNKNOWN, VOID, Convention, looked_up
 
 WORTH_A_REMARK = 0.05  # share of painted pixels without a class; anti-aliased borders stay below it
 MOST_NAMED = 8  # classes in a remark
-MOST_STRAY = (
-    0.5  # share of pixels near a class's colour beyond which the painter's colours are off, and nothing is blended
-)
+MOST_STRAY = 0.5  # share of pixels only near a class's colour; above it the painter's colours are off, not blended
 MANY_SHADES = 4  # colours that are no class's own and all read as one class, worth a remark
 LEAST_ACCIDENTS = 0.001  # share of all pixels of a class that nobody painted, if it is the only one
 LEAST_BETWEEN, LEAST_BETWEEN_SHARE = 24, 0.2  # pixels of ids in between others, and their share of all borders

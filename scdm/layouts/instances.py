@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ..files.images import read_image, require_eight_bits
-from ..files.levels import Remark, survives
+from ..files.levels import Remark, require_lossless
 from ..files.untrusted import naming
 from .labels import LabelMap, instance_borders
 from .pixels import codes_of, require_pictures, rgba
@@ -31,8 +31,7 @@ def read_instances(path: str | Path) -> LabelMap:
     image = read_image(path)
     require_eight_bits(path, image)
     with naming(path):
-        if damage := survives(image):
-            raise ValueError(damage)
+        require_lossless(image)
         return _numbered(_values(image)[None])
 
 

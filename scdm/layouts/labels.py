@@ -70,10 +70,6 @@ class LabelMap:
         """(B, H, W) bool: where nothing is known."""
         return self.ids == self.mask_id
 
-    def require_classes(self, expected: int, whose: str) -> None:
-        """ValueError unless the layout has as many classes as `whose` ("the model")."""
-        require_same_classes("the layout", self.num_classes, whose, expected, "choose the palette that belongs to it")
-
     def shares(self) -> list[tuple[int, float]]:
         """(id, share of all pixels) of each id that occurs, MASK among them: the largest first, of equals the lowest id."""
         counts = enumerate(self.ids.flatten().bincount().tolist())

@@ -237,7 +237,10 @@ class Palette:
 
     def to_image(self, labels: LabelMap, mask_color: Color | None = None) -> np.ndarray:
         """uint8 (B, H, W, 4), MASK and colourless classes transparent; with a `mask_color` for them (B, H, W, 3)."""
-        labels.require_classes(self.num_classes, f"palette {self.name}")
+        from .labels import require_same_classes
+
+        advice = "choose the palette that belongs to it"
+        require_same_classes("the layout", labels.num_classes, f"palette {self.name}", self.num_classes, advice)
         blank = (0, 0, 0, 0) if mask_color is None else mask_color
         painted = [None if color is None else (*color, 255)[: len(blank)] for color in self.colors]
         table = [color or blank for color in (*painted, None)]

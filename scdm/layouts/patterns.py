@@ -22,7 +22,7 @@ WHOLE = 0.35  # of the regions are kept as a whole or not at all, unless they ar
 STROKES, DABS, POLYGONS = 0.4, 0.2, 0.2  # shares of the patterns; the rest is hatched
 SEGMENTS = 3  # of a stroke, and as many dabs, at most
 SIDES = 5  # of a polygon, at most
-WAVES = 8  # of a trembling hand, across the image
+WAVES = 8  # cosines along either side, of the smooth noise that makes outlines shaky
 LEVELS = 256  # steps in which a pattern grows
 AT_ONCE = 1 << 14  # pixels whose numbers fit into a CPU's cache
 
@@ -118,7 +118,7 @@ def _random_share(generator: torch.Generator) -> float:
 
 
 def _points(generators: Sequence[torch.Generator], height: int, width: int, device: torch.device) -> Tensor:
-    """(2, B*H*W): x and y of the pixels, as trembling hands find them."""
+    """(2, B*H*W): x and y of the pixels, displaced by smooth noise, so that straight outlines come out shaky."""
     wave = torch.arange(WAVES)
     swing = 0.05 * math.sqrt(height * width) / (1 + wave[:, None] ** 2 + wave**2)
     swings = [(swing * torch.randn(2, WAVES, WAVES, generator=generator)).to(device) for generator in generators]

@@ -205,12 +205,12 @@ def having(image: Image.Image, codes: np.ndarray) -> np.ndarray:
     return np.concatenate([among[codes_of(pixels)] for _, pixels in bands(image)])
 
 
-def most_frequent(image: Image.Image, where: np.ndarray, count: int = 3) -> str:
-    """The most frequent colours where the bool (H, W) is true, in words; of many pixels, a sample speaks for all."""
+def most_frequent(image: Image.Image, where: np.ndarray) -> str:
+    """The three most frequent colours where the bool (H, W) is true, in words; of many pixels, a sample speaks for all."""
     every = 1 + int(where.sum()) // 2**18
     sample = np.concatenate([codes_of(pixels)[where[rows]][::every] for rows, pixels in bands(image)])
     found, counts = np.unique(sample, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:count]
+    order = np.argsort(-counts, kind="stable")[:3]
     often = [f"#{found[i]:06x} ({counts[i] / len(sample):.0%})" for i in order if counts[i] >= 0.005 * len(sample)]
     return (
         f"mostly {', '.join(often)}"
@@ -244,7 +244,7 @@ def without_interior(ids: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 def in_between(values: np.ndarray) -> tuple[np.ndarray, int]:
     """The values of pixels that lie between those to their left and right, or above and below, as interpolation makes them;
-    and how many borders were looked at. Of large maps, every so-manieth row and column."""
+    and how many borders were looked at. Of large maps, one in so many rows and columns."""
     every = 1 + values.size // 2**18
     between, borders = [], 0
     for lines in (values[::every], np.ascontiguousarray(values[:, ::every].T)):

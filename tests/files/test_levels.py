@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scdm.files.images import read_image
-from scdm.files.levels import mask_strength, photograph, scaled_strength, survives
+from scdm.files.levels import mask_strength, photograph, require_lossless, scaled_strength
 from scdm.layouts.values import MINUS_ONE, numbers
 from tests import icc
 
@@ -238,8 +238,9 @@ def test_maps_of_fractions_are_refused_and_what_is_no_number_is_unknown(tmp_path
 
 
 def test_ids_do_not_survive_lossy_files(tmp_path: Path) -> None:
-    assert survives(saved(tmp_path / "a.png", LEVELS)) is None
-    assert "ids do not survive JPEG" in str(survives(saved(tmp_path / "a.jpg", LEVELS)))
+    require_lossless(saved(tmp_path / "a.png", LEVELS))
+    with pytest.raises(ValueError, match="ids do not survive JPEG"):
+        require_lossless(saved(tmp_path / "a.jpg", LEVELS))
 
 
 @pytest.mark.parametrize("level", [3, 38, 128, 254])

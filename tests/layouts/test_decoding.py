@@ -20,29 +20,13 @@ from scdm.layouts import pixels
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Color, Palette
 from scdm.layouts.reading import read_layout
+from tests.layouts.palettes import ROAD, SKY, THREE, TREE, palettes
 
-SKY, TREE, ROAD = (6, 230, 230), (4, 200, 3), (140, 140, 140)
-THREE = Palette("three", ("sky", "tree", "road"), (SKY, TREE, ROAD))
 MASK = 3
 
 
 def silent(_: str) -> None:
     pass
-
-
-@st.composite
-def palettes(draw: st.DrawFn) -> Palette:
-    """Palettes of distinct colours, some classes without one."""
-    level = st.integers(0, 255)
-    found: list[Color] = draw(st.lists(st.tuples(level, level, level), min_size=1, max_size=12, unique=True))
-    colors = [color if draw(st.booleans()) else None for color in found]
-    names = tuple(draw(st.text(max_size=5)) for _ in colors)
-    unlabelled = draw(st.none() | st.integers(0, len(colors) - 1))
-    return Palette("any", names, tuple(colors), unlabelled, draw(st.booleans()), draw(st.text(max_size=5)))
-
-
-def layout(palette: Palette, *rows: list[int]) -> LabelMap:
-    return LabelMap.checked(torch.tensor(rows), palette.num_classes)
 
 
 # Colours
@@ -63,7 +47,7 @@ def test_painted_is_read(palette: Palette, data: st.DataObject) -> None:
 
 
 def test_mask_can_be_drawn_in_a_colour() -> None:
-    image = THREE.to_image(layout(THREE, [0, MASK]), mask_color=(0, 0, 0))
+    image = THREE.to_image(LabelMap(torch.tensor([[[0, MASK]]]), 3), mask_color=(0, 0, 0))
     assert image.tolist() == [[[list(SKY), [0, 0, 0]]]]
     with pytest.raises(ValueError, match="the layout has 5 classes, palette three expects 3"):
         THREE.to_image(LabelMap(torch.zeros(1, 1, 1, dtype=torch.int64), 5))

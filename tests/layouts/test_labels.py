@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scdm.layouts import labels as labels_module
-from scdm.layouts.labels import LabelMap, instance_borders
+from scdm.layouts.labels import LabelMap, instance_borders, require_same_classes
 from tests import parity
 
 
@@ -34,10 +34,9 @@ def test_one_hot_marks_the_class_of_a_pixel_and_nothing_where_it_is_unpainted(la
 
 
 def test_layouts_of_another_number_of_classes_are_refused() -> None:
-    labels = LabelMap(torch.zeros(1, 1, 1, dtype=torch.int64), 3)
-    labels.require_classes(3, "the model")
+    require_same_classes("the layout", 3, "the model", 3)
     with pytest.raises(ValueError, match="the layout has 3 classes, the model expects 4"):
-        labels.require_classes(4, "the model")
+        require_same_classes("the layout", 3, "the model", 4)
 
 
 @given(layouts())

@@ -8,32 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from scdm.layouts.labels import LabelMap
-from scdm.layouts.palette import Color, Palette, palette_names
+from scdm.layouts.palette import Palette, palette_names
+from tests.layouts.palettes import THREE, palettes
 
-SKY, TREE, ROAD = (6, 230, 230), (4, 200, 3), (140, 140, 140)
 LAUGHS = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in itertools.pairwise("abcdefgh"))
-THREE = Palette("three", ("sky", "tree", "road"), (SKY, TREE, ROAD))
-
-
-@st.composite
-def palettes(draw: st.DrawFn) -> Palette:
-    """Palettes of distinct colours, some classes without one."""
-    level = st.integers(0, 255)
-    found: list[Color] = draw(st.lists(st.tuples(level, level, level), min_size=1, max_size=12, unique=True))
-    colors = [color if draw(st.booleans()) else None for color in found]
-    names = tuple(draw(st.text(max_size=5)) for _ in colors)
-    unlabelled = draw(st.none() | st.integers(0, len(colors) - 1))
-    return Palette("any", names, tuple(colors), unlabelled, draw(st.booleans()), draw(st.text(max_size=5)))
-
-
-def layout(palette: Palette, *rows: list[int]) -> LabelMap:
-    return LabelMap.checked(torch.tensor(rows), palette.num_classes)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,7 @@ from PIL import Image
 
 from scdm.layouts.palette import Palette
 from scdm.layouts.swatches import export, gimp_palette, krita_palette, swatches
-
-SKY, TREE, ROAD = (6, 230, 230), (4, 200, 3), (140, 140, 140)
-THREE = Palette("three", ("sky", "tree", "road"), (SKY, TREE, ROAD))
+from tests.layouts.palettes import SKY, THREE, TREE
 
 
 def test_gimp_palette_lists_every_colour() -> None:
