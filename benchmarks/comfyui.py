@@ -35,7 +35,7 @@ def main() -> None:
     model, _, palette = pack("nodes.models").LoadModel.execute(arguments.model).result
     options = pack("scdm.pipeline").GenerateOptions(steps=arguments.steps, sampler="ddim")
     path = pack("scdm.assets").folder() / "examples" / "landscape.png"
-    labels = pack("scdm.layouts.palette").read_layout(str(path), palette).resized(*model.model.scdm.files.config.size)
+    labels = pack("scdm.layouts.reading").read_layout(str(path), palette).resized(*model.model.scdm.config.size)
     layout = pack("nodes.sockets").Layout(labels, palette)
     node = pack("nodes.generate").Generate
     given = {spec.id: spec.default for spec in node.define_schema().inputs[2:] if not spec.optional}

@@ -2,8 +2,9 @@
 
     python benchmarks/layout_following.py runs/scenes64/model.safetensors --layouts 128 --sheet runs/sheet.png
 
-What the segmenter cannot read even in a rendering is no fault of the sampler, so the samples' mIoU is judged by its
-ratio to the renderings'. Neither the model nor the segmenter may have seen the scenes: they come from another series.
+What the segmenter cannot read even in a rendering is no fault of the sampler, so what counts is the ratio of the
+samples' mIoU to the renderings'. Neither the model nor the segmenter may have seen the scenes: they come from another
+series.
 """
 
 from __future__ import annotations

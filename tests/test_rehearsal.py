@@ -29,6 +29,7 @@ from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
 from scdm.pipeline import GenerateOptions, generate
 from tests.accelerators import AcceleratorLayouts, OneDevice
+from tests.weights import randomize
 
 CLASSES = 4
 NETWORK = UNetConfig(
@@ -65,9 +66,7 @@ def layout(edges: bool = False, batch: int = 2, side: int = 16) -> LabelMap:
 def model(network: UNetConfig = NETWORK) -> Model:
     config = ModelConfig(network, size=(16, 16), class_rates=RATES)
     made = Model.new(config, PALETTE)
-    generator = torch.Generator().manual_seed(0)
-    for parameter in made.network.parameters():
-        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    randomize(made.network)
     made.network.eval().requires_grad_(False)
     return made.to("cpu")
 

@@ -171,7 +171,7 @@ def settings_of(model: str, config: DataConfig, layouts: Layouts, options: Gener
             "size": config.height_width,
             "fit": config.fit,
             "images": sha256("\n".join(layouts.names).encode()).hexdigest()[:16],
-            **({"seed": config.seed} if config.name == "scenes" else {}),
+            **({"seed": config.seed} if config.root is None else {}),  # what is not read is made, from the seed
         },
         "layouts": asdict(layouts.corruption),
         "options": options.record(),

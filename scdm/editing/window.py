@@ -48,7 +48,7 @@ class _Windowed(Network):
     """A network that is shown the rows and columns of a window, in pixels of the layout: multiples of `stride`, the pixels
     to a sample. Around it, its output is 0."""
 
-    def __init__(self, network: Network, rows: range, columns: range, stride: int = 1):
+    def __init__(self, network: Network, rows: range, columns: range, stride: int):
         super().__init__(network.config)
         self.network = network
         self.rows, self.columns = rows, columns

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ..datasets import Batch
 from ..files.atomic import made_folder
+from ..files.tensors import opened
 from ..metrics import (
     Diversity,
     Evaluator,
@@ -118,8 +117,9 @@ class FeatureCache:
     def load(self, extractor: FeatureExtractor) -> Tensor | None:
         """(N, D), or None if they are not known, or damaged."""
         try:
-            features = load_file(self._path(extractor))["features"]
-        except (OSError, SafetensorError, KeyError):
+            with opened(self._path(extractor)) as file:
+                features: Tensor = file.get_tensor("features")
+        except ValueError:
             return None
         whole = features.ndim == 2 and features.is_floating_point() and bool(features.isfinite().all())
         return features if whole else None

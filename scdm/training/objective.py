@@ -111,12 +111,6 @@ class Timesteps(Protocol):
     def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
         """Draws (B,) in [0, 1), on the CPU -> the steps t (B,) int64 and the weights of their losses (B,) float32."""
 
-    def update(self, t: Tensor, loss: Tensor, taken: Tensor | None = None) -> None:
-        """Learns from the losses (B,) that there were at t (B,), unless `taken`, bool (), is false.
-
-        All processes must be given the same.
-        """
-
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
@@ -130,9 +124,6 @@ class UniformSteps:
 
     def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
         return (chance * self.steps).long(), torch.ones(len(chance))
-
-    def update(self, t: Tensor, loss: Tensor, taken: Tensor | None = None) -> None:
-        pass
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -169,6 +160,10 @@ class ImportantSteps:
         return t, (1 / (len(p) * p[t])).float()
 
     def update(self, t: Tensor, loss: Tensor, taken: Tensor | None = None) -> None:
+        """Learns from the losses (B,) that there were at t (B,), unless `taken`, bool (), is false.
+
+        All processes must be given the same.
+        """
         t, loss = t.to(self.losses.device), loss.to(self.losses)
         learned = torch.ones_like(t) if taken is None else taken.to(t.device).expand_as(t).long()
         for step, new, one in zip(t.split(1), loss.split(1), learned.split(1), strict=True):  # one may occur twice

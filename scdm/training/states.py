@@ -199,14 +199,7 @@ def require_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: P
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 NEEDED = {"params", "lr", "betas", "eps", "weight_decay"}  # of an optimizer's settings
-MAY_DIFFER = {
-    "params",
-    "lr",
-    "foreach",
-    "capturable",
-    "differentiable",
-    "fused",
-}  # with the step, the names, and the device
+OF_DEVICE = {"foreach", "capturable", "differentiable", "fused"}  # settings that depend on the device, or None
 
 
 def is_description(state: dict[str, Any]) -> bool:
@@ -250,10 +243,10 @@ def _is_of_optimizer(learner: Learner, state: dict[str, Any]) -> bool:
         and group["params"] == list(weights)
         and group.keys() >= NEEDED
         and _is_like(group["lr"], own["lr"])
-        and all(isinstance(group[name], (bool, type(None))) for name in MAY_DIFFER & group.keys() - {"params", "lr"})
+        and all(isinstance(group[name], (bool, type(None))) for name in OF_DEVICE & group.keys())
         and all(
             _is_like(group[name], own[name]) and group[name] == own[name]
-            for name in group.keys() & own.keys() - MAY_DIFFER
+            for name in group.keys() & own.keys() - OF_DEVICE - {"params", "lr"}
         )
         and all(_is_like(part.get("step"), 0) for part in moments.values() if isinstance(part, dict))
         and all(

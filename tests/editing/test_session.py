@@ -25,6 +25,7 @@ from scdm.layouts.palette import Palette
 from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNet, UNetConfig
 from scdm.pipeline import GenerateOptions, generate
+from tests.weights import randomize
 
 CLASSES = 4
 PALETTE = Palette("test", ("sky", "sea", "sand", "tree"), ((9, 0, 0), (0, 9, 0), (0, 0, 9), (9, 9, 9)))
@@ -36,9 +37,7 @@ def build(seed: int = 0, palette: Palette = PALETTE) -> Model:
         palette.num_classes, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=None, hidden=8
     )
     model = Model.new(ModelConfig(network, size=(16, 16), label_diffusion="uniform", prediction="x0"), palette)
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in model.network.parameters():
-        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    randomize(model.network, seed)
     model.network.eval()
     return model.to("cpu")
 

@@ -64,7 +64,7 @@ def test_edges_lie_between_classes_where_there_are_no_instances(ade20k: Make) ->
     assert (expected == 151).sum() == 16 * 16 - 4 * 5 * 5  # two pixels at each side of a border
 
 
-def test_borders_between_classes_are_those_of_the_spoilt_layout() -> None:
+def test_borders_between_classes_are_those_of_the_corrupted_layout() -> None:
     """As of CelebAMask-HQ, whose models read borders and which has no instances."""
     faces = layouts(DataConfig(size=32), "downsample", strength={"size": 4})
     clean = faces.clean[0]

@@ -69,7 +69,7 @@ def test_classes_that_never_occur_have_no_share_in_json_and_no_line() -> None:
     assert "| a | 50.0 |" in markdown(content) and "| c |" not in markdown(content)
 
 
-def test_a_sheet_has_a_row_for_each_layout_and_shows_spoilt_ones_apart() -> None:
+def test_a_sheet_has_a_row_for_each_layout_and_shows_corrupted_ones_apart() -> None:
     palette = Palette.named("scenes")
     clean = LabelMap(torch.zeros(2, 8, 8, dtype=torch.int64), 14)
     images = torch.zeros(2, 3, 8, 8)

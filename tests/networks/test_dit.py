@@ -22,16 +22,15 @@ from scdm.models.model import Model, ModelConfig
 from scdm.networks import Network, NetworkConfig, build
 from scdm.networks.dit import DiTConfig, area_shares, positions
 from scdm.pipeline import GenerateOptions, generate
+from tests.weights import randomize
 
 CONFIG = DiTConfig(7, patch=4, width=32, depth=2, heads=2)
 
 
 def network_of(config: DiTConfig = CONFIG) -> Network:
     """With random weights."""
-    generator = torch.Generator().manual_seed(0)
     network = build(config)
-    for parameter in network.parameters():
-        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    randomize(network)
     return network.eval().requires_grad_(False)
 
 

@@ -20,6 +20,7 @@ from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions, generate
 from scdm.pipeline.options import every_option
+from tests.weights import randomize
 
 CLASSES = 4
 NETWORK = UNetConfig(
@@ -32,9 +33,7 @@ FAST = GenerateOptions(steps=4)
 def build(network: UNetConfig = NETWORK, **options) -> Model:
     config = ModelConfig(network, size=(16, 16), label_diffusion="classwise", class_rates=(1.0, 3.0, 30.0, 300.0))
     model = Model.new(replace(config, **options), PALETTE)
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.network.parameters():
-        parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    randomize(model.network)
     model.network.eval()
     return model.to("cpu")
 

@@ -18,7 +18,7 @@ from scdm.training.config import LossConfig
 from scdm.training.learner import Learner
 from scdm.training.objective import learning
 from scdm.training.run import new_model
-from scdm.training.states import MAY_DIFFER, NEEDED, States, in_order, is_description, is_of, require_same_run, settings
+from scdm.training.states import NEEDED, OF_DEVICE, States, in_order, is_description, is_of, require_same_run, settings
 from tests.training.tiny import NETWORK, config
 
 DESCRIPTION = {"settings": {"seed": 0, "data.size": [16, 16]}, "origin": {"init": None}, "hours": 0.5}
@@ -310,7 +310,7 @@ def test_whatever_is_missing_or_of_another_kind_is_noticed(learner: Learner) -> 
             assert not is_of(learner, changed(state, place, lambda tree, key: tree.pop(key)), 0), place
         for value in rng.sample(CORRUPTED, 3):
             fits = value is None and place == ("scaler",)
-            fits |= optional(place) and place[3] in MAY_DIFFER and (value is None or value is True)
+            fits |= optional(place) and place[3] in OF_DEVICE and (value is None or value is True)
             fits |= optional(place) and value is True and place[3] == "decoupled_weight_decay"
             corrupted = changed(state, place, lambda tree, key, value=value: tree.__setitem__(key, value))
             assert is_of(learner, corrupted, 0) == fits, (place, value)
