@@ -14,7 +14,7 @@ from ..layouts.labels import LabelMap
 from ..networks import Network
 from .label_diffusion import LabelDiffusion
 from .likelihood import gaussian_kl, mean_bits
-from .parametrization import PARAMETRIZATIONS, split
+from .parametrization import PARAMETRIZATIONS, WEIGHTINGS, split
 from .schedules import NoiseSchedule
 from .space import PIXELS, Space
 
@@ -98,6 +98,8 @@ class Denoiser:
         *,
         objective: Literal["hybrid", "kl"] = "hybrid",
         vb_weight: float = 1.0,
+        weighting: str = "output",
+        bias: float = 0.0,
     ) -> LossTerms:
         """The training loss at the original steps t (B,) for clean samples (B, C, H, W).
 
@@ -110,7 +112,10 @@ class Denoiser:
         signal, variance = self.split(self.network(x, t, self.diffused(labels, t, u)).to(x.dtype))
         target = parametrization.target(self.schedule, x0, index, noise)
         mse = ((target - signal) ** 2).flatten(1).mean(1)
-        simple = mse * parametrization.loss_weight(self.schedule, index)
+        simple = mse
+        if (weigh := WEIGHTINGS[weighting]) is not None:
+            snr = (self.schedule.at(self.schedule.inverse_sigma, index, mse)) ** -2
+            simple = mse * weigh(snr, bias) / parametrization.gain(snr)
         if variance is None:
             if objective == "kl":
                 raise ValueError("the objective kl needs a network that learns the variance: set learn_sigma")

@@ -31,6 +31,13 @@ def cosine_betas(steps: int = 1000) -> np.ndarray:
     return np.minimum(1 - f[1:] / f[:-1], 0.999)
 
 
+def shifted(betas: np.ndarray, shift: float) -> np.ndarray:
+    """The betas (N,) of the process whose signal-to-noise ratio is shift^2 times that of `betas` at every step."""
+    kept = np.cumprod(1 - betas)
+    kept = kept * shift**2 / (kept * shift**2 + 1 - kept)
+    return 1 - kept / np.append(1.0, kept[:-1])
+
+
 BETAS = {"linear": linear_betas, "cosine": cosine_betas}
 
 
@@ -66,9 +73,14 @@ class NoiseSchedule:
         self._visits = Table(self.timesteps)
 
     @classmethod
-    def named(cls, name: str, steps: int = 1000) -> NoiseSchedule:
-        """One of `BETAS`."""
-        return cls(BETAS[name](steps))
+    def named(cls, name: str, steps: int = 1000, shift: float = 1.0) -> NoiseSchedule:
+        """One of `BETAS`, its signal-to-noise ratio times shift^2 at every step.
+
+        Images of d times the base's side that are shifted by 1 / d lose their large structures at the same steps as those of
+        the base (Hoogeboom et al. 2023, eq. 8).
+        """
+        betas = BETAS[name](steps)
+        return cls(betas if shift == 1 else shifted(betas, shift))
 
     def __len__(self) -> int:
         return len(self.betas)

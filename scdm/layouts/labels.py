@@ -26,6 +26,7 @@ class LabelMap:
     ids: Tensor
     num_classes: int
     edges: Tensor | None = None
+    roughness: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 3 or self.ids.dtype != torch.int64 or not self.ids.numel():

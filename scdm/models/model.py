@@ -49,6 +49,9 @@ class ModelConfig:
     class_rates: Annotated[tuple[float, ...] | None, Option("of class-wise label diffusion", ge=0)] = None
     distilled_steps: str | None = None
     distilled_guidance: Annotated[float | None, Option("a scale", ge=1, le=MOST_GUIDANCE)] = None
+    noise_shift: Annotated[
+        float, Option("factor of the root of the signal-to-noise ratio at every step", gt=0, le=64)
+    ] = configuration.implied(1.0)
     space: Annotated[str, Option("where samples live", choices=SPACES)] = configuration.implied("pixels")
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class ModelConfig:
         if any(side % self.stride for side in self.size):
             sides = f"multiples of {self.stride}, not {self.size[0]}x{self.size[1]}"
             raise ValueError(f"the sides of a model's images are {sides}")
-        NoiseSchedule.named(self.noise_schedule, self.steps)  # raises for too few steps
+        NoiseSchedule.named(self.noise_schedule, self.steps, self.noise_shift)  # raises for too few steps
         try:
             visited_steps(self.steps, self._distilled_to)
         except ValueError as error:
@@ -83,7 +86,7 @@ class ModelConfig:
 
     def denoiser(self, network: Any) -> Denoiser:
         """What `network`, the configured one or a wrapper of it, means under this configuration."""
-        schedule = NoiseSchedule.named(self.noise_schedule, self.steps)
+        schedule = NoiseSchedule.named(self.noise_schedule, self.steps, self.noise_shift)
         diffusion = None
         if self.label_diffusion != "none":
             visits = visited_steps(self.steps, self._distilled_to)

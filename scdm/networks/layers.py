@@ -35,6 +35,11 @@ class Condition:
         self._dtype = dtype
         self._one_hot: dict[tuple[int, int], Tensor] = {}
 
+    def see(self, stem: nn.Module, grid: torch.Size, patch: int) -> None:
+        """The layout's patches at the first level."""
+        height, width = grid
+        self._one_hot[height, width] = stem(self.at(height * patch, width * patch))
+
     def at(self, height: int, width: int) -> Tensor:
         """(B, channels, height, width) one-hot classes and, if the layout has them, borders."""
         if (height, width) not in self._one_hot:
@@ -165,12 +170,18 @@ class LabelResidualBlock(ResidualBlock):
     """The decoder's form: both norms are SPADE and read the layout."""
 
     def __init__(
-        self, channels: int, embedding: int, out_channels: int, label_channels: int, hidden: int, **options: Any
+        self,
+        channels: int,
+        embedding: int,
+        out_channels: int,
+        label_channels: tuple[int, int],
+        hidden: int,
+        **options: Any,
     ):
         super().__init__(channels, embedding, out_channels, **options)
         operations = options.get("operations", nn)
-        self.in_norm = SPADE(channels, label_channels, hidden, operations)
-        self.out_norm = SPADE(out_channels, label_channels, hidden, operations)
+        self.in_norm = SPADE(channels, label_channels[0], hidden, operations)
+        self.out_norm = SPADE(out_channels, label_channels[1], hidden, operations)
 
     def _norm(self, channels: int, operations: Any) -> list[nn.Module]:
         return []  # SPADE stands beside the layers, where it can be given the condition

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..devices import sent
+from ..files.config import implied
 from ..files.options import Option
 from ..files.untrusted import brief
 from ..layouts.labels import LabelMap
@@ -59,6 +62,15 @@ class UNetConfig(NetworkConfig):
     hidden: Annotated[int, Option("width of SPADE's shared convolution", ge=1, le=8192)] = 128
     dropout: Annotated[float, Option("share of activations that training leaves out", ge=0, lt=1)] = 0.0
     learn_sigma: Annotated[bool, Option("whether the variance is learned")] = True
+    patch: Annotated[
+        int, Option("side of the square of pixels that a position of the first level stands for", choices=(1, 2, 4, 8))
+    ] = implied(1)
+    stem: Annotated[int, Option("width of the layout's patches", ge=0, le=8192)] = implied(0)
+    head: Annotated[int, Option("width of the head at full resolution", ge=0, le=8192)] = implied(0)
+    sized: Annotated[bool, Option("whether the height of the whole image is a condition (Podell et al. 2023)")] = (
+        implied(False)
+    )
+    roughness: Annotated[bool, Option("whether the roughness of a layout is a condition")] = implied(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,11 +95,11 @@ class UNetConfig(NetworkConfig):
 
     @property
     def stride(self) -> int:
-        return 2 ** (len(self.channel_mult) - 1)
+        return self.patch * 2 ** (len(self.channel_mult) - 1)
 
     @property
     def working_values(self) -> int:
-        return 30 * self.channels  # 18 to 24 maps of the first level's features, and some for cuDNN
+        return 30 * self.channels // self.patch**2  # 18 to 24 maps of the first level's features, and some for cuDNN
 
     def summary(self) -> list[tuple[str, str]]:
         attention = ", ".join(f"1/{factor}" for factor in self.attention)
@@ -108,6 +120,7 @@ class Features(NamedTuple):
     bottom: Tensor
     skips: tuple[Tensor, ...]
     embedding: Tensor
+    full: Tensor
 
 
 class UNet(Network):
@@ -126,38 +139,76 @@ class UNet(Network):
             nn.SiLU(),
             operations.Linear(build.embedding, build.embedding),
         )
+        self.size_embed = build.scalar() if config.sized else None
+        self.roughness_embed = build.scalar() if config.roughness else None
+        self.stem = None
+        if config.stem:
+            self.stem = operations.Conv2d(config.label_channels, config.stem, config.patch, config.patch, bias=False)
         self.input_blocks, skip_widths = build.encoder()
         self.middle_block = build.middle()
         self.output_blocks = build.decoder(skip_widths)
         self.out = nn.Sequential(
             operations.GroupNorm(GROUPS, config.widths[0], eps=EPSILON),
             nn.SiLU(),
-            zeroed(operations.Conv2d(config.widths[0], config.out_channels, 3, padding=1)),
+            zeroed(operations.Conv2d(config.widths[0], config.out_channels * config.patch**2, 3, padding=1)),
         )
+        self.head = None
+        if config.head:
+            c = config.head
+            self.head = nn.Sequential(
+                operations.Conv2d(config.out_channels + 3 + config.label_channels, c, 3, padding=1),
+                nn.SiLU(),
+                operations.Conv2d(c, c, 3, padding=1),
+                nn.SiLU(),
+                zeroed(operations.Conv2d(c, config.out_channels, 3, padding=1)),
+            )
 
     def blocks(self) -> list[nn.Module]:
         return [*self.input_blocks, self.middle_block, *self.output_blocks]
 
-    def encode(self, x: Tensor, t: Tensor) -> Features:
+    def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Features:
         self._require_stride(x)
         embedding = self._exactly(self.time_embed, timestep_embedding(sent(t, x.device), self.config.channels))
-        x, embedding = x.to(self.dtype), embedding.to(self.dtype)
+        embedding = embedding.to(self.dtype)
+        if self.size_embed is not None:
+            octaves = torch.full((1,), math.log2((height or x.shape[-2]) / 64), device=x.device)
+            embedding = embedding + self._scalar(self.size_embed, 100 * octaves)
+        full = x
+        x = F.pixel_unshuffle(x, self.config.patch).to(self.dtype)
         skips = []
         for block in self.input_blocks:
             x = block(x, embedding)
             skips.append(x)
-        return Features(x, tuple(skips), embedding)
+        return Features(x, tuple(skips), embedding, full)
+
+    def _scalar(self, embed: nn.Module, value: Tensor) -> Tensor:
+        """(B,) -> (B, E), on a scale of 0 to 1000 as steps are."""
+        return embed(timestep_embedding(value, self.config.channels).to(self.dtype))
 
     def decode(self, features: Features, labels: LabelMap | None) -> Tensor:
-        h, skips, embedding = features
+        h, skips, embedding, full = features
         condition = None
         if labels is not None:
             self._require_readable(labels)
             condition = Condition(labels, h.dtype)
+            if self.stem is not None:
+                condition.see(self.stem, skips[0].shape[-2:], self.config.patch)
+            if self.roughness_embed is not None and labels.roughness is not None:
+                known = labels.roughness.isfinite()[:, None]
+                told = self._scalar(self.roughness_embed, 1000 * labels.roughness.nan_to_num())
+                embedding = embedding + told * known
         h = self.middle_block(h, embedding, condition)
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
             h = block(torch.cat([h, skip], dim=1), embedding, condition)
-        return self._exactly(self.out, h)
+        y = F.pixel_shuffle(self._exactly(self.out, h), self.config.patch)
+        if self.head is not None:
+            one = (
+                condition.at(*y.shape[-2:])
+                if condition
+                else y.new_zeros(len(y), self.config.label_channels, *y.shape[-2:])
+            )
+            y = y + self.head(torch.cat([y, full, one], 1))
+        return y
 
 
 class _Stage(nn.ModuleList):
@@ -176,11 +227,16 @@ class _Builder:
         self.config, self.operations = config, operations
         self.embedding = 4 * config.channels
 
+    def scalar(self) -> nn.Module:
+        linear, width = self.operations.Linear, self.embedding
+        return nn.Sequential(linear(self.config.channels, width), nn.SiLU(), zeroed(linear(width, width)))
+
     def encoder(self) -> tuple[nn.ModuleList, list[int]]:
         """The blocks and the width that each leaves behind as a skip."""
         config = self.config
         width = config.widths[0]
-        stages: list[Sequence[nn.Module]] = [[self.operations.Conv2d(config.image_channels, width, 3, padding=1)]]
+        first = self.operations.Conv2d(config.image_channels * config.patch**2, width, 3, padding=1)
+        stages: list[Sequence[nn.Module]] = [[first]]
         skips = [width]
         for level, level_width in enumerate(config.widths):
             factor = 2**level
@@ -195,6 +251,7 @@ class _Builder:
 
     def middle(self) -> _Stage:
         width = self.config.widths[-1]
+        self.level = len(self.config.widths) - 1
         heads = self.config.heads_at(width)
         attention = Attention(width, heads, self.config.qkv_order, self.operations)
         return _Stage([self._label(width, width), attention, self._label(width, width)])
@@ -206,11 +263,13 @@ class _Builder:
         stages: list[Sequence[nn.Module]] = []
         for level in reversed(range(len(config.widths))):
             level_width, factor = config.widths[level], 2**level
+            self.level = level
             for block in range(config.res_blocks + 1):
                 stage = [self._label(width + skips.pop(), level_width)]
                 stage += self._attention(level_width, factor, decoder=True)
                 width = level_width
                 if level and block == config.res_blocks:
+                    self.level = level
                     stage.append(self._doubling(width))
                 stages.append(stage)
         return nn.ModuleList(_Stage(stage) for stage in stages)
@@ -226,9 +285,13 @@ class _Builder:
 
     def _label(self, width: int, out: int, **resampling: bool) -> nn.Module:
         config = self.config
-        return LabelResidualBlock(
-            width, self.embedding, out, config.label_channels, config.hidden, **self._options(), **resampling
-        )
+        inner = self.level - resampling.get("up", False)
+        reads = self._read_at(self.level), self._read_at(inner)
+        return LabelResidualBlock(width, self.embedding, out, reads, config.hidden, **self._options(), **resampling)
+
+    def _read_at(self, level: int) -> int:
+        """Channels of the layout."""
+        return self.config.label_channels if level or not self.config.stem else self.config.stem
 
     def _halving(self, width: int) -> nn.Module:
         if self.config.resblock_updown:

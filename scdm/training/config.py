@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from ..datasets import DataConfig
 from ..datasets.config import MOST_SIDE
 from ..diffusion.limits import MOST_GUIDANCE
-from ..diffusion.parametrization import PARAMETRIZATIONS
+from ..diffusion.parametrization import PARAMETRIZATIONS, WEIGHTINGS
+from ..files.config import implied
 from ..files.options import Option, check_fields
 from ..networks import NetworkConfig
 
@@ -56,6 +57,18 @@ class LossConfig:
         Literal["uniform", "importance"],
         Option("uniform, as published, or importance sampling by the size of the loss"),
     ] = "uniform"
+
+    weighting: Annotated[
+        str,
+        Option(
+            "what the squared error is of: the network's output as published, eps, v, or eps with a sigmoid of the "
+            "signal-to-noise ratio as its weight (Kingma & Gao 2023, Hoogeboom et al. 2024)",
+            choices=WEIGHTINGS,
+        ),
+    ] = implied("output")
+    sigmoid_bias: Annotated[
+        float, Option("logarithm of the signal-to-noise ratio above which sigmoid weighs less", ge=-20, le=20)
+    ] = implied(2.0)
 
     def __post_init__(self) -> None:
         check_fields(self, "loss.")
@@ -204,6 +217,14 @@ class TrainConfig(RunConfig):
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     noise_schedule: Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")] = "linear"
+    noise_shift: Annotated[
+        float,
+        Option(
+            "factor of the signal-to-noise ratio's root at every step: base resolution by resolution (Hoogeboom et al. 2023)",
+            gt=0,
+            le=64,
+        ),
+    ] = implied(1.0)
     prediction: Annotated[str, Option("what the network predicts", choices=PARAMETRIZATIONS)] = "eps"
     init: Annotated[
         str | None, Option("model whose weights the run begins with, as scdm.load reads it", unset="random weights")

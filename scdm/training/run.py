@@ -121,6 +121,7 @@ def new_model(config: TrainConfig, palette: Palette) -> Model:
         network=config.network,
         size=config.data.height_width,
         noise_schedule=config.noise_schedule,
+        noise_shift=config.noise_shift,
         prediction=config.prediction,
         label_diffusion=kind,
         class_rates=class_rates(rates, config.data.name) if kind == "classwise" else None,
