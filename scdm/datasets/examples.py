@@ -25,21 +25,27 @@ class Example(NamedTuple):
     image: (3, H, W) float32 in [-1, 1]. ids: (H, W) int64 in [0, num_classes], the last being MASK.
     edges: (1, H, W) bool instance borders, None for data sets whose models do not read them.
     position: in the stream, or among the images of `DataSet.validation`.
+    height: of the whole image, where this is a window of it.
     """
 
     image: Tensor
     ids: Tensor
     edges: Tensor | None
     position: int
+    height: int | None = None
 
 
 class Batch(NamedTuple):
-    """Examples, stacked: images (B, 3, H, W), ids (B, H, W), edges (B, 1, H, W) or None, positions (B,) int64."""
+    """Examples, stacked: images (B, 3, H, W), ids (B, H, W), edges (B, 1, H, W) or None, positions (B,) int64.
+
+    height: of the whole images, where these are windows of them.
+    """
 
     images: Tensor
     ids: Tensor
     edges: Tensor | None
     positions: Tensor
+    height: int | None = None
 
     def labels(self, num_classes: int) -> LabelMap:
         return LabelMap(self.ids, num_classes, self.edges)
@@ -96,6 +102,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         torch.stack([example.ids for example in examples]),
         torch.stack(edges) if edges else None,
         torch.tensor([example.position for example in examples]),
+        examples[0].height,
     )
 
 

@@ -52,6 +52,7 @@ class Denoiser:
     label_diffusion: None for plain SDM, which sees the clean layout at every step.
     prediction: a key of `PARAMETRIZATIONS`.
     space: where x and x0 live; it has C channels.
+    height: of the whole images, where x are windows of them; None where they are whole.
     """
 
     network: Network
@@ -59,6 +60,12 @@ class Denoiser:
     label_diffusion: LabelDiffusion | None = None
     prediction: str = "eps"
     space: Space = PIXELS
+    height: int | None = None
+
+    @property
+    def whole(self) -> dict[str, int]:
+        """What a network is given beside x, t and labels."""
+        return {} if self.height is None else {"height": self.height}
 
     def respaced(self, spec: str | int) -> Denoiser:
         """The same model, visiting fewer steps."""
@@ -85,7 +92,7 @@ class Denoiser:
 
     def __call__(self, x: Tensor, t: Tensor, labels: LabelMap, u: Tensor | None = None) -> Prediction:
         """x (B, C, H, W) at the original steps t (B,), clean labels and their uniform draws."""
-        signal, variance = self.split(self.network(x, t, self.diffused(labels, t, u)))
+        signal, variance = self.split(self.network(x, t, self.diffused(labels, t, u), **self.whole))
         return Prediction(self.x0(signal, x, t), variance)
 
     def loss(
@@ -109,7 +116,7 @@ class Denoiser:
         t = sent(t, x0.device)
         index, parametrization = self.schedule.index_of(t), PARAMETRIZATIONS[self.prediction]
         x = self.schedule.add_noise(x0, index, noise)
-        signal, variance = self.split(self.network(x, t, self.diffused(labels, t, u)).to(x.dtype))
+        signal, variance = self.split(self.network(x, t, self.diffused(labels, t, u), **self.whole).to(x.dtype))
         target = parametrization.target(self.schedule, x0, index, noise)
         mse = ((target - signal) ** 2).flatten(1).mean(1)
         simple = mse

@@ -46,7 +46,7 @@ def guided_step(
 ) -> Prediction:
     """A step of `guided` for given draws u (B, H, W): a function of tensors alone, which compiles whole."""
     network = denoiser.network
-    features = network.encode(x, t)
+    features = network.encode(x, t, **denoiser.whole)
     signal, variance = denoiser.split(network.decode(features, denoiser.diffused(labels, t, u)).to(x.dtype))
     if scale > 1:
         null, _ = denoiser.split(network.decode(features, None).to(x.dtype))

@@ -32,8 +32,8 @@ class Compiled(Network):
         twin.backend, twin.dynamic = backend, dynamic
         return twin
 
-    def encode(self, x: Tensor, t: Tensor) -> Any:
-        return self._run(self.plain.encode, x, t)
+    def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Any:
+        return self._run(self.plain.encode, x, t, height)
 
     def decode(self, features: Any, labels: LabelMap | None) -> Tensor:
         return self._run(self.plain.decode, features, labels)

@@ -100,7 +100,7 @@ class DiT(Network):
     def blocks(self) -> list[nn.Module]:
         return [*self.layers]
 
-    def encode(self, x: Tensor, t: Tensor) -> Features:
+    def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Features:
         self._require_stride(x)
         embedding = self._exactly(self.time_embed, timestep_embedding(sent(t, x.device), FREQUENCIES))
         tokens = rearrange(self.patch_embed(x.to(self.dtype)), "b d h w -> b h w d")

@@ -73,9 +73,10 @@ class Network(nn.Module):
         self.config = config
         self.compute_dtype: torch.dtype | None = None
 
-    def encode(self, x: Tensor, t: Tensor) -> Any:
+    def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Any:
         """x (B, image_channels, H, W), t (B,) original steps -> features, the same for every layout.
 
+        height: of the whole images, where x are windows of them; for networks that read it.
         ValueError if H or W is not divisible by `config.stride`.
         """
         raise NotImplementedError
@@ -89,8 +90,8 @@ class Network(nn.Module):
         """The parts that run one after the other, which training may compute again or divide among devices."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, t: Tensor, labels: LabelMap | None) -> Tensor:
-        return self.decode(self.encode(x, t), labels)
+    def forward(self, x: Tensor, t: Tensor, labels: LabelMap | None, height: int | None = None) -> Tensor:
+        return self.decode(self.encode(x, t, height), labels)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -130,6 +130,20 @@ class RunConfig:
             unit="pixels",
         ),
     ] = ()
+    window: Annotated[
+        int | None,
+        Option(
+            "side of the random windows that images are trained in which are larger; the network should read the height of "
+            "the whole (network.sized)",
+            ge=1,
+            le=MOST_SIDE,
+            unit="pixels",
+            unset="whole images",
+        ),
+    ] = implied(None)
+    windows: Annotated[
+        int, Option("windows that are taken of an image, in as many steps of its size", ge=1, le=4096)
+    ] = implied(1)
     sparse_share: Annotated[
         float,
         Option(
@@ -220,7 +234,7 @@ class TrainConfig(RunConfig):
     noise_shift: Annotated[
         float,
         Option(
-            "factor of the signal-to-noise ratio's root at every step: base resolution by resolution (Hoogeboom et al. 2023)",
+            "factor of the root of the signal-to-noise ratio at every step (Hoogeboom et al. 2023)",
             gt=0,
             le=64,
         ),

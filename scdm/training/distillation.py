@@ -51,7 +51,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
         replace(
             teacher.config,
             size=config.data.height_width,
-            prediction="v",
+            prediction="x0" if teacher.config.prediction == "x0" else "v",
             distilled_steps=f"trailing{config.student}",
             distilled_guidance=guidance,
         ),
@@ -87,9 +87,9 @@ class Lesson:
     autocast: Callable[[], AbstractContextManager[None]]  # to the precision to compute in
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, index: Tensor, labels: LabelMap, u: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, index: Tensor, labels: LabelMap, u: Tensor, height: int | None = None) -> Tensor:
         """Where two steps lead from x (B, C, H, W), at the student's positions `index` (B,)."""
-        denoise = guided(self.denoiser, labels, self.guidance, lambda t, shape: u)
+        denoise = guided(replace(self.denoiser, height=height), labels, self.guidance, lambda t, shape: u)
         if self.model.config.distilled_steps is None:
             denoise = clipped(denoise, self.model.space)
         schedule = self.denoiser.schedule
@@ -122,8 +122,8 @@ class Distillation:
         images, noise, u = (v.to(device, non_blocking=True) for v in (batch.images, draws.noise, draws.label))
         x0 = self.model.space.encode(images.to(memory_format=torch.channels_last))
         x = schedule.add_noise(x0, index, noise)
-        target = self._x0_between(x, self.lesson(x, index, labels, u), index)
-        predicted = self.denoiser(x, t, labels, u).x0.to(x)
+        target = self._x0_between(x, self.lesson(x, index, labels, u, batch.height), index)
+        predicted = replace(self.denoiser, height=batch.height)(x, t, labels, u).x0.to(x)
         mse = ((predicted - target) ** 2).flatten(1).mean(1)
         total = mse * schedule.at(self.weights, index, mse)
         return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))

@@ -6,7 +6,7 @@ The published loss of a batch, its layouts blanked and diffused by the batch's o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -86,7 +86,7 @@ class DataObjective:
         batch, draws = drawn
         t, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.null_rate, device)
-        terms = self.denoiser.loss(
+        terms = replace(self.denoiser, height=batch.height).loss(
             self.model.space.encode(batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)),
             labels,
             t,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from ..layouts.labels import LabelMap
 from ..layouts.patterns import sparse
 from .config import RunConfig
 
-DRAWS, PATTERNS = 2, 3  # keys of random streams, beside a data set's order (0) and augmentation (1)
+DRAWS, PATTERNS, WINDOWS = 2, 3, 4  # keys of random streams, beside a data set's order (0) and augmentation (1)
 
 
 class ExampleDraws(NamedTuple):
@@ -53,7 +54,12 @@ def steps_from(
             f"a batch of {config.batch} cannot be divided among {ranks} processes with {config.micro_batches} micro_batches "
             f"each: set batch to a multiple of {ranks * config.micro_batches}"
         )
-    streams = [turn.training(step * config.batch) for turn in (data, *map(data.at, config.more_sizes))]
+    turns = [data, *map(data.at, config.more_sizes)]
+    streams: list[Dataset[Example]]
+    if config.window is None:
+        streams = [turn.training(step * config.batch) for turn in turns]
+    else:
+        streams = [Windows(turn.training(), config, len(turns), step * config.batch) for turn in turns]
     share = Share(Turns(streams, config.batch, step), config.batch, rank, ranks)
     drawing = Drawing(config.seed, config.sparse_share, data.palette.num_classes, space)
     batches = iter(loader(share, part, config.data.workers, drawing))
@@ -75,6 +81,37 @@ class Turns(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         step = self.start + index // self.batch
         return self.streams[step % len(self.streams)][index]
+
+
+class Windows(Dataset[Example]):
+    """Random windows of the images of a stream, from position `start` on (Wang et al. 2023, Patch Diffusion).
+
+    The images of a batch serve `config.windows` turns of the stream, which is one of `turns`.
+    """
+
+    def __init__(self, stream: Dataset[Example], config: RunConfig, turns: int, start: int):
+        self.stream, self.config, self.turns, self.start = stream, config, turns, start
+        self.images = lru_cache(config.batch)(stream.__getitem__)  # of each worker
+
+    def __len__(self) -> int:
+        return len(self.stream) - self.start  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> Example:
+        step, place = divmod(self.start + index, self.config.batch)
+        group = step // self.turns // self.config.windows
+        image = self.images(group * self.config.batch + place)._replace(position=self.start + index)
+        return window(image, self.config.window or 0, (self.config.seed, WINDOWS, self.start + index))
+
+
+def window(example: Example, side: int, key: tuple[int, ...]) -> Example:
+    """A window of the example, at most `side` pixels high and wide, where the random stream `key` puts it."""
+    height, width = example.ids.shape
+    if max(height, width) <= side:
+        return example
+    top, left = np.random.default_rng(key).integers((max(1, height - side + 1), max(1, width - side + 1)))
+    part = (..., slice(top, top + side), slice(left, left + side))
+    edges = None if example.edges is None else example.edges[part]
+    return Example(example.image[part], example.ids[part], edges, example.position, height)
 
 
 @dataclass(frozen=True)
