@@ -198,14 +198,20 @@ def visited_steps(steps: int, spec: str | int | Sequence[int]) -> np.ndarray:
 
     A count or a list of counts ("25", "10,15,25", [10, 15, 25]) spreads each count evenly over its equal section, ends
     included. "ddim25" takes the smallest whole stride that gives exactly 25 steps from 0. "trailing4" takes 4 equal strides
-    that begin at the last step (Lin et al. 2024, table 2), as sampling from pure noise needs. "" keeps all.
+    that begin at the last step (Lin et al. 2024, table 2), as sampling from pure noise needs; "quadratic4" begins there too,
+    and its strides shrink towards 0 in proportion to the root of the step (Song et al. 2021, appendix D.3), so that the last
+    of few steps has little noise left to remove. "" keeps all.
     ValueError where the request cannot be met.
     """
     if isinstance(spec, str):
         spec = spec.strip()
         if not spec:
             return np.arange(steps)
-        for prefix, visits in (("ddim", _strided_steps), ("trailing", _trailing_steps)):
+        for prefix, visits in (
+            ("ddim", _strided_steps),
+            ("trailing", _trailing_steps),
+            ("quadratic", _quadratic_steps),
+        ):
             if spec.startswith(prefix):
                 return visits(steps, _count(spec.removeprefix(prefix), spec))
         counts = [_count(part, spec) for part in spec.split(",")]
@@ -224,7 +230,9 @@ def _count(text: str, spec: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"steps must look like 25, ddim25, trailing4 or 10,15,25, not {shown(spec)}") from None
+        raise ValueError(
+            f"steps must look like 25, ddim25, trailing4, quadratic4 or 10,15,25, not {shown(spec)}"
+        ) from None
 
 
 def _strided_steps(steps: int, count: int) -> np.ndarray:
@@ -237,6 +245,12 @@ def _strided_steps(steps: int, count: int) -> np.ndarray:
 def _trailing_steps(steps: int, count: int) -> np.ndarray:
     _require_within(count, steps)
     return np.round(steps - steps / count * np.arange(count)).astype(np.int64)[::-1] - 1
+
+
+def _quadratic_steps(steps: int, count: int) -> np.ndarray:
+    _require_within(count, steps)
+    ends = np.round(steps * (np.arange(1, count + 1) / count) ** 2).astype(np.int64)  # of 4: 1/16, 4/16, 9/16, 1
+    return np.maximum(ends, np.arange(1, count + 1)) - 1  # distinct, however short the process
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -251,6 +251,10 @@ class TrainConfig(RunConfig):
 
 
 Teacher = Annotated[str, Option("model that the first student learns from, as scdm.load reads it")]
+Spacing = Annotated[
+    Literal["trailing", "quadratic"],
+    Option("which steps students visit: equal strides from the last one, or strides that shrink towards the image"),
+]
 Guidance = Annotated[
     float | None,
     Option(
@@ -266,6 +270,7 @@ class StudentConfig(RunConfig):
     teacher: Teacher
     student: Annotated[int, Option("steps of the student", ge=1, le=1000)]
     guidance: Guidance = None
+    spacing: Spacing = implied("trailing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,6 +286,7 @@ class DistillConfig(RunConfig):
         Option("steps of the students, each half of those of the one before, which is its teacher", ge=1, le=1000),
     ] = (8, 4, 2, 1)
     guidance: Guidance = None
+    spacing: Spacing = implied("trailing")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -296,6 +302,8 @@ class DistillConfig(RunConfig):
         for place, student in enumerate(self.students):
             folder = f"{self.run}/{student}"
             own = {"run": folder, "seed": self.seed + place, "student": student}
-            runs.append(StudentConfig(**{**shared, **own}, teacher=teacher, guidance=self.guidance))
+            runs.append(
+                StudentConfig(**{**shared, **own}, teacher=teacher, guidance=self.guidance, spacing=self.spacing)
+            )
             teacher = f"{folder}/{MODEL}"
         return runs

@@ -52,7 +52,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
             teacher.config,
             size=config.data.height_width,
             prediction="x0" if teacher.config.prediction == "x0" else "v",
-            distilled_steps=f"trailing{config.student}",
+            distilled_steps=f"{config.spacing}{config.student}",
             distilled_guidance=guidance,
         ),
         palette,
@@ -62,13 +62,13 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
         teacher = teacher.compiled(dynamic=False)  # sizes are few, and each is faster by itself
     lesson = Lesson(
         teacher,
-        teacher.denoiser.respaced(f"trailing{2 * config.student}"),
+        teacher.denoiser.respaced(f"{config.spacing}{2 * config.student}"),
         guidance if teacher.config.distilled_guidance is None else 1.0,
         accelerator.autocast,
     )
 
     def objective(network: nn.Module) -> Distillation:
-        denoiser = student.config.denoiser(network).respaced(f"trailing{config.student}")
+        denoiser = student.config.denoiser(network).respaced(f"{config.spacing}{config.student}")
         return Distillation(student, denoiser, lesson, UniformSteps(config.student), config.null_rate)
 
     return Task(student, objective, {"teacher": teacher.provenance, TEACHER: teacher.digest()}, teacher)
@@ -148,10 +148,10 @@ class Distillation:
 
 def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> None:
     teacher.palette.require_same(palette, str(config.teacher), "the data set")
-    if teacher.config.distilled_steps not in (None, f"trailing{2 * config.student}"):
+    if teacher.config.distilled_steps not in (None, f"{config.spacing}{2 * config.student}"):
         raise ValueError(
             f"{config.teacher} was distilled to the steps {teacher.config.distilled_steps}, but a student of "
-            f"{config.student} steps learns from one of trailing{2 * config.student}, or from a model that was not distilled"
+            f"{config.student} steps learns from one of {config.spacing}{2 * config.student}, or from a model that was not distilled"
         )
     if 2 * config.student > teacher.config.steps:
         raise ValueError(
