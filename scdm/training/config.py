@@ -251,10 +251,6 @@ class TrainConfig(RunConfig):
 
 
 Teacher = Annotated[str, Option("model that the first student learns from, as scdm.load reads it")]
-Spacing = Annotated[
-    Literal["trailing", "quadratic"],
-    Option("which steps students visit: equal strides from the last one, or strides that shrink towards the image"),
-]
 Guidance = Annotated[
     float | None,
     Option(
@@ -270,7 +266,10 @@ class StudentConfig(RunConfig):
     teacher: Teacher
     student: Annotated[int, Option("steps of the student", ge=1, le=1000)]
     guidance: Guidance = None
-    spacing: Spacing = implied("trailing")
+    spacing: Annotated[
+        Literal["trailing", "quadratic"],
+        Option("steps that students visit: equal strides from the last one, or strides that shrink towards the image"),
+    ] = implied("trailing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +285,10 @@ class DistillConfig(RunConfig):
         Option("steps of the students, each half of those of the one before, which is its teacher", ge=1, le=1000),
     ] = (8, 4, 2, 1)
     guidance: Guidance = None
-    spacing: Spacing = implied("trailing")
+    spacing: Annotated[
+        Literal["trailing", "quadratic"],
+        Option("steps that students visit: equal strides from the last one, or strides that shrink towards the image"),
+    ] = implied("trailing")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -151,7 +151,8 @@ def _require_fit(teacher: Model, config: StudentConfig, palette: Palette) -> Non
     if teacher.config.distilled_steps not in (None, f"{config.spacing}{2 * config.student}"):
         raise ValueError(
             f"{config.teacher} was distilled to the steps {teacher.config.distilled_steps}, but a student of "
-            f"{config.student} steps learns from one of {config.spacing}{2 * config.student}, or from a model that was not distilled"
+            f"{config.student} steps learns from one of {config.spacing}{2 * config.student}, or from "
+            "a model that was not distilled"
         )
     if 2 * config.student > teacher.config.steps:
         raise ValueError(
