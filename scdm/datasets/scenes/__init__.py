@@ -8,6 +8,8 @@ depends on the number of pixels, so a scene keeps its composition at any size of
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import torch
@@ -15,14 +17,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .canvas import BUILDING, CLOUD, FLOWER, GRASS, HILL, MOUNTAIN, ROAD, ROCK, SAND, SKY, SNOW, SUN, TREE, WATER, blank
+from .canvas import (
+    BUILDING,
+    CLOUD,
+    FLOWER,
+    GRASS,
+    HILL,
+    MOUNTAIN,
+    ROAD,
+    ROCK,
+    SAND,
+    SKY,
+    SNOW,
+    SUN,
+    TREE,
+    WATER,
+    Canvas,
+    blank,
+)
 from .composition import compose
 
 __all__ = ["Scenes", "render"]
-__all__ += ["SKY", "CLOUD", "SUN", "MOUNTAIN", "SNOW", "HILL", "GRASS", "TREE", "WATER", "SAND", "ROAD", "BUILDING"]
-__all__ += ["ROCK", "FLOWER"]
-
-SUPERSAMPLING = 2  # colour is averaged over this many samples a pixel in each direction
+__all__ += ["BUILDING", "CLOUD", "GRASS", "HILL", "MOUNTAIN", "ROAD", "SAND", "SKY", "SNOW", "SUN", "TREE", "WATER"]
+__all__ += ["FLOWER", "ROCK"]
 
 
 def render(index: int, seed: int = 0, size: int | tuple[int, int] = 64) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -35,12 +52,23 @@ def render(index: int, seed: int = 0, size: int | tuple[int, int] = 64) -> tuple
     if min(height, width) < 16:
         raise ValueError(f"a scene of {height} x {width} pixels is too small to show anything: take at least 16 x 16")
     rng = np.random.default_rng((seed, index))
-    canvas = blank(rng, np.random.default_rng((seed, index, 1)), height * SUPERSAMPLING, width * SUPERSAMPLING)
+    canvas = blank(rng, np.random.default_rng((seed, index, 1)), height, width)
     compose(canvas)
-    image = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA)
-    image = image + 0.007 * rng.standard_normal((height, width, 1), dtype=np.float32)  # film grain
-    labels = canvas.labels[SUPERSAMPLING // 2 :: SUPERSAMPLING, SUPERSAMPLING // 2 :: SUPERSAMPLING]
-    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), np.ascontiguousarray(labels)
+    return _developed(canvas), canvas.labels
+
+
+def _developed(canvas: Canvas) -> NDArray[np.uint8]:
+    """The image with film grain, in whole numbers."""
+    tile, shape = _grain(), canvas.labels.shape
+    down, right = canvas.detail.integers(len(tile), size=2)
+    grain = tile[(np.arange(shape[0]) + down)[:, None] % len(tile), (np.arange(shape[1]) + right) % len(tile)]
+    image = canvas.image + cv2.merge((grain, grain, grain))
+    return cv2.convertScaleAbs(np.clip(image, 0, 1, out=image), alpha=255)  # type: ignore[return-value]
+
+
+@lru_cache(1)
+def _grain() -> NDArray[np.float32]:
+    return 0.007 * np.random.default_rng(0).standard_normal((512, 512), dtype=np.float32)
 
 
 class Scenes(Dataset[tuple[Tensor, Tensor]]):

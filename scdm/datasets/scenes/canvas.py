@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 SKY, CLOUD, SUN, MOUNTAIN, SNOW, HILL, GRASS, TREE, WATER, SAND, ROAD, BUILDING, ROCK, FLOWER = range(14)
 
 Array = NDArray[Any]  # float32, unless noted as bool or class id
+SAMPLE = 0.75  # where in a pixel colour and class are taken, in both directions
 
 
 def rgb(*channels: int) -> Array:
@@ -21,23 +23,16 @@ def rgb(*channels: int) -> Array:
 
 def mix(a: Array, b: Array, t: Array | float) -> Array:
     """From a to b; `t` (...) broadcasts over colour."""
-    return a + (b - a) * np.asarray(t, np.float32)[..., None]
+    t = np.asarray(t, np.float32)
+    if t.ndim == 2 and a.ndim == b.ndim == 1:  # a channel at a time: numpy is slow where the last axis has 3 entries
+        return cv2.merge([t * (end - start) + start for start, end in zip(a, b, strict=True)])
+    return a + (b - a) * (cv2.merge((t, t, t)) if t.ndim == 2 else t[..., None])
 
 
 def ramp(low: float, high: float, value: Array) -> Array:
     """0 at `low`, 1 at `high`, smooth between."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
-
-
-def fractal(rng: np.random.Generator, cells: tuple[int, int], octaves: int, size: tuple[int, int]) -> Array:
-    """Octaves of random grids (columns, rows), each twice as fine and half as strong, enlarged to (width, height)."""
-    columns, rows = max(cells[0], 1), cells[1]
-    total = np.zeros(size[::-1], np.float32)
-    for octave in range(octaves):
-        grid = rng.random((rows << octave, columns << octave), np.float32) * 2 - 1
-        total += cv2.resize(grid, size, interpolation=cv2.INTER_CUBIC) * 0.5**octave
-    return total
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Light:
 
     def on(self, albedo: Array, lambert: Array | float) -> Array:
         """The colour (..., 3) of a surface; `lambert` (...) is 0 in shadow and 1 when facing the light."""
-        return albedo * (self.ambient + self.direct * np.asarray(lambert, np.float32)[..., None])
+        return albedo * mix(self.ambient, self.ambient + self.direct, lambert)
 
 
 _TIMES = (
@@ -100,16 +95,12 @@ class Canvas:
     y: Array  # (H, 1) in [0, 1]
     rough: Array  # (H, W) noise in about [-1, 1] with features of a tenth of the picture, shared by all painters
     fine: Array  # (H, W) likewise, features of about a pixel at 64x64
+    scale: float  # pixels to a unit of length, the height of the picture
     light: Light
     rng: np.random.Generator  # of the composition: what it draws, and in which order, settles the layout
     detail: np.random.Generator  # of all that leaves the layout alone
     aspect: float
     horizon: float
-
-    @property
-    def scale(self) -> float:
-        """Samples to a unit of length."""
-        return 0.5 / float(self.x[0, 0])
 
     @property
     def depth(self) -> Array:
@@ -133,14 +124,21 @@ class Canvas:
     def below(self, top: float) -> Canvas:
         return self.crop(0, top, self.aspect, 1)
 
-    def paint(self, where: Array, colour: Array, label: int) -> None:
-        """Opaque colour (broadcastable to (H, W, 3)) and class id, where the bool (H, W) is true."""
-        np.copyto(self.image, colour, where=where[..., None])
-        np.copyto(self.labels, np.uint8(label), where=where)
+    def cover(self, distance: Array) -> Array:
+        """How much of each pixel lies inside, for the signed distance (H, W) from an outline, positive inside."""
+        return np.clip(distance * self.scale + 0.5, 0, 1)
+
+    def paint(self, coverage: Array, colour: Array, label: int) -> None:
+        """Colour (broadcastable to (H, W, 3)), and class id where it prevails; coverage (H, W) in [0, 1], or bool."""
+        self.glaze(coverage, colour)
+        np.putmask(self.labels, coverage > 0.5, np.uint8(label))
 
     def glaze(self, coverage: Array, colour: Array) -> None:
-        """Translucent colour that leaves the class alone; coverage (H, W) in [0, 1]."""
-        self.image[:] += coverage[..., None] * (colour - self.image)
+        """Colour that leaves the class alone; coverage (H, W) in [0, 1], or bool."""
+        share = np.asarray(np.broadcast_to(coverage, self.labels.shape), np.float32)
+        change = np.asarray(colour, np.float32) - self.image
+        change *= cv2.merge((share, share, share))
+        self.image[:] += change
 
     def noise(self, columns: int, rows: int, octaves: int) -> Array:
         """Fractal noise (H, W) in about [-1, 1], with `columns` x `rows` features on a square canvas."""
@@ -155,16 +153,33 @@ def blank(rng: np.random.Generator, detail: np.random.Generator, height: int, wi
     return Canvas(
         image=np.zeros((height, width, 3), np.float32),
         labels=np.zeros((height, width), np.uint8),
-        x=((np.arange(width, dtype=np.float32) + 0.5) / height)[None],
-        y=((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None],
+        x=((np.arange(width, dtype=np.float32) + SAMPLE) / height)[None],
+        y=((np.arange(height, dtype=np.float32) + SAMPLE) / height)[:, None],
         rough=fractal(rng, (round(9 * aspect), 9), 3, size),
         fine=fractal(rng, (round(60 * aspect), 60), 1, size),
+        scale=float(height),
         light=_light(rng, aspect, horizon),
         rng=rng,
         detail=detail,
         aspect=aspect,
         horizon=horizon,
     )
+
+
+def fractal(rng: np.random.Generator, cells: tuple[int, int], octaves: int, size: tuple[int, int]) -> Array:
+    """Octaves of random grids (columns, rows), each twice as fine and half as strong, enlarged to (width, height)."""
+    columns, rows = max(cells[0], 1), cells[1]
+    total = np.zeros(size[::-1], np.float32)
+    for octave in range(octaves):
+        grid = rng.random((rows << octave, columns << octave), np.float32) * 2 - 1
+        total += _cubic(rows << octave, size[1]) @ grid @ _cubic(columns << octave, size[0]).T * np.float32(0.5**octave)
+    return total
+
+
+@lru_cache(64)
+def _cubic(cells: int, samples: int) -> Array:
+    """(samples, cells): what cubic interpolation makes of so many values, at the places where pixels are sampled."""
+    return cv2.resize(np.eye(cells, dtype=np.float32), (cells, 2 * samples), interpolation=cv2.INTER_CUBIC)[1::2].copy()
 
 
 @dataclass(frozen=True)
@@ -177,14 +192,22 @@ class Profile:
     def at(self, x: Array | float) -> Array:
         return np.asarray(np.interp(x, self.x, self.y), np.float32)
 
-    def slope(self, x: Array | float) -> Array:
-        return np.asarray(np.interp(x, self.x, np.gradient(self.y, self.x)), np.float32)
+    def slope(self, x: Array) -> Array:
+        """dy/dx at x (H, W)."""
+        place = (x - self.x[0]) * ((len(self.x) - 1) / (self.x[-1] - self.x[0]))
+        rise = np.gradient(self.y, self.x).astype(np.float32)[None]
+        return cv2.remap(
+            rise, place.astype(np.float32), np.zeros_like(place), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
 
 
 def profile(canvas: Canvas, level: float, swing: float, cells: int, octaves: int = 2) -> Profile:
     """A rolling line around `level`."""
     x = np.linspace(-0.25, canvas.aspect + 0.25, 256, dtype=np.float32)
-    line = fractal(canvas.rng, (round(cells * canvas.aspect) + 1, 1), octaves, (256, 1))[0]
+    line = np.zeros(256, np.float32)
+    for octave in range(octaves):
+        grid = canvas.rng.random((1 << octave, (round(cells * canvas.aspect) + 1) << octave), np.float32) * 2 - 1
+        line += cv2.resize(grid, (256, 1), interpolation=cv2.INTER_CUBIC)[0] * 0.5**octave
     return Profile(x, level + swing * line)
 
 
