@@ -220,22 +220,3 @@ def perspective_noise(land: Canvas, across: float, along: float) -> Array:
     near = cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     detail = cv2.remap(tile, 2.7 * u + 9, 2.7 * v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return (near + 0.6 * detail) * (0.35 + 0.65 * np.sqrt(land.depth))  # far features are smaller than a pixel
-
-
-def cast_shadow(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:
-    """What a thing of this size standing at (x, y) casts: a soft ellipse, longer when the light is low."""
-    right, up = canvas.light.toward
-    strength = 0.5 - 0.28 * canvas.light.overcast
-    reach = min(0.35 * height / up, height)
-    middle = x - 0.5 * right * reach
-    part = canvas.crop(middle - reach - width, y - 0.3 * width, middle + reach + width, y + 0.3 * width + 0.02)
-    along = (part.x - middle) / (0.5 * width + 0.5 * abs(right) * reach)
-    inside = 1 - along**2 - ((part.y - y) / (0.17 * width)) ** 2
-    blue = 0.6 * part.light.ambient / part.light.ambient.max()
-    part.glaze(strength * ramp(0, 0.5, inside), part.image * blue)
-
-
-def stand(part: Canvas, where: Array, colour: Array, label: int, y: float) -> None:
-    """Paint a thing that stands at y: the farther, the hazier."""
-    depth = (y - part.horizon) / (1 - part.horizon)
-    part.paint(where, mix(colour, part.light.haze, 0.4 * (1 - depth) ** 6).astype(np.float32), label)
