@@ -34,15 +34,19 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Examples, stacked: images (B, 3, H, W), ids (B, H, W), edges (B, 1, H, W) or None, positions (B,) int64."""
+    """Examples, stacked: images (B, 3, H, W), ids (B, H, W), edges (B, 1, H, W) or None, positions (B,) int64.
+
+    roughness: (B,) float32 of the layouts, as `LabelMap` has it.
+    """
 
     images: Tensor
     ids: Tensor
     edges: Tensor | None
     positions: Tensor
+    roughness: Tensor | None = None
 
     def labels(self, num_classes: int) -> LabelMap:
-        return LabelMap(self.ids, num_classes, self.edges)
+        return LabelMap(self.ids, num_classes, self.edges, self.roughness)
 
 
 class Validation(Dataset[Example]):
