@@ -7,6 +7,7 @@ from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from .messages import size_remarks, tell
 from .native import check_classes, conditioning, scdm_model
 from .sampling import batch_size_input, check_batch, option_input, sampling, subject_inputs
 from .sockets import Layout
@@ -35,6 +36,7 @@ class EncodeLayout(io.ComfyNode):
                     display_name="latent", tooltip="Empty, of the layout's size: the model works on pixels."
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -44,6 +46,8 @@ class EncodeLayout(io.ComfyNode):
         source = scdm_model(model)
         check_classes(layout, source)
         labels, space = layout.labels, source.space
+        if remarks := size_remarks(source, labels):
+            tell(cls, "", remarks)
         shape = (max(batch_size, labels.batch), space.channels, *space.size(labels.height, labels.width))
         empty = torch.zeros(shape, device=model_management.intermediate_device())
         return io.NodeOutput(

@@ -19,7 +19,7 @@ from ..scdm.files.images import to_levels
 from ..scdm.files.untrusted import is_out_of_memory
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions, generate
-from .messages import tell
+from .messages import size_remarks, tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb, strength
 from .sampling import (
@@ -94,11 +94,11 @@ class Generate(io.ComfyNode):
         options = sampling(strength=denoise, **shown)
         check_batch(batch_size)
         check_classes(layout, scdm_model(model))
-        remarks: list[str] = []
+        remarks = size_remarks(scdm_model(model), layout.labels)
         mask = None if mask is None else strength(mask, remarks.append)
         job = Job.of(layout.labels, image, mask, batch_size)
         if remarks:
-            tell(cls, "What a mask shows white is painted anew.", remarks)
+            tell(cls, "" if mask is None else "What a mask shows white is painted anew.", remarks)
         return io.NodeOutput(to_comfy(painted(model, job, options)))
 
 

@@ -232,7 +232,7 @@ def test_json_reports_what_was_used(folder: Path, capsys: pytest.CaptureFixture[
     options = report["options"]
     assert (options["guidance"], options["steps"], options["sampler"]) == (2, 2, "ddpm"), "what was not asked for, too"
     assert report["images"] == [{"file": "out.png", "layout": "half.png", "seed": 0}]
-    assert len(report["notes"]) == 1 and "trained at 8x8" in report["notes"][0]
+    assert len(report["notes"]) == 1 and "taught images of 8x8 pixels; at 24x24" in report["notes"][0]
     assert errors == f"scdm: note: {report['notes'][0]}\n"
 
 

@@ -91,6 +91,7 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
             f"{weights['bytes'] / 1e6:.1f} MB, {weights['parameters']:,} parameters ({', '.join(weights['types'])})",
         ),
         ("trained at", f"{config.size[1]}x{config.size[0]}"),
+        *([("taught", f"images of {config.taught}")] if config.sizes else []),
         ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
         *network.summary(),
         ("process", _process(config)),

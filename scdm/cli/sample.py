@@ -36,8 +36,6 @@ from .common import check_output, chosen_palette, class_shares, note, print_json
 from .flags import flag_of
 from .terminal import say
 
-FAR_FROM_TRAINING = 2  # a side so many times longer or shorter than the model's is worth a note
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -220,13 +218,8 @@ def _layout(
         labels = bordered(labels, things, lambda sentence: remark(f"{instances}: {sentence}"))
     if labels.unpainted.all():
         remark(f"{path}: nothing is painted, so the model is free to make anything")
-    trained_height, trained_width = model.config.size
-    ratios = (labels.height / trained_height, labels.width / trained_width)
-    if not all(1 / FAR_FROM_TRAINING <= ratio <= FAR_FROM_TRAINING for ratio in ratios):
-        remark(
-            f"{path}: the image will be {labels.width}x{labels.height}, the model was trained at "
-            f"{trained_width}x{trained_height}: it does best near that (--size)"
-        )
+    if far := model.config.taught.remark((labels.height, labels.width)):
+        remark(f"{path}: {far} (--size)")
     return labels
 
 

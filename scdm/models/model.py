@@ -23,6 +23,7 @@ from ..files.untrusted import shown
 from ..layouts.labels import LabelMap, instance_borders, require_same_classes
 from ..layouts.palette import Palette
 from ..networks import Compiled, Network, NetworkConfig, build
+from .sizes import TaughtSizes
 
 MOST_SIDE = 8192  # along a side
 
@@ -32,6 +33,7 @@ class ModelConfig:
     """All that defines a model but its weights.
 
     size: (height, width) in pixels that it was trained at.
+    sizes: all of them, where there are more than `size` (`taught`).
     noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
     label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
     distilled_steps: None, or the visits that the model was distilled to, as `visited_steps` reads them: "trailing4", or
@@ -54,6 +56,11 @@ class ModelConfig:
     ] = configuration.implied(1.0)
     space: Annotated[str, Option("where samples live", choices=SPACES)] = configuration.implied("pixels")
 
+    sizes: Annotated[
+        tuple[tuple[int, int], ...],
+        Option("all (height, width) that it was trained at", ge=1, le=MOST_SIDE, unit="pixels"),
+    ] = configuration.implied(())
+
     def __post_init__(self) -> None:
         check_fields(self, "a model's ")
         if (self.label_diffusion == "classwise") != (self.class_rates is not None):
@@ -64,9 +71,11 @@ class ModelConfig:
         if (channels := SPACES[self.space].channels) != self.network.image_channels:
             held = f"samples of {channels} channels, the network takes {self.network.image_channels}"
             raise ValueError(f"the space {self.space} has {held}: choose a space and a network that fit")
-        if any(side % self.stride for side in self.size):
-            sides = f"multiples of {self.stride}, not {self.size[0]}x{self.size[1]}"
-            raise ValueError(f"the sides of a model's images are {sides}")
+        for height, width in self.taught.sizes:
+            if height % self.stride or width % self.stride:
+                raise ValueError(f"the sides of a model's images are multiples of {self.stride}, not {height}x{width}")
+        if self.sizes and self.size not in self.sizes:
+            raise ValueError(f"the sizes of a model's images are all of them, also its size {self.size}")
         NoiseSchedule.named(self.noise_schedule, self.steps, self.noise_shift)  # raises for too few steps
         try:
             visited_steps(self.steps, self._distilled_to)
@@ -78,6 +87,10 @@ class ModelConfig:
     def _distilled_to(self) -> str:
         """As `visited_steps` reads it: "" is all steps."""
         return "" if self.distilled_steps is None else self.distilled_steps.strip() or "no steps"
+
+    @property
+    def taught(self) -> TaughtSizes:
+        return TaughtSizes(self.sizes or (self.size,))
 
     @property
     def stride(self) -> int:

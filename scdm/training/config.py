@@ -123,8 +123,7 @@ class RunConfig:
     more_sizes: Annotated[
         tuple[int | tuple[int, int], ...],
         Option(
-            "further image sizes like data.size: steps take turns, so that one model learns all of them; its file names "
-            "data.size",
+            "further image sizes like data.size: steps take turns, so that one model learns all of them",
             ge=1,
             le=MOST_SIDE,
             unit="pixels",
@@ -230,6 +229,11 @@ class RunConfig:
     def turns(self) -> list[DataConfig]:
         """The data as the steps take them in turn, one size after the other."""
         return [self.data, *(replace(self.data, size=size) for size in self.more_sizes)]
+
+    @property
+    def taught(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of all images, for the model's file; () where data.size is the only one."""
+        return tuple(data.height_width for data in self.turns()) if self.more_sizes else ()
 
     @property
     def sizes(self) -> str:

@@ -123,7 +123,7 @@ def test_students_learn_one_from_the_other_and_carry_what_they_are(teacher: Path
     for run, steps in zip(runs, ("trailing2", "trailing1"), strict=True):
         student = checkpoint.load(train(run))
         assert (student.config.distilled_steps, student.config.distilled_guidance) == (steps, 2.0)
-        assert student.config.size == (16, 16) and student.config.prediction == "v"
+        assert student.config.size == (16, 16) and student.config.sizes == () and student.config.prediction == "v"
     assert student.provenance["teacher"]["teacher"] == {} and student.provenance["teacher"]["steps"] == 4
     seen: list[int] = []
     labels = next(steps_from(0, open_dataset(config().data), config()))[0].batch.labels(14)

@@ -61,7 +61,7 @@ def test_a_run_of_several_sizes_resumes_in_its_turn_and_names_them(tmp_path):
     train(config(tmp_path / "parts", **sizes))
     assert_same(learned(tmp_path / "parts", 4), learned(tmp_path / "whole", 4))
     header = checkpoint.read_header(whole)
-    assert header.config.size == (16, 16)
+    assert header.config.size == (16, 16) and header.config.sizes == ((16, 16), (32, 32), (16, 24))
     assert header.provenance["data"].endswith("16 images at 16 and 32 and (16, 24) pixels")
     with pytest.raises(ValueError, match="more_sizes"):
         train(config(tmp_path / "parts", more_sizes=(32,)))
