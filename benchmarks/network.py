@@ -1,7 +1,7 @@
 """Cost of the network: a forward, a guided step, and what sharing saves.
 
     python benchmarks/network.py                    # the published 256x256 model (random weights) and the embedded one
-    python benchmarks/network.py --models scenes64 --repeats 9 --device cuda
+    python benchmarks/network.py --models scenes --repeats 9 --device cuda
 
 A guided step is compared with two plain forwards, one with the layout and one with the all-MASK map, taken in turn in the
 same run: quote the ratio, the seconds are one machine's. GFLOP are counted by torch (a multiply-add is two).
@@ -66,7 +66,7 @@ class Row:
 @ending("network")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=[PUBLISHED, "scenes64"], help="embedded names or files")
+    parser.add_argument("--models", nargs="+", default=[PUBLISHED, "scenes"], help="embedded names or files")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")

@@ -94,7 +94,7 @@ def png(picture: Image.Image) -> bytes:
 
 def illustrate(folder: Path) -> None:
     """Write krita_*.png, the pictures of docs/krita.md."""
-    model, fast = load("scenes64"), load("scenes64-fast")
+    model, fast = load("scenes"), load("scenes-fast")
     palette = model.palette
     color = dict(zip(palette.names, palette.colors, strict=True))
 

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from scdm import assets
 from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
+from scdm.cli.common import chosen_palette
 from scdm.cli.terminal import stoppable
 from scdm.diffusion.corruption import CORRUPTIONS, about, settings
 from scdm.diffusion.samplers import SAMPLERS, ddim
@@ -668,8 +669,8 @@ def test_long_values_are_not_echoed_whole(capsys: pytest.CaptureFixture[str]) ->
     long = "x" * 10**5
     for request in (
         ["inspect", long],
-        ["inspect", "scenes64", "--palette", long],
-        ["inspect", "scenes64", "--tolerance", long],
+        ["inspect", "scenes", "--palette", long],
+        ["inspect", "scenes", "--tolerance", long],
         [long],
         ["sample", "a.png", "-o", "a.png", "--size", long],
         ["sample", "a.png", "-o", long],
@@ -678,6 +679,19 @@ def test_long_values_are_not_echoed_whole(capsys: pytest.CaptureFixture[str]) ->
     ):
         assert main(request) in (0, 2)
         assert len(capsys.readouterr().err) < 3000
+
+
+def test_former_names_of_embedded_models_are_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    called = "scdm: note: the model scenes64-fast is called scenes-fast now\n"
+    assert scdm("inspect scenes64-fast") == 0 and capsys.readouterr().err == called
+    assert scdm("palette scenes64-fast -o scenes.gpl") == 0 and capsys.readouterr().err == called
+    paint("large.png", np.repeat([0, 6], 32))
+    assert scdm("sample large.png -o out.png --model scenes64-fast") == 0 and capsys.readouterr().err.startswith(called)
+
+
+def test_a_palette_comes_before_the_model_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "read_header", None)
+    assert "scenes" in assets.embedded_models() and chosen_palette("scenes") == SCENES
 
 
 @pytest.mark.parametrize("name", assets.embedded_models())

@@ -19,7 +19,7 @@ from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
 
-DEFAULT_MODEL = "scenes64"
+DEFAULT_MODEL = "scenes"
 DEFAULT_PALETTE = "scenes"  # of the default model
 DEFAULT_TOLERANCE = 16.0
 MOST_IMAGES = 10_000  # of a layout, in one go
@@ -154,7 +154,7 @@ INSPECT: Words = {
     "description": "Say what a model file holds (network, process, classes, origin), or which classes a layout shows.",
     "epilog": """\
 examples:
-  scdm inspect scenes64
+  scdm inspect scenes
   scdm inspect model.safetensors --json
   scdm inspect layout.png --palette ade20k""",
 }

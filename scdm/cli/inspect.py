@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> None:
     path = Path(arguments.file)
-    if arguments.file in assets.embedded_models():
+    if assets.is_embedded(arguments.file):
+        if former := assets.renamed(arguments.file):
+            note(former)
         _inspect_model(arguments)
     elif looks_like_a_picture(path) or path.suffix.lower() in Image.registered_extensions():
         _inspect_layout(arguments)

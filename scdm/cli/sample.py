@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from .. import assets
 from ..devices import AUTO, device_called, fast_dtype
 from ..diffusion.samplers import Step, sampler_options
 from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
@@ -55,6 +56,8 @@ def run(arguments: Namespace) -> None:
         if not arguments.quiet:
             note(sentence)
 
+    if former := assets.renamed(arguments.model):
+        remark(former)
     options = _options(arguments)
     pictures = _pictures(arguments.output, arguments.layouts, _seeds(options.seed, arguments.count))
     instances = _instance_files(arguments)

@@ -252,7 +252,7 @@ def test_an_image_that_overflows_is_none():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"model": "scenes64"}, "the model is one that scdm.load gives, not 'scenes64'"),
+        ({"model": "scenes"}, "the model is one that scdm.load gives, not 'scenes'"),
         ({"labels": "layout.png"}, "as scdm.read_layout gives, not 'layout.png'"),
         ({"options": {"steps": 2}}, "the options are GenerateOptions"),
     ],

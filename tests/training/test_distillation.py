@@ -193,7 +193,7 @@ def test_no_student_has_more_than_half_of_the_steps(teacher: Path) -> None:
 @pytest.mark.parametrize("students", [(8, 3), (), (4, 4)])
 def test_students_are_halved(students: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="each half of the one before"):
-        DistillConfig(run="x", teacher="scenes64", students=students)
+        DistillConfig(run="x", teacher="scenes", students=students)
 
 
 def test_a_lesson_has_the_host_wait_for_no_number(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,8 +110,8 @@ def test_weights_that_meant_something_else_are_a_start_with_a_warning(tmp_path):
 
 
 def test_another_network_to_start_from_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"scenes64 holds another network .*channel_mult \[1.*instead of \[1"):
-        train(config(tmp_path, init="scenes64"))
+    with pytest.raises(ValueError, match=r"scenes holds another network .*channel_mult \[1.*instead of \[1"):
+        train(config(tmp_path, init="scenes"))
 
 
 def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path):
