@@ -129,6 +129,13 @@ def test_several_layouts_need_a_folder_or_a_pattern(folder: Path, output: str, n
     assert pixels("sheet.png").shape == (SIZE + 4 + 3 * 8, 8 + columns * (SIZE + 8), 3)
 
 
+def test_a_sheet_fits_the_width_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paint("other.png", np.arange(4))
+    assert sample("layout.png other.png -o {layout}-made.png --sheet sheet.png --sheet-width 400 --quiet") == 0
+    assert pixels("sheet.png").shape[1] == 400
+    refused(capsys, "sample layout.png -o out.png --sheet-width 400", "no effect without a sheet")
+
+
 def test_size_resizes_the_layout(folder: Path) -> None:
     assert sample("layout.png -o out.png --size 12x10") == 0
     assert pixels("out.png").shape == (10, 12, 3)

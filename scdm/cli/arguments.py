@@ -19,6 +19,7 @@ from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
 
+MOST_SHEET = 8192  # pixels
 DEFAULT_MODEL = "scenes"
 DEFAULT_PALETTE = "scenes"  # of the default model
 DEFAULT_TOLERANCE = 16.0
@@ -102,6 +103,12 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--count", metavar="N", type=_count, default=1, help="images for each layout (default 1)")
     command.add_argument("--sheet", metavar="FILE", type=Path, help="also show each layout and its images in a row")
+    command.add_argument(
+        "--sheet-width",
+        metavar="PIXELS",
+        type=_sheet_width,
+        help="width of the sheet, on which the pictures are then made to fit, with the layouts' names",
+    )
 
     layout = command.add_argument_group("the layout")
     layout.add_argument("--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: the model's own)")
@@ -302,6 +309,13 @@ def _count(text: str) -> int:
     if count > MOST_IMAGES:
         raise argparse.ArgumentTypeError(f"at most {MOST_IMAGES} images for each layout, not {brief(text, 80)}")
     return count
+
+
+def _sheet_width(text: str) -> int:
+    width = _at_least(256, text)
+    if width > MOST_SHEET:
+        raise argparse.ArgumentTypeError(f"at most {MOST_SHEET} pixels, not {brief(text, 80)}")
+    return width
 
 
 def _natural(text: str) -> int:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from .. import assets
 from ..devices import AUTO, device_called, fast_dtype
 from ..diffusion.samplers import Step, sampler_options
-from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
+from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet, overview
 from ..files.images import MAX_PIXELS, from_levels, picture_format, read_image, to_levels, write_image
 from ..files.levels import Remark, mask_strength, photograph
 from ..files.untrusted import naming
@@ -72,6 +72,9 @@ def run(arguments: Namespace) -> None:
         _layout(path, map_, palette, arguments, model, remark)
         for path, map_ in zip(arguments.layouts, instances, strict=True)
     ]
+    remarks = [model.config.taught.remark((labels.height, labels.width)) for labels in layouts]
+    for far in dict.fromkeys(filter(None, remarks)):  # once, however many layouts have that size
+        remark(f"{far} (--size)")
     image, mask = _source(arguments, layouts, remark)
 
     silent = arguments.quiet or arguments.json
@@ -90,10 +93,17 @@ def run(arguments: Namespace) -> None:
                     say(str(picture.path))
     if arguments.sheet:
         with writing(arguments.sheet):
-            write_image(arguments.sheet, contact_sheet(rows))
+            write_image(arguments.sheet, _sheet(arguments, rows))
     if arguments.json:
         report = _report(arguments, options, model, palette, layouts, instances, pictures)
         print_json({**report, "notes": notes, "seconds": round(time.monotonic() - started, 2)})
+
+
+def _sheet(arguments: Namespace, rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    if arguments.sheet_width is None:
+        return contact_sheet(rows)
+    names = [path.stem.replace("_", " ") for path in arguments.layouts]
+    return overview(list(zip(names, rows, strict=True)), arguments.sheet_width)
 
 
 def _options(arguments: Namespace) -> GenerateOptions:
@@ -104,6 +114,8 @@ def _options(arguments: Namespace) -> GenerateOptions:
             raise ValueError(f"{flag_of(name)} has no effect without the {needs}: give the {needs} with --{needs}")
     options = GenerateOptions.of(given)
     options.require_use(arguments.image is not None, arguments.mask is not None)
+    if arguments.sheet_width is not None and arguments.sheet is None:
+        raise ValueError("--sheet-width has no effect without a sheet: give its file with --sheet")
     return options
 
 
@@ -221,8 +233,6 @@ def _layout(
         labels = bordered(labels, things, lambda sentence: remark(f"{instances}: {sentence}"))
     if labels.unpainted.all():
         remark(f"{path}: nothing is painted, so the model is free to make anything")
-    if far := model.config.taught.remark((labels.height, labels.width)):
-        remark(f"{path}: {far} (--size)")
     return labels
 
 
