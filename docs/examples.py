@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from scdm.layouts.palette import Palette
@@ -88,7 +87,8 @@ class Canvas:
 
 def landscape(c: Canvas) -> None:
     """Neat: a lake before mountains, a road, a house and meadows."""
-    c.box("sky", 0, 0, 512, 300)
+    c.box("sky", 0, 0, 512, 310)
+    c.box("grass", 0, 310, 512, 512)
     c.disc("sun", 416, 84, 36)
     for x, y, wide, high in ((88, 88, 66, 20), (128, 70, 44, 24), (262, 52, 50, 13)):
         c.disc("cloud", x, y, wide, high)
@@ -124,6 +124,7 @@ def landscape(c: Canvas) -> None:
 def seaside(c: Canvas) -> None:
     """Neat: a village above a bay."""
     c.box("sky", 0, 0, 512, 236)
+    c.box("sand", 0, 237, 512, 512)
     for x, y, wide, high in ((330, 70, 84, 18), (386, 56, 46, 22), (120, 112, 60, 12)):
         c.disc("cloud", x, y, wide, high)
     c.shape("water", (0, 222), (512, 222), (512, 400), (250, 470), (0, 480), hand=0)
@@ -226,16 +227,6 @@ def painted(layout: Callable[[Canvas], None]) -> Image.Image:
     return canvas.picture
 
 
-def write(picture: Image.Image, path: Path) -> None:
-    """With a table of its colours, which takes a few kilobytes."""
-    pixels = np.array(picture).reshape(-1, 4)
-    colors, numbers = np.unique(pixels, axis=0, return_inverse=True)
-    small = Image.new("P", picture.size)
-    small.frombytes(numbers.astype(np.uint8).tobytes())
-    small.putpalette(colors[:, :3].flatten().tolist())
-    small.save(path, optimize=True, transparency=bytes(colors[:, 3].tolist()))
-
-
 if __name__ == "__main__":
     for layout in LAYOUTS:
-        write(painted(layout), FOLDER / f"{layout.__name__}.png")
+        painted(layout).save(FOLDER / f"{layout.__name__}.png", optimize=True)

@@ -50,6 +50,10 @@ class TaughtSizes:
             return ""
         return f"the model was taught images of {self}; at {_words(size)} {what}: {advice}"
 
+    def nearest(self, size: Size) -> Size:
+        """This (height, width) where nothing is to be said of it, else the size that the remark names."""
+        return self._within(size) if self.remark(size) else size
+
     def _within(self, size: Size) -> Size:
         """The size in these proportions, or near to them, whose sides the model was taught."""
         low, high = self.smallest_side, self.largest_side

@@ -11,7 +11,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_examples_are_what_their_script_draws(tmp_path: Path) -> None:
+def test_the_examples_are_what_their_script_draws() -> None:
     """Pixel by pixel: how a PNG is compressed differs between versions of Pillow."""
     spec = importlib.util.spec_from_file_location("examples", ROOT / "docs" / "examples.py")
     assert spec and spec.loader
@@ -22,5 +22,3 @@ def test_the_examples_are_what_their_script_draws(tmp_path: Path) -> None:
     assert drawn.keys() == stored.keys()
     for name, picture in stored.items():
         assert np.array_equal(picture.convert("RGBA"), drawn[name])
-        examples.write(drawn[name], tmp_path / "again.png")
-        assert np.array_equal(Image.open(tmp_path / "again.png").convert("RGBA"), drawn[name])

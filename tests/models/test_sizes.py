@@ -43,3 +43,8 @@ def test_nothing_is_said_near_them(taught: TaughtSizes, size: tuple[int, int]) -
 )
 def test_far_from_them_there_is_advice(taught: TaughtSizes, size: tuple[int, int], advice: str) -> None:
     assert advice in taught.remark(size)
+    assert taught.remark(taught.nearest(size)) == ""
+
+
+def test_a_size_that_is_taught_is_its_own_nearest() -> None:
+    assert SEVERAL.nearest((200, 300)) == (200, 300) and SEVERAL.nearest((2000, 1000)) == (512, 256)

@@ -33,7 +33,7 @@ GRAPHS = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
 WHOLE, LIVE, PART = "SCDM Layout to image", "SCDM Layout to image (live)", "SCDM Inpaint selection with layout"
 SCENES = Palette.named("scenes")
 COLOR = dict(zip(SCENES.names, SCENES.colors, strict=True))
-WORK = 64  # pixels: the width at which the graphs let the model work
+WORK = 64  # pixels: the width at which the tests let the model work
 NEEDED = ("COMFY_TOOLS_DIR", "KRITA_PLUGIN_DIR", "TOOLING_NODES_DIR")
 
 
@@ -129,7 +129,7 @@ class Krita:
             selection.save(self.folder / "selection.png")
             arguments += ["--selection", "selection.png"]
         names = {text.split(". ")[1]: text for text in (parameter["name"] for parameter in parameters(graph(name)))}
-        for key, value in given.items():
+        for key, value in {"Width": WORK, **given}.items():
             arguments += ["--param", f"{names[key]}={json.dumps(value)}"]
         result = self.ask(name, *arguments)["result"]
         places = [tuple(output["offset"]) for output in result["outputs"] if "offset" in output]
