@@ -22,7 +22,7 @@ from tests.nodes.server import ROOT, Json, Server, inputs, serving, template
 SCENES = Palette.named("scenes")
 SIDE = 64  # pixels, at which the tests run: the model was taught this size too
 LANDSCAPE = read_layout(ROOT / "scdm" / "assets" / "examples" / "landscape.png", SCENES)
-EXAMPLE = LANDSCAPE.resized(SIDE, SIDE)
+EXAMPLE = LANDSCAPE.reduced(SIDE, SIDE)  # as Load Layout does
 NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 PREPROCESSOR = "OneFormer-ADE20K-SemSegPreprocessor"
 
@@ -68,7 +68,7 @@ def test_layout_to_image(server: Server, info: Json) -> None:
         height, width = read_header(path).config.taught.nearest((LANDSCAPE.height, LANDSCAPE.width))
     (image,) = server.run(prompt)
     assert image.shape == (height, width, 3)
-    assert_follows(image, LANDSCAPE.resized(height, width))
+    assert_follows(image, LANDSCAPE.reduced(height, width))
 
 
 def test_batch_of_seeds(server: Server, info: Json) -> None:
@@ -84,6 +84,9 @@ def test_batch_of_seeds(server: Server, info: Json) -> None:
 def test_edit_part_of_an_image(server: Server, info: Json) -> None:
     prompt = small("edit_part_of_an_image", info)
     inputs(prompt, "GrowMask").update(expand=2)
+    for node in prompt.values():
+        if node["inputs"].get("feather"):
+            node["inputs"]["feather"] = 2.0  # in proportion to SIDE, too
     before, after = server.run(prompt)
     water = (EXAMPLE.ids == SCENES.names.index("water")).float()[:, None]
     may_change = F.max_pool2d(water, 5, 1, 2)[0, 0].bool().numpy()
