@@ -61,13 +61,14 @@ class LossConfig:
     weighting: Annotated[
         str,
         Option(
-            "what the squared error is of: the network's output as published, eps, v, or eps with a sigmoid of the "
-            "signal-to-noise ratio as its weight (Kingma & Gao 2023, Hoogeboom et al. 2024)",
-            choices=WEIGHTINGS,
+            "squared error that is minimised: of the network's output, as published, of eps, of v, or of eps where noise is "
+            "strong (Kingma & Gao 2023)",
+            choices=("output", *WEIGHTINGS),
         ),
     ] = implied("output")
     sigmoid_bias: Annotated[
-        float, Option("logarithm of the signal-to-noise ratio above which sigmoid weighs less", ge=-20, le=20)
+        float,
+        Option("logarithm of the signal-to-noise ratio from which the weighting sigmoid lets go", ge=-20, le=20),
     ] = implied(2.0)
 
     def __post_init__(self) -> None:

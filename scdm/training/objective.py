@@ -95,7 +95,7 @@ class DataObjective:
             objective=self.config.objective,
             vb_weight=self.config.vb_weight,
             weighting=self.config.weighting,
-            bias=self.config.sigmoid_bias,
+            sigmoid_bias=self.config.sigmoid_bias,
         )
         vb = torch.full_like(terms.mse, torch.nan) if terms.vb is None else terms.vb
         return Losses(t, weight, terms.total, terms.mse, vb)
