@@ -38,6 +38,9 @@ class ModelConfig:
         "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout of the
         next (`LabelDiffusion.at_next_timestep`).
     distilled_guidance: the scale of guidance that was distilled in, None for a model that is still to be guided.
+    noise_shift: of the signal-to-noise ratio (`NoiseSchedule.named`).
+    window: side of the windows of larger images that it was trained in, None for a model that knows only whole images. Of a
+        network that reads the height of the whole (`UNetConfig.sized`), edits need not compute more than such a window.
     """
 
     network: NetworkConfig
@@ -53,6 +56,9 @@ class ModelConfig:
         float, Option("factor of the root of the signal-to-noise ratio at every step", gt=0, le=64)
     ] = configuration.implied(1.0)
     space: Annotated[str, Option("where samples live", choices=SPACES)] = configuration.implied("pixels")
+    window: Annotated[
+        int | None, Option("side of the windows that it was trained in", ge=1, le=MOST_SIDE, unit="pixels")
+    ] = configuration.implied(None)
 
     def __post_init__(self) -> None:
         check_fields(self, "a model's ")
@@ -67,6 +73,8 @@ class ModelConfig:
         if any(side % self.stride for side in self.size):
             sides = f"multiples of {self.stride}, not {self.size[0]}x{self.size[1]}"
             raise ValueError(f"the sides of a model's images are {sides}")
+        if self.window is not None and self.window % self.stride:
+            raise ValueError(f"the side of a model's windows is a multiple of {self.stride}, not {self.window}")
         NoiseSchedule.named(self.noise_schedule, self.steps, self.noise_shift)  # raises for too few steps
         try:
             visited_steps(self.steps, self._distilled_to)

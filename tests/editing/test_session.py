@@ -155,9 +155,9 @@ def test_a_new_draw_somewhere_is_of_no_matter_to_what_is_painted_elsewhere(model
 def test_a_small_edit_on_a_large_canvas_computes_a_window_only(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, encode = [], UNet.encode
 
-    def counted(self: UNet, x: torch.Tensor, t: torch.Tensor) -> object:
+    def counted(self: UNet, x: torch.Tensor, t: torch.Tensor, height: int | None = None) -> object:
         pixels.append(x.shape[-2] * x.shape[-1])
-        return encode(self, x, t)
+        return encode(self, x, t, height)
 
     monkeypatch.setattr(UNet, "encode", counted)
     size = (62, 90)  # no multiples of the network's stride
