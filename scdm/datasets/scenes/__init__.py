@@ -63,7 +63,7 @@ def _developed(canvas: Canvas) -> NDArray[np.uint8]:
     down, right = canvas.detail.integers(len(tile), size=2)
     grain = tile[(np.arange(shape[0]) + down)[:, None] % len(tile), (np.arange(shape[1]) + right) % len(tile)]
     image = canvas.image + cv2.merge((grain, grain, grain))
-    return cv2.convertScaleAbs(np.clip(image, 0, 1, out=image), alpha=255)  # type: ignore[return-value]
+    return cv2.convertScaleAbs(np.clip(image, 0, 1, out=image), alpha=255)
 
 
 @lru_cache(1)

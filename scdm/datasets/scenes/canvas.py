@@ -24,9 +24,10 @@ def rgb(*channels: int) -> Array:
 def mix(a: Array, b: Array, t: Array | float) -> Array:
     """From a to b; `t` (...) broadcasts over colour."""
     t = np.asarray(t, np.float32)
-    if t.ndim == 2 and a.ndim == b.ndim == 1:  # a channel at a time: numpy is slow where the last axis has 3 entries
+    if t.ndim == 2 and t.size and a.ndim == b.ndim == 1:
+        # A channel at a time: numpy is slow where the last axis has 3 entries.
         return cv2.merge([t * (end - start) + start for start, end in zip(a, b, strict=True)])
-    return a + (b - a) * (cv2.merge((t, t, t)) if t.ndim == 2 else t[..., None])
+    return a + (b - a) * (cv2.merge((t, t, t)) if t.ndim == 2 and t.size else t[..., None])
 
 
 def ramp(low: float, high: float, value: Array) -> Array:
@@ -47,6 +48,7 @@ class Light:
     elevation: tuple[float, float]  # of the sun: 0 at the horizon, 1 at the top
     overcast: bool = False
     lamps: float = 0.0  # share of the windows that are lit
+    fog: float = 0.0  # 0 on a clear day; at 1 nothing far is seen
     sun: tuple[float, float] = (0.0, 0.0)  # (x, y), may lie outside the picture
     toward: tuple[float, float] = (0.0, 1.0)  # unit vector to the light in the picture plane, (right, up)
 
@@ -85,6 +87,25 @@ def _light(rng: np.random.Generator, aspect: float, horizon: float) -> Light:
     return replace(light, sun=(x, horizon * (1 - elevation)), toward=(right / length, up / length))
 
 
+def _mood(light: Light, detail: np.random.Generator, aspect: float) -> Light:
+    """The weather on top of the time of day: now and then fog, or under an overcast sky heavy clouds."""
+    kind, strength = detail.random(2)
+    if kind > 0.86:
+        fog = (0.3 + 0.5 * strength) * (0.5 if 0 <= light.sun[0] <= aspect else 1)  # the sun stays in sight
+        pale = mix(light.horizon, np.full(3, light.horizon.mean(), np.float32), 0.4)
+        zenith, horizon = mix(light.zenith, pale, 0.9 * fog), mix(light.horizon, pale, fog)
+        ambient = light.ambient * np.float32(1 + 0.25 * fog)
+        return replace(
+            light, fog=fog, zenith=zenith, horizon=horizon, direct=light.direct * (1 - 0.6 * fog), ambient=ambient
+        )
+    if light.overcast and kind < 0.4:
+        dark = np.float32(0.9 - 0.3 * strength)
+        return replace(
+            light, zenith=light.zenith * dark**1.5, horizon=light.horizon * dark, ambient=light.ambient * dark
+        )
+    return light
+
+
 @dataclass(frozen=True)
 class Canvas:
     """The picture and its layout while they are painted; `crop` gives a view of a part with the same coordinates."""
@@ -106,6 +127,11 @@ class Canvas:
     def depth(self) -> Array:
         """(H, 1): how near the ground is, 0 at the horizon and 1 at the bottom."""
         return np.clip((self.y - self.horizon) / (1 - self.horizon), 0, 1)
+
+    def far(self, haze: Array | float, depth: Array | float = 0.0) -> Array:
+        """The share of haze in what is seen at a depth, for its share on a clear day: fog takes its part of the rest."""
+        fog = self.light.fog * (1 - np.asarray(depth, np.float32)) ** 1.5
+        return np.minimum(haze + (1 - np.asarray(haze, np.float32)) * fog, 0.82)
 
     def crop(self, left: float, top: float, right: float, bottom: float) -> Canvas:
         rows = slice(*np.searchsorted(self.y[:, 0], (top, bottom)))
@@ -135,6 +161,8 @@ class Canvas:
 
     def glaze(self, coverage: Array, colour: Array) -> None:
         """Colour that leaves the class alone; coverage (H, W) in [0, 1], or bool."""
+        if not self.labels.size:
+            return
         share = np.asarray(np.broadcast_to(coverage, self.labels.shape), np.float32)
         change = np.asarray(colour, np.float32) - self.image
         change *= cv2.merge((share, share, share))
@@ -158,7 +186,7 @@ def blank(rng: np.random.Generator, detail: np.random.Generator, height: int, wi
         rough=fractal(rng, (round(9 * aspect), 9), 3, size),
         fine=fractal(rng, (round(60 * aspect), 60), 1, size),
         scale=float(height),
-        light=_light(rng, aspect, horizon),
+        light=_mood(_light(rng, aspect, horizon), detail, aspect),
         rng=rng,
         detail=detail,
         aspect=aspect,
@@ -169,10 +197,13 @@ def blank(rng: np.random.Generator, detail: np.random.Generator, height: int, wi
 def fractal(rng: np.random.Generator, cells: tuple[int, int], octaves: int, size: tuple[int, int]) -> Array:
     """Octaves of random grids (columns, rows), each twice as fine and half as strong, enlarged to (width, height)."""
     columns, rows = max(cells[0], 1), cells[1]
-    total = np.zeros(size[::-1], np.float32)
+    total: Array = np.zeros(size[::-1], np.float32)
     for octave in range(octaves):
         grid = rng.random((rows << octave, columns << octave), np.float32) * 2 - 1
-        total += _cubic(rows << octave, size[1]) @ grid @ _cubic(columns << octave, size[0]).T * np.float32(0.5**octave)
+        down, right = _cubic(rows << octave, size[1]), _cubic(columns << octave, size[0])
+        # cv2's product, since numpy's may wake as many threads as there are cores.
+        across = cv2.gemm(grid, right, 1, np.zeros((len(grid), len(right)), np.float32), 0, flags=cv2.GEMM_2_T)
+        total = cv2.gemm(down, across, 0.5**octave, total, 1)
     return total
 
 
@@ -220,22 +251,3 @@ def perspective_noise(land: Canvas, across: float, along: float) -> Array:
     near = cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     detail = cv2.remap(tile, 2.7 * u + 9, 2.7 * v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return (near + 0.6 * detail) * (0.35 + 0.65 * np.sqrt(land.depth))  # far features are smaller than a pixel
-
-
-def cast_shadow(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:
-    """What a thing of this size standing at (x, y) casts: a soft ellipse, longer when the light is low."""
-    right, up = canvas.light.toward
-    strength = 0.5 - 0.28 * canvas.light.overcast
-    reach = min(0.35 * height / up, height)
-    middle = x - 0.5 * right * reach
-    part = canvas.crop(middle - reach - width, y - 0.3 * width, middle + reach + width, y + 0.3 * width + 0.02)
-    along = (part.x - middle) / (0.5 * width + 0.5 * abs(right) * reach)
-    inside = 1 - along**2 - ((part.y - y) / (0.17 * width)) ** 2
-    blue = 0.6 * part.light.ambient / part.light.ambient.max()
-    part.glaze(strength * ramp(0, 0.5, inside), part.image * blue)
-
-
-def stand(part: Canvas, where: Array, colour: Array, label: int, y: float) -> None:
-    """Paint a thing that stands at y: the farther, the hazier."""
-    depth = (y - part.horizon) / (1 - part.horizon)
-    part.paint(where, mix(colour, part.light.haze, 0.4 * (1 - depth) ** 6).astype(np.float32), label)
