@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -606,6 +607,22 @@ def test_inspect_shows_a_model(folder: Path, capsys: pytest.CaptureFixture[str])
     assert report["types"] == ["F32"] and report["config"]["network"]["num_classes"] == 14
     assert report["provenance"] == {"data": "none", "steps": 0}
     assert report["bytes"] == Path("model.safetensors").stat().st_size
+
+
+def test_inspect_shows_patches_and_what_goes_with_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = checkpoint.load("model.safetensors")
+    network = replace(model.config.network, patch=4, layout_width=16, sized=True)
+    config = replace(model.config, network=network, size=(128, 128), window=64, noise_shift=0.25, prediction="x0")
+    checkpoint.save("patched.safetensors", Model.new(config, model.palette))
+    assert scdm("inspect patched.safetensors") == 0
+    table = capsys.readouterr().out
+    for words in (
+        "128x128, in windows of 64",
+        "4x4 pixels, layout embedded in 16 channels",
+        "image height",
+        "1000 linear steps, shifted by 0.25, predicts x0",
+    ):
+        assert words in table
 
 
 def test_inspect_shows_a_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
