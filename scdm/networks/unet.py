@@ -232,7 +232,8 @@ class UNet(Network):
         """first: features (B, C, h, w) of the first level."""
         condition = Condition(labels, first.dtype)
         if self.layout_embed is not None:
-            condition.embed_patches(self.layout_embed, *first.shape[-2:], self.config.patch)
+            height, width = first.shape[-2:]
+            condition.embed_patches(self.layout_embed, height, width, self.config.patch)
         return condition
 
     def _with_roughness(self, embedding: Tensor, roughness: Tensor | None) -> Tensor:

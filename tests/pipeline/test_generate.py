@@ -79,6 +79,32 @@ def test_any_size_comes_back_as_it_was_asked_for(model, size):
     assert set(seen) == {size}
 
 
+PATCHED = replace(NETWORK, patch=8, layout_width=8, sized=True)  # of stride 16
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 47), (3, 5), (1, 1)])
+@pytest.mark.parametrize("learn_sigma", [False, True])
+def test_patches_make_images_of_any_size(size, learn_sigma):
+    """Sides that no patch divides and of less than a patch, too; what a mask leaves is kept to the bit."""
+    model = build(replace(PATCHED, learn_sigma=learn_sigma), prediction="x0", noise_shift=0.25)
+    image = torch.rand(1, 3, *size) * 2 - 1
+    mask = (torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    mask[..., 0, 0] = 1
+    options = replace(FAST, guidance=1.5, sampler="ddpm")
+    assert generate(model, layout(*size), options).shape == (1, 3, *size)
+    made = generate(model, layout(*size), options, image=image, mask=mask)
+    kept = mask.expand_as(image) == 0
+    assert torch.equal(made[kept], image[kept]) and made.isfinite().all()
+
+
+def test_patches_compile_whole(model):
+    patched = build(replace(PATCHED, head=4, roughness=True), prediction="x0")
+    labels = replace(layout(32, 32), roughness=torch.tensor([0.4]))
+    torch._dynamo.reset()
+    made = generate(patched.compiled("eager"), labels, FAST)
+    assert same(made, generate(patched, labels, FAST))
+
+
 def test_steps_are_reported_and_an_exception_stops_the_work(model):
     seen = []
 

@@ -115,6 +115,16 @@ def test_a_student_of_an_eps_teacher_predicts_v(teacher: Path, tmp_path: Path) -
     assert losses.total.max() < 10
 
 
+def test_a_student_of_an_x0_teacher_predicts_x0_in_patches(tmp_path: Path) -> None:
+    own = replace(config(), prediction="x0", noise_shift=0.5, window=16)
+    own = replace(own, network=replace(own.network, patch=2, layout_width=8, sized=True))
+    model = new_model(own, SCENES)
+    checkpoint.save(tmp_path / "x0.safetensors", model)
+    student, objective = lesson_of(student_config(tmp_path / "x0.safetensors"))
+    assert (student.config.prediction, student.config.noise_shift, student.config.window) == ("x0", 0.5, 16)
+    assert objective(next(steps_from(0, open_dataset(own.data), own))[0], CPU).total.isfinite().all()
+
+
 def test_students_learn_one_from_the_other_and_carry_what_they_are(teacher: Path, tmp_path: Path) -> None:
     shared = {field.name: getattr(config(tmp_path), field.name) for field in fields(RunConfig)}
     runs = DistillConfig(**shared, teacher=str(teacher), students=(2, 1), guidance=2.0).runs()
