@@ -51,7 +51,7 @@ class Borders(NamedTuple):
     beside: Tensor
     pixels: Tensor
 
-    def __add__(self, other: tuple) -> Borders:  # type: ignore[override]
+    def plus(self, other: Borders) -> Borders:
         return Borders(*(own + more for own, more in zip(self, other, strict=True)))
 
 
@@ -92,8 +92,9 @@ def row(name: str, found: Borders, reference: Borders) -> str:
 
 def measured(images: Tensor, ids: Tensor, patch: int) -> Borders:
     """Of images (B, 3, H, W) of layouts (B, H, W), along rows and along columns."""
-    across = _along_rows(images.double(), ids, patch)
-    return across + _along_rows(images.double().transpose(-1, -2), ids.transpose(-1, -2), patch)
+    images = images.double()
+    rows, columns = _along_rows(images, ids, patch), _along_rows(images.mT, ids.mT, patch)
+    return rows.plus(columns)
 
 
 def _along_rows(images: Tensor, ids: Tensor, patch: int) -> Borders:

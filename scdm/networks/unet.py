@@ -204,7 +204,9 @@ class UNet(Network):
             side = torch.full((1,), height or x.shape[-2], dtype=torch.float32, device=x.device)
             embedding = embedding + self._embedded(self.size_embed, 100 * (side / BASE_HEIGHT).log2())
         pixels, embedding = x if self.head is not None else None, embedding.to(self.dtype)
-        x = F.pixel_unshuffle(x, self.config.patch).to(self.dtype)
+        if self.config.patch > 1:  # which would copy single pixels, too
+            x = F.pixel_unshuffle(x, self.config.patch)
+        x = x.to(self.dtype)
         skips = []
         for block in self.input_blocks:
             x = block(x, embedding)
@@ -221,7 +223,9 @@ class UNet(Network):
         h = self.middle_block(h, embedding, condition)
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
             h = block(torch.cat([h, skip], dim=1), embedding, condition)
-        y = F.pixel_shuffle(self._exactly(self.out, h), self.config.patch)
+        y = self._exactly(self.out, h)
+        if self.config.patch > 1:
+            y = F.pixel_shuffle(y, self.config.patch)
         return y if pixels is None else y + self._correction(y, pixels, condition)
 
     def _embedded(self, embed: nn.Module, numbers: Tensor) -> Tensor:

@@ -82,14 +82,14 @@ def test_any_size_comes_back_as_it_was_asked_for(model, size):
 PATCHED = replace(NETWORK, patch=8, layout_width=8, sized=True)  # of stride 16
 
 
-@pytest.mark.parametrize("size", [(32, 48), (33, 47), (3, 5), (1, 1)])
+@pytest.mark.parametrize("size", [(32, 48), (33, 47), (3, 5), (1, 2)])
 @pytest.mark.parametrize("learn_sigma", [False, True])
 def test_patches_make_images_of_any_size(size, learn_sigma):
     """Sides that no patch divides and of less than a patch, too; what a mask leaves is kept to the bit."""
     model = build(replace(PATCHED, learn_sigma=learn_sigma), prediction="x0", noise_shift=0.25)
     image = torch.rand(1, 3, *size) * 2 - 1
     mask = (torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0)) > 0.5).float()
-    mask[..., 0, 0] = 1
+    mask[..., 0, 0], mask[..., -1, -1] = 1, 0
     options = replace(FAST, guidance=1.5, sampler="ddpm")
     assert generate(model, layout(*size), options).shape == (1, 3, *size)
     made = generate(model, layout(*size), options, image=image, mask=mask)
