@@ -57,6 +57,11 @@ class Light:
         """What far things fade to: the air between, paler and bluer than they are."""
         return 0.65 * self.horizon + 0.35 * self.zenith
 
+    def far(self, haze: Array | float, depth: Array | float = 0.0) -> Array:
+        """The share of haze in what is seen at a depth, for its share on a clear day: fog takes its part of the rest."""
+        fog = self.fog * (1 - np.clip(np.asarray(depth, np.float32), 0, 1)) ** 1.5
+        return np.minimum(haze + (1 - np.asarray(haze, np.float32)) * fog, 0.82)
+
     def on(self, albedo: Array, lambert: Array | float) -> Array:
         """The colour (..., 3) of a surface; `lambert` (...) is 0 in shadow and 1 when facing the light."""
         return albedo * mix(self.ambient, self.ambient + self.direct, lambert)
@@ -127,11 +132,6 @@ class Canvas:
     def depth(self) -> Array:
         """(H, 1): how near the ground is, 0 at the horizon and 1 at the bottom."""
         return np.clip((self.y - self.horizon) / (1 - self.horizon), 0, 1)
-
-    def far(self, haze: Array | float, depth: Array | float = 0.0) -> Array:
-        """The share of haze in what is seen at a depth, for its share on a clear day: fog takes its part of the rest."""
-        fog = self.light.fog * (1 - np.asarray(depth, np.float32)) ** 1.5
-        return np.minimum(haze + (1 - np.asarray(haze, np.float32)) * fog, 0.82)
 
     def crop(self, left: float, top: float, right: float, bottom: float) -> Canvas:
         rows = slice(*np.searchsorted(self.y[:, 0], (top, bottom)))
@@ -251,22 +251,3 @@ def perspective_noise(land: Canvas, across: float, along: float) -> Array:
     near = cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     detail = cv2.remap(tile, 2.7 * u + 9, 2.7 * v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return (near + 0.6 * detail) * (0.35 + 0.65 * np.sqrt(land.depth))  # far features are smaller than a pixel
-
-
-def cast_shadow(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:
-    """What a thing of this size standing at (x, y) casts: a soft ellipse, longer when the light is low."""
-    right, up = canvas.light.toward
-    strength = 0.5 - 0.28 * canvas.light.overcast
-    reach = min(0.35 * height / up, height)
-    middle = x - 0.5 * right * reach
-    part = canvas.crop(middle - reach - width, y - 0.3 * width, middle + reach + width, y + 0.3 * width + 0.02)
-    along = (part.x - middle) / (0.5 * width + 0.5 * abs(right) * reach)
-    inside = 1 - along**2 - ((part.y - y) / (0.17 * width)) ** 2
-    blue = 0.6 * part.light.ambient / part.light.ambient.max()
-    part.glaze(strength * ramp(0, 0.5, inside), part.image * blue)
-
-
-def stand(part: Canvas, where: Array, colour: Array, label: int, y: float) -> None:
-    """Paint a thing that stands at y: the farther, the hazier."""
-    depth = (y - part.horizon) / (1 - part.horizon)
-    part.paint(where, mix(colour, part.light.haze, part.far(0.4 * (1 - depth) ** 6, min(max(depth, 0), 1))), label)
