@@ -13,16 +13,17 @@ WHITE = np.ones(3, np.float32)
 
 def paint_sky(canvas: Canvas) -> None:
     light = canvas.light
-    down = np.clip(canvas.y / canvas.horizon, 0, 1)
-    sky = mix(light.zenith, light.horizon, down[:, 0] ** 1.2)
-    haze = np.exp(-(((1 - down[:, 0]) / 0.16) ** 2))  # the air near the ground is bright and pale
-    canvas.image[:] = mix(sky, mix(light.horizon, WHITE, 0.3), 0.5 * haze)[:, None]
-    canvas.labels[:] = SKY
-    distance = np.hypot(canvas.x - light.sun[0], canvas.y - light.sun[1])
+    sky = canvas.crop(0, 0, canvas.aspect, canvas.horizon + 0.06)  # land or water covers the rest
+    down = np.clip(sky.y[:, 0] / canvas.horizon, 0, 1)
+    haze = np.exp(-(((1 - down) / 0.16) ** 2))  # the air near the ground is bright and pale
+    colour = mix(mix(light.zenith, light.horizon, down**1.2), mix(light.horizon, WHITE, 0.3), 0.5 * haze)
+    sky.image[:] = cv2.resize(colour[:, None], sky.labels.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    sky.labels[:] = SKY
     if light.overcast:
         return
+    distance = np.sqrt((sky.x - light.sun[0]) ** 2 + (sky.y - light.sun[1]) ** 2)
     white = mix(light.direct, WHITE, 0.35)
-    canvas.glaze(0.42 * np.exp(-distance / 0.14) + 0.26 * np.exp(-distance / 0.5), white)
+    sky.glaze(0.42 * np.exp(-distance / 0.14) + 0.26 * np.exp(-distance / 0.5), white)
     radius = 0.035 + 0.03 * (light.sun[1] / canvas.horizon) ** 2  # a low sun looks larger
     disc = canvas.crop(*(place + side * 2 * radius for side in (-1, 1) for place in light.sun))
     if disc.labels.size:
