@@ -104,7 +104,7 @@ def _mood(light: Light, detail: np.random.Generator, aspect: float) -> Light:
             light, fog=fog, zenith=zenith, horizon=horizon, direct=light.direct * (1 - 0.6 * fog), ambient=ambient
         )
     if light.overcast and kind < 0.4:
-        dark = np.float32(0.9 - 0.3 * strength)
+        dark = np.float32(0.92 - 0.2 * strength)
         return replace(
             light, zenith=light.zenith * dark**1.5, horizon=light.horizon * dark, ambient=light.ambient * dark
         )

@@ -33,7 +33,7 @@ def paint_sky(canvas: Canvas) -> None:
 
 def billows() -> Array:
     """The heaps of a cloud: round, creased, ever finer."""
-    return relief(repeating(11, 7, 10, 6, 0.52, billow=True), 5)
+    return relief(repeating(11, 7, 10, 6, 0.55, billow=True), 3.5)
 
 
 def streaks() -> Array:
@@ -68,14 +68,14 @@ def paint_clouds(canvas: Canvas) -> None:
 def _heaps(sky: Canvas, density: Array, heaps: Array) -> None:
     light = sky.light
     right, up = light.toward
-    frayed = density + 0.12 * heaps[..., 0]
-    coverage = ramp(0.06, 0.39, frayed)
+    frayed = density + 0.14 * heaps[..., 0]
+    coverage = ramp(0.1, 0.35, frayed)
     inside = density > 0.225  # the layout follows the smooth outline
     coverage = np.where(inside, np.maximum(coverage, 0.52), np.minimum(coverage, 0.48))
     toward = _shifted(density, -0.03 * sky.scale * np.sign(right), 0.04 * sky.scale)  # nearer the light
     facing = right * heaps[..., 1] - up * heaps[..., 2]
-    lit = 0.56 + 0.5 * (density - toward) - 0.12 * density + 0.16 * heaps[..., 0]
-    lit += (0.05 if light.overcast else 0.09) * facing * ramp(-0.1, 0.5, density)
+    lit = 0.56 + 0.5 * (density - toward) - 0.12 * density + 0.2 * heaps[..., 0]
+    lit += (0.06 if light.overcast else 0.12) * facing * ramp(-0.1, 0.5, density)
     shadow = (0.55 - 0.1 * light.overcast) * light.haze + 0.42 * light.ambient
     bright = np.minimum(1, 0.35 * light.direct + 0.45 * light.horizon + 0.27 + 0.08 * light.overcast)
     sky.glaze(0.95 * coverage, mix(shadow, bright, np.clip(lit, 0, 1.08)))
