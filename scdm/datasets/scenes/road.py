@@ -84,11 +84,11 @@ def _grain(off: Array, far: Array, step: Array, pixels: Array) -> Array:
     """Asphalt (H, W) around 0, foreshortened: each row is read from the reduction that has texels of a pixel's size."""
     across, along = 96 / 256, 150 / 256  # repetitions to a unit of off and of far
     texels = 256 * np.sqrt(across / pixels * along * step)  # to a pixel
-    level = np.clip(np.rint(np.log2(np.maximum(texels[:, 0], 1))), 0, 7).astype(int)
+    halvings = np.log2(np.maximum(texels[:, 0], 1)).astype(int)
     grain = np.empty(off.shape, np.float32)
-    for which in np.unique(level):
-        rows = level == which
-        grain[rows] = repeated(_asphalt()[which], across * off[rows], along * far[rows])
+    for times in np.unique(halvings):
+        rows = halvings == times
+        grain[rows] = repeated(_asphalt(), float(2.0**times), across * off[rows], along * far[rows])
     return grain - 0.5
 
 
