@@ -7,6 +7,7 @@ import numpy as np
 
 from .canvas import Array, Canvas, ramp, rgb
 
+LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
 FRESH_SNOW = (rgb(206, 218, 238), rgb(250, 252, 255))  # albedo in the shade and in the light
 
 
@@ -31,8 +32,7 @@ def material(part: Canvas, shade: Array, lit: Array, lambert: Array, depth: floa
 
     Colours are read from a table of 256 lamberts: far cheaper than arithmetic on three channels.
     """
-    level = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
-    table = (shade + (lit - shade) * level) * (part.light.ambient + part.light.direct * level)
+    table = (shade + (lit - shade) * LEVELS) * (part.light.ambient + part.light.direct * LEVELS)
     index = cv2.convertScaleAbs(np.maximum(np.broadcast_to(lambert, part.labels.shape), 0), alpha=255)
     return cv2.LUT(cv2.merge([index] * 3), hazy(part, table, depth).astype(np.float32)[None])
 
