@@ -57,6 +57,11 @@ class Light:
         """What far things fade to: the air between, paler and bluer than they are."""
         return 0.65 * self.horizon + 0.35 * self.zenith
 
+    def far(self, haze: Array | float, depth: Array | float = 0.0) -> Array:
+        """The share of haze in what is seen at a depth, for its share on a clear day: fog takes its part of the rest."""
+        fog = self.fog * (1 - np.clip(np.asarray(depth, np.float32), 0, 1)) ** 1.5
+        return np.minimum(haze + (1 - np.asarray(haze, np.float32)) * fog, 0.82)
+
     def on(self, albedo: Array, lambert: Array | float) -> Array:
         """The colour (..., 3) of a surface; `lambert` (...) is 0 in shadow and 1 when facing the light."""
         return albedo * mix(self.ambient, self.ambient + self.direct, lambert)
@@ -127,11 +132,6 @@ class Canvas:
     def depth(self) -> Array:
         """(H, 1): how near the ground is, 0 at the horizon and 1 at the bottom."""
         return np.clip((self.y - self.horizon) / (1 - self.horizon), 0, 1)
-
-    def far(self, haze: Array | float, depth: Array | float = 0.0) -> Array:
-        """The share of haze in what is seen at a depth, for its share on a clear day: fog takes its part of the rest."""
-        fog = self.light.fog * (1 - np.asarray(depth, np.float32)) ** 1.5
-        return np.minimum(haze + (1 - np.asarray(haze, np.float32)) * fog, 0.82)
 
     def crop(self, left: float, top: float, right: float, bottom: float) -> Canvas:
         rows = slice(*np.searchsorted(self.y[:, 0], (top, bottom)))

@@ -80,7 +80,7 @@ def _trunk(tree: Canvas, x: float, y: float, size: float) -> None:
     if wood.labels.size == 0:
         return
     above = (y - wood.y) / size
-    half = 0.035 * size * (1 + 0.5 * np.exp(-((above / 0.045) ** 2)) - 0.3 * np.minimum(above, 0.5))
+    half = 0.035 * size * (1 + 0.5 * ramp(0.075, 0.025, above))
     off = (wood.x - x) / half
     grain = stamped(_bark(), wood, x - 0.08 * size, y - 0.53 * size, 32 / (0.16 * size))
     round_ = np.clip(0.42 + 0.4 * off * wood.light.toward[0], 0, 1)
