@@ -111,7 +111,7 @@ def paint_conifer(canvas: Canvas, x: float, y: float, size: float) -> None:
         bright = material(tree, *FRESH_SNOW, 0.9 * lambert + 0.3, nearness(tree, y))
         over(colour, ramp(0.5, 0.75, twigs - 0.5 * np.abs(tier - 0.55) + 0.25), bright)
     fringe = frayed(tree, 2 * twigs - 0.9, 0.006)
-    sides = tree.cover((1 - np.abs(off) + 0.25 * tree.fine) * edge + fringe)
+    sides = tree.cover((1 - np.abs(off) - 0.25 * tree.fine) * edge + fringe)
     tree.paint(sides * tree.cover((0.9 - down) * size + 2 * fringe), colour, TREE)
 
 
