@@ -80,7 +80,7 @@ def _trunk(tree: Canvas, x: float, y: float, size: float) -> None:
     if wood.labels.size == 0:
         return
     above = (y - wood.y) / size
-    half = 0.035 * size * (1 + 0.5 * np.exp(-((above / 0.045) ** 2)) - 0.3 * np.minimum(above, 0.5))
+    half = 0.035 * size * (1 + 0.5 * ramp(0.075, 0.025, above))
     off = (wood.x - x) / half
     grain = stamped(_bark(), wood, x - 0.08 * size, y - 0.53 * size, 32 / (0.16 * size))
     round_ = np.clip(0.42 + 0.4 * off * wood.light.toward[0], 0, 1)
@@ -111,7 +111,7 @@ def paint_conifer(canvas: Canvas, x: float, y: float, size: float) -> None:
         bright = material(tree, *FRESH_SNOW, 0.9 * lambert + 0.3, nearness(tree, y))
         over(colour, ramp(0.5, 0.75, twigs - 0.5 * np.abs(tier - 0.55) + 0.25), bright)
     fringe = frayed(tree, 2 * twigs - 0.9, 0.006)
-    sides = tree.cover((1 - np.abs(off) + 0.25 * tree.fine) * edge + fringe)
+    sides = tree.cover((1 - np.abs(off) - 0.25 * tree.fine) * edge + fringe)
     tree.paint(sides * tree.cover((0.9 - down) * size + 2 * fringe), colour, TREE)
 
 
