@@ -27,9 +27,9 @@ def fine_energy(images: Tensor) -> Tensor:
 
     That level is Y - b * Y, where b is the binomial filter (1, 2, 1)/4 in both directions (Burt & Adelson 1983, without
     subsampling). A wave of amplitude a and frequencies (u, v) in radians per pixel leaves the mean energy
-    a^2/2 (1 - cos^2(u/2) cos^2(v/2))^2: nothing of what is constant or a ramp, a quarter of a wave halfway to Nyquist in
-    one direction, all of one at Nyquist. White noise leaves 41/64 of its variance. Pixels at the border have no value, so that it
-    depends on no padding. ValueError for images below 3x3.
+    a^2/2 (1 - cos^2(u/2) cos^2(v/2))^2: none of what is constant or a ramp, a quarter of a wave halfway to Nyquist in one
+    direction, all of one at Nyquist. White noise leaves 41/64 of its variance. Pixels at the border have no value, so that
+    no padding counts. ValueError for images below 3x3.
     """
     if min(images.shape[-2:]) < 3:
         raise ValueError(f"high-frequency energy needs images of 3x3 pixels, not {images.shape[-1]}x{images.shape[-2]}")
