@@ -1,0 +1,120 @@
+"""What all things that stand in a scene share: materials in light and haze, textures made once, shadows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .canvas import Array, Canvas, ramp, rgb
+
+FRESH_SNOW = (rgb(206, 218, 238), rgb(250, 252, 255))  # albedo in the shade and in the light
+
+
+def nearness(canvas: Canvas, y: float) -> float:
+    """Depth of what stands at y: 0 at the horizon, 1 at the bottom of the picture."""
+    return (y - canvas.horizon) / (1 - canvas.horizon)
+
+
+def hazy(part: Canvas, colour: Array, depth: float) -> Array:
+    """Colour (..., 3) as seen through the air: the farther, the hazier."""
+    return colour + part.far(0.4 * (1 - depth) ** 6, min(max(depth, 0), 1)) * (part.light.haze - colour)
+
+
+def stands_on(canvas: Canvas, x: float, y: float) -> int:
+    """The class at (x, y), or at the nearest pixel of the picture."""
+    rows, columns = canvas.labels.shape
+    return int(canvas.labels[min(int(y * canvas.scale), rows - 1), min(max(int(x * canvas.scale), 0), columns - 1)])
+
+
+def material(part: Canvas, shade: Array, lit: Array, lambert: Array, depth: float) -> Array:
+    """Colour (H, W, 3) of a surface whose albedo goes from `shade` to `lit` with the lambert (H, W) in [0, 1].
+
+    Colours are read from a table of 256 lamberts: far cheaper than arithmetic on three channels.
+    """
+    level = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
+    table = (shade + (lit - shade) * level) * (part.light.ambient + part.light.direct * level)
+    index = cv2.convertScaleAbs(np.maximum(np.broadcast_to(lambert, part.labels.shape), 0), alpha=255)
+    return cv2.LUT(cv2.merge([index] * 3), hazy(part, table, depth).astype(np.float32)[None])
+
+
+def over(colour: Array, share: Array, top: Array) -> None:
+    """Lays `top` (..., 3) over colour (H, W, 3), in place, where share (H, W) says how much of it shows."""
+    colour += cv2.merge([np.asarray(share, np.float32)] * 3) * (top - colour)
+
+
+def stamped(texture: Array, part: Canvas, left: float, top: float, unit: float) -> Array:
+    """The texture (h, w, C), uint8, as it shows in the part: (H, W, C) in [0, 1], or (H, W) for one channel.
+
+    Its corner is at (left, top) and `unit` texels are as long as the picture is high. Detail finer than a pixel
+    averages out.
+    """
+    half = 0.5 / part.scale
+    x = (part.x[0, [0, -1]] + (-half, half) - left) * unit
+    y = (part.y[[0, -1], 0] + (-half, half) - top) * unit
+    columns, rows = (
+        np.clip(np.rint(ends).astype(int), 0, n) for ends, n in zip((x, y), texture.shape[1::-1], strict=True)
+    )
+    first_row, first_column = min(rows[0], len(texture) - 1), min(columns[0], texture.shape[1] - 1)
+    window = texture[first_row : max(rows[1], first_row + 1), first_column : max(columns[1], first_column + 1)]
+    height, width = part.labels.shape
+    smooth = cv2.INTER_AREA if len(window) > height else cv2.INTER_LINEAR
+    return cv2.resize(window, (width, height), interpolation=smooth).astype(np.float32) / 255
+
+
+def reduction(texels: float) -> int:
+    """Which halving of a texture has texels of about a pixel, for so many texels to a pixel in the first."""
+    return int(np.clip(np.log2(max(texels, 1)) + 0.3, 0, 7))
+
+
+def frayed(part: Canvas, detail: Array, reach: float) -> Array:
+    """How far (H, W) detail in [-1, 1] moves an outline: at most `reach`, and less where a pixel is large."""
+    return reach * min(max(part.scale - 32, 0) / 224, 1) * detail
+
+
+def halved(texture: Array, times: int = 7) -> tuple[Array, ...]:
+    """The texture and its reductions to a half, a quarter ..., so that distance does not alias."""
+    levels = [texture]
+    for _ in range(times):
+        levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    return tuple(levels)
+
+
+def repeated(level: Array, u: Array, v: Array) -> Array:
+    """The seamless texture (n, n, C) at u, v (H, W), in repetitions of it; float32 in [0, 1]."""
+    shape = np.broadcast_shapes(u.shape, v.shape)
+    columns, rows = (
+        np.ascontiguousarray(np.broadcast_to(t % 1 * np.float32(len(level)) - np.float32(0.5), shape), np.float32)
+        for t in (u, v)
+    )
+    found = cv2.remap(level, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return found.astype(np.float32) / 255
+
+
+def smooth_noise(rng: np.random.Generator, cells: tuple[int, int], size: tuple[int, int]) -> Array:
+    """Normal noise (height, width) with cells (rows, columns) features; `size` is (width, height)."""
+    return cv2.resize(rng.standard_normal(cells, np.float32), size, interpolation=cv2.INTER_CUBIC)
+
+
+def within(t: Array, start: Array | float, end: Array | float, samples: Array | float) -> Array:
+    """Share of each sample of t that lies between start and end; `samples` to a unit of t."""
+    return np.clip((t - start) * samples + 0.5, 0, 1) - np.clip((t - end) * samples + 0.5, 0, 1)
+
+
+def cast_shadow(canvas: Canvas, x: float, y: float, width: float, height: float, foot: float) -> None:
+    """What a thing of this size standing at (x, y) casts: a soft ellipse, longer when the light is low.
+
+    Around its foot, `foot` wide, hardly any light of the sky arrives either.
+    """
+    right, up = canvas.light.toward
+    reach = min(0.35 * height / up, height)
+    middle, half = x - 0.5 * right * reach, 0.5 * width + 0.5 * abs(right) * reach
+    low = 0.17 * width
+    part = canvas.crop(min(middle - half, x - foot), y - low, max(middle + half, x + foot), y + low)
+    if part.labels.size == 0:
+        return
+    away = ((part.y - y) / low) ** 2
+    inside = 1 - ((part.x - middle) / half) ** 2 - away
+    strength = (0.55 - 0.3 * canvas.light.overcast) * ramp(0, 0.5, inside + 0.3 * part.fine * (inside > 0))
+    contact = 1 - ((part.x - x) / (0.62 * foot)) ** 2 - ((part.y - y) / (0.16 * foot)) ** 2
+    blue = 0.6 * part.light.ambient / part.light.ambient.max()
+    part.glaze(np.maximum(strength, 0.75 * ramp(0, 1, contact)), part.image * blue.astype(np.float32))
