@@ -39,6 +39,7 @@ class Batch(NamedTuple):
     """Examples, stacked: images (B, 3, H, W), ids (B, H, W), edges (B, 1, H, W) or None, positions (B,) int64.
 
     height: of the whole images, where these are windows of them.
+    roughness: (B,) float32 of the layouts, as `LabelMap` has it.
     """
 
     images: Tensor
@@ -46,9 +47,10 @@ class Batch(NamedTuple):
     edges: Tensor | None
     positions: Tensor
     height: int | None = None
+    roughness: Tensor | None = None
 
     def labels(self, num_classes: int) -> LabelMap:
-        return LabelMap(self.ids, num_classes, self.edges)
+        return LabelMap(self.ids, num_classes, self.edges, self.roughness)
 
 
 class Validation(Dataset[Example]):
@@ -102,7 +104,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         torch.stack([example.ids for example in examples]),
         torch.stack(edges) if edges else None,
         torch.tensor([example.position for example in examples]),
-        examples[0].height,
+        height=examples[0].height,
     )
 
 

@@ -21,6 +21,8 @@ class LabelMap:
 
     ids: (B, H, W) int64 in [0, num_classes].
     edges: (B, 1, H, W) bool instance borders for the models that read them, or None. Never diffused.
+    roughness: (B,) float32 in [0, 1], how far outlines may be off (`roughening`), or nan where that is unknown, for the
+        models that read it; None if it is unknown of all.
     """
 
     ids: Tensor
@@ -37,6 +39,10 @@ class LabelMap:
         found = wanted if self.edges is None else _form(self.edges)
         if found != wanted:
             raise ValueError(f"instance borders must be {_words(*wanted)} like the layout, not {_words(*found)}")
+        measure = torch.float32, (self.batch,), self.ids.device
+        found = measure if self.roughness is None else _form(self.roughness)
+        if found != measure:
+            raise ValueError(f"roughness must be {_words(*measure)} like the layout, not {_words(*found)}")
 
     @classmethod
     def checked(cls, ids: Tensor, num_classes: int, edges: Tensor | None = None) -> LabelMap:
@@ -77,12 +83,18 @@ class LabelMap:
         return sorted(((i, count / self.ids.numel()) for i, count in counts if count), key=lambda found: -found[1])
 
     def __getitem__(self, samples: slice) -> LabelMap:
-        return replace(self, ids=self.ids[samples], edges=None if self.edges is None else self.edges[samples])
+        edges = None if self.edges is None else self.edges[samples]
+        roughness = None if self.roughness is None else self.roughness[samples]
+        return replace(self, ids=self.ids[samples], edges=edges, roughness=roughness)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> LabelMap:
         """On another device; `non_blocking` as for tensors."""
-        edges = None if self.edges is None else self.edges.to(device, non_blocking=non_blocking)
-        return replace(self, ids=self.ids.to(device, non_blocking=non_blocking), edges=edges)
+        ids, edges, roughness = (
+            part if part is None else part.to(device, non_blocking=non_blocking)
+            for part in (self.ids, self.edges, self.roughness)
+        )
+        assert ids is not None
+        return replace(self, ids=ids, edges=edges, roughness=roughness)
 
     def expanded(self, batch: int) -> LabelMap:
         """The one layout of this batch, `batch` times."""
@@ -91,19 +103,22 @@ class LabelMap:
         if self.batch != 1:
             raise ValueError(f"{self.batch} layouts cannot serve {batch} images: give one, or as many")
         edges = None if self.edges is None else self.edges.expand(batch, -1, -1, -1)
-        return replace(self, ids=self.ids.expand(batch, -1, -1), edges=edges)
+        roughness = None if self.roughness is None else self.roughness.expand(batch)
+        return replace(self, ids=self.ids.expand(batch, -1, -1), edges=edges, roughness=roughness)
 
     def masked(self, where: Tensor) -> LabelMap:
         """MASK where the bool tensor `where` (broadcastable to (B, H, W)) is true; borders stay."""
         return replace(self, ids=self.ids.masked_fill(where, self.mask_id))
 
     def blank(self, samples: Tensor | None = None) -> LabelMap:
-        """The null condition: all MASK and no borders, for every sample or for those chosen by a (B,) bool tensor."""
+        """The null condition: all MASK, without borders or a roughness, for every sample or for those chosen by a (B,) bool
+        tensor."""
         if samples is None:
             samples = torch.ones(self.batch, dtype=torch.bool, device=self.ids.device)
+        roughness = None if self.roughness is None else self.roughness.masked_fill(samples, torch.nan)
         samples = samples[:, None, None]
         edges = None if self.edges is None else self.edges & ~samples[:, None]
-        return replace(self.masked(samples), edges=edges)
+        return replace(self.masked(samples), edges=edges, roughness=roughness)
 
     def resized(self, height: int, width: int) -> LabelMap:
         """Nearest neighbour: target row i reads source row floor(i * H / height), likewise for columns."""

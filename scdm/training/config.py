@@ -153,6 +153,19 @@ class RunConfig:
             le=1,
         ),
     ] = 0.0
+    rough_share: Annotated[
+        float,
+        Option(
+            "share of layouts that are made rough, each at another strength; a network that reads roughness is given that, "
+            "and 0 for the exact ones; with a share of 0 it is given none",
+            ge=0,
+            le=1,
+        ),
+    ] = implied(0.0)
+    roughness_null_rate: Annotated[
+        float,
+        Option("share of layouts whose roughness the network is not given, where rough_share is above 0", ge=0, le=1),
+    ] = implied(0.1)
     null_rate: Annotated[
         float, Option("share of layouts that are blanked, for the null condition of guidance", ge=0, le=1)
     ] = 0.1

@@ -17,9 +17,15 @@ from ..datasets import Batch, DataSet, Example, collate, loader
 from ..diffusion.space import PIXELS, Space
 from ..layouts.labels import LabelMap
 from ..layouts.patterns import sparse
+from ..layouts.roughening import roughened
 from .config import RunConfig
 
-DRAWS, PATTERNS, WINDOWS = 2, 3, 4  # keys of random streams, beside a data set's order (0) and augmentation (1)
+DRAWS, PATTERNS, ROUGHNESS, WINDOWS = (
+    2,
+    3,
+    4,
+    5,
+)  # keys of random streams, beside a data set's order (0) and augmentation (1)
 
 
 class ExampleDraws(NamedTuple):
@@ -33,6 +39,19 @@ class ExampleDraws(NamedTuple):
     null: Tensor
     noise: Tensor
     label: Tensor
+
+
+class RoughnessDraws(NamedTuple):
+    """What makes an example's layout rough, and whether the network is given how rough it is.
+
+    rough, null: uniform in [0, 1), choose the layouts to make rough and the roughnesses to leave out.
+    roughness: in (0, 1], of those that are. seed: of its errors.
+    """
+
+    rough: float
+    null: float
+    roughness: float
+    seed: int
 
 
 class DrawnBatch(NamedTuple):
@@ -55,7 +74,14 @@ def steps_from(
             f"each: set batch to a multiple of {ranks * config.micro_batches}"
         )
     share = Share(examples_from(step, data, config), config.batch, rank, ranks)
-    drawing = Drawing(config.seed, config.sparse_share, data.palette.num_classes, space)
+    drawing = Drawing(
+        config.seed,
+        config.sparse_share,
+        data.palette.num_classes,
+        space,
+        rough_share=config.rough_share,
+        roughness_null_rate=config.roughness_null_rate,
+    )
     batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
         yield list(islice(batches, config.micro_batches))
@@ -139,19 +165,33 @@ class Share(Dataset[Example]):
 
 @dataclass(frozen=True)
 class Drawing:
-    """Stacks examples together with their draws, and reduces `sparse_share` of the layouts to sparse ones: in the workers
-    that read ahead, so that the training process does not wait."""
+    """Stacks examples together with their draws, makes `rough_share` of the layouts rough, and then reduces `sparse_share`
+    of all to sparse ones: in the workers that read ahead, so that the training process does not wait."""
 
     seed: int
     sparse_share: float
     num_classes: int
     space: Space = PIXELS
+    rough_share: float = 0.0
+    roughness_null_rate: float = 0.0
 
     def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
-        batch = self._thinned(collate(examples))
+        batch = self._thinned(self._roughened(collate(examples)))
         size = batch.ids.shape[1:]
         draws = [draws_at(self.seed, position, size, self.space) for position in batch.positions.tolist()]
         return DrawnBatch(batch, ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))))
+
+    def _roughened(self, batch: Batch) -> Batch:
+        if not self.rough_share:
+            return batch
+        draws = [roughness_draws(self.seed, position) for position in batch.positions.tolist()]
+        strengths = [draw.roughness * (draw.rough < self.rough_share) for draw in draws]
+        labels = roughened(batch.labels(self.num_classes), strengths, [draw.seed for draw in draws], batch.height)
+        assert labels.roughness is not None
+        unknown = torch.tensor([draw.null < self.roughness_null_rate for draw in draws])
+        return batch._replace(
+            ids=labels.ids, edges=labels.edges, roughness=labels.roughness.masked_fill(unknown, torch.nan)
+        )
 
     def _thinned(self, batch: Batch) -> Batch:
         seeds = [pattern_seed(self.seed, position, self.sparse_share) for position in batch.positions.tolist()]
@@ -181,3 +221,10 @@ def pattern_seed(seed: int, position: int, share: float) -> int | None:
     """Seed of the pattern that makes an example's layout sparse; None for those that stay whole, all but `share` of them."""
     rng = np.random.default_rng((seed, PATTERNS, position))
     return int(rng.integers(2**63)) if rng.random() < share else None
+
+
+def roughness_draws(seed: int, position: int) -> RoughnessDraws:
+    """Those of the example at a position of a run."""
+    rng = np.random.default_rng((seed, ROUGHNESS, position))
+    rough, null, exactness = rng.random(3).tolist()
+    return RoughnessDraws(rough, null, 1 - exactness, int(rng.integers(2**63)))

@@ -180,3 +180,24 @@ def test_borders_of_instances_survive_shrinking() -> None:
     edges[..., 3] = True
     made = LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), 1, edges).reduced(2, 2)
     assert made.edges is not None and made.edges[0, 0].tolist() == [[True, False]] * 2
+
+
+def test_roughness_goes_where_its_layout_goes() -> None:
+    labels = LabelMap(torch.zeros(2, 4, 4, dtype=torch.int64), 3, roughness=torch.tensor([0.25, torch.nan]))
+    assert labels[:1].expanded(3).roughness.tolist() == [0.25] * 3
+    for same in (labels.resized(8, 8), labels.reduced(2, 2), labels.masked(torch.tensor(True)), labels.to("cpu")):
+        assert same.roughness.nan_to_num(-1).tolist() == [0.25, -1]
+    assert labels.to("meta").roughness.is_meta
+
+
+def test_the_null_condition_has_no_roughness() -> None:
+    labels = LabelMap(torch.zeros(2, 4, 4, dtype=torch.int64), 3, roughness=torch.tensor([0.25, 0.5]))
+    assert labels.blank().roughness.isnan().all()
+    assert labels.blank(torch.tensor([True, False])).roughness.nan_to_num(-1).tolist() == [-1, 0.5]
+    assert LabelMap(labels.ids, 3).blank().roughness is None
+
+
+@pytest.mark.parametrize("roughness", [torch.zeros(1), torch.zeros(2, 1), torch.zeros(2, dtype=torch.float64)])
+def test_roughness_is_a_float32_of_each_layout(roughness: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"roughness must be float32 \(2,\) on cpu like the layout, not float"):
+        LabelMap(torch.zeros(2, 4, 4, dtype=torch.int64), 3, roughness=roughness)

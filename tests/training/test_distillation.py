@@ -211,3 +211,19 @@ def test_a_compiled_teacher_is_compiled_in_both_halves(teacher: Path) -> None:
     _, objective = lesson_of(student_config(teacher, compile=True))
     network = objective.lesson.denoiser.network
     assert isinstance(network, Compiled) and network is objective.lesson.model.network
+
+
+def test_a_student_learns_what_its_teacher_knows_of_rough_layouts(tmp_path: Path) -> None:
+    base = config()
+    model = new_model(replace(base, prediction="v", network=replace(base.network, roughness=True)), SCENES)
+    for parameter in model.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(0))
+    path = tmp_path / "teacher.safetensors"
+    checkpoint.save(path, model)
+    run = student_config(path, rough_share=1.0, roughness_null_rate=0.0, null_rate=0.0)
+    student, lesson = lesson_of(run)
+    assert student.config.network.roughness
+    drawn = next(steps_from(0, open_dataset(run.data), run))[0]
+    told = lesson(drawn, CPU).total
+    untold = lesson(drawn._replace(batch=drawn.batch._replace(roughness=None)), CPU).total
+    assert told.isfinite().all() and (told != untold).all()

@@ -3,10 +3,24 @@
 import pytest
 import torch
 
-from scdm.training.objective import HISTORY, ImportantSteps, UniformSteps
+from scdm.datasets import Batch
+from scdm.layouts.palette import Palette
+from scdm.training.objective import HISTORY, ImportantSteps, UniformSteps, layouts
+from scdm.training.run import new_model
+from scdm.training.stream import DrawnBatch, ExampleDraws
 from tests.parity import facts
+from tests.training.tiny import config
 
 EVENLY = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+
+
+def test_layouts_come_with_their_roughness_and_blank_ones_without():
+    model = new_model(config(), Palette.named("scenes"))
+    ids, none = torch.zeros(4, 16, 16, dtype=torch.int64), torch.empty(0)
+    batch = Batch(none, ids, None, torch.arange(4), roughness=torch.tensor([0.0, 0.5, 1.0, torch.nan]))
+    drawn = DrawnBatch(batch, ExampleDraws(none, torch.tensor([0.9, 0.9, 0.05, 0.9]), none, none))
+    labels = layouts(drawn, model, 0.1, model.device)
+    assert labels.roughness.nan_to_num(-1).tolist() == [0.0, 0.5, -1, -1] and labels.unpainted[2].all()
 
 
 def test_importance_follows_the_published_rule():

@@ -82,6 +82,31 @@ def test_sparse_layouts_have_the_borders_of_what_is_left():
     assert batch.edges is not None and torch.equal(batch.edges, instance_borders(batch.ids))
 
 
+def test_a_share_of_the_layouts_is_rough_and_says_so_whoever_takes_them():
+    changes = {"rough_share": 0.5, "roughness_null_rate": 0.25}
+    exact, some = ([step[0].batch for step in taken(0, 16, **own)] for own in ({}, changes))
+    ids, rough_ids = (torch.cat([batch.ids for batch in batches]) for batches in (exact, some))
+    roughness = torch.cat([batch.roughness for batch in some])
+    unknown, neat = roughness.isnan(), roughness == 0
+    assert all(batch.roughness is None for batch in exact)
+    assert 0.15 < unknown.float().mean() < 0.35 and 0.35 < neat.sum() / (~unknown).sum() < 0.65
+    assert torch.equal(rough_ids[neat], ids[neat]) and not torch.equal(rough_ids[unknown], ids[unknown])
+    strengths = roughness[~unknown & ~neat]
+    assert strengths.min() < 0.15 and strengths.max() > 0.85 and strengths.max() <= 1
+    assert (rough_ids != ids).flatten(1).any(dim=1)[roughness > 0.3].float().mean() > 0.7, "16 pixels show little"
+    halves = [taken(1, 1, rank, 2, micro_batches=2, **changes)[0] for rank in range(2)]
+    parts = [part.batch for half in halves for part in half]
+    assert torch.equal(torch.cat([part.ids for part in parts]), rough_ids[8:16])
+    taken_apart = torch.cat([part.roughness for part in parts])
+    assert torch.equal(taken_apart.nan_to_num(-1), roughness[8:16].nan_to_num(-1))
+
+
+def test_roughness_leaves_the_other_draws_alone():
+    plain, rough = (taken(0, 1, sparse_share=0.5, rough_share=share)[0][0] for share in (0, 1))
+    assert all(torch.equal(*pair) for pair in zip(plain.draws, rough.draws, strict=True))
+    assert torch.equal(plain.batch.images, rough.batch.images)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_cannot_be_had_is_told_in_its_own_words(monkeypatch, workers):
     def fail(self, index):
