@@ -123,7 +123,9 @@ class Cost:
 
     HEADER = (
         "| network | size | million parameters | forward, TFLOP | TFLOP per megapixel | of published "
-        "| kept in training, GB | GB per megapixel | forward, s | s per megapixel, of published |\n| " + "--- | " * 10
+        "| kept in training, GB | GB per megapixel | forward, s | s per megapixel, of published |\n"
+        + "| --- " * 10
+        + "|"
     )
 
     @property
