@@ -7,7 +7,7 @@
 A guided step is compared with two plain forwards, one with the layout and one with the all-MASK map, taken in turn in the
 same run: quote the ratio, the seconds are one machine's. GFLOP are counted by torch (a multiply-add is two).
 
-Costs are of the published network with patches of so many pixels, beside which come the layout's stem and the head that
+Costs are of the published network with patches of so many pixels, with the embedding of the layout and the head that
 patches need, or of the network and size of a training configuration. What a training step keeps for its backward pass is
 counted without computing anything, at two bytes a value (bfloat16); weights, gradient, optimizer and average come on top, of
 20 bytes a parameter. Seconds are of a forward in float32; --repeats 0 leaves them out.
@@ -44,7 +44,7 @@ from scdm.training.config import TrainConfig
 SCALE = 1.5
 PUBLISHED = "published ADE20K 256x256"
 ADE20K = UNetConfig(num_classes=151)  # the defaults are the published configuration
-STEM, HEAD = 32, 16  # widths beside patches, as in training/configs
+LAYOUT_WIDTH, HEAD = 32, 16  # widths beside patches, as in training/configs
 REHEARSAL = "rehearsal"  # so small that it shows no more than that a program runs
 
 
@@ -166,7 +166,7 @@ def costed(name: str, side: int) -> tuple[NetworkConfig, tuple[int, int], str]:
     patch = int(name)
     if patch == 1:
         return ADE20K, (side, side), "published"
-    return replace(ADE20K, patch=patch, stem=STEM, head=HEAD), (side, side), f"patches of {patch}"
+    return replace(ADE20K, patch=patch, layout_width=LAYOUT_WIDTH, head=HEAD), (side, side), f"patches of {patch}"
 
 
 def counted(config: NetworkConfig, size: tuple[int, int]) -> tuple[int, float, float]:
