@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -166,7 +167,8 @@ def costed(name: str, side: int) -> tuple[NetworkConfig, tuple[int, int], str]:
     patch = int(name)
     if patch == 1:
         return ADE20K, (side, side), "published"
-    return replace(ADE20K, patch=patch, layout_width=LAYOUT_WIDTH, head=HEAD), (side, side), f"patches of {patch}"
+    patches: dict[str, Any] = {"patch": patch, "layout_width": LAYOUT_WIDTH, "head": HEAD}
+    return replace(ADE20K, **patches), (side, side), f"patches of {patch}"
 
 
 def counted(config: NetworkConfig, size: tuple[int, int]) -> tuple[int, float, float]:

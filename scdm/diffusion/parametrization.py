@@ -22,7 +22,8 @@ class Parametrization:
 
     to_x0: (schedule, x_t, index, output) -> x0.
     target: (schedule, x0, index, noise) -> the output that has no error.
-    loss_weight: (schedule, index) -> (B,), the factor of the squared error; 1 as published.
+    loss_weight: (schedule, index) -> (B,), the factor of the squared error of the output; 1 as published. The weightings of
+        `WEIGHTINGS` take its place.
     """
 
     to_x0: Callable[[NoiseSchedule, Tensor, Tensor, Tensor], Tensor]

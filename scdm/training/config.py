@@ -233,6 +233,12 @@ class RunConfig:
         return [self.data, *(replace(self.data, size=size) for size in self.more_sizes)]
 
     @property
+    def window_used(self) -> int | None:
+        """The side of windows, where any image is larger than one."""
+        sides = [side for data in self.turns() for side in data.height_width]
+        return self.window if self.window is not None and max(sides) > self.window else None
+
+    @property
     def sizes(self) -> str:
         return " and ".join(str(data.size) for data in self.turns())
 

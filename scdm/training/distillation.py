@@ -54,7 +54,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
             prediction="x0" if teacher.config.prediction == "x0" else "v",
             distilled_steps=f"{config.spacing}{config.student}",
             distilled_guidance=guidance,
-            window=config.window or teacher.config.window,
+            window=config.window_used or teacher.config.window,
         ),
         palette,
     )

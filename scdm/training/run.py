@@ -125,7 +125,7 @@ def new_model(config: TrainConfig, palette: Palette) -> Model:
         prediction=config.prediction,
         label_diffusion=kind,
         class_rates=class_rates(rates, config.data.name) if kind == "classwise" else None,
-        window=config.window,
+        window=config.window_used,
     )
     torch.manual_seed(config.seed)
     return Model.new(model_config, palette)

@@ -116,12 +116,12 @@ def test_a_student_of_an_eps_teacher_predicts_v(teacher: Path, tmp_path: Path) -
 
 
 def test_a_student_of_an_x0_teacher_predicts_x0_in_patches(tmp_path: Path) -> None:
-    own = replace(config(), prediction="x0", noise_shift=0.5, window=16)
+    own = replace(config(), prediction="x0", noise_shift=0.5, window=8)
     own = replace(own, network=replace(own.network, patch=2, layout_width=8, sized=True))
     model = new_model(own, SCENES)
     checkpoint.save(tmp_path / "x0.safetensors", model)
     student, objective = lesson_of(student_config(tmp_path / "x0.safetensors"))
-    assert (student.config.prediction, student.config.noise_shift, student.config.window) == ("x0", 0.5, 16)
+    assert (student.config.prediction, student.config.noise_shift, student.config.window) == ("x0", 0.5, 8)
     assert objective(next(steps_from(0, open_dataset(own.data), own))[0], CPU).total.isfinite().all()
 
 
