@@ -104,7 +104,7 @@ def _mood(light: Light, detail: np.random.Generator, aspect: float) -> Light:
             light, fog=fog, zenith=zenith, horizon=horizon, direct=light.direct * (1 - 0.6 * fog), ambient=ambient
         )
     if light.overcast and kind < 0.4:
-        dark = np.float32(0.9 - 0.3 * strength)
+        dark = np.float32(0.92 - 0.2 * strength)
         return replace(
             light, zenith=light.zenith * dark**1.5, horizon=light.horizon * dark, ambient=light.ambient * dark
         )
@@ -163,10 +163,12 @@ class Canvas:
         """Colour that leaves the class alone; coverage (H, W) in [0, 1], or bool."""
         if not self.labels.size:
             return
-        share = np.asarray(np.broadcast_to(coverage, self.labels.shape), np.float32)
+        share = np.asarray(coverage, np.float32)
+        if share.shape != self.labels.shape:
+            share = np.broadcast_to(share, self.labels.shape).copy()
         change = np.asarray(colour, np.float32) - self.image
         change *= cv2.merge((share, share, share))
-        self.image[:] += change
+        np.add(self.image, change, out=self.image)
 
     def noise(self, columns: int, rows: int, octaves: int) -> Array:
         """Fractal noise (H, W) in about [-1, 1], with `columns` x `rows` features on a square canvas."""

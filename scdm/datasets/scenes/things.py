@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .canvas import Array, Canvas, Light, ramp, rgb
+from .canvas import Array, Canvas, ramp, rgb
 
+LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
 FRESH_SNOW = (rgb(206, 218, 238), rgb(250, 252, 255))  # albedo in the shade and in the light
 
 
@@ -15,9 +16,9 @@ def nearness(canvas: Canvas, y: float) -> float:
     return (y - canvas.horizon) / (1 - canvas.horizon)
 
 
-def hazy(light: Light, colour: Array, depth: float) -> Array:
+def hazy(part: Canvas, colour: Array, depth: float) -> Array:
     """Colour (..., 3) as seen through the air: the farther, the hazier."""
-    return colour + light.far(0.4 * (1 - depth) ** 6, depth) * (light.haze - colour)
+    return colour + part.light.far(0.4 * (1 - depth) ** 6, depth) * (part.light.haze - colour)
 
 
 def stands_on(canvas: Canvas, x: float, y: float) -> int:
@@ -31,10 +32,9 @@ def material(part: Canvas, shade: Array, lit: Array, lambert: Array, depth: floa
 
     Colours are read from a table of 256 lamberts: far cheaper than arithmetic on three channels.
     """
-    level = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
-    table = (shade + (lit - shade) * level) * (part.light.ambient + part.light.direct * level)
+    table = (shade + (lit - shade) * LEVELS) * (part.light.ambient + part.light.direct * LEVELS)
     index = cv2.convertScaleAbs(np.maximum(np.broadcast_to(lambert, part.labels.shape), 0), alpha=255)
-    return cv2.LUT(cv2.merge([index] * 3), hazy(part.light, table, depth).astype(np.float32)[None])
+    return cv2.LUT(cv2.merge([index] * 3), hazy(part, table, depth).astype(np.float32)[None])
 
 
 def over(colour: Array, share: Array, top: Array) -> None:

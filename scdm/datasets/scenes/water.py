@@ -48,7 +48,8 @@ def chop() -> Array:
     """Small waves, their crests across the view."""
     depth, across, away = plain()
     height = ground_noise(61, across, away, 2.5, 14) + 0.55 * ground_noise(62, across, away, 6, 34)
-    surface = relief(height + 0.4 * ground_noise(63, across, away, 15, 80))
+    height += 0.4 * ground_noise(63, across, away, 15, 80) + 0.2 * ground_noise(64, across, away, 36, 170)
+    surface = relief(height)
     surface[..., 1:] *= (0.4 + 0.6 * np.sqrt(depth))[..., None]
     return surface
 
