@@ -120,7 +120,7 @@ def _grass(land: Canvas, patches: Array) -> Array:
 def ripples() -> Array:
     """Sand that the wind has combed, with pebbles that grow towards the viewer; pebbles are where the height exceeds 1."""
     depth, across, away = plain()
-    waver = 1.1 * ground_noise(41, across, away, 2, 4) + 0.5 * ground_noise(42, across, away, 7, 14)
+    waver = 0.6 * ground_noise(41, across, away, 2, 4) + 0.15 * ground_noise(42, across, away, 7, 14)
     height = 0.45 * ground_noise(44, across, away, 4, 12) + 0.22 * ground_noise(46, across, away, 70, 130)
     for rate, share in ((9, 0.8), (27, 0.4)):  # ridges, and the ripples on them
         phase = 2 * np.pi * (rate * away + waver * (1 + rate / 20))

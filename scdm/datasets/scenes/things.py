@@ -18,7 +18,7 @@ def nearness(canvas: Canvas, y: float) -> float:
 
 def hazy(part: Canvas, colour: Array, depth: float) -> Array:
     """Colour (..., 3) as seen through the air: the farther, the hazier."""
-    return colour + part.light.far(0.4 * (1 - depth) ** 6, depth) * (part.light.haze - colour)
+    return colour + light.far(0.4 * (1 - depth) ** 6, depth) * (light.haze - colour)
 
 
 def stands_on(canvas: Canvas, x: float, y: float) -> int:
