@@ -126,7 +126,7 @@ def _openings(part: Canvas, house: _House, colour: Array, u: Array, v: Array, di
         horizontal = within(u, columns[:to] + left * wide[:to], columns[:to] + right * wide[:to], across).sum(0)
         return np.outer(within(v, rows + bottom * high, rows + top * high, up).sum(0), horizontal) * show
 
-    frame = hazy(part, light.on(rgb(232, 228, 218), 0.25 + 0.45 * direct), house.depth)
+    frame = hazy(light, light.on(rgb(232, 228, 218), 0.25 + 0.45 * direct), house.depth)
     if lit.any():  # falls on the wall around
         near = np.exp(-(((v[:, None] - rows.T) / (1.8 * high)) ** 2)) @ lit @ np.exp(-(((u - columns) / 0.19) ** 2))
         over(colour, 0.34 * max(1.1 - 1.4 * light.ambient.mean(), 0) * np.minimum(near, 1.5), colour + _LAMP)
@@ -173,7 +173,7 @@ def _hipped_roof(canvas: Canvas, house: _House) -> None:
         white = material(part, *FRESH_SNOW, 0.85 - 0.55 * shaded + 0.1 * tiles, house.depth)
         over(colour, 0.97 * ramp(-0.02, 0.1, above - 0.12 + 0.08 * part.fine + 0.06 * tiles), white)
     gutter = part.light.on(rgb(236, 230, 220), 0.6 - 0.4 * shaded)
-    over(colour, 0.8 * within(above, -1, 0.015, up) + 0 * hip, hazy(part, gutter, house.depth))
+    over(colour, 0.8 * within(above, -1, 0.015, up) + 0 * hip, hazy(part.light, gutter, house.depth))
     sides = np.clip((1.15 - 0.55 * above - np.abs(u)) * across + 0.5, 0, 1)
     part.paint(sides * within(above, -0.05, 1, up), colour, BUILDING)
 
@@ -187,7 +187,9 @@ def _chimney(canvas: Canvas, house: _House) -> None:
     courses = 0.6 + 0.4 * within(9 * above % 1, 0.2, 1.1, up / 9)
     brick = material(part, rgb(140, 78, 62), rgb(166, 96, 76), (0.75 - 0.5 * (u > -0.29)) * courses, house.depth)
     part.paint(within(u, -0.42, -0.24, across) * within(above, 0.55, 1.02, up), brick, BUILDING)
-    cap = hazy(part, part.light.on(FRESH_SNOW[1] if house.snow else rgb(120, 112, 106), np.float32(0.7)), house.depth)
+    cap = hazy(
+        part.light, part.light.on(FRESH_SNOW[1] if house.snow else rgb(120, 112, 106), np.float32(0.7)), house.depth
+    )
     part.paint(within(u, -0.45, -0.21, across) * within(above, 0.965, 1.03, up), cap, BUILDING)
 
 

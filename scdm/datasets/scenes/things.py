@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .canvas import Array, Canvas, ramp, rgb
+from .canvas import Array, Canvas, Light, ramp, rgb
 
 LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
 FRESH_SNOW = (rgb(206, 218, 238), rgb(250, 252, 255))  # albedo in the shade and in the light
@@ -16,7 +16,7 @@ def nearness(canvas: Canvas, y: float) -> float:
     return (y - canvas.horizon) / (1 - canvas.horizon)
 
 
-def hazy(part: Canvas, colour: Array, depth: float) -> Array:
+def hazy(light: Light, colour: Array, depth: float) -> Array:
     """Colour (..., 3) as seen through the air: the farther, the hazier."""
     return colour + light.far(0.4 * (1 - depth) ** 6, depth) * (light.haze - colour)
 
@@ -34,7 +34,7 @@ def material(part: Canvas, shade: Array, lit: Array, lambert: Array, depth: floa
     """
     table = (shade + (lit - shade) * LEVELS) * (part.light.ambient + part.light.direct * LEVELS)
     index = cv2.convertScaleAbs(np.maximum(np.broadcast_to(lambert, part.labels.shape), 0), alpha=255)
-    return cv2.LUT(cv2.merge([index] * 3), hazy(part, table, depth).astype(np.float32)[None])
+    return cv2.LUT(cv2.merge([index] * 3), hazy(part.light, table, depth).astype(np.float32)[None])
 
 
 def over(colour: Array, share: Array, top: Array) -> None:
