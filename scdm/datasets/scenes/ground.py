@@ -129,6 +129,7 @@ def ripples() -> Array:
         height += share * (np.sin(phase) + 0.35 * np.sin(2 * phase + 1)) * strength * fine
     surface = relief(height.astype(np.float32))
     surface[..., 1:] *= (0.35 + 0.65 * np.sqrt(depth))[..., None]
+    surface[..., 0] = np.minimum(surface[..., 0], 1)  # what is higher is a pebble
     _pebbles(surface, np.random.default_rng(45))
     return surface
 
@@ -166,6 +167,7 @@ def crust() -> Array:
     height = ground_noise(51, across, away, 2.5, 6) + 0.45 * ground_noise(52, across, away, 7, 20)
     fine = 0.2 * ground_noise(53, across, away, 14, 48) + 0.1 * ground_noise(55, across, away, 40, 130)
     surface = relief(height + fine)
+    surface[..., 0] = np.minimum(surface[..., 0], 1.4)  # what is higher is a crystal
     surface[..., 1:] *= (0.3 + 0.7 * np.sqrt(depth))[..., None]
     rng = np.random.default_rng(54)
     for place in rng.random((7000, 3)):
