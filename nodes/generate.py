@@ -27,11 +27,13 @@ from .sampling import (
     check_batch,
     option_input,
     precision_input,
+    rough,
     sampler_inputs,
     sampling,
     sampling_inputs,
     seed_input,
     subject_inputs,
+    trust_inputs,
 )
 from .sockets import Layout
 from .versions import where_known
@@ -75,6 +77,7 @@ class Generate(io.ComfyNode):
                 ),
                 precision_input(),
                 *sampler_inputs(but=("repeats",)),
+                *trust_inputs(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
             hidden=[io.Hidden.unique_id],
@@ -96,9 +99,12 @@ class Generate(io.ComfyNode):
         check_classes(layout, scdm_model(model))
         remarks: list[str] = []
         mask = None if mask is None else strength(mask, remarks.append)
-        job = Job.of(layout.labels, image, mask, batch_size)
+        labels, estimates = rough(scdm_model(model), layout.labels, options)
+        job = Job.of(labels, image, mask, batch_size)
         if remarks:
-            tell(cls, "What a mask shows white is painted anew.", remarks)
+            estimates = ["What a mask shows white is painted anew.", *estimates]
+        if estimates:
+            tell(cls, "\n".join(estimates), remarks)
         return io.NodeOutput(to_comfy(painted(model, job, options)))
 
 

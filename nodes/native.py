@@ -6,7 +6,7 @@ of it a call of the network is about, ComfyUI says by cropping what travels with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
@@ -80,7 +80,9 @@ def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> Hos
     model = scdm_model(patcher)
     memory = patcher.model.memory_required((batch, model.space.channels, height, width))
     model_management.load_models_gpu([patcher], memory_required=memory)
-    return HostedModel(model.config, model.palette, model.network, model.provenance, patcher.load_device)
+    return HostedModel(
+        model.config, model.palette, model.network, model.provenance, model.roughness, patcher.load_device
+    )
 
 
 def pixel_vae() -> comfy.sd.VAE:
@@ -129,19 +131,20 @@ class Config(comfy.supported_models_base.BASE):
 
 class Branch(comfy.conds.CONDRegular):
     """What is known of a conditioning without a look at its tensors, for which a GPU would have to be waited for: whether
-    its layout is blank, and to which area ComfyUI crops it. `LayoutNetwork` gets those of a call in a list.
+    its layout is blank, to which area ComfyUI crops it, and how rough the layout of each image is. `LayoutNetwork` gets
+    those of a call in a list.
     """
 
-    def __init__(self, blank: bool, area: tuple[int, ...] | None = None):
-        super().__init__((blank, area))
+    def __init__(self, blank: bool, area: tuple[int, ...] | None = None, roughness: tuple[float, ...] | None = None):
+        super().__init__((blank, area, roughness))
 
     def process_cond(self, batch_size: int, area: Any = None, **_: Any) -> Branch:
-        return Branch(self.cond[0], None if area is None else tuple(area))
+        return Branch(self.cond[0], None if area is None else tuple(area), self.cond[2])
 
     def can_concat(self, other: Branch) -> bool:
         return True
 
-    def concat(self, others: list[Branch]) -> list[tuple[bool, tuple[int, ...] | None]]:
+    def concat(self, others: list[Branch]) -> list[tuple[bool, tuple[int, ...] | None, tuple[float, ...] | None]]:
         return [branch.cond for branch in (self, *others)]
 
     def size(self) -> list[int]:
@@ -203,11 +206,12 @@ class NativeModel(comfy.model_base.BaseModel):
             raise ValueError("SCDM's models are not told what to draw by text: connect Encode Layout (SCDM)")
         check_classes(layout, self.scdm)
         labels = self.scdm.prepared(layout.labels.reduced(height, width))
+        roughness = None if labels.roughness is None else tuple(_repeated(labels.roughness.tolist(), batch))
         places = torch.arange(batch * height * width, device=device).view(batch, 1, height, width)
         conds = {
             "ids": comfy.conds.CONDNoiseShape(comfy.utils.repeat_to_batch_size(labels.ids[:, None], batch).to(device)),
             "places": comfy.conds.CONDNoiseShape(places),
-            "branches": Branch(blank(labels)),
+            "branches": Branch(blank(labels), roughness=roughness),
             # Further images of a batch have the seeds that follow, as in `generate`.
             "seed": comfy.conds.CONDConstant(given.get("seed") or 0),
             "shape": comfy.conds.CONDConstant((batch, height, width)),
@@ -257,7 +261,7 @@ class LayoutNetwork(nn.Module):
         *,
         ids: Tensor,
         places: Tensor,
-        branches: list[tuple[bool, tuple[int, ...] | None]],
+        branches: list[tuple[bool, tuple[int, ...] | None, tuple[float, ...] | None]],
         seed: int,
         shape: tuple[int, int, int],
         label_noise: str,
@@ -276,12 +280,13 @@ class LayoutNetwork(nn.Module):
         size = len(x) // len(branches)
         outputs = []
         encoded: dict[Any, Any] = {}
-        for start, (empty, area) in zip(range(0, len(x), size), branches, strict=True):
+        for start, (empty, area, roughness) in zip(range(0, len(x), size), branches, strict=True):
             here = slice(start, start + size)
             # Branches of the same area see the same x, and the encoder sees no layout: once will do for all of them.
             if area not in encoded:
                 encoded[area] = self.network.encode(x[here], t[here])
-            output = self.network.decode(encoded[area], None if empty else labels[here])
+            seen = None if empty else of_roughness(labels[here], roughness)
+            output = self.network.decode(encoded[area], seen)
             outputs.append(self.denoiser.split(output)[0])
         signal = torch.cat(outputs)
         if self.config.prediction not in PREDICTION:
@@ -389,6 +394,18 @@ def padded(x: Tensor, padding: Padding) -> Tensor:
     if bottom >= x.shape[-2] or right >= x.shape[-1]:
         return padding.padded(x)
     return F.pad(x, (0, right, 0, bottom), mode="reflect") if bottom or right else x
+
+
+def of_roughness(labels: LabelMap, roughness: Sequence[float] | None) -> LabelMap:
+    """The layouts with the roughness of each, which the host holds."""
+    if roughness is None:
+        return labels
+    return replace(labels, roughness=torch.tensor(roughness[: labels.batch], device=labels.ids.device))
+
+
+def _repeated(values: Sequence[float], count: int) -> list[float]:
+    """As ComfyUI repeats tensors to a batch."""
+    return [values[i % len(values)] for i in range(count)]
 
 
 def blank(labels: LabelMap) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..scdm.diffusion.samplers import sampler_options
+from ..scdm.layouts.labels import LabelMap
+from ..scdm.models.model import Model
+from ..scdm.pipeline.composition import with_roughness
 from ..scdm.pipeline.options import GenerateOptions, every_option
 from .sockets import LayoutSocket
 from .widgets import has_widget, value_of, widget
@@ -50,6 +54,20 @@ def sampler_inputs(but: tuple[str, ...] = ()) -> list[io.Input]:
     """The options that samplers declare, but for those that the node has elsewhere; after all others, and optional."""
     shown = [setting for name, setting in sampler_options().items() if name not in but and has_widget(setting)]
     return [widget(setting, optional=True) for setting in shown]
+
+
+def trust_inputs() -> list[io.Input]:
+    """How far to trust the layout; after all others, and optional."""
+    return [option_input("roughness", optional=True), option_input("layout_end", optional=True)]
+
+
+def rough(model: Model, labels: LabelMap, options: GenerateOptions) -> tuple[LabelMap, list[str]]:
+    """The layouts with the roughness that the options give or have estimated, and a line that says an estimate."""
+    labels = with_roughness(model, labels, options)
+    if options.roughness != "auto" or labels.roughness is None:
+        return labels, []
+    found = ["unknown" if math.isnan(one) else f"{one:.2f}" for one in labels.roughness.tolist()]
+    return labels, [f"Roughness of the layout, estimated: {', '.join(found)}"]
 
 
 def sampling(**shown: Any) -> GenerateOptions:
