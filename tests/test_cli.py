@@ -924,4 +924,6 @@ def test_a_roughness_is_given_or_estimated_and_said(folder: Path, capsys: pytest
     assert "layout.png: its roughness is estimated as 0.25; --roughness sets another" in capsys.readouterr().err
     assert main([*asked, "reader.safetensors", "--json", "--roughness", "1"]) == 0
     report = json.loads(capsys.readouterr().out)
+    assert main(["inspect", "reader.safetensors"]) == 0
+    assert "read of layouts, auto estimates it" in capsys.readouterr().out
     assert report["layouts"][0]["roughness"] == 1 and report["options"]["roughness"] == 1 and not report["notes"]
