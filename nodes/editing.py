@@ -29,7 +29,6 @@ from .sampling import (
     sampling_inputs,
     seed_input,
     subject_inputs,
-    trust_inputs,
 )
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
@@ -78,7 +77,6 @@ class EditImage(io.ComfyNode):
                 ),
                 precision_input(),
                 *sampler_inputs(),
-                *trust_inputs(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The image, as large as the layout.")],
             hidden=[io.Hidden.unique_id],

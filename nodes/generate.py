@@ -33,7 +33,6 @@ from .sampling import (
     sampling_inputs,
     seed_input,
     subject_inputs,
-    trust_inputs,
 )
 from .sockets import Layout
 from .versions import where_known
@@ -77,7 +76,6 @@ class Generate(io.ComfyNode):
                 ),
                 precision_input(),
                 *sampler_inputs(but=("repeats",)),
-                *trust_inputs(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
             hidden=[io.Hidden.unique_id],

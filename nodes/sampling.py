@@ -17,6 +17,7 @@ from .widgets import has_widget, value_of, widget
 
 MOST_IMAGES = 64  # in a batch
 MOST_STEPS = 1000
+FIRST = ("variance", "eta", "repeats")  # options of samplers that stood last before others came
 
 
 def subject_inputs() -> list[io.Input]:
@@ -51,14 +52,17 @@ def precision_input(tooltip: str = "") -> io.Input:
 
 
 def sampler_inputs(but: tuple[str, ...] = ()) -> list[io.Input]:
-    """The options that samplers declare, but for those that the node has elsewhere; after all others, and optional."""
+    """The options that samplers declare, but for those that the node has elsewhere, and how far to trust the layout.
+
+    After all others, and optional. Saved workflows hold the values of widgets in order, so options of further samplers come
+    last.
+    """
     shown = [setting for name, setting in sampler_options().items() if name not in but and has_widget(setting)]
-    return [widget(setting, optional=True) for setting in shown]
-
-
-def trust_inputs() -> list[io.Input]:
-    """How far to trust the layout; after all others, and optional."""
-    return [option_input("roughness", optional=True), option_input("layout_end", optional=True)]
+    first, further = (
+        [widget(setting, optional=True) for setting in shown if (setting.name in FIRST) == wanted]
+        for wanted in (True, False)
+    )
+    return [*first, option_input("roughness", optional=True), option_input("layout_end", optional=True), *further]
 
 
 def rough(model: Model, labels: LabelMap, options: GenerateOptions) -> tuple[LabelMap, list[str]]:
