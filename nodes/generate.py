@@ -27,6 +27,7 @@ from .sampling import (
     check_batch,
     option_input,
     precision_input,
+    rough,
     sampler_inputs,
     sampling,
     sampling_inputs,
@@ -96,9 +97,12 @@ class Generate(io.ComfyNode):
         check_classes(layout, scdm_model(model))
         remarks: list[str] = []
         mask = None if mask is None else strength(mask, remarks.append)
-        job = Job.of(layout.labels, image, mask, batch_size)
+        labels, estimates = rough(scdm_model(model), layout.labels, options)
+        job = Job.of(labels, image, mask, batch_size)
         if remarks:
-            tell(cls, "What a mask shows white is painted anew.", remarks)
+            estimates = ["What a mask shows white is painted anew.", *estimates]
+        if estimates:
+            tell(cls, "\n".join(estimates), remarks)
         return io.NodeOutput(to_comfy(painted(model, job, options)))
 
 

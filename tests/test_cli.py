@@ -32,6 +32,7 @@ from scdm.layouts.decoding import TOLERANCE
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.layouts.reading import read_layout
+from scdm.layouts.roughness import NAMES, RoughnessEstimator
 from scdm.models import checkpoint, conversion
 from scdm.models.conversion import Assumptions
 from scdm.models.model import Model, ModelConfig
@@ -925,3 +926,21 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         scdm("--version")
     assert capsys.readouterr().out.startswith("scdm ")
+
+
+def test_a_roughness_is_given_or_estimated_and_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = checkpoint.load("model.safetensors")
+    asked = ["sample", "layout.png", "-o", "out.png", "--steps", "2", "--model"]
+    assert main([*asked, "model.safetensors", "--roughness", "0.5"]) != 0
+    assert "leave roughness at auto" in capsys.readouterr().err
+    config = dataclasses.replace(model.config, network=dataclasses.replace(TINY, roughness=True))
+    count = len(NAMES)
+    estimator = RoughnessEstimator((0.0,) * count, (1.0,) * count, ((0.0,) * (count + 1),), (0.0, 0.25))
+    checkpoint.save("reader.safetensors", dataclasses.replace(Model.new(config, SCENES), roughness=estimator))
+    assert main([*asked, "reader.safetensors"]) == 0
+    assert "layout.png: its roughness is estimated as 0.25; --roughness sets another" in capsys.readouterr().err
+    assert main([*asked, "reader.safetensors", "--json", "--roughness", "1"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert main(["inspect", "reader.safetensors"]) == 0
+    assert "read of layouts, auto estimates it" in capsys.readouterr().out
+    assert report["layouts"][0]["roughness"] == 1 and report["options"]["roughness"] == 1 and not report["notes"]

@@ -98,8 +98,16 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
         *network.summary(),
         ("process", _process(config)),
         ("label diffusion", config.label_diffusion),
+        *_roughness_row(header),
         *((brief(key), _plain(value)) for key, value in header.provenance.items() if value not in (None, "")),
     ]
+
+
+def _roughness_row(header: Header) -> list[tuple[str, str]]:
+    if not getattr(header.config.network, "roughness", False):
+        return []
+    auto = "auto leaves it unknown" if header.roughness is None else "auto estimates it"
+    return [("roughness", f"read of layouts, {auto}")]
 
 
 def _process(config: ModelConfig) -> str:

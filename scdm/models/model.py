@@ -22,6 +22,7 @@ from ..files.options import Option, check_fields
 from ..files.untrusted import shown
 from ..layouts.labels import LabelMap, instance_borders, require_same_classes
 from ..layouts.palette import Palette
+from ..layouts.roughness import RoughnessEstimator
 from ..networks import Compiled, Network, NetworkConfig, build
 
 MOST_SIDE = 8192  # along a side
@@ -105,12 +106,16 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its meaning, its classes, and where it comes from (`provenance`: data, steps, licence, ...)."""
+    """A network with its meaning, its classes, and where it comes from (`provenance`: data, steps, licence, ...).
+
+    roughness: estimates how rough a layout is, for networks that read it; None in files without an estimator.
+    """
 
     config: ModelConfig
     palette: Palette
     network: Network
     provenance: dict[str, Any] = field(default_factory=dict)
+    roughness: RoughnessEstimator | None = None
 
     @classmethod
     def new(cls, config: ModelConfig, palette: Palette, operations: Any = nn, **provenance: Any) -> Model:

@@ -59,6 +59,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
         palette,
     )
     student.network.load_state_dict(teacher.network.state_dict())
+    student = replace(student, roughness=teacher.roughness)  # of layouts, which are the same
     if config.compile:
         teacher = teacher.compiled(dynamic=False)  # sizes are few, and each is faster by itself
     lesson = Lesson(

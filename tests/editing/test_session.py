@@ -652,6 +652,24 @@ def test_options_that_the_model_does_not_know_are_refused_at_once(model: Model) 
         EditSession(student, (16, 16), FAST)
 
 
+def test_how_far_to_trust_the_layout_is_the_sessions_and_goes_into_its_file(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not read how rough a layout is"):
+        EditSession(model, (16, 16), replace(FAST, roughness=0.5))
+    network = replace(model.config.network, roughness=True)
+    reader = Model.new(replace(model.config, network=network), PALETTE)
+    randomize(reader.network)
+    session = begun(reader, options=replace(FAST, roughness=0.5, layout_end=0.67))
+    trusting = begun(reader, options=replace(FAST, roughness=0.0, layout_end=0.67))
+    assert session.image is not None and not torch.equal(session.image, trusting.image)
+    session.save(tmp_path / "session")
+    again = EditSession.open(tmp_path / "session", reader)
+    assert again.options == session.options and again.options.roughness == 0.5
+    for one in (session, again):
+        one.paint(box(4, 4, 8, 8), "tree")
+        one.update()
+    assert torch.equal(session.image, again.image)
+
+
 def test_of_very_many_edits_the_oldest_are_forgotten(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scdm.editing.history.MOST_PIXELS_KEPT", 3 * 256)
     session = begun(model)

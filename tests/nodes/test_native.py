@@ -566,3 +566,23 @@ def test_a_gpu_samples_what_the_cpu_does(
     )
     for made in (sampled(pack, patcher, layout), exact(pack, patcher, layout, "ddim")):
         assert (made.cpu().clamp(-1, 1) - alone).abs().mean() <= tolerance
+
+
+def test_roughness_reaches_the_network_as_generate_has_it(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model(roughness=True)
+    encode = pack("nodes.encode").EncodeLayout.execute
+    rough = pack("nodes.sockets").Layout(
+        encode(patcher, layout, "fresh", 1, roughness=0.5).result[0][0][1]["scdm_layout"].labels, layout.palette
+    )
+    assert rough.labels.roughness.tolist() == [0.5]
+    out = sampled(pack, patcher, rough)
+    assert not torch.allclose(out, sampled(pack, patcher, layout), atol=1e-3)
+    options = pack("scdm.pipeline").GenerateOptions(steps=STEPS, sampler="ddim", guidance=1.5, seed=3, roughness=0.5)
+    made = pack("scdm.pipeline.composition").generate(patcher.model.scdm, layout.labels, options)
+    assert torch.allclose(out.clamp(-1, 1), made, atol=1e-3)
+
+
+def test_roughness_is_refused_where_it_is_not_read(pack: Any, model: Any, layout: Any) -> None:
+    with pytest.raises(ValueError, match="does not read how rough a layout is"):
+        pack("nodes.encode").EncodeLayout.execute(model(), layout, "fresh", 1, roughness=0.5)
+    assert pack("nodes.encode").EncodeLayout.execute(model(), layout, "fresh", 1, roughness=-0.05)

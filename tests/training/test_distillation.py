@@ -16,6 +16,7 @@ from scdm.diffusion.guidance import clipped, guided
 from scdm.diffusion.noise import coupled_label_noise, image_noise
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.palette import Palette
+from scdm.layouts.roughness import NAMES, RoughnessEstimator
 from scdm.models import checkpoint
 from scdm.models.model import Model
 from scdm.networks import Compiled
@@ -30,6 +31,8 @@ from tests.training.test_learner import on_meta
 from tests.training.tiny import config
 
 SCENES = Palette.named("scenes")
+COUNT = len(NAMES)
+ESTIMATOR = RoughnessEstimator((0.0,) * COUNT, (1.0,) * COUNT, ((0.0,) * (COUNT + 1),), (0.0, 0.25))
 CPU = torch.device("cpu")
 
 
@@ -229,10 +232,10 @@ def test_a_student_learns_what_its_teacher_knows_of_rough_layouts(tmp_path: Path
     for parameter in model.network.parameters():
         torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(0))
     path = tmp_path / "teacher.safetensors"
-    checkpoint.save(path, model)
+    checkpoint.save(path, replace(model, roughness=ESTIMATOR))
     run = student_config(path, rough_share=1.0, roughness_null_rate=0.0, null_rate=0.0)
     student, lesson = lesson_of(run)
-    assert student.config.network.roughness
+    assert student.config.network.roughness and student.roughness == ESTIMATOR
     drawn = next(steps_from(0, open_dataset(run.data), run))[0]
     told = lesson(drawn, CPU).total
     untold = lesson(drawn._replace(batch=drawn.batch._replace(roughness=None)), CPU).total
