@@ -6,7 +6,7 @@ of it a call of the network is about, ComfyUI says by cropping what travels with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
@@ -398,3 +398,8 @@ def padded(x: Tensor, padding: Padding) -> Tensor:
     if bottom >= x.shape[-2] or right >= x.shape[-1]:
         return padding.padded(x)
     return F.pad(x, (0, right, 0, bottom), mode="reflect") if bottom or right else x
+
+
+def blank(labels: LabelMap) -> bool:
+    """Whether this layout, which the host holds, is the null condition, which costs less."""
+    return bool(labels.unpainted.all()) and (labels.edges is None or not labels.edges.any())
