@@ -106,7 +106,7 @@ class Denoiser:
         objective: Literal["hybrid", "kl"] = "hybrid",
         vb_weight: float = 1.0,
         weighting: str = "output",
-        sigmoid_bias: float = 0.0,
+        log_snr_limit: float = 0.0,
     ) -> LossTerms:
         """The training loss at the original steps t (B,) for clean samples (B, C, H, W).
 
@@ -124,7 +124,7 @@ class Denoiser:
             simple = mse * parametrization.loss_weight(self.schedule, index)
         else:
             snr = self.schedule.at(self.schedule.inverse_sigma, index, mse) ** -2
-            simple = WEIGHTINGS[weighting](snr, sigmoid_bias) * _squared_error(self.x0(signal, x, t), x0)
+            simple = WEIGHTINGS[weighting](snr, log_snr_limit) * _squared_error(self.x0(signal, x, t), x0)
         if variance is None:
             if objective == "kl":
                 raise ValueError("the objective kl needs a network that learns the variance: set learn_sigma")

@@ -6,6 +6,7 @@ torch, so that settings can name them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,13 +48,16 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
 }
 
 
-# Weights of the squared error of x0, by the signal-to-noise ratio (B,) and a bias, so that what the loss measures is a
-# setting of its own, whatever the network predicts: the error of eps, of v, or that of eps where there is more noise than
-# the bias says (Kingma & Gao 2023; Hoogeboom et al. 2024, section 3).
+# Weights of the squared error of x0, by the signal-to-noise ratio (B,) and the logarithm of a limit to it, so that what the
+# loss measures is a setting of its own, whatever the network predicts: the error of eps, of v, that of eps where there is
+# more noise than at the limit (Kingma & Gao 2023; Hoogeboom et al. 2024, section 3), or the ratio itself between 1 (Salimans
+# & Ho 2022, truncated SNR) and the limit (Hang et al. 2023, Min-SNR): the colours of the whole are decided where it is far
+# below 1.
 WEIGHTINGS: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "eps": lambda snr, bias: snr,
-    "v": lambda snr, bias: snr + 1,
-    "sigmoid": lambda snr, bias: snr * (bias - snr.log()).sigmoid(),
+    "eps": lambda snr, limit: snr,
+    "v": lambda snr, limit: snr + 1,
+    "sigmoid": lambda snr, limit: snr * (limit - snr.log()).sigmoid(),
+    "truncated": lambda snr, limit: snr.clamp(1, math.exp(limit)),
 }
 
 

@@ -61,14 +61,18 @@ class LossConfig:
     weighting: Annotated[
         str,
         Option(
-            "squared error that is minimised: of the network's output, as published, of eps, of v, or of eps where noise is "
-            "strong (Kingma & Gao 2023)",
+            "squared error that is minimised: of the network's output, as published, of eps, of v, of eps where noise is "
+            "strong (Kingma & Gao 2023), or of x0 by the signal-to-noise ratio, truncated at 1 and at the limit",
             choices=("output", *WEIGHTINGS),
         ),
     ] = implied("output")
-    sigmoid_bias: Annotated[
+    log_snr_limit: Annotated[
         float,
-        Option("logarithm of the signal-to-noise ratio from which the weighting sigmoid lets go", ge=-20, le=20),
+        Option(
+            "logarithm of the signal-to-noise ratio from which the weightings sigmoid and truncated grow no more",
+            ge=-20,
+            le=20,
+        ),
     ] = implied(2.0)
 
     def __post_init__(self) -> None:

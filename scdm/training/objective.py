@@ -95,7 +95,7 @@ class DataObjective:
             objective=self.config.objective,
             vb_weight=self.config.vb_weight,
             weighting=self.config.weighting,
-            sigmoid_bias=self.config.sigmoid_bias,
+            log_snr_limit=self.config.log_snr_limit,
         )
         vb = torch.full_like(terms.mse, torch.nan) if terms.vb is None else terms.vb
         return Losses(t, weight, terms.total, terms.mse, vb)

@@ -171,11 +171,11 @@ def predicted(prediction: str, error: Tensor, **loss: object) -> Tensor:
 ERROR = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("weighting", ["eps", "v", "sigmoid"])
+@pytest.mark.parametrize("weighting", ["eps", "v", "sigmoid", "truncated"])
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
 def test_a_weighting_means_the_same_whatever_the_network_predicts(prediction: str, weighting: str) -> None:
-    weighted = predicted(prediction, ERROR, weighting=weighting, sigmoid_bias=-1.0)
-    expected = predicted("x0", ERROR, weighting=weighting, sigmoid_bias=-1.0)
+    weighted = predicted(prediction, ERROR, weighting=weighting, log_snr_limit=-1.0)
+    expected = predicted("x0", ERROR, weighting=weighting, log_snr_limit=-1.0)
     torch.testing.assert_close(weighted, expected, rtol=1e-5, atol=0)
 
 
@@ -186,11 +186,19 @@ def test_a_weighting_is_the_loss_of_a_network_that_predicts_what_it_names(name: 
 
 
 def test_sigmoid_weighs_as_eps_does_where_noise_is_strong_and_lets_go_where_it_is_weak() -> None:
-    ratio = predicted("x0", ERROR, weighting="sigmoid", sigmoid_bias=0.0) / predicted("x0", ERROR, weighting="eps")
+    ratio = predicted("x0", ERROR, weighting="sigmoid", log_snr_limit=0.0) / predicted("x0", ERROR, weighting="eps")
     schedule = NoiseSchedule.named("cosine", shift=0.25)
     snr = torch.from_numpy(schedule.alphas_cumprod / (1 - schedule.alphas_cumprod))[PLACES]
     torch.testing.assert_close(ratio, 1 / (1 + snr), rtol=1e-5, atol=0)
     assert ratio[-1] > 0.99 and ratio[0] < 0.1
+
+
+def test_truncated_weighs_by_the_ratio_between_one_and_its_limit() -> None:
+    ratio = predicted("x0", ERROR, weighting="truncated", log_snr_limit=1.0) / predicted("x0", ERROR)
+    schedule = NoiseSchedule.named("cosine", shift=0.25)
+    snr = torch.from_numpy(schedule.alphas_cumprod / (1 - schedule.alphas_cumprod))[PLACES]
+    torch.testing.assert_close(ratio, snr.clamp(1, torch.e), rtol=1e-5, atol=0)
+    assert snr[0] > torch.e and snr[-1] < 1
 
 
 def test_a_window_is_given_the_height_of_the_whole() -> None:
