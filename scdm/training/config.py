@@ -54,8 +54,10 @@ class LossConfig:
     ] = "hybrid"
     vb_weight: Annotated[float, Option("weight of the variational bound in hybrid", ge=0, le=1e3)] = 1.0
     timesteps: Annotated[
-        Literal["uniform", "importance"],
-        Option("uniform, as published, or importance sampling by the size of the loss"),
+        Literal["uniform", "importance", "quadratic"],
+        Option(
+            "uniform, as published, importance sampling by the size of the loss, or quadratic: more steps near the image"
+        ),
     ] = "uniform"
 
     weighting: Annotated[

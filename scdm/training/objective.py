@@ -134,6 +134,15 @@ class UniformSteps:
         pass
 
 
+class QuadraticSteps(UniformSteps):
+    """Spaced as `visited_steps` spaces "quadratic": a shifted schedule leaves few steps near the image, where fine detail is
+    decided.
+    """
+
+    def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        return (chance.square() * self.steps).long(), torch.ones(len(chance))
+
+
 class ImportantSteps:
     """Steps by the root mean square of their latest losses, weighted so that the mean loss stays the same.
 
@@ -185,4 +194,5 @@ class ImportantSteps:
 TIMESTEPS: dict[str, type[UniformSteps] | type[ImportantSteps]] = {
     "uniform": UniformSteps,
     "importance": ImportantSteps,
+    "quadratic": QuadraticSteps,
 }
