@@ -27,8 +27,9 @@ SERVER_PYTHON := $(or $(COMFYUI_PYTHON),$(if $(COMFYUI_DIR),$(PYTHON),$(CURDIR)/
 
 demo: $(VENV)/.installed
 	mkdir -p demo
-	$(BIN)/python -m scdm sample scdm/assets/examples/*.png -o demo --count 2 --sheet demo/overview.png
-	@echo "The images are in $(CURDIR)/demo; overview.png shows them beside their layouts."
+	$(BIN)/python -m scdm sample scdm/assets/examples/*.png -o demo --model scenes-fast \
+	  --sheet demo/overview.png --sheet-width 1500
+	@echo "Open $(CURDIR)/demo/overview.png: the example layouts beside their images, which are in the same folder."
 
 test: $(VENV)/.installed-dev lint types layers
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --durations=15

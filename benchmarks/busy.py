@@ -34,7 +34,7 @@ WAYS = {"asleep (PASSIVE)": OURS, "as torch has it": f"import torch; {OURS}"}
 @ending("busy")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="scenes64", help="embedded model or file (default %(default)s)")
+    parser.add_argument("--model", default="scenes", help="embedded model or file (default %(default)s)")
     parser.add_argument("--programs", type=int, default=os.cpu_count() or 1, help="busy ones (default %(default)s)")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()

@@ -26,7 +26,7 @@ PACK = "/custom_nodes/scdm"  # ComfyUI names packs by their path
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="scenes64")
+    parser.add_argument("--model", default="scenes")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """What a painter waits for: an image, an edit, and the start of the program.
 
-    python benchmarks/image.py --models scenes64 --sizes 64 128
+    python benchmarks/image.py --models scenes --sizes 64 128
 
 Each time is compared with another of the same run: an image's with that of its bare network calls, an edit's (of a square
 of a quarter of the side) with that of a whole image, the start of a program with the import of torch alone.
@@ -48,7 +48,7 @@ STARTS = {  # what is written -> the program
 @ending("image")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["scenes64"], help="embedded models or files")
+    parser.add_argument("--models", nargs="+", default=["scenes"], help="embedded models or files")
     parser.add_argument("--sizes", nargs="+", type=int, default=[64], help="sides of the images, in pixels")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """Cost of the network: a forward, a guided step, what sharing saves, and what a megapixel takes with and without patches.
 
     python benchmarks/network.py                    # the published 256x256 model (random weights) and the embedded one
-    python benchmarks/network.py --models scenes64 --repeats 9 --device cuda --costs
+    python benchmarks/network.py --models scenes --repeats 9 --device cuda --costs
     python benchmarks/network.py --models --costs 1 2 4 8 training/configs/ade20k_512.yaml --repeats 0
 
 A guided step is compared with two plain forwards, one with the layout and one with the all-MASK map, taken in turn in the
@@ -79,7 +79,7 @@ class Row:
 @ending("network")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="*", default=[PUBLISHED, "scenes64"], help="embedded names or files")
+    parser.add_argument("--models", nargs="*", default=[PUBLISHED, "scenes"], help="embedded names or files")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument(
         "--costs",

@@ -29,7 +29,7 @@ from scdm.pipeline import GenerateOptions, generate
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 512  # pixels of the document
-WORK = 64  # pixels: the width at which the graphs let the model work
+WORK = 512  # pixels: the width at which the graphs let the model work
 BOX = Image.Resampling.BOX
 LIVE = {"label_noise": "coupled"}
 
@@ -94,7 +94,7 @@ def png(picture: Image.Image) -> bytes:
 
 def illustrate(folder: Path) -> None:
     """Write krita_*.png, the pictures of docs/krita.md."""
-    model, fast = load("scenes64"), load("scenes64-fast")
+    model, fast = load("scenes"), load("scenes-fast")
     palette = model.palette
     color = dict(zip(palette.names, palette.colors, strict=True))
 

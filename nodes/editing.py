@@ -17,7 +17,7 @@ from ..scdm.editing.session import MOST_MARGIN, EditSession, Update
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions
 from .generate import Progress, ran_out_of_memory, to_comfy, too_large
-from .messages import tell
+from .messages import size_remarks, tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb
 from .sampling import (
@@ -104,7 +104,7 @@ class EditImage(io.ComfyNode):
             update.image if given is None else torch.where(update.region, update.image, given.image)
         )  # finer than levels
         share = f"{float(update.region.float().mean()):.0%} of the image painted anew in {update.seconds:.1f} s"
-        tell(cls, "\n".join([share, *rough(source, layout.labels, options)[1]]))
+        tell(cls, "\n".join([share, *rough(source, layout.labels, options)[1]]), size_remarks(source, layout.labels))
         return io.NodeOutput(to_comfy(image))
 
 

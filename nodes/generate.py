@@ -19,7 +19,7 @@ from ..scdm.files.images import to_levels
 from ..scdm.files.untrusted import is_out_of_memory
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions, generate
-from .messages import tell
+from .messages import size_remarks, tell
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb, strength
 from .sampling import (
@@ -95,13 +95,13 @@ class Generate(io.ComfyNode):
         options = sampling(strength=denoise, **shown)
         check_batch(batch_size)
         check_classes(layout, scdm_model(model))
-        remarks: list[str] = []
+        remarks = size_remarks(scdm_model(model), layout.labels)
         mask = None if mask is None else strength(mask, remarks.append)
         labels, estimates = rough(scdm_model(model), layout.labels, options)
         job = Job.of(labels, image, mask, batch_size)
-        if remarks:
+        if mask is not None and remarks:
             estimates = ["What a mask shows white is painted anew.", *estimates]
-        if estimates:
+        if estimates or remarks:
             tell(cls, "\n".join(estimates), remarks)
         return io.NodeOutput(to_comfy(painted(model, job, options)))
 

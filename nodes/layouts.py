@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -19,12 +20,14 @@ from ..scdm.layouts.reading import decoded, read_layout
 from ..scdm.layouts.values import COLORS
 from .files import layout_file, layout_names
 from .messages import complaint, tell
+from .native import scdm_model
 from .palettes import AUTO, chosen_palette, chosen_values, model_palette_input, palette_input, values_input
 from .pictures import flat, levels, shown
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
 MAX_SIDE = 8192  # pixels
+USUAL_SIDE = 512  # pixels, where no model says which
 ALPHA_SHOWS = ("unpainted", "painted")
 
 
@@ -50,6 +53,7 @@ class LoadLayout(io.ComfyNode):
                 model_palette_input(),
                 values_input(),
                 instances_input(),
+                model_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
             hidden=[io.Hidden.unique_id],
@@ -77,6 +81,7 @@ class LoadLayout(io.ComfyNode):
         model_palette: Palette | None = None,
         values: str = AUTO,
         instances: Tensor | None = None,
+        model: ModelPatcher | None = None,
     ) -> io.NodeOutput:
         remarks: list[str] = []
         classes = chosen_palette(palette, model_palette)
@@ -87,7 +92,7 @@ class LoadLayout(io.ComfyNode):
             raise ValueError(
                 str(error).replace(str(path), image)
             ) from error  # as in the list: not where the server has it
-        labels = sized(labels, instances, (height, width, fit), remarks)
+        labels = sized(labels, instances, (*chosen_size(labels, height, width, model), fit), remarks)
         return made(cls, Layout(labels, classes), remarks)
 
 
@@ -119,6 +124,7 @@ class LayoutFromImage(io.ComfyNode):
                 model_palette_input(),
                 values_input(),
                 instances_input(),
+                model_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
             hidden=[io.Hidden.unique_id],
@@ -138,6 +144,7 @@ class LayoutFromImage(io.ComfyNode):
         model_palette: Palette | None = None,
         values: str = AUTO,
         instances: Tensor | None = None,
+        model: ModelPatcher | None = None,
     ) -> io.NodeOutput:
         if alpha_shows not in ALPHA_SHOWS:
             raise ValueError(
@@ -151,7 +158,7 @@ class LayoutFromImage(io.ComfyNode):
         if values == AUTO and alpha is not None and painted:
             values = COLORS  # in Krita's layers the grey of paper or of a pencil is a colour, and no class
         labels = decoded(pictures, classes, tolerance, remarks.append, values=chosen_values(values))
-        labels = sized(labels, instances, (height, width, fit), remarks)
+        labels = sized(labels, instances, (*chosen_size(labels, height, width, model), fit), remarks)
         return made(cls, Layout(labels, classes), remarks)
 
 
@@ -166,18 +173,35 @@ class BlankLayout(io.ComfyNode):
             **where_known(search_aliases=["empty layout", "new layout"]),
             inputs=[
                 palette_input(),
-                io.Int.Input("width", default=512, min=1, max=MAX_SIDE, tooltip="Width in pixels."),
-                io.Int.Input("height", default=512, min=1, max=MAX_SIDE, tooltip="Height in pixels."),
+                _blank_side("width", "Width"),
+                _blank_side("height", "Height"),
                 model_palette_input(),
+                model_input(
+                    "Load SCDM Model: a width or height of 0 is that of the largest images which it was taught."
+                ),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="A layout without a class, and the palette.")],
         )
 
     @classmethod
-    def execute(cls, palette: str, width: int, height: int, model_palette: Palette | None = None) -> io.NodeOutput:
+    def execute(
+        cls,
+        palette: str,
+        width: int,
+        height: int,
+        model_palette: Palette | None = None,
+        model: ModelPatcher | None = None,
+    ) -> io.NodeOutput:
         classes = chosen_palette(palette, model_palette)
+        own = (USUAL_SIDE, USUAL_SIDE) if model is None else scdm_model(model).config.taught.preferred
+        height, width = height or own[0], width or own[1]
         pixel = LabelMap(torch.full((1, 1, 1), classes.num_classes), classes.num_classes)
         return io.NodeOutput(Layout(fitted(pixel, height, width), classes))
+
+
+def _blank_side(name: str, word: str) -> io.Input:
+    tooltip = f"{word} in pixels. 0: the model's own, or {USUAL_SIDE} where none is connected."
+    return io.Int.Input(name, default=0, min=0, max=MAX_SIDE, tooltip=tooltip)
 
 
 def reading_inputs() -> list[io.Input]:
@@ -198,14 +222,16 @@ def reading_inputs() -> list[io.Input]:
             default=0,
             min=0,
             max=MAX_SIDE,
-            tooltip="Width of the image to generate, in pixels. 0: follows from the height, or stays as painted.",
+            tooltip="Width of the image to generate, in pixels. 0: follows from the height, or from the "
+            "model that is connected, or stays as painted.",
         ),
         io.Int.Input(
             "height",
             default=0,
             min=0,
             max=MAX_SIDE,
-            tooltip="Height of the image to generate, in pixels. 0: follows from the width, or stays as painted.",
+            tooltip="Height of the image to generate, in pixels. 0: follows from the width, or from the "
+            "model that is connected, or stays as painted.",
         ),
         io.Combo.Input(
             "fit",
@@ -224,6 +250,20 @@ def instances_input() -> io.Input:
         tooltip="Tells things of one class that touch apart, for models that read borders (Cityscapes, COCO-Stuff): an "
         "image of the painting's size with a different colour for each thing. Without it borders lie between classes.",
     )
+
+
+def model_input(
+    tooltip: str = "Load SCDM Model: with a width and height of 0, a painting that is larger or smaller than the "
+    "images which it was taught is brought to their size.",
+) -> io.Input:
+    return io.Model.Input("model", optional=True, tooltip=tooltip)
+
+
+def chosen_size(labels: LabelMap, height: int, width: int, model: ModelPatcher | None) -> tuple[int, int]:
+    """(height, width) for `sized`: as asked for, or where nothing is, what the model that is connected was taught."""
+    if height or width or model is None:
+        return height, width
+    return scdm_model(model).config.taught.nearest((labels.height, labels.width))
 
 
 def sized(labels: LabelMap, instances: Tensor | None, size: tuple[int, int, str], remarks: list[str]) -> LabelMap:

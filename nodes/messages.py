@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import html
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from comfy_api.latest import io
 
+from ..scdm.layouts.labels import LabelMap
+from ..scdm.models.model import Model
+from ..scdm.models.sizes import UnfamiliarSize
+
 log = logging.getLogger(__name__)
+
+warnings.filterwarnings("ignore", category=UnfamiliarSize)  # which nodes show (`size_remarks`)
 
 
 def complaint(check: Callable[[Any], object], value: Any) -> str | bool:
@@ -26,6 +33,12 @@ def complaint(check: Callable[[Any], object], value: Any) -> str | bool:
     return True
 
 
+def size_remarks(model: Model, labels: LabelMap) -> list[str]:
+    """What there is to say of an image of the layout's size: nothing where the model was taught such sizes."""
+    remark = model.config.taught.remark((labels.height, labels.width))
+    return [remark] if remark else []
+
+
 def tell(node: type[io.ComfyNode], text: str, remarks: Sequence[str] = ()) -> None:
     """Shows lines of text below the node, which declares `Hidden.unique_id`; the remarks come first, each once, and are also
     logged.
@@ -39,5 +52,5 @@ def tell(node: type[io.ComfyNode], text: str, remarks: Sequence[str] = ()) -> No
         from server import PromptServer  # all of ComfyUI: for running nodes only
 
         # The front end takes it for HTML, and names of classes come out of files from anywhere.
-        lines = html.escape("\n".join([*remarks, text]))
+        lines = html.escape("\n".join([*remarks, text]).strip())
         PromptServer.instance.send_progress_text(lines, node.hidden.unique_id)

@@ -8,11 +8,11 @@ import comfy.ops
 import folder_paths
 from comfy_api.latest import io
 
-from ..scdm.assets import embedded_models
+from ..scdm.assets import current, embedded_models, is_embedded, renamed
 from ..scdm.devices import AUTO, dtype_called
 from ..scdm.files.untrusted import shown
 from ..scdm.models import conversion
-from .messages import complaint
+from .messages import complaint, tell
 from .native import managed, pixel_vae
 from .sampling import precision_input
 from .sockets import PaletteSocket
@@ -49,6 +49,7 @@ class LoadModel(io.ComfyNode):
                 io.Vae.Output(display_name="vae", tooltip="For ComfyUI's samplers: this model works on pixels."),
                 PaletteSocket.Output(display_name="palette", tooltip="The classes that the model can paint."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -63,15 +64,17 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, model: str, precision: str = AUTO) -> io.NodeOutput:
         file = model_file(model)
+        if former := renamed(model):  # in workflows from before
+            tell(cls, "", [former])
         wanted = None if precision == AUTO else dtype_called(precision)
         # Layers that can fetch weights which did not fit onto the device.
-        loaded = conversion.load(model if file is None else file, operations=comfy.ops.disable_weight_init)
+        loaded = conversion.load(current(model) if file is None else file, operations=comfy.ops.disable_weight_init)
         return io.NodeOutput(managed(loaded, wanted), pixel_vae(), loaded.palette)
 
 
 def model_file(name: str) -> Path | None:
     """The file of that name in the models folders; None for an embedded model. ValueError if there is neither."""
-    if name in embedded_models():
+    if isinstance(name, str) and is_embedded(name):
         return None
     path = folder_paths.get_full_path(FOLDER, name) if isinstance(name, str) else None  # which cannot leave the folders
     if path is None or Path(path).suffix.lower() not in SUFFIXES:

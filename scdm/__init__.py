@@ -2,7 +2,7 @@
 
 import scdm
 
-model = scdm.load("scenes64")
+model = scdm.load("scenes")
 labels = scdm.read_layout("layout.png", model.palette)
 images = scdm.generate(model, labels, scdm.GenerateOptions(steps=25, seed=7))  # (B, 3, H, W) in [-1, 1]
 """

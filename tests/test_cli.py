@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from scdm import assets
 from scdm.cli import main
 from scdm.cli.arguments import DEFAULT_PALETTE, DEFAULT_TOLERANCE, parser
+from scdm.cli.common import chosen_palette
 from scdm.cli.terminal import stoppable
 from scdm.diffusion.corruption import CORRUPTIONS, about, settings
 from scdm.diffusion.samplers import SAMPLERS, ddim
@@ -130,6 +131,13 @@ def test_several_layouts_need_a_folder_or_a_pattern(folder: Path, output: str, n
     assert pixels("sheet.png").shape == (SIZE + 4 + 3 * 8, 8 + columns * (SIZE + 8), 3)
 
 
+def test_a_sheet_fits_the_width_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paint("other.png", np.arange(4))
+    assert sample("layout.png other.png -o {layout}-made.png --sheet sheet.png --sheet-width 400 --quiet") == 0
+    assert pixels("sheet.png").shape[1] == 400
+    refused(capsys, "sample layout.png -o out.png --sheet-width 400", "no effect without a sheet")
+
+
 def test_size_resizes_the_layout(folder: Path) -> None:
     assert sample("layout.png -o out.png --size 12x10") == 0
     assert pixels("out.png").shape == (10, 12, 3)
@@ -234,7 +242,7 @@ def test_json_reports_what_was_used(folder: Path, capsys: pytest.CaptureFixture[
     options = report["options"]
     assert (options["guidance"], options["steps"], options["sampler"]) == (2, 2, "ddpm"), "what was not asked for, too"
     assert report["images"] == [{"file": "out.png", "layout": "half.png", "seed": 0}]
-    assert len(report["notes"]) == 1 and "trained at 8x8" in report["notes"][0]
+    assert len(report["notes"]) == 1 and "taught images of 8x8 pixels; at 24x24" in report["notes"][0]
     assert errors == f"scdm: note: {report['notes'][0]}\n"
 
 
@@ -686,8 +694,8 @@ def test_long_values_are_not_echoed_whole(capsys: pytest.CaptureFixture[str]) ->
     long = "x" * 10**5
     for request in (
         ["inspect", long],
-        ["inspect", "scenes64", "--palette", long],
-        ["inspect", "scenes64", "--tolerance", long],
+        ["inspect", "scenes", "--palette", long],
+        ["inspect", "scenes", "--tolerance", long],
         [long],
         ["sample", "a.png", "-o", "a.png", "--size", long],
         ["sample", "a.png", "-o", long],
@@ -696,6 +704,19 @@ def test_long_values_are_not_echoed_whole(capsys: pytest.CaptureFixture[str]) ->
     ):
         assert main(request) in (0, 2)
         assert len(capsys.readouterr().err) < 3000
+
+
+def test_former_names_of_embedded_models_are_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    called = "scdm: note: the model scenes64-fast is called scenes-fast now\n"
+    assert scdm("inspect scenes64-fast") == 0 and capsys.readouterr().err == called
+    assert scdm("palette scenes64-fast -o scenes.gpl") == 0 and capsys.readouterr().err == called
+    paint("large.png", np.repeat([0, 6], 32))
+    assert scdm("sample large.png -o out.png --model scenes64-fast") == 0 and capsys.readouterr().err.startswith(called)
+
+
+def test_a_palette_comes_before_the_model_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "read_header", None)
+    assert "scenes" in assets.embedded_models() and chosen_palette("scenes") == SCENES
 
 
 @pytest.mark.parametrize("name", assets.embedded_models())

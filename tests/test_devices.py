@@ -50,8 +50,8 @@ def test_devices_that_cannot_be_had_are_refused_in_words() -> None:
     assert device_called("cpu") == torch.device("cpu") and device_called("meta").type == "meta"
     assert device_called("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="torch knows no device 'gpu': choose auto, cuda, mps, cpu"):
-        load("scenes64-fast", "gpu")
-    with model_file("scenes64-fast") as path, pytest.raises(ValueError, match="torch knows no device 'gpu'"):
+        load("scenes-fast", "gpu")
+    with model_file("scenes-fast") as path, pytest.raises(ValueError, match="torch knows no device 'gpu'"):
         checkpoint.load(path, "gpu")
     for kind, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
         if not there:

@@ -10,11 +10,19 @@ from scdm import assets
 from scdm.datasets.scenes import SKY, SUN, TREE, Scenes
 from scdm.models import checkpoint
 
-NAMES = ["scenes64", "scenes64-fast"]
+NAMES = ["scenes", "scenes-fast"]
 
 
 def test_they_are_there_and_all_are_tested():
     assert assets.embedded_models() == NAMES
+
+
+@pytest.mark.parametrize(("former", "name"), [("scenes64", "scenes"), ("scenes64-fast", "scenes-fast")])
+def test_former_names_go_on_working_with_a_note(former, name):
+    with pytest.warns(FutureWarning, match=f"^the model {former} is called {name} now$") as given:
+        model = scdm.load(former)
+    assert given[0].filename == __file__, "it points to who says the name"
+    assert model.digest() == scdm.load(name).digest() and former not in assets.embedded_models()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,7 +61,7 @@ def test_it_needs_no_layout(name):
 @pytest.mark.parametrize("scene", [1, 7])
 def test_the_fast_one_knows_larger_layouts_too(scene):
     """One that had seen 64x64 only painted large suns blue inside."""
-    model = scdm.load("scenes64-fast")
+    model = scdm.load("scenes-fast")
     _, ids = Scenes(8, seed=2, size=(128, 128))[scene]
     red, _, blue = scdm.generate(model, scdm.LabelMap(ids[None], model.palette.num_classes))[0][:, ids == SUN]
     assert len(red) > 100 and (blue - red).max() < 0.6 and red.mean() > 0.5

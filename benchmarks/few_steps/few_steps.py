@@ -75,7 +75,7 @@ TEACHER = [
     Row("teacher, ddim", 4, {"steps": "trailing4", "sampler": "ddim"}),
 ]
 STUDENTS = [Row("student", steps) for steps in (8, 4, 2, 1)]
-EMBEDDED = Row("scenes64-fast, also taught at 128x128", 4)
+EMBEDDED = Row("scenes-fast, also taught at 128x128", 4)
 REFERENCE = TEACHER[1]  # whose Frechet distance the others' are compared with
 TWICE = 8  # layouts of which the slow ones make two samples
 
@@ -137,7 +137,7 @@ def parsed_arguments() -> argparse.Namespace:
 
 def model_of(row: Row, arguments: argparse.Namespace) -> str | Path:
     if row is EMBEDDED:
-        return "scenes64-fast"
+        return "scenes-fast"
     return arguments.teacher if row in TEACHER else arguments.students / str(row.steps) / "model.safetensors"
 
 

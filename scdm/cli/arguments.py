@@ -19,7 +19,8 @@ from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
 
-DEFAULT_MODEL = "scenes64"
+MOST_SHEET = 8192  # pixels
+DEFAULT_MODEL = "scenes"
 DEFAULT_PALETTE = "scenes"  # of the default model
 DEFAULT_TOLERANCE = 16.0
 MOST_IMAGES = 10_000  # of a layout, in one go
@@ -102,6 +103,12 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--count", metavar="N", type=_count, default=1, help="images for each layout (default 1)")
     command.add_argument("--sheet", metavar="FILE", type=Path, help="also show each layout and its images in a row")
+    command.add_argument(
+        "--sheet-width",
+        metavar="PIXELS",
+        type=_sheet_width,
+        help="width of the sheet, on which the pictures are then made to fit, with the layouts' names",
+    )
 
     layout = command.add_argument_group("the layout")
     layout.add_argument("--palette", metavar="NAME|FILE", help=f"{PALETTE_HELP} (default: the model's own)")
@@ -154,7 +161,7 @@ INSPECT: Words = {
     "description": "Say what a model file holds (network, process, classes, origin), or which classes a layout shows.",
     "epilog": """\
 examples:
-  scdm inspect scenes64
+  scdm inspect scenes
   scdm inspect model.safetensors --json
   scdm inspect layout.png --palette ade20k""",
 }
@@ -302,6 +309,13 @@ def _count(text: str) -> int:
     if count > MOST_IMAGES:
         raise argparse.ArgumentTypeError(f"at most {MOST_IMAGES} images for each layout, not {brief(text, 80)}")
     return count
+
+
+def _sheet_width(text: str) -> int:
+    width = _at_least(256, text)
+    if width > MOST_SHEET:
+        raise argparse.ArgumentTypeError(f"at most {MOST_SHEET} pixels, not {brief(text, 80)}")
+    return width
 
 
 def _natural(text: str) -> int:

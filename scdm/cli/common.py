@@ -13,7 +13,7 @@ from typing import Any
 from .. import assets
 from ..files.untrusted import sentence
 from ..layouts.contents import ClassShare
-from ..layouts.palette import Palette
+from ..layouts.palette import Palette, palette_names
 from ..start import importing
 from .terminal import say
 
@@ -30,7 +30,9 @@ def print_json(content: dict[str, Any]) -> None:
 
 def chosen_palette(choice: str) -> Palette:
     """A palette by name, from a class table, or from the header of a model, embedded or in a file."""
-    if choice.endswith(assets.SUFFIX) or choice in assets.embedded_models():
+    if choice.endswith(assets.SUFFIX) or (assets.is_embedded(choice) and choice not in palette_names()):
+        if former := assets.renamed(choice):
+            note(former)
         with importing():
             from ..models import checkpoint
         with checkpoint.model_file(choice) as path:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> None:
     path = Path(arguments.file)
-    if arguments.file in assets.embedded_models():
+    if assets.is_embedded(arguments.file):
+        if former := assets.renamed(arguments.file):
+            note(former)
         _inspect_model(arguments)
     elif looks_like_a_picture(path) or path.suffix.lower() in Image.registered_extensions():
         _inspect_layout(arguments)
@@ -94,6 +96,7 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
             "trained at",
             f"{config.size[1]}x{config.size[0]}{f', in windows of {config.window}' if config.window else ''}",
         ),
+        *([("taught", f"images of {config.taught}")] if config.sizes else []),
         ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
         *network.summary(),
         ("process", _process(config)),

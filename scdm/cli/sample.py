@@ -17,9 +17,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from .. import assets
 from ..devices import AUTO, device_called, fast_dtype
 from ..diffusion.samplers import Step, sampler_options
-from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
+from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet, overview
 from ..files.images import MAX_PIXELS, from_levels, picture_format, read_image, to_levels, write_image
 from ..files.levels import Remark, mask_strength, photograph
 from ..files.untrusted import naming
@@ -37,8 +38,6 @@ from ..pipeline.options import every_option
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing
 from .flags import flag_of
 from .terminal import say
-
-FAR_FROM_TRAINING = 2  # a side so many times longer or shorter than the model's is worth a note
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,8 @@ def run(arguments: Namespace) -> None:
         if not arguments.quiet:
             note(sentence)
 
+    if former := assets.renamed(arguments.model):
+        remark(former)
     options = _options(arguments)
     pictures = _pictures(arguments.output, arguments.layouts, _seeds(options.seed, arguments.count))
     instances = _instance_files(arguments)
@@ -73,6 +74,9 @@ def run(arguments: Namespace) -> None:
         _layout(path, map_, palette, arguments, model, remark)
         for path, map_ in zip(arguments.layouts, instances, strict=True)
     ]
+    remarks = [model.config.taught.remark((labels.height, labels.width)) for labels in layouts]
+    for far in dict.fromkeys(filter(None, remarks)):  # once, however many layouts have that size
+        remark(f"{far} (--size)")
     layouts = [with_roughness(model, labels, options) for labels in layouts]
     for path, labels in zip(arguments.layouts, layouts, strict=True):
         if options.roughness == "auto" and (roughness := _roughness(labels)) is not None:
@@ -95,10 +99,17 @@ def run(arguments: Namespace) -> None:
                     say(str(picture.path))
     if arguments.sheet:
         with writing(arguments.sheet):
-            write_image(arguments.sheet, contact_sheet(rows))
+            write_image(arguments.sheet, _sheet(arguments, rows))
     if arguments.json:
         report = _report(arguments, options, model, palette, layouts, instances, pictures)
         print_json({**report, "notes": notes, "seconds": round(time.monotonic() - started, 2)})
+
+
+def _sheet(arguments: Namespace, rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    if arguments.sheet_width is None:
+        return contact_sheet(rows)
+    names = [path.stem.replace("_", " ") for path in arguments.layouts]
+    return overview(list(zip(names, rows, strict=True)), arguments.sheet_width)
 
 
 def _options(arguments: Namespace) -> GenerateOptions:
@@ -109,6 +120,8 @@ def _options(arguments: Namespace) -> GenerateOptions:
             raise ValueError(f"{flag_of(name)} has no effect without the {needs}: give the {needs} with --{needs}")
     options = GenerateOptions.of(given)
     options.require_use(arguments.image is not None, arguments.mask is not None)
+    if arguments.sheet_width is not None and arguments.sheet is None:
+        raise ValueError("--sheet-width has no effect without a sheet: give its file with --sheet")
     return options
 
 
@@ -226,13 +239,6 @@ def _layout(
         labels = bordered(labels, things, lambda sentence: remark(f"{instances}: {sentence}"))
     if labels.unpainted.all():
         remark(f"{path}: nothing is painted, so the model is free to make anything")
-    trained_height, trained_width = model.config.size
-    ratios = (labels.height / trained_height, labels.width / trained_width)
-    if not all(1 / FAR_FROM_TRAINING <= ratio <= FAR_FROM_TRAINING for ratio in ratios):
-        remark(
-            f"{path}: the image will be {labels.width}x{labels.height}, the model was trained at "
-            f"{trained_width}x{trained_height}: it does best near that (--size)"
-        )
     return labels
 
 

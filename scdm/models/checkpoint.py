@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,10 +145,15 @@ def is_model(path: str | Path) -> bool:
 
 @contextmanager
 def model_file(name: str | Path) -> Iterator[Path]:
-    """The file of an embedded model, or the one that `name` is the path of. ValueError if it is neither."""
+    """The file of an embedded model, or the one that `name` is the path of. ValueError if it is neither.
+
+    FutureWarning for a former name of an embedded model.
+    """
     known = assets.embedded_models()
-    if str(name) in known:
-        with resources.as_file(assets.folder() / f"{name}{assets.SUFFIX}") as path:
+    if assets.is_embedded(str(name)):
+        if remark := assets.renamed(str(name)):
+            warnings.warn(remark, FutureWarning, stacklevel=4)  # of those who called `load`
+        with resources.as_file(assets.folder() / f"{assets.current(str(name))}{assets.SUFFIX}") as path:
             yield path
     elif Path(name).exists():
         yield Path(name)

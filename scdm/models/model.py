@@ -24,6 +24,7 @@ from ..layouts.labels import LabelMap, instance_borders, require_same_classes
 from ..layouts.palette import Palette
 from ..layouts.roughness import RoughnessEstimator
 from ..networks import Compiled, Network, NetworkConfig, build
+from .sizes import TaughtSizes
 
 MOST_SIDE = 8192  # along a side
 
@@ -33,6 +34,7 @@ class ModelConfig:
     """All that defines a model but its weights.
 
     size: (height, width) in pixels that it was trained at.
+    sizes: all of them, where there are more than `size` (`taught`).
     noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
     label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
     distilled_steps: None, or the visits that the model was distilled to, as `visited_steps` reads them: "trailing4", or
@@ -61,6 +63,11 @@ class ModelConfig:
         int | None, Option("side of the windows that it was trained in", ge=1, le=MOST_SIDE, unit="pixels")
     ] = configuration.implied(None)
 
+    sizes: Annotated[
+        tuple[tuple[int, int], ...],
+        Option("all (height, width) that it was trained at", ge=1, le=MOST_SIDE, unit="pixels"),
+    ] = configuration.implied(())
+
     def __post_init__(self) -> None:
         check_fields(self, "a model's ")
         if (self.label_diffusion == "classwise") != (self.class_rates is not None):
@@ -71,9 +78,11 @@ class ModelConfig:
         if (channels := SPACES[self.space].channels) != self.network.image_channels:
             held = f"samples of {channels} channels, the network takes {self.network.image_channels}"
             raise ValueError(f"the space {self.space} has {held}: choose a space and a network that fit")
-        if any(side % self.stride for side in self.size):
-            sides = f"multiples of {self.stride}, not {self.size[0]}x{self.size[1]}"
-            raise ValueError(f"the sides of a model's images are {sides}")
+        for height, width in self.taught.sizes:
+            if height % self.stride or width % self.stride:
+                raise ValueError(f"the sides of a model's images are multiples of {self.stride}, not {height}x{width}")
+        if self.sizes and self.size not in self.sizes:
+            raise ValueError(f"the sizes of a model's images are all of them, also its size {self.size}")
         if self.window is not None and self.window % self.stride:
             raise ValueError(f"the side of a model's windows is a multiple of {self.stride}, not {self.window}")
         NoiseSchedule.named(self.noise_schedule, self.steps, self.noise_shift)  # raises for too few steps
@@ -87,6 +96,10 @@ class ModelConfig:
     def _distilled_to(self) -> str:
         """As `visited_steps` reads it: "" is all steps."""
         return "" if self.distilled_steps is None else self.distilled_steps.strip() or "no steps"
+
+    @property
+    def taught(self) -> TaughtSizes:
+        return TaughtSizes(self.sizes or (self.size,))
 
     @property
     def stride(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from ..diffusion.schedules import NoiseSchedule
 from ..diffusion.space import Space
 from ..layouts.labels import LabelMap
 from ..models.model import Model
+from ..models.sizes import UnfamiliarSize
 from .inputs import checked_draws, checked_source, label_noise_of, noise_of, require, require_kinds
 from .options import GenerateOptions, reads_roughness
 
@@ -51,6 +53,7 @@ def generate(
     draws: (H, W) integers from 0 to add to the seed, so that one place can have other noise than the next; None is 0.
     on_step: called after every step with the step, whose x0 is a preview (B, 3, h, w), and their number; an exception from
         it stops the work.
+    UnfamiliarSize warns of sizes far from those that the model was taught.
     ValueError for sizes that do not fit each other, for classes that are not the model's, and for an image that overflows.
     """
     options = GenerateOptions() if options is None else options
@@ -59,6 +62,8 @@ def generate(
     options.require_use(image is not None, mask is not None)
     labels = with_roughness(model, model.prepared(labels), options)
     batch, size = labels.batch, (labels.height, labels.width)
+    if far := model.config.taught.remark(size):
+        warnings.warn(far, UnfamiliarSize, stacklevel=2)  # shown once for each caller and size
     image, mask = checked_source(image, mask, batch, size)
     draws = checked_draws(draws, size)
     schedule, denoiser = _process(model, options, partial=image is not None)

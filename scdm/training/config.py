@@ -130,8 +130,7 @@ class RunConfig:
     more_sizes: Annotated[
         tuple[int | tuple[int, int], ...],
         Option(
-            "further image sizes like data.size: steps take turns, so that one model learns all of them; its file names "
-            "data.size",
+            "further image sizes like data.size: steps take turns, so that one model learns all of them",
             ge=1,
             le=MOST_SIDE,
             unit="pixels",
@@ -243,6 +242,11 @@ class RunConfig:
         """The side of windows, where any image is larger than one."""
         sides = [side for data in self.turns() for side in data.height_width]
         return self.window if self.window is not None and max(sides) > self.window else None
+
+    @property
+    def taught(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of all images, for the model's file; () where data.size is the only one."""
+        return tuple(data.height_width for data in self.turns()) if self.more_sizes else ()
 
     @property
     def sizes(self) -> str:

@@ -51,6 +51,7 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
         replace(
             teacher.config,
             size=config.data.height_width,
+            sizes=config.taught,
             prediction="x0" if teacher.config.prediction == "x0" else "v",
             distilled_steps=f"{config.spacing}{config.student}",
             distilled_guidance=guidance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,6 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
         require_same_run(saved["settings"], settings(config, len(data)), states.folder)
     unseen = open_dataset(config.data, "val").validation() if config.samples else None
     task = task_of(config, data.palette, saved is None, accelerator)
-    for turn in config.turns():
-        replace(task.model.config, size=turn.height_width)  # ValueError for sizes that the network cannot make
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:
         run.resume(saved, task.teacher)
@@ -120,6 +118,7 @@ def new_model(config: TrainConfig, palette: Palette) -> Model:
     model_config = ModelConfig(
         network=config.network,
         size=config.data.height_width,
+        sizes=config.taught,
         noise_schedule=config.noise_schedule,
         noise_shift=config.noise_shift,
         prediction=config.prediction,

@@ -136,7 +136,7 @@ def test_models_without_class_rates_are_refused_before_anything_is_read(tmp_path
     for more, complaint in (
         (["--model", str(file)], "trained with uniform label diffusion"),
         (["--model", str(tmp_path / "absent")], "absent: there is no such file"),
-        (["--model", "scenes64"], "there is no such file"),
+        (["--model", "scenes"], "there is no such file"),
         (["--set", "label_diffusion.kind=uniform"], "label_diffusion.kind is uniform"),
     ):
         assert run(tmp_path, *more) == 2

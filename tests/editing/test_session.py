@@ -396,8 +396,8 @@ def test_a_file_with_a_lower_denoising_strength_is_reopened_without(model: Model
 
 
 def test_sessions_of_another_kind_are_refused_in_words(model: Model) -> None:
-    with pytest.raises(ValueError, match="gives, not 'scenes64'"):
-        EditSession("scenes64", (16, 16))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="gives, not 'scenes'"):
+        EditSession("scenes", (16, 16))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"the options are GenerateOptions\(\.\.\.\), not {}"):
         EditSession(model, (16, 16), {})  # type: ignore[arg-type]
 

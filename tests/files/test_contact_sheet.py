@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scdm.files.contact_sheet import GAP, PAPER, contact_sheet
+from scdm.files.contact_sheet import GAP, PAPER, contact_sheet, overview
 
 
 def test_pictures_lie_in_rows_on_paper_and_small_ones_are_enlarged() -> None:
@@ -14,3 +14,21 @@ def test_pictures_lie_in_rows_on_paper_and_small_ones_are_enlarged() -> None:
     assert (sheet[GAP : GAP + 4, GAP : GAP + 4] == 0).all()  # twice its size
     assert (sheet[GAP : GAP + 4, 2 * GAP + 4 : 2 * GAP + 12] == 7).all()
     assert (sheet[-GAP:] == PAPER).all() and (sheet[2 * GAP + 4 :, GAP + 8 :] == PAPER).all()
+
+
+def test_an_overview_has_the_width_asked_for_and_names_every_group() -> None:
+    groups = [
+        (name, [np.full((300, 300, 3), level, np.uint8)] * 2) for name, level in (("one", 0), ("two", 9), ("3", 7))
+    ]
+    sheet = overview([*groups, *groups], 1500)
+    assert sheet.shape[1] == 1500 and 1000 < sheet.shape[0] < 1500 and sheet.dtype == np.uint8
+    side = (1500 - 7 * GAP) // 4  # two columns of two pictures
+    assert (sheet[GAP : GAP + side, GAP : GAP + side] == 0).all()
+    below = sheet[GAP + side : 2 * GAP + side + 10, GAP : GAP + side]
+    assert (below == PAPER).all(axis=-1).any() and (below < 100).any(), "a name on paper"
+
+
+def test_an_overview_takes_pictures_of_any_size() -> None:
+    picture = np.zeros((20, 40, 3), np.uint8)
+    sheet = overview([("wide", [picture, picture, picture])], 256)
+    assert sheet.shape[1] == 256 and (sheet[GAP : GAP + 30, GAP : GAP + 60] == 0).all()

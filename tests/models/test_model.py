@@ -33,6 +33,8 @@ PALETTE = Palette("paints", ("sky", "sea"), ((0, 0, 255), (0, 255, 255)))
         ({"size": (0, 8)}, "size must be 2 numbers from 1 to 8192"),
         ({"size": (8, 9)}, "multiples of 2"),
         ({"size": (2**40, 8)}, "from 1 to 8192"),
+        ({"sizes": ((8, 16), (8, 9))}, "multiples of 2, not 8x9"),
+        ({"sizes": ((8, 8),)}, r"also its size \(8, 16\)"),
         ({"distilled_steps": "ddim999"}, "cannot be distilled to the steps 'ddim999': no whole stride"),
         ({"distilled_steps": " "}, "cannot be distilled to the steps ' ': steps must look like"),
         ({"distilled_steps": "1," * 50_000}, r"^.{,300}$"),
@@ -46,7 +48,12 @@ def test_configurations_that_make_no_sense_are_refused(changes: dict[str, Any], 
 
 
 def test_a_configuration_survives_its_dictionary() -> None:
-    assert configuration.from_dict(ModelConfig, configuration.to_dict(CONFIG)) == CONFIG
+    for config in (CONFIG, replace(CONFIG, sizes=((8, 16), (16, 16)))):
+        assert configuration.from_dict(ModelConfig, configuration.to_dict(config)) == config
+
+
+def test_files_without_sizes_imply_their_size() -> None:
+    assert CONFIG.taught.sizes == ((8, 16),) and "sizes" not in configuration.to_dict(CONFIG)
 
 
 def test_the_denoiser_means_what_the_configuration_says() -> None:

@@ -33,7 +33,7 @@ GRAPHS = {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
 WHOLE, LIVE, PART = "SCDM Layout to image", "SCDM Layout to image (live)", "SCDM Inpaint selection with layout"
 SCENES = Palette.named("scenes")
 COLOR = dict(zip(SCENES.names, SCENES.colors, strict=True))
-WORK = 64  # pixels: the width at which the graphs let the model work
+WORK = 64  # pixels: the width at which the tests let the model work
 NEEDED = ("COMFY_TOOLS_DIR", "KRITA_PLUGIN_DIR", "TOOLING_NODES_DIR")
 
 
@@ -129,7 +129,7 @@ class Krita:
             selection.save(self.folder / "selection.png")
             arguments += ["--selection", "selection.png"]
         names = {text.split(". ")[1]: text for text in (parameter["name"] for parameter in parameters(graph(name)))}
-        for key, value in given.items():
+        for key, value in {"Width": WORK, **given}.items():
             arguments += ["--param", f"{names[key]}={json.dumps(value)}"]
         result = self.ask(name, *arguments)["result"]
         places = [tuple(output["offset"]) for output in result["outputs"] if "offset" in output]
@@ -163,7 +163,7 @@ def test_the_plugin_shows_the_parameters(krita: Krita) -> None:
         assert answer["validation_error"] == ""
         shown = {parameter["name"].split(". ")[1]: parameter for parameter in answer["parameters"]}
         assert list(shown)[:6] == ["Layout", "Model", "Width", "Steps", "Guidance", "Label noise"]
-        assert "scenes64" in shown["Model"]["choices"] and shown["Label noise"]["choices"] == list(LABEL_NOISE)
+        assert "scenes" in shown["Model"]["choices"] and shown["Label noise"]["choices"] == list(LABEL_NOISE)
 
 
 def test_the_server_hands_out_the_palettes(server: Server) -> None:
@@ -204,7 +204,7 @@ def test_live_follows_in_few_steps_and_paints_anew_what_was_edited_and_nothing_e
     may_change[top - margin : bottom + margin, left - margin : right + margin] = True
     assert np.array_equal(old[~may_change], new[~may_change])
     assert np.abs(new.astype(int) - old)[top:bottom, left:right].mean() > 10, "levels of 255"
-    again = np.asarray(krita.run(LIVE, before, Model="scenes64", Steps=7).pictures[0].convert("RGB"))
+    again = np.asarray(krita.run(LIVE, before, Model="scenes", Steps=7).pictures[0].convert("RGB"))
     assert not np.array_equal(again[~may_change], old[~may_change]), "another setting, another image"
 
 
@@ -212,7 +212,7 @@ def test_a_canvas_of_the_models_size_shows_the_librarys_own_image(krita: Krita) 
     layer = first_layout(SCENES).resize((WORK, WORK), Image.Resampling.NEAREST)
     answer = krita.run(WHOLE, layer, Steps=3)
     options = GenerateOptions(steps=3, seed=1)  # the client's seed
-    expected = to_levels(generate(load("scenes64"), SCENES.to_labels(layer), options))[0]
+    expected = to_levels(generate(load("scenes"), SCENES.to_labels(layer), options))[0]
     shown = np.asarray(answer.pictures[0].convert("RGB"))
     assert np.abs(shown.astype(int) - expected).max() <= 1, (
         "levels, which are cut and not rounded on their way to Krita"

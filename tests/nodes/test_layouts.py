@@ -58,11 +58,45 @@ def layout_of(pack: Any, *rows: list[int], palette: str = "scenes") -> Any:
 
 # Load Layout
 
+EXAMPLES = [
+    f"example: {name}"
+    for name in ("landscape", "rough_lake", "rough_village", "seaside", "strokes_meadow", "strokes_mountains")
+]
+
+
+def model_of(pack: Any, *sizes: tuple[int, int]) -> Any:
+    """A MODEL that was taught images of these sizes."""
+    model, networks = pack("scdm.models.model"), pack("scdm.networks")
+    network = networks.UNetConfig(
+        14, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
+    )
+    config = model.ModelConfig(network, sizes[0], label_diffusion="uniform", sizes=sizes)
+    return pack("nodes.native").managed(model.Model.new(config, pack("scdm.layouts.palette").Palette.named("scenes")))
+
+
+def test_layouts_begin_at_the_size_that_the_model_was_taught(pack: Any, folders: Any, tmp_path: Path) -> None:
+    """Where nothing else is asked for: those near it stay as painted."""
+    nodes, model = pack("nodes.layouts"), model_of(pack, (16, 16), (32, 64))
+
+    def loaded(name: str, *size: int) -> tuple[int, ...]:
+        made = nodes.LoadLayout.execute(name, "scenes", 16.0, *(size or (0, 0)), "resize", model=model).result[0]
+        return tuple(made.labels.ids.shape[1:])
+
+    Image.new("RGB", (40, 24)).save(tmp_path / "input" / "near.png")
+    assert loaded("example: landscape") == (64, 64) and loaded("near.png") == (24, 40)
+    assert loaded("example: landscape", 128, 0) == (128, 128), "what is asked for"
+    image = comfy(SKY, GRASS)
+    given = nodes.LayoutFromImage.execute(image, "scenes", 16.0, 0, 0, "resize", "unpainted", model=model).result[0]
+    assert tuple(given.labels.ids.shape[1:]) == model.model.scdm.config.taught.nearest(tuple(image.shape[1:3]))
+    blank = nodes.BlankLayout.execute
+    sizes = [blank("scenes", 0, 0), blank("scenes", 0, 0, model=model), blank("scenes", 40, 0, model=model)]
+    assert [tuple(made.result[0].labels.ids.shape[1:]) for made in sizes] == [(512, 512), (32, 64), (32, 40)]
+
 
 def test_layouts_are_the_examples_and_images(pack: Any, folders: Any, tmp_path: Path) -> None:
     painted(tmp_path / "input" / "a.png")
     (tmp_path / "input" / "notes.txt").touch()
-    assert pack("nodes.layouts").LoadLayout.define_schema().inputs[0].options == ["example: landscape", "a.png"]
+    assert pack("nodes.layouts").LoadLayout.define_schema().inputs[0].options == [*EXAMPLES, "a.png"]
     assert load_layout(pack, "example: landscape").labels.ids.unique().numel() > 10
 
 
@@ -103,7 +137,7 @@ def test_values_are_chosen_by_one_of_the_last_inputs(pack: Any, folders: Any, sa
     """So that workflows from before there was one load; and what was assumed is said."""
     Image.fromarray(np.array([[0, 3]], np.uint8)).save(tmp_path / "input" / "map.png")
     for node in (pack("nodes.layouts").LoadLayout, pack("nodes.layouts").LayoutFromImage):
-        values, instances = node.define_schema().inputs[-2:]
+        values, instances, _ = node.define_schema().inputs[-3:]
         assert (values.id, values.optional, values.default) == ("values", True, "auto")
         assert {"ids", "annotations", "train_ids", "colors"} < set(values.options)
         assert (instances.id, instances.optional) == ("instances", True)

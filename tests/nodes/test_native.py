@@ -539,12 +539,12 @@ def test_roughness_travels_with_the_layout(pack: Any, model: Any, layout: Any) -
 def test_a_model_is_loaded_in_the_precision_asked_for(pack: Any) -> None:
     load = pack("nodes.models").LoadModel.execute
     for precision, weight in (("auto", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)):
-        patcher = load("scenes64-fast", precision).result[0]
+        patcher = load("scenes-fast", precision).result[0]
         if precision != "auto" or not torch.cuda.is_available():
             assert patcher.model_dtype() == weight
-    assert load("scenes64-fast").result[0].model_dtype() == load("scenes64-fast", "auto").result[0].model_dtype()
+    assert load("scenes-fast").result[0].model_dtype() == load("scenes-fast", "auto").result[0].model_dtype()
     with pytest.raises(ValueError, match="float32, bfloat16, float16, not 'int8'"):
-        load("scenes64-fast", "int8")
+        load("scenes-fast", "int8")
 
 
 @pytest.mark.cuda

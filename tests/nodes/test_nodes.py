@@ -155,6 +155,32 @@ def test_models_are_the_embedded_ones_and_files(pack: Any, folders: Any, tmp_pat
         load_model.execute("mine.safetensors")
 
 
+def test_workflows_with_a_former_name_of_a_model_still_run(
+    pack: Any, folders: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_model = pack("nodes.models").LoadModel
+    assert load_model.validate_inputs("scenes64-fast") is True
+    assert load_model.fingerprint_inputs("scenes64-fast") is None
+    former, current = (load_model.execute(name).result[0].model.scdm for name in ("scenes64-fast", "scenes-fast"))
+    assert former.digest() == current.digest()
+    assert caplog.messages == ["the model scenes64-fast is called scenes-fast now"]
+
+
+def test_sizes_that_the_model_was_not_taught_are_remarked_on(
+    pack: Any, folders: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = untrained(pack)
+    painted(tmp_path / "input" / "near.png", (16, 24))
+    painted(tmp_path / "input" / "far.png", (48, 48))
+    generate(pack, load_layout(pack, "near.png"), model)
+    assert not caplog.messages
+    far = load_layout(pack, "far.png")
+    generate(pack, far, model, steps=1)
+    pack("nodes.encode").EncodeLayout.execute(model, far, "fresh", 1)
+    remark = "the model was taught images of 16x16 pixels; at 48x48 shapes may repeat"
+    assert len(caplog.messages) == 2 and all(message.startswith(remark) for message in caplog.messages)
+
+
 def test_the_users_own_models_folders_are_kept(pack: Any, folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(folders.folder_names_and_paths, "scdm", (["/elsewhere"], set()))
     pack("nodes.models").register_models_folder()

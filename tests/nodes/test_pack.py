@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from scdm.layouts.palette import Palette
 from scdm.layouts.reading import read_layout
@@ -37,6 +39,11 @@ def test_every_template_is_a_graph_with_a_picture(path: Path) -> None:
     assert path.with_suffix(".jpg").is_file()
 
 
-def test_examples_are_painted_in_the_colours_of_a_palette() -> None:
-    for path in (ROOT / "scdm" / "assets" / "examples").glob("*.png"):
-        assert not read_layout(path, Palette.named("scenes"), tolerance=0).unpainted.any()
+def test_examples_are_painted_in_the_colours_of_a_palette_at_the_size_of_a_canvas() -> None:
+    paths = list((ROOT / "scdm" / "assets" / "examples").glob("*.png"))
+    assert len(paths) == 6
+    for path in paths:
+        transparent = np.asarray(Image.open(path).convert("RGBA"))[..., 3] == 0
+        labels = read_layout(path, Palette.named("scenes"), tolerance=0)
+        assert np.array_equal(labels.unpainted[0].numpy(), transparent) and transparent.shape == (512, 512)
+        assert path.stat().st_size < 10_000

@@ -16,10 +16,14 @@ from scdm.editing.session import MARGIN
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.layouts.reading import read_layout
+from scdm.models.checkpoint import model_file, read_header
 from tests.nodes.server import ROOT, Json, Server, inputs, serving, template
 
 SCENES = Palette.named("scenes")
-EXAMPLE = read_layout(ROOT / "scdm" / "assets" / "examples" / "landscape.png", SCENES).resized(64, 64)
+SIDE = 64  # pixels, at which the tests run: the model was taught this size too
+LANDSCAPE = read_layout(ROOT / "scdm" / "assets" / "examples" / "landscape.png", SCENES)
+EXAMPLE = LANDSCAPE.reduced(SIDE, SIDE)  # as Load Layout does
+NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
 PREPROCESSOR = "OneFormer-ADE20K-SemSegPreprocessor"
 
 
@@ -42,14 +46,33 @@ def assert_follows(image: np.ndarray, labels: LabelMap = EXAMPLE) -> None:
     assert greenness["grass"] > max(greenness["water"], greenness["sky"]) + 15, "grass is greener than water and sky"
 
 
+def small(name: str, info: Json) -> Json:
+    """A template at SIDE x SIDE pixels."""
+    prompt = template(name, info)
+    inputs(prompt, "SCDM_LoadLayout").update(width=SIDE)
+    return prompt
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_begin_at_the_size_that_the_model_was_taught(name: str, info: Json) -> None:
+    """Width and height are 0, and the model is connected."""
+    for node in template(name, info).values():
+        if node["class_type"] in ("SCDM_LoadLayout", "SCDM_LayoutFromImage"):
+            given = node["inputs"]
+            assert (given["width"], given["height"]) == (0, 0) and given["model"][1] == 0
+
+
 def test_layout_to_image(server: Server, info: Json) -> None:
-    (image,) = server.run(template("layout_to_image", info))
-    assert image.shape == (64, 64, 3)
-    assert_follows(image)
+    prompt = template("layout_to_image", info)
+    with model_file(inputs(prompt, "SCDM_LoadModel")["model"]) as path:
+        height, width = read_header(path).config.taught.nearest((LANDSCAPE.height, LANDSCAPE.width))
+    (image,) = server.run(prompt)
+    assert image.shape == (height, width, 3)
+    assert_follows(image, LANDSCAPE.reduced(height, width))
 
 
 def test_batch_of_seeds(server: Server, info: Json) -> None:
-    prompt = template("batch_of_seeds", info)
+    prompt = small("batch_of_seeds", info)
     images = server.run(prompt)
     assert len(images) == 8
     for image in images:
@@ -59,7 +82,12 @@ def test_batch_of_seeds(server: Server, info: Json) -> None:
 
 
 def test_edit_part_of_an_image(server: Server, info: Json) -> None:
-    before, after = server.run(template("edit_part_of_an_image", info))
+    prompt = small("edit_part_of_an_image", info)
+    inputs(prompt, "GrowMask").update(expand=2)
+    for node in prompt.values():
+        if node["inputs"].get("feather"):
+            node["inputs"]["feather"] = 2.0  # in proportion to SIDE, too
+    before, after = server.run(prompt)
     water = (EXAMPLE.ids == SCENES.names.index("water")).float()[:, None]
     may_change = F.max_pool2d(water, 5, 1, 2)[0, 0].bool().numpy()
     assert np.array_equal(before[~may_change], after[~may_change])
@@ -70,7 +98,7 @@ def test_edit_part_of_an_image(server: Server, info: Json) -> None:
 
 def test_paint_and_follow(server: Server, info: Json) -> None:
     """Queued again after an edit, it changes what was edited, and nothing else."""
-    prompt = template("paint_and_follow", info)
+    prompt = small("paint_and_follow", info)
     (shown,) = [node for node in prompt.values() if node["class_type"] == "PreviewImage"]
     shown["class_type"], shown["inputs"]["filename_prefix"] = "SaveImage", "followed"
     (before,) = server.run(prompt)
@@ -78,17 +106,17 @@ def test_paint_and_follow(server: Server, info: Json) -> None:
     (after,) = server.run(prompt)
     edited = EXAMPLE.ids[0] == SCENES.names.index("grass")
     moved = torch.from_numpy((before != after).any(axis=-1))
-    assert not moved[~grown(edited, round(MARGIN * 64))].any()
+    assert not moved[~grown(edited, round(MARGIN * SIDE))].any()
     assert after[edited].mean() > before[edited].mean() + 50, "where flowers were there is snow"
 
 
 def test_rough_layouts(server: Server, info: Json) -> None:
-    fading, still = server.run(template("rough_layouts", info))
-    assert fading.shape == still.shape == (64, 64, 3) and not np.array_equal(fading, still)
+    fading, still = server.run(small("rough_layouts", info))
+    assert fading.shape == still.shape == (SIDE, SIDE, 3) and not np.array_equal(fading, still)
 
 
 def test_stock_ksampler(server: Server, info: Json) -> None:
-    assert_follows(server.run(template("stock_ksampler", info))[0])
+    assert_follows(server.run(small("stock_ksampler", info))[0])
 
 
 def test_photo_to_layout(server: Server, info: Json) -> None:
@@ -105,8 +133,9 @@ def test_photo_to_layout(server: Server, info: Json) -> None:
     (photo,) = [key for key, node in prompt.items() if node["class_type"] == "LoadImage" and key != segmented]
     del prompt[photo]
     inputs(prompt, "SCDM_Generate").update(steps=10)
+    inputs(prompt, "SCDM_LayoutFromImage").update(width=SIDE)
     (image,) = server.run(prompt)
     layout = torch.tensor([SCENES.names.index(name) for name in ("sky", "tree", "water", "grass")]).repeat_interleave(
         16
     )
-    assert_follows(image, LabelMap(layout[None, :, None].expand(1, 64, 64), SCENES.num_classes))
+    assert_follows(image, LabelMap(layout[None, :, None].expand(1, SIDE, SIDE), SCENES.num_classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from scdm.files.options import Option
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.models.model import Model, ModelConfig
+from scdm.models.sizes import UnfamiliarSize
 from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions, generate
 from scdm.pipeline.options import every_option
@@ -253,6 +255,17 @@ def test_what_is_left_open_is_what_the_model_was_made_for():
     assert seen == [999, 749, 499, 249]
 
 
+def test_a_size_far_from_those_taught_is_warned_of():
+    """With what to do; near them, and at all that a model of several sizes was taught, nothing is."""
+    model, fast = build(), GenerateOptions(steps=1)
+    with pytest.warns(UnfamiliarSize, match="taught images of 16x16 pixels; at 32x32 .*: paint at 16x16 and enlarge"):
+        generate(model, layout(32, 32), fast)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        generate(model, layout(24, 14), fast)
+        generate(build(sizes=((16, 16), (32, 32))), layout(32, 32), fast)
+
+
 def test_an_image_that_overflows_is_none():
     """Rather than a black one that looks like success."""
     model = build()
@@ -265,7 +278,7 @@ def test_an_image_that_overflows_is_none():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"model": "scenes64"}, "the model is one that scdm.load gives, not 'scenes64'"),
+        ({"model": "scenes"}, "the model is one that scdm.load gives, not 'scenes'"),
         ({"labels": "layout.png"}, "as scdm.read_layout gives, not 'layout.png'"),
         ({"options": {"steps": 2}}, "the options are GenerateOptions"),
     ],

@@ -136,7 +136,7 @@ def test_students_learn_one_from_the_other_and_carry_what_they_are(teacher: Path
     for run, steps in zip(runs, ("trailing2", "trailing1"), strict=True):
         student = checkpoint.load(train(run))
         assert (student.config.distilled_steps, student.config.distilled_guidance) == (steps, 2.0)
-        assert student.config.size == (16, 16) and student.config.prediction == "v"
+        assert student.config.size == (16, 16) and student.config.sizes == () and student.config.prediction == "v"
     assert student.provenance["teacher"]["teacher"] == {} and student.provenance["teacher"]["steps"] == 4
     seen: list[int] = []
     labels = next(steps_from(0, open_dataset(config().data), config()))[0].batch.labels(14)
@@ -206,7 +206,7 @@ def test_no_student_has_more_than_half_of_the_steps(teacher: Path) -> None:
 @pytest.mark.parametrize("students", [(8, 3), (), (4, 4)])
 def test_students_are_halved(students: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="each half of the one before"):
-        DistillConfig(run="x", teacher="scenes64", students=students)
+        DistillConfig(run="x", teacher="scenes", students=students)
 
 
 def test_a_lesson_has_the_host_wait_for_no_number(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_a_run_of_several_sizes_resumes_in_its_turn_and_names_them(tmp_path):
     train(config(tmp_path / "parts", **sizes))
     assert_same(learned(tmp_path / "parts", 4), learned(tmp_path / "whole", 4))
     header = checkpoint.read_header(whole)
-    assert header.config.size == (16, 16)
+    assert header.config.size == (16, 16) and header.config.sizes == ((16, 16), (32, 32), (16, 24))
     assert header.provenance["data"].endswith("16 images at 16 and 32 and (16, 24) pixels")
     with pytest.raises(ValueError, match="more_sizes"):
         train(config(tmp_path / "parts", more_sizes=(32,)))
@@ -112,8 +112,8 @@ def test_weights_that_meant_something_else_are_a_start_with_a_warning(tmp_path):
 
 
 def test_another_network_to_start_from_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"scenes64 holds another network .*channel_mult \[1.*instead of \[1"):
-        train(config(tmp_path, init="scenes64"))
+    with pytest.raises(ValueError, match=r"scenes holds another network .*channel_mult \[1.*instead of \[1"):
+        train(config(tmp_path, init="scenes"))
 
 
 def test_a_network_of_other_patches_to_start_from_is_refused(tmp_path):

@@ -1,0 +1,67 @@
+"""The sizes of images that a model was taught, and what to do beyond them. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BEYOND = 1.5  # times the largest side, or a fraction of the smallest, up to which images are made without a remark
+
+Size = tuple[int, int]
+
+
+class UnfamiliarSize(UserWarning):
+    """An image is to be made at a size that the model was not taught."""
+
+
+@dataclass(frozen=True)
+class TaughtSizes:
+    """(height, width) in pixels of the images that a model was trained on, one at least."""
+
+    sizes: tuple[Size, ...]
+
+    @property
+    def preferred(self) -> Size:
+        """The largest: what it paints there has most detail."""
+        return max(self.sizes, key=lambda size: (size[0] * size[1], size))
+
+    @property
+    def smallest_side(self) -> int:
+        return min(map(min, self.sizes))
+
+    @property
+    def largest_side(self) -> int:
+        return max(map(max, self.sizes))
+
+    def __str__(self) -> str:
+        """In words: "256x512 pixels", or "64 to 512 pixels" of several."""
+        if len(set(self.sizes)) == 1:
+            return f"{_words(self.sizes[0])} pixels"
+        return f"{self.smallest_side} to {self.largest_side} pixels"
+
+    def remark(self, size: Size) -> str:
+        """What to say about an image of this (height, width); "" where it is like those that the model was taught."""
+        if max(size) > self.largest_side * BEYOND:
+            what = "shapes may repeat and fall apart"
+            advice = f"paint at {_words(self._within(size))} and enlarge the result"
+        elif min(size) * BEYOND < self.smallest_side:
+            what = "shapes may dissolve"
+            advice = f"paint at {_words(self._within(size))} and reduce the result"
+        else:
+            return ""
+        return f"the model was taught images of {self}; at {_words(size)} {what}: {advice}"
+
+    def nearest(self, size: Size) -> Size:
+        """This (height, width) where nothing is to be said of it, else the size that the remark names."""
+        return self._within(size) if self.remark(size) else size
+
+    def _within(self, size: Size) -> Size:
+        """The size in these proportions, or near to them, whose sides the model was taught."""
+        low, high = self.smallest_side, self.largest_side
+        times = min(high / max(size), max(1.0, low / min(size)))
+        height, width = (min(max(round(side * times), low), high) for side in size)
+        return height, width
+
+
+def _words(size: Size) -> str:
+    """As people name it: the width first."""
+    return f"{size[1]}x{size[0]}"

@@ -1,0 +1,50 @@
+"""Which sizes a model was taught, and what is said beyond them."""
+
+from __future__ import annotations
+
+import pytest
+
+from scdm.models.sizes import TaughtSizes
+
+SEVERAL = TaughtSizes(((128, 128), (64, 64), (512, 512)))
+WIDE = TaughtSizes(((256, 512),))
+
+
+def test_the_largest_is_preferred() -> None:
+    assert SEVERAL.preferred == (512, 512) and WIDE.preferred == (256, 512)
+
+
+@pytest.mark.parametrize(("taught", "words"), [(SEVERAL, "64 to 512 pixels"), (WIDE, "512x256 pixels")])
+def test_they_are_named_as_people_do(taught: TaughtSizes, words: str) -> None:
+    assert str(taught) == words
+
+
+@pytest.mark.parametrize(
+    ("taught", "size"),
+    [(SEVERAL, (64, 512)), (SEVERAL, (200, 300)), (SEVERAL, (768, 600)), (SEVERAL, (43, 100)), (WIDE, (256, 512))],
+)
+def test_nothing_is_said_near_them(taught: TaughtSizes, size: tuple[int, int]) -> None:
+    assert taught.remark(size) == ""
+
+
+@pytest.mark.parametrize(
+    ("taught", "size", "advice"),
+    [
+        (
+            SEVERAL,
+            (1024, 1024),
+            "at 1024x1024 shapes may repeat and fall apart: paint at 512x512 and enlarge the result",
+        ),
+        (SEVERAL, (768, 1024), "paint at 512x384 and enlarge"),
+        (SEVERAL, (32, 48), "at 48x32 shapes may dissolve: paint at 96x64 and reduce"),
+        (SEVERAL, (16, 2048), "paint at 512x64 and enlarge"),  # in these proportions there is no size
+        (WIDE, (1024, 2048), "taught images of 512x256 pixels; at 2048x1024"),
+    ],
+)
+def test_far_from_them_there_is_advice(taught: TaughtSizes, size: tuple[int, int], advice: str) -> None:
+    assert advice in taught.remark(size)
+    assert taught.remark(taught.nearest(size)) == ""
+
+
+def test_a_size_that_is_taught_is_its_own_nearest() -> None:
+    assert SEVERAL.nearest((200, 300)) == (200, 300) and SEVERAL.nearest((2000, 1000)) == (512, 256)
