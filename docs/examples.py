@@ -62,7 +62,8 @@ class Canvas:
 
     def hatch(self, name: str, width: float, left: float, top: float, right: float, bottom: float) -> None:
         """A part filled in haste: a broad brush to and fro, whose lines do not quite meet."""
-        y, path: list[tuple[int, int]] = top + width / 2, []
+        y = top + width / 2
+        path: list[Point] = []
         while y < bottom:
             ends = (left, right) if len(path) % 4 == 0 else (right, left)
             path += [(x + self.random.uniform(-0.6, 0.6) * width, y + self.random.uniform(-6, 6)) for x in ends]
