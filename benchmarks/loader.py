@@ -2,6 +2,7 @@
 
     python benchmarks/loader.py                                  # files of ADE20K's size and layout, made on the spot
     python benchmarks/loader.py --config CONFIG --step 0.35      # a real data set, and the seconds that its steps take
+    python benchmarks/loader.py --scenes 256 512                 # how fast one core renders scenes of these sizes
 
 A worker's speed is measured with nothing else to do. Waiting is measured beside a process that is busy elsewhere (on a GPU)
 for `--step` seconds a batch, after the first batches; 0 workers means that the training process reads itself.
@@ -21,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 from torch.utils.data import DataLoader
 
 from scdm.datasets import DataConfig, Example, loader, open_dataset
@@ -45,7 +47,11 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--batches", type=int, default=12, help="to measure")
     parser.add_argument("--step", type=float, default=0.5, help="seconds that a step takes (%(default)s)")
+    parser.add_argument("--scenes", type=int, nargs="+", metavar="SIZE", help="measure rendering alone, on one core")
     arguments = parser.parse_args()
+    if arguments.scenes:
+        report_scenes(arguments.scenes)
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         if arguments.config:
             config = load(TrainConfig, arguments.config, arguments.set).data
@@ -77,6 +83,20 @@ def report(config: DataConfig, arguments: argparse.Namespace) -> None:
         waiting = waited(loader(data.training(), arguments.batch, workers), arguments.batches, arguments.step)
         share = waiting / (waiting + arguments.batches * arguments.step)
         print(f"| {workers} | {speed:.0f} | {speed / max(workers, 1):.0f} | {share:.1%} |", flush=True)
+
+
+def report_scenes(sizes: list[int], count: int = 40) -> None:
+    """Scenes a second, after as many that make the textures; by processor time too, which says more on a busy machine."""
+    cv2.setNumThreads(1)
+    print("| size | scenes/s | for each second of processor time |\n| --- | --- | --- |")
+    for size in sizes:
+        for index in range(count):
+            render(index, size=size)
+        clock, processor = time.perf_counter(), time.process_time()
+        for index in range(count, 2 * count):
+            render(index, size=size)
+        clock, processor = time.perf_counter() - clock, time.process_time() - processor
+        print(f"| {size} | {count / clock:.1f} | {count / processor:.1f} |", flush=True)
 
 
 def waited(batches: DataLoader[Example], count: int, busy: float) -> float:

@@ -23,6 +23,7 @@ from .pictures import rgb
 from .sampling import (
     option_input,
     precision_input,
+    rough,
     sampler_inputs,
     sampling,
     sampling_inputs,
@@ -97,12 +98,13 @@ class EditImage(io.ComfyNode):
         if previous_layout is not None:
             check_classes(previous_layout, source)
         node = cls.hidden.unique_id if cls.hidden is not None else None
-        update = edited(model, node, layout.labels, given, sampling(**shown), margin or None)
+        options = sampling(**shown)
+        update = edited(model, node, layout.labels, given, options, margin or None)
         image = (
             update.image if given is None else torch.where(update.region, update.image, given.image)
         )  # finer than levels
         share = f"{float(update.region.float().mean()):.0%} of the image painted anew in {update.seconds:.1f} s"
-        tell(cls, share, size_remarks(source, layout.labels))
+        tell(cls, "\n".join([share, *rough(source, layout.labels, options)[1]]), size_remarks(source, layout.labels))
         return io.NodeOutput(to_comfy(image))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy import model_management
 from comfy.model_patcher import ModelPatcher
@@ -9,7 +11,7 @@ from comfy_api.latest import io
 
 from .messages import size_remarks, tell
 from .native import check_classes, conditioning, scdm_model
-from .sampling import batch_size_input, check_batch, option_input, sampling, subject_inputs
+from .sampling import batch_size_input, check_batch, option_input, rough, sampling, subject_inputs
 from .sockets import Layout
 from .versions import where_known
 
@@ -28,6 +30,7 @@ class EncodeLayout(io.ComfyNode):
                 *subject_inputs(),
                 option_input("label_noise"),
                 batch_size_input("Number of images in the latent, at least one for each layout."),
+                option_input("roughness", optional=True),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="The layout."),
@@ -40,18 +43,21 @@ class EncodeLayout(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: ModelPatcher, layout: Layout, label_noise: str, batch_size: int) -> io.NodeOutput:
-        sampling(label_noise=label_noise)  # raises for what a link, which ComfyUI does not check, may bring
-        check_batch(batch_size)
+    def execute(
+        cls, model: ModelPatcher, layout: Layout, label_noise: str, batch_size: int, **shown: Any
+    ) -> io.NodeOutput:
         source = scdm_model(model)
+        # Raises for what a link, which ComfyUI does not check, may bring.
+        options = sampling(label_noise=label_noise, **shown).for_model(source)
+        check_batch(batch_size)
         check_classes(layout, source)
-        labels, space = layout.labels, source.space
+        labels, space = rough(source, layout.labels, options)[0], source.space
         if remarks := size_remarks(source, labels):
             tell(cls, "", remarks)
         shape = (max(batch_size, labels.batch), space.channels, *space.size(labels.height, labels.width))
         empty = torch.zeros(shape, device=model_management.intermediate_device())
         return io.NodeOutput(
-            conditioning(layout, label_noise),
+            conditioning(Layout(labels, layout.palette), label_noise),
             conditioning(Layout(labels.blank(), layout.palette), label_noise),
             {"samples": empty},
         )

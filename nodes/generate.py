@@ -27,6 +27,7 @@ from .sampling import (
     check_batch,
     option_input,
     precision_input,
+    rough,
     sampler_inputs,
     sampling,
     sampling_inputs,
@@ -96,9 +97,12 @@ class Generate(io.ComfyNode):
         check_classes(layout, scdm_model(model))
         remarks = size_remarks(scdm_model(model), layout.labels)
         mask = None if mask is None else strength(mask, remarks.append)
-        job = Job.of(layout.labels, image, mask, batch_size)
-        if remarks:
-            tell(cls, "" if mask is None else "What a mask shows white is painted anew.", remarks)
+        labels, estimates = rough(scdm_model(model), layout.labels, options)
+        job = Job.of(labels, image, mask, batch_size)
+        if mask is not None and remarks:
+            estimates = ["What a mask shows white is painted anew.", *estimates]
+        if estimates or remarks:
+            tell(cls, "\n".join(estimates), remarks)
         return io.NodeOutput(to_comfy(painted(model, job, options)))
 
 

@@ -80,7 +80,9 @@ def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> Hos
     model = scdm_model(patcher)
     memory = patcher.model.memory_required((batch, model.space.channels, height, width))
     model_management.load_models_gpu([patcher], memory_required=memory)
-    return HostedModel(model.config, model.palette, model.network, model.provenance, patcher.load_device)
+    return HostedModel(
+        model.config, model.palette, model.network, model.provenance, model.roughness, patcher.load_device
+    )
 
 
 def pixel_vae() -> comfy.sd.VAE:
@@ -213,6 +215,9 @@ class NativeModel(comfy.model_base.BaseModel):
             "shape": comfy.conds.CONDConstant((batch, height, width)),
             "label_noise": comfy.conds.CONDConstant(given[LABEL_NOISE_KIND]),
         }
+        if getattr(self.scdm.config.network, "roughness", False):
+            roughness = torch.full((1,), torch.nan) if labels.roughness is None else labels.roughness
+            conds["roughness"] = comfy.conds.CONDRegular(comfy.utils.repeat_to_batch_size(roughness, batch).to(device))
         if labels.edges is not None:
             edges = comfy.utils.repeat_to_batch_size(labels.edges.long(), batch)  # other dtypes would become floats
             conds["edges"] = comfy.conds.CONDNoiseShape(edges.to(device))
@@ -262,17 +267,21 @@ class LayoutNetwork(nn.Module):
         shape: tuple[int, int, int],
         label_noise: str,
         edges: Tensor | None = None,
+        roughness: Tensor | None = None,
         transformer_options: dict[str, Any],
         **_: Any,
     ) -> Tensor:
         """x (N * b, 3, h, w): N conditionings one after the other, each about b images or the same part of them.
 
         ids (N * b, 1, h, w): their layouts; places, alike: which pixels of the whole image (`shape`) they are.
+        roughness (N * b,): of the layouts, for networks that read it.
         branches: of each conditioning, see `Branch`.
         """
         if not x.numel():
             raise ValueError("the area of a conditioning is empty: make it larger (SCDM's latents are pixels)")
         labels, x, padding = self.prepared(x, t, ids, places, seed, shape, label_noise, edges, transformer_options)
+        labels = replace(labels, roughness=None if roughness is None else roughness.float())
+        whole, _ = Padding(shape[1:], self.network.config.stride).padded_size
         size = len(x) // len(branches)
         outputs = []
         encoded: dict[Any, Any] = {}
@@ -280,7 +289,7 @@ class LayoutNetwork(nn.Module):
             here = slice(start, start + size)
             # Branches of the same area see the same x, and the encoder sees no layout: once will do for all of them.
             if area not in encoded:
-                encoded[area] = self.network.encode(x[here], t[here])
+                encoded[area] = self.network.encode(x[here], t[here], whole)
             output = self.network.decode(encoded[area], None if empty else labels[here])
             outputs.append(self.denoiser.split(output)[0])
         signal = torch.cat(outputs)

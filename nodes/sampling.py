@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..scdm.diffusion.samplers import sampler_options
+from ..scdm.layouts.labels import LabelMap
+from ..scdm.models.model import Model
+from ..scdm.pipeline.composition import with_roughness
 from ..scdm.pipeline.options import GenerateOptions, every_option
 from .sockets import LayoutSocket
 from .widgets import has_widget, value_of, widget
 
 MOST_IMAGES = 64  # in a batch
 MOST_STEPS = 1000
+FIRST = ("variance", "eta", "repeats")  # options of samplers that stood last before others came
 
 
 def subject_inputs() -> list[io.Input]:
@@ -47,9 +52,26 @@ def precision_input(tooltip: str = "") -> io.Input:
 
 
 def sampler_inputs(but: tuple[str, ...] = ()) -> list[io.Input]:
-    """The options that samplers declare, but for those that the node has elsewhere; after all others, and optional."""
+    """The options that samplers declare, but for those that the node has elsewhere, and how far to trust the layout.
+
+    After all others, and optional. Saved workflows hold the values of widgets in order, so options of further samplers come
+    last.
+    """
     shown = [setting for name, setting in sampler_options().items() if name not in but and has_widget(setting)]
-    return [widget(setting, optional=True) for setting in shown]
+    first, further = (
+        [widget(setting, optional=True) for setting in shown if (setting.name in FIRST) == wanted]
+        for wanted in (True, False)
+    )
+    return [*first, option_input("roughness", optional=True), option_input("layout_end", optional=True), *further]
+
+
+def rough(model: Model, labels: LabelMap, options: GenerateOptions) -> tuple[LabelMap, list[str]]:
+    """The layouts with the roughness that the options give or have estimated, and a line that says an estimate."""
+    labels = with_roughness(model, labels, options)
+    if options.roughness != "auto" or labels.roughness is None:
+        return labels, []
+    found = ["unknown" if math.isnan(one) else f"{one:.2f}" for one in labels.roughness.tolist()]
+    return labels, [f"Roughness of the layout, estimated: {', '.join(found)}"]
 
 
 def sampling(**shown: Any) -> GenerateOptions:

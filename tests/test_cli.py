@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from scdm.layouts.decoding import TOLERANCE
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.layouts.reading import read_layout
+from scdm.layouts.roughness import NAMES, RoughnessEstimator
 from scdm.models import checkpoint, conversion
 from scdm.models.conversion import Assumptions
 from scdm.models.model import Model, ModelConfig
@@ -616,6 +618,22 @@ def test_inspect_shows_a_model(folder: Path, capsys: pytest.CaptureFixture[str])
     assert report["bytes"] == Path("model.safetensors").stat().st_size
 
 
+def test_inspect_shows_patches_and_what_goes_with_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = checkpoint.load("model.safetensors")
+    network = replace(model.config.network, patch=4, layout_width=16, sized=True)
+    config = replace(model.config, network=network, size=(128, 128), window=64, noise_shift=0.25, prediction="x0")
+    checkpoint.save("patched.safetensors", Model.new(config, model.palette))
+    assert scdm("inspect patched.safetensors") == 0
+    table = capsys.readouterr().out
+    for words in (
+        "128x128, in windows of 64",
+        "4x4 pixels, layout embedded in 16 channels",
+        "image height",
+        "1000 linear steps, shifted by 0.25, predicts x0",
+    ):
+        assert words in table
+
+
 def test_inspect_shows_a_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scdm("inspect layout.png") == 0
     assert " 50.00%    6  grass" in capsys.readouterr().out
@@ -929,3 +947,21 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         scdm("--version")
     assert capsys.readouterr().out.startswith("scdm ")
+
+
+def test_a_roughness_is_given_or_estimated_and_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = checkpoint.load("model.safetensors")
+    asked = ["sample", "layout.png", "-o", "out.png", "--steps", "2", "--model"]
+    assert main([*asked, "model.safetensors", "--roughness", "0.5"]) != 0
+    assert "leave roughness at auto" in capsys.readouterr().err
+    config = dataclasses.replace(model.config, network=dataclasses.replace(TINY, roughness=True))
+    count = len(NAMES)
+    estimator = RoughnessEstimator((0.0,) * count, (1.0,) * count, ((0.0,) * (count + 1),), (0.0, 0.25))
+    checkpoint.save("reader.safetensors", dataclasses.replace(Model.new(config, SCENES), roughness=estimator))
+    assert main([*asked, "reader.safetensors"]) == 0
+    assert "layout.png: its roughness is estimated as 0.25; --roughness sets another" in capsys.readouterr().err
+    assert main([*asked, "reader.safetensors", "--json", "--roughness", "1"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert main(["inspect", "reader.safetensors"]) == 0
+    assert "read of layouts, auto estimates it" in capsys.readouterr().out
+    assert report["layouts"][0]["roughness"] == 1 and report["options"]["roughness"] == 1 and not report["notes"]

@@ -1,6 +1,12 @@
 """Train a segmentation evaluator: python training/train_segmenter.py --data CONFIG --out segmenter.safetensors
 
-It learns from the training split of any data set, and is measured on the validation split.
+It learns from the training split of any data set as a run of that configuration sees it, at `data.size` and `more_sizes` in
+turn and through windows of the side `window`, and is measured on whole images of each size of the validation split.
+
+The evaluator of `scenes` at 64 to 512 pixels is made by
+
+    python training/train_segmenter.py --data training/configs/scenes.yaml --set window=192 --channels 32 48 64 96 \
+        --batch 4 --steps 8000 --held-out 64 --out benchmarks/segmenter_scenes.safetensors
 """
 
 from __future__ import annotations
@@ -15,15 +21,16 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
-from scdm.datasets import DataConfig, DataSet, Example, loader, open_dataset
+from scdm.datasets import DataConfig, DataSet, loader, open_dataset
 from scdm.devices import device_called
 from scdm.files.atomic import made_folder
 from scdm.files.config import load
@@ -33,22 +40,25 @@ from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter, save
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
+from scdm.training.stream import examples_from
 
 
 @ending("train_segmenter", "nothing is written")
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
     device_called(arguments.device)
-    config = load(TrainConfig, arguments.data, arguments.set).data
-    data, held_out = open_dataset(config), open_dataset(config, "val").validation()
+    config = load(TrainConfig, arguments.data, arguments.set)
+    config = replace(config, batch=arguments.batch, micro_batches=1)
+    data, *held_out = open_dataset(config.data), *(open_dataset(turn, "val") for turn in config.turns())
     made_folder(arguments.out.parent)
     if arguments.out.is_dir():
         raise ValueError(f"{arguments.out} is a folder: give the name of a file")
     segmenter, steps = train(data, config, arguments)
-    result = evaluate(segmenter, Subset(held_out, range(min(len(held_out), arguments.held_out))), config, arguments)
-    segmenter.provenance = provenance(config, arguments, steps, result)
+    results = [evaluate(segmenter, part, arguments, config.data.workers) for part in held_out]
+    segmenter.provenance = provenance(config, steps, results)
     save(arguments.out, segmenter)
-    print_result(result, segmenter.palette)
+    for turn, result in zip(config.turns(), results, strict=True):
+        print_result(result, segmenter.palette, turn)
     print(arguments.out)
     return 0
 
@@ -57,6 +67,14 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.size=64")
+    parser.add_argument(
+        "--channels",
+        type=int,
+        nargs="+",
+        default=[48, 64, 96],
+        metavar="WIDTH",
+        help="widths at 1/2, 1/4, ... of the image's size: more levels see further (default 48 64 96)",
+    )
     parser.add_argument("--steps", type=int, default=3000, help="(default %(default)s)")
     parser.add_argument(
         "--minutes",
@@ -74,7 +92,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=int,
         default=500,
         metavar="N",
-        help="images of the final measurement, at most (default %(default)s)",
+        help="images of the final measurement at each size, at most (default %(default)s)",
     )
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the hardware is fast at it")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -87,17 +105,18 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def train(data: DataSet, config: DataConfig, arguments: argparse.Namespace) -> tuple[Segmenter, int]:
+def train(data: DataSet, config: TrainConfig, arguments: argparse.Namespace) -> tuple[Segmenter, int]:
     """The segmenter, and the steps that it took."""
     torch.manual_seed(arguments.seed)
-    segmenter = Segmenter(data.palette).to(arguments.device)
+    segmenter = Segmenter(data.palette, arguments.channels).to(arguments.device)
     optimizer = torch.optim.AdamW(segmenter.parameters(), weight_decay=1e-2)
     generator = torch.Generator(arguments.device).manual_seed(arguments.seed)
     started = time.monotonic()
-    bar = tqdm(loader(data.training(), arguments.batch, config.workers), total=arguments.steps, unit="step")
+    examples = loader(examples_from(0, data, config), config.batch, config.data.workers)
+    bar = tqdm(examples, total=arguments.steps, unit="step")
     for step, batch in enumerate(bar, start=1):
         images, ids = batch.images.to(arguments.device), labelled(batch.ids, data.palette).to(arguments.device)
-        if config.flip:
+        if config.data.flip:
             images, ids = torch.cat([images, images.flip(-1)]), torch.cat([ids, ids.flip(-1)])
         with torch.autocast(images.device.type, torch.bfloat16, enabled=arguments.bf16):
             logits = segmenter(augmented(images, generator))
@@ -157,34 +176,42 @@ def cross_entropy_and_overlap(logits: Tensor, truth: LabelMap) -> Tensor:
     return cross_entropy + 1 - (hits / union)[present].mean()
 
 
-def evaluate(
-    segmenter: Segmenter, held_out: Dataset[Example], config: DataConfig, arguments: argparse.Namespace
-) -> SegmentationResult:
-    """On images as they are, without augmentation."""
+def evaluate(segmenter: Segmenter, split: DataSet, arguments: argparse.Namespace, workers: int) -> SegmentationResult:
+    """On whole images as they are, without augmentation."""
+    images = split.validation()
+    held_out = Subset(images, range(min(len(images), arguments.held_out)))
     score = SegmentationScore(segmenter.palette.num_classes)
-    for batch in loader(held_out, arguments.batch, config.workers):
+    for batch in loader(held_out, arguments.batch, workers):
         predicted = segmenter.ids(batch.images.to(arguments.device)).cpu()
         score.update(predicted, labelled(batch.ids, segmenter.palette))
     return score.compute()
 
 
-def provenance(
-    config: DataConfig, arguments: argparse.Namespace, steps: int, result: SegmentationResult
-) -> dict[str, object]:
-    height, width = config.height_width
+def provenance(config: TrainConfig, steps: int, results: Sequence[SegmentationResult]) -> dict[str, object]:
+    sizes = [called(turn) for turn in config.turns()]
+    through = f" through windows of {config.window}" if config.window else ""
     return {
-        "data": f"{config.name}, seed {config.seed}, {steps * arguments.batch} images of {height}x{width}",
-        "size": config.size,
-        "seed": config.seed,
+        "data": f"{config.data.name}, seed {config.data.seed}, {steps * config.batch} images of {', '.join(sizes)}{through}",
+        "size": config.data.size,
+        "seed": config.data.seed,
         "steps": steps,
-        "held_out": {"miou": round(result.miou, 4), "pixel_accuracy": round(result.pixel_accuracy, 4)},
+        "held_out": rounded(results[0]),
+        "held_out_at": {size: rounded(result) for size, result in zip(sizes, results, strict=True)},
     }
 
 
-def print_result(result: SegmentationResult, palette: Palette) -> None:
+def called(data: DataConfig) -> str:
+    return "x".join(map(str, data.height_width))
+
+
+def rounded(result: SegmentationResult) -> dict[str, float]:
+    return {"miou": round(result.miou, 4), "pixel_accuracy": round(result.pixel_accuracy, 4)}
+
+
+def print_result(result: SegmentationResult, palette: Palette, data: DataConfig) -> None:
     for name, iou in zip(palette.names, result.iou.tolist(), strict=True):
         print(f"{name:>12} {iou:.3f}")
-    print(f"held-out mIoU {result.miou:.3f}, pixel accuracy {result.pixel_accuracy:.3f}")
+    print(f"held-out mIoU {result.miou:.3f}, pixel accuracy {result.pixel_accuracy:.3f} at {called(data)}")
 
 
 if __name__ == "__main__":

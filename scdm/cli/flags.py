@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import typing
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ..files.options import Declared
@@ -41,12 +42,14 @@ def reading(setting: Declared) -> dict[str, Any]:
 
 def _reader(kinds: tuple[Any, ...]) -> Callable[[str], Any]:
     if int in kinds and str in kinds:
-        return _number_or_text
+        return partial(_number_or_text, int)
+    if float in kinds and any(typing.get_origin(kind) is typing.Literal for kind in kinds):
+        return partial(_number_or_text, float)
     return next((kind for kind in (int, float) if kind in kinds), str)
 
 
-def _number_or_text(text: str) -> int | str:
+def _number_or_text(number: type[int] | type[float], text: str) -> float | str:
     try:
-        return int(text)
+        return number(text)
     except ValueError:
         return text

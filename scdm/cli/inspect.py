@@ -92,14 +92,25 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
             "file",
             f"{weights['bytes'] / 1e6:.1f} MB, {weights['parameters']:,} parameters ({', '.join(weights['types'])})",
         ),
-        ("trained at", f"{config.size[1]}x{config.size[0]}"),
+        (
+            "trained at",
+            f"{config.size[1]}x{config.size[0]}{f', in windows of {config.window}' if config.window else ''}",
+        ),
         *([("taught", f"images of {config.taught}")] if config.sizes else []),
         ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
         *network.summary(),
         ("process", _process(config)),
         ("label diffusion", config.label_diffusion),
+        *_roughness_row(header),
         *((brief(key), _plain(value)) for key, value in header.provenance.items() if value not in (None, "")),
     ]
+
+
+def _roughness_row(header: Header) -> list[tuple[str, str]]:
+    if not getattr(header.config.network, "roughness", False):
+        return []
+    auto = "auto leaves it unknown" if header.roughness is None else "auto estimates it"
+    return [("roughness", f"read of layouts, {auto}")]
 
 
 def _process(config: ModelConfig) -> str:
@@ -107,7 +118,8 @@ def _process(config: ModelConfig) -> str:
     distilled = "" if config.distilled_steps is None else f", distilled to {config.distilled_steps}"
     if config.distilled_guidance is not None:
         distilled += f" with guidance {config.distilled_guidance:g}"
-    return f"{config.steps} {config.noise_schedule} steps{distilled}, predicts {config.prediction}{learned}"
+    shift = "" if config.noise_shift == 1 else f", shifted by {config.noise_shift:g}"
+    return f"{config.steps} {config.noise_schedule} steps{shift}{distilled}, predicts {config.prediction}{learned}"
 
 
 def _plain(value: Any) -> str:

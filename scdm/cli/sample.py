@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from argparse import Namespace
@@ -32,6 +33,7 @@ from ..layouts.reading import read_layout
 from ..models import conversion
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
+from ..pipeline.composition import with_roughness
 from ..pipeline.options import every_option
 from .common import check_output, chosen_palette, class_shares, note, print_json, writing
 from .flags import flag_of
@@ -75,6 +77,10 @@ def run(arguments: Namespace) -> None:
     remarks = [model.config.taught.remark((labels.height, labels.width)) for labels in layouts]
     for far in dict.fromkeys(filter(None, remarks)):  # once, however many layouts have that size
         remark(f"{far} (--size)")
+    layouts = [with_roughness(model, labels, options) for labels in layouts]
+    for path, labels in zip(arguments.layouts, layouts, strict=True):
+        if options.roughness == "auto" and (roughness := _roughness(labels)) is not None:
+            remark(f"{path}: its roughness is estimated as {roughness:.2f}; --roughness sets another")
     image, mask = _source(arguments, layouts, remark)
 
     silent = arguments.quiet or arguments.json
@@ -269,6 +275,12 @@ def _read(
         return meaning(image, lambda sentence: remark(f"{path}: {sentence}"))
 
 
+def _roughness(labels: LabelMap) -> float | None:
+    """Of one layout, as the model reads it; None if it is unknown, or not read."""
+    roughness = None if labels.roughness is None else labels.roughness.item()
+    return None if roughness is None or math.isnan(roughness) else roughness
+
+
 def _advance(bar: tqdm, pictures: int) -> Callable[[Step, int], None]:
     def advance(step: Step, steps: int) -> None:
         bar.total = pictures * steps
@@ -296,6 +308,7 @@ def _report(
                 "file": str(path),
                 **({} if map_ is None else {"instances": str(map_)}),
                 "size": [labels.width, labels.height],
+                **({} if (roughness := _roughness(labels)) is None else {"roughness": round(roughness, 3)}),
                 "classes": class_shares(contents(labels, palette), palette),
             }
             for path, labels, map_ in zip(arguments.layouts, layouts, instances, strict=True)

@@ -52,7 +52,7 @@ class Denoiser:
     label_diffusion: None for plain SDM, which sees the clean layout at every step.
     prediction: a key of `PARAMETRIZATIONS`.
     space: where x and x0 live; it has C channels.
-    height: of the whole images, where x are windows of them; None where they are whole.
+    height: of the whole images in pixels, where x are windows of them; None where they are whole.
     """
 
     network: Network
@@ -65,7 +65,7 @@ class Denoiser:
     @property
     def whole(self) -> dict[str, int]:
         """What a network is given beside x, t and labels."""
-        return {} if self.height is None else {"height": self.height}
+        return {} if self.height is None else {"height": self.height // self.space.stride}
 
     def respaced(self, spec: str | int) -> Denoiser:
         """The same model, visiting fewer steps."""
@@ -106,23 +106,25 @@ class Denoiser:
         objective: Literal["hybrid", "kl"] = "hybrid",
         vb_weight: float = 1.0,
         weighting: str = "output",
-        bias: float = 0.0,
+        log_snr_limit: float = 0.0,
     ) -> LossTerms:
         """The training loss at the original steps t (B,) for clean samples (B, C, H, W).
 
         "hybrid" is L_simple + vb_weight * L_vb, the bound training only the variance (Nichol & Dhariwal 2021, eq. 16);
         "kl" is the bound alone, times the number of steps. ValueError for "kl" if the network does not learn the variance.
+        weighting: what L_simple is: the squared error of the output ("output"), or that of x0 with one of `WEIGHTINGS`.
         """
         t = sent(t, x0.device)
         index, parametrization = self.schedule.index_of(t), PARAMETRIZATIONS[self.prediction]
         x = self.schedule.add_noise(x0, index, noise)
         signal, variance = self.split(self.network(x, t, self.diffused(labels, t, u), **self.whole).to(x.dtype))
         target = parametrization.target(self.schedule, x0, index, noise)
-        mse = ((target - signal) ** 2).flatten(1).mean(1)
-        simple = mse
-        if (weigh := WEIGHTINGS[weighting]) is not None:
-            snr = (self.schedule.at(self.schedule.inverse_sigma, index, mse)) ** -2
-            simple = mse * weigh(snr, bias) / parametrization.gain(snr)
+        mse = _squared_error(signal, target)
+        if weighting == "output":
+            simple = mse * parametrization.loss_weight(self.schedule, index)
+        else:
+            snr = self.schedule.at(self.schedule.inverse_sigma, index, mse) ** -2
+            simple = WEIGHTINGS[weighting](snr, log_snr_limit) * _squared_error(self.x0(signal, x, t), x0)
         if variance is None:
             if objective == "kl":
                 raise ValueError("the objective kl needs a network that learns the variance: set learn_sigma")
@@ -144,3 +146,8 @@ class Denoiser:
         kl = mean_bits(gaussian_kl(true_mean, true_log_variance, mean, log_variance))
         nll = mean_bits(-self.space.log_likelihood(x0, mean, log_variance / 2))
         return torch.where(index == 0, nll, kl)
+
+
+def _squared_error(found: Tensor, target: Tensor) -> Tensor:
+    """(B, ...) -> (B,) means."""
+    return ((target - found) ** 2).flatten(1).mean(1)

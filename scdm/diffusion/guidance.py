@@ -54,6 +54,19 @@ def guided_step(
     return Prediction(denoiser.x0(signal, x, t), variance)
 
 
+def released(denoise: Denoise, denoiser: Denoiser, last: int) -> Denoise:
+    """Without a layout at the original steps below `last`, where noise is weakest, and `denoise` before."""
+
+    def denoise_until(x: Tensor, t: Tensor) -> Prediction:
+        if int(t[0]) >= last:
+            return denoise(x, t)
+        t = sent(t, exact_device(x.device))
+        signal, variance = denoiser.split(denoiser.network(x, t, None).to(x.dtype))
+        return Prediction(denoiser.x0(signal, x, t), variance)
+
+    return denoise_until
+
+
 def shaped(
     denoise: Denoise,
     space: Space = PIXELS,

@@ -6,6 +6,7 @@ torch, so that settings can name them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,44 +23,41 @@ class Parametrization:
 
     to_x0: (schedule, x_t, index, output) -> x0.
     target: (schedule, x0, index, noise) -> the output that has no error.
-    gain: (signal-to-noise ratio (B,)) -> (B,), the squared error of the output for a squared error of 1 of x0.
+    loss_weight: (schedule, index) -> (B,), the factor of the squared error of the output; 1 as published. The weightings of
+        `WEIGHTINGS` take its place.
     """
 
     to_x0: Callable[[NoiseSchedule, Tensor, Tensor, Tensor], Tensor]
     target: Callable[[NoiseSchedule, Tensor, Tensor, Tensor], Tensor]
-    gain: Callable[[Tensor], Tensor]
-
-
-def torch_ones(snr: Tensor) -> Tensor:
-    return snr * 0 + 1
+    loss_weight: Callable[[NoiseSchedule, Tensor], Tensor | float] = lambda schedule, index: 1.0
 
 
 PARAMETRIZATIONS: dict[str, Parametrization] = {
     "eps": Parametrization(
         to_x0=lambda schedule, x, index, eps: schedule.x0_from_eps(x, index, eps),
         target=lambda schedule, x0, index, noise: noise,
-        gain=lambda snr: snr,
     ),
     "v": Parametrization(
         to_x0=lambda schedule, x, index, v: schedule.x0_from_v(x, index, v),
         target=lambda schedule, x0, index, noise: schedule.v_from(x0, index, noise),
-        gain=lambda snr: snr + 1,
     ),
     "x0": Parametrization(
         to_x0=lambda schedule, x, index, x0: x0,
         target=lambda schedule, x0, index, noise: x0,
-        gain=torch_ones,
     ),
 }
 
 
-# Weights of the squared error of x0 by the signal-to-noise ratio (B,), and a bias: what the loss measures, whatever the
-# network puts out. "output" is the squared error of the output, as published.
-WEIGHTINGS: dict[str, Callable[[Tensor, float], Tensor] | None] = {
-    "output": None,
-    "eps": lambda snr, bias: snr,
-    "v": lambda snr, bias: snr + 1,
-    "sigmoid": lambda snr, bias: snr * (bias - snr.log()).sigmoid(),
+# Weights of the squared error of x0, by the signal-to-noise ratio (B,) and the logarithm of a limit to it, so that what the
+# loss measures is a setting of its own, whatever the network predicts: the error of eps, of v, that of eps where there is
+# more noise than at the limit (Kingma & Gao 2023; Hoogeboom et al. 2024, section 3), or the ratio itself between 1 (Salimans
+# & Ho 2022, truncated SNR) and the limit (Hang et al. 2023, Min-SNR): the colours of the whole are decided where it is far
+# below 1.
+WEIGHTINGS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "eps": lambda snr, limit: snr,
+    "v": lambda snr, limit: snr + 1,
+    "sigmoid": lambda snr, limit: snr * (limit - snr.log()).sigmoid(),
+    "truncated": lambda snr, limit: snr.clamp(1, math.exp(limit)),
 }
 
 

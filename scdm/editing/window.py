@@ -13,25 +13,33 @@ from ..layouts.labels import LabelMap
 from ..models.model import Model
 from ..networks import Network
 
-CONTEXT = 1 / 4  # of the model's own size: what the network sees around the region, at least
+CONTEXT = 1 / 4  # of what the model sees at once: what the network sees around the region, at least
 
 
 def windowed(model: Model, region: Tensor) -> Model:
     """The model with a network that computes only around `region` (H, W) bool, and predicts nothing elsewhere.
 
-    The window has the region in it with its surroundings, is never smaller than the images that the model was trained on,
-    and lies where the network's strides meet. Noise and layout are still the whole canvas's, so that a pixel sees the same
-    of them whatever the window. The model itself where the window would be the whole canvas.
+    The window has the region in it with its surroundings, is never smaller than what the model was trained on (whole images,
+    or windows of larger ones), and lies where the network's strides meet. Noise, layout and height are still the whole
+    canvas's, so that a pixel sees the same of them whatever the window. The model itself where the window would be the whole
+    canvas.
     """
     stride = model.config.stride
     padding = Padding((region.shape[0], region.shape[1]), stride)
     rows, columns = (
         _span(region.any(dim=1 - axis), length, own, stride)
-        for axis, (length, own) in enumerate(zip(padding.padded_size, model.config.size, strict=True))
+        for axis, (length, own) in enumerate(zip(padding.padded_size, _smallest(model), strict=True))
     )
     if (len(rows), len(columns)) == padding.padded_size:
         return model
     return replace(model, network=_Windowed(model.network, rows, columns, model.space.stride))
+
+
+def _smallest(model: Model) -> tuple[int, int]:
+    """(height, width) in pixels that the model was trained to see at once, at least."""
+    side, least = model.config.window, 2 * model.config.stride  # as `Padding` has it
+    height, width = model.config.size if side is None else (side, side)
+    return max(height, least), max(width, least)
 
 
 def _span(holds: Tensor, length: int, own: int, stride: int) -> range:
@@ -59,8 +67,8 @@ class _Windowed(Network):
     def dtype(self) -> torch.dtype:
         return self.network.dtype
 
-    def encode(self, x: Tensor, t: Tensor) -> tuple[Any, torch.Size]:
-        return self.network.encode(x[self.window].contiguous(), t), x.shape
+    def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> tuple[Any, torch.Size]:
+        return self.network.encode(x[self.window].contiguous(), t, height or x.shape[-2]), x.shape
 
     def decode(self, features: tuple[Any, torch.Size], labels: LabelMap | None) -> Tensor:
         inner, shape = features

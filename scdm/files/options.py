@@ -101,7 +101,8 @@ class Declared:
     def describe(self) -> str:
         """What is allowed: "a whole number from 1 to 100", "fresh, coupled or none"."""
         if self.choices:
-            kinds = [_listed([str(choice) for choice in self.choices])]
+            kinds = [self._described(kind) for kind in self.alternatives if kind in (int, float)]
+            kinds.append(_listed([str(choice) for choice in self.choices]))
         else:
             kinds = [self._described(kind) for kind in self.alternatives if typing.get_origin(kind) is not Callable]
         return ", or ".join(dict.fromkeys(kinds)) + (", or None" if self.optional else "")

@@ -32,7 +32,11 @@ Error = Callable[[Ids, np.random.Generator, float], Ids]
 
 
 def roughened(
-    labels: LabelMap, roughness: Sequence[float], seeds: Sequence[int], height: int | None = None
+    labels: LabelMap,
+    roughness: Sequence[float],
+    seeds: Sequence[int],
+    height: int | None = None,
+    only: str | None = None,
 ) -> LabelMap:
     """The layouts as somebody paints them whose outlines are off by `roughness` / 16 of the side, and that roughness.
 
@@ -40,14 +44,17 @@ def roughened(
 
     roughness: of each layout, in [0, 1]; one of 0 stays as it is. seeds: one for each, which decides about it alone.
     height: of the whole layouts, where these are windows of them.
-    ValueError for a roughness out of range.
+    only: a single one of the errors (`ERRORS`, `OMISSIONS`) at full strength, instead of a mix, to measure it.
+    ValueError for a roughness out of range, and for an error that does not exist.
     """
+    if only not in (None, *ERRORS, *OMISSIONS):
+        raise ValueError(f"there is no error {only!r}: choose one of {', '.join([*ERRORS, *OMISSIONS])}")
     for one in roughness:
         if not 0 <= one <= 1:
             raise ValueError(f"roughness is a number from 0 to 1, not {one}")
     scale = 1 if height is None else height / labels.height
     rough = [
-        ids if not one else torch.from_numpy(_roughened(ids.numpy(), labels.num_classes, one * scale, seed))
+        ids if not one else torch.from_numpy(_roughened(ids.numpy(), labels.num_classes, one * scale, seed, only))
         for ids, one, seed in zip(labels.ids.cpu(), roughness, seeds, strict=True)
     ]
     ids = torch.stack(rough).to(labels.ids.device)
@@ -58,7 +65,9 @@ def roughened(
     return replace(labels, ids=ids, edges=edges, roughness=known)
 
 
-def _roughened(ids: NDArray[np.int64], mask_id: int, roughness: float, seed: int) -> NDArray[np.int64]:
+def _roughened(
+    ids: NDArray[np.int64], mask_id: int, roughness: float, seed: int, only: str | None
+) -> NDArray[np.int64]:
     """(H, W) -> (H, W)"""
     rng = np.random.default_rng(seed)
     present = np.append(np.flatnonzero(np.bincount(ids.ravel(), minlength=mask_id)[:mask_id]), mask_id)
@@ -66,12 +75,12 @@ def _roughened(ids: NDArray[np.int64], mask_id: int, roughness: float, seed: int
     places[present] = np.arange(len(present))
     painted: Ids = places[ids]  # MASK is the highest
     reach = REACH * roughness * math.sqrt(ids.size)
-    for error, strength in _mix(rng):
+    for error, strength in _mix(rng) if only is None else [(ERRORS[only], 1.0)] if only in ERRORS else []:
         painted = error(painted, rng, strength * reach)
     gaps = np.zeros(ids.shape, bool)
-    for leave_out in (_gaps, _holes):
-        if rng.random() < 0.25:
-            gaps |= leave_out(painted, rng, (0.2 + 0.8 * rng.random()) * reach)
+    for name, left_out in OMISSIONS.items():
+        if name == only or (only is None and rng.random() < 0.25):
+            gaps |= left_out(painted, rng, (0.2 + 0.8 * rng.random()) * reach)
     return np.where(gaps, mask_id, present[painted])
 
 
@@ -82,7 +91,7 @@ def _mix(rng: np.random.Generator) -> list[tuple[Error, float]]:
     if main < 2:  # a hand that misjudges sizes draws no exact outlines either, nor the other way round
         strengths[1 - main] = rng.uniform(0.4, 1)
     slips = rng.random() * (rng.random() < 0.25)
-    mix = zip((_outgrown, _slipped, _displaced, _in_cells), (strengths[0], slips, *strengths[1:]), strict=True)
+    mix = zip(ERRORS.values(), (strengths[0], slips, *strengths[1:]), strict=True)
     return [(error, strength) for error, strength in mix if strength]
 
 
@@ -171,6 +180,15 @@ def _holes(ids: Ids, rng: np.random.Generator, reach: float) -> NDArray[np.bool_
         period = max(2.0, spacing) * max(abs(down), abs(right))
         left = np.mod(distance, period) < rng.uniform(0.4, 0.8) * period
     return some[ids] & ~left
+
+
+ERRORS: dict[str, Error] = {  # in the order in which they happen
+    "outgrown": _outgrown,
+    "slips": _slipped,
+    "displaced": _displaced,
+    "cells": _in_cells,
+}
+OMISSIONS: dict[str, Callable[[Ids, np.random.Generator, float], NDArray[np.bool_]]] = {"gaps": _gaps, "holes": _holes}
 
 
 # ---- what they are made of ----

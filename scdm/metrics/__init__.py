@@ -1,6 +1,7 @@
 """Metrics: accumulators with `update` and `compute`, and the networks that they need."""
 
 from .evaluators import Evaluator, FeatureExtractor, SmallSegmenter, open_evaluator, open_extractor
+from .fine_detail import EnergyResult, HighFrequencyEnergy
 from .frechet import FrechetDistance
 from .inception import Inception
 from .kernel import KernelDistance, KernelResult
@@ -9,9 +10,11 @@ from .segmentation import SegmentationResult, SegmentationScore
 
 __all__ = [
     "Diversity",
+    "EnergyResult",
     "Evaluator",
     "FeatureExtractor",
     "FrechetDistance",
+    "HighFrequencyEnergy",
     "Inception",
     "KernelDistance",
     "KernelResult",

@@ -1,6 +1,7 @@
 """Model files: safetensors whose header says everything needed to use the weights.
 
-Header key "scdm" holds JSON: {"version", "config": ModelConfig, "palette": class table, "provenance": {...}}.
+Header key "scdm" holds JSON: {"version", "config": ModelConfig, "palette": class table, "provenance": {...}}, and of models
+that estimate how rough a layout is "roughness": RoughnessEstimator.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ..files.tensors import opened
 from ..files.untrusted import brief, file_at, meant, naming, shown
 from ..layouts.labels import require_same_classes
 from ..layouts.palette import Palette
+from ..layouts.roughness import RoughnessEstimator
 from ..networks import build
 from ..networks.weights import not_finite
 from .model import Model, ModelConfig
@@ -46,6 +48,7 @@ class Header:
     palette: Palette
     provenance: dict[str, Any]
     version: int = VERSION
+    roughness: RoughnessEstimator | None = None
 
     def to_json(self) -> str:
         content = {
@@ -53,6 +56,7 @@ class Header:
             "config": configuration.to_dict(self.config),
             "palette": self.palette.to_dict(),
             "provenance": self.provenance,
+            **({} if self.roughness is None else {"roughness": configuration.to_dict(self.roughness)}),
         }
         return json.dumps(content, ensure_ascii=False)
 
@@ -69,7 +73,7 @@ class Header:
         config = configuration.from_dict(ModelConfig, parts.config, "config.")
         palette = Palette.from_dict(parts.palette)
         require_same_classes("its palette", palette.num_classes, "its network", config.network.num_classes)
-        return cls(config, palette, parts.provenance)
+        return cls(config, palette, parts.provenance, roughness=parts.roughness)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class _Parts:
     config: dict[str, Any]
     palette: Any
     provenance: dict[str, Any]
+    roughness: RoughnessEstimator | None = None
 
 
 def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> None:
@@ -88,7 +93,7 @@ def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> No
     ValueError names a tensor with NaN or infinite values in that dtype (float16 ends at 65504). OSError names the
     file and says why it cannot be written; what was there before is kept.
     """
-    header = Header(model.config, model.palette, model.provenance)
+    header = Header(model.config, model.palette, model.provenance, roughness=model.roughness)
     tensors = {
         name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
         for name, tensor in model.network.state_dict().items()
@@ -126,7 +131,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
         header = _header(file)
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         network = build(header.config.network, stored, device_called(device), operations=operations, copy=True)
-    return Model(header.config, header.palette, network, header.provenance)
+    return Model(header.config, header.palette, network, header.provenance, header.roughness)
 
 
 def is_model(path: str | Path) -> bool:

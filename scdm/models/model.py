@@ -22,6 +22,7 @@ from ..files.options import Option, check_fields
 from ..files.untrusted import shown
 from ..layouts.labels import LabelMap, instance_borders, require_same_classes
 from ..layouts.palette import Palette
+from ..layouts.roughness import RoughnessEstimator
 from ..networks import Compiled, Network, NetworkConfig, build
 from .sizes import TaughtSizes
 
@@ -40,6 +41,9 @@ class ModelConfig:
         "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout of the
         next (`LabelDiffusion.at_next_timestep`).
     distilled_guidance: the scale of guidance that was distilled in, None for a model that is still to be guided.
+    noise_shift: of the signal-to-noise ratio (`NoiseSchedule.named`).
+    window: side of the windows of larger images that it was trained in, None for a model that knows only whole images. Of a
+        network that reads the height of the whole (`UNetConfig.sized`), edits need not compute more than such a window.
     """
 
     network: NetworkConfig
@@ -55,6 +59,9 @@ class ModelConfig:
         float, Option("factor of the root of the signal-to-noise ratio at every step", gt=0, le=64)
     ] = configuration.implied(1.0)
     space: Annotated[str, Option("where samples live", choices=SPACES)] = configuration.implied("pixels")
+    window: Annotated[
+        int | None, Option("side of the windows that it was trained in", ge=1, le=MOST_SIDE, unit="pixels")
+    ] = configuration.implied(None)
 
     sizes: Annotated[
         tuple[tuple[int, int], ...],
@@ -76,6 +83,8 @@ class ModelConfig:
                 raise ValueError(f"the sides of a model's images are multiples of {self.stride}, not {height}x{width}")
         if self.sizes and self.size not in self.sizes:
             raise ValueError(f"the sizes of a model's images are all of them, also its size {self.size}")
+        if self.window is not None and self.window % self.stride:
+            raise ValueError(f"the side of a model's windows is a multiple of {self.stride}, not {self.window}")
         NoiseSchedule.named(self.noise_schedule, self.steps, self.noise_shift)  # raises for too few steps
         try:
             visited_steps(self.steps, self._distilled_to)
@@ -110,12 +119,16 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its meaning, its classes, and where it comes from (`provenance`: data, steps, licence, ...)."""
+    """A network with its meaning, its classes, and where it comes from (`provenance`: data, steps, licence, ...).
+
+    roughness: estimates how rough a layout is, for networks that read it; None in files without an estimator.
+    """
 
     config: ModelConfig
     palette: Palette
     network: Network
     provenance: dict[str, Any] = field(default_factory=dict)
+    roughness: RoughnessEstimator | None = None
 
     @classmethod
     def new(cls, config: ModelConfig, palette: Palette, operations: Any = nn, **provenance: Any) -> Model:

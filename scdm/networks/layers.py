@@ -35,10 +35,10 @@ class Condition:
         self._dtype = dtype
         self._one_hot: dict[tuple[int, int], Tensor] = {}
 
-    def see(self, stem: nn.Module, grid: torch.Size, patch: int) -> None:
-        """The layout's patches at the first level."""
-        height, width = grid
-        self._one_hot[height, width] = stem(self.at(height * patch, width * patch))
+    def embed_patches(self, embed: nn.Module, height: int, width: int, patch: int) -> None:
+        """From now on the normalisations of this resolution read `embed` of the layout's patches, (B, C, height * patch,
+        width * patch) -> (B, embedded channels, height, width), so that borders are known to the pixel."""
+        self._one_hot[height, width] = embed(self.at(height * patch, width * patch))
 
     def at(self, height: int, width: int) -> Tensor:
         """(B, channels, height, width) one-hot classes and, if the layout has them, borders."""
@@ -167,21 +167,26 @@ class ResidualBlock(nn.Module):
 
 
 class LabelResidualBlock(ResidualBlock):
-    """The decoder's form: both norms are SPADE and read the layout."""
+    """The decoder's form: both norms are SPADE and read the layout.
+
+    out_label_channels: of the layout at the resolution of the output, where they are others than `label_channels`.
+    """
 
     def __init__(
         self,
         channels: int,
         embedding: int,
         out_channels: int,
-        label_channels: tuple[int, int],
+        label_channels: int,
         hidden: int,
+        *,
+        out_label_channels: int | None = None,
         **options: Any,
     ):
         super().__init__(channels, embedding, out_channels, **options)
         operations = options.get("operations", nn)
-        self.in_norm = SPADE(channels, label_channels[0], hidden, operations)
-        self.out_norm = SPADE(out_channels, label_channels[1], hidden, operations)
+        self.in_norm = SPADE(channels, label_channels, hidden, operations)
+        self.out_norm = SPADE(out_channels, out_label_channels or label_channels, hidden, operations)
 
     def _norm(self, channels: int, operations: Any) -> list[nn.Module]:
         return []  # SPADE stands beside the layers, where it can be given the condition

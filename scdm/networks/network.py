@@ -59,8 +59,8 @@ class Network(nn.Module):
     `Linear`, `Conv2d`, ...; `torch.nn` by default), which lets a host that manages memory supply its own layers.
 
     Precision: images and steps come in and go out in float32 (float64 for a network in float64); within, all is of the type
-    of the weights. The parts named in `EXACT` are kept in float32 whatever the rest is in (`cast`): rounding of the head
-    would be multiplied by 157 where noise is strongest. The same holds under autocast.
+    of the weights. The parts named in `EXACT`, of which some may be None, are kept in float32 whatever the rest is in
+    (`cast`): rounding of the head would be multiplied by 157 where noise is strongest. The same holds under autocast.
 
     compute_dtype: the type to compute in where it is not that of the weights, for layers that cast their weights to the type
         of their input, as those of a host may (`operations`). None is that of the weights.
@@ -76,7 +76,7 @@ class Network(nn.Module):
     def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Any:
         """x (B, image_channels, H, W), t (B,) original steps -> features, the same for every layout.
 
-        height: of the whole images, where x are windows of them; for networks that read it.
+        height: of the whole images in samples, where x are windows of them; for networks that read it.
         ValueError if H or W is not divisible by `config.stride`.
         """
         raise NotImplementedError
@@ -105,7 +105,8 @@ class Network(nn.Module):
         self.to(dtype)
         if dtype in HALVES:
             for name in self.EXACT:
-                self.get_submodule(name).float()
+                if (part := getattr(self, name)) is not None:
+                    part.float()
         return self
 
     def placed(self, device: torch.device | str | None, dtype: torch.dtype | None = None) -> Network:

@@ -27,6 +27,7 @@ def from_shapes(shapes: Mapping[str, tuple[int, ...]], **unseen: Any) -> UNetCon
     """
     first_norm = "middle_block.0.in_norm.mlp_shared.0.weight"
     hidden, num_classes = _shape(shapes, first_norm, 4)[:2]
+    _require_pixels(shapes)
     channels = _shape(shapes, "time_embed.0.weight", 2)[1]
     # Every level but the last to run ends its decoder blocks by doubling. (The encoder's halving blocks are no help: with
     # resblock_updown they look like any residual block.)
@@ -48,6 +49,16 @@ def from_shapes(shapes: Mapping[str, tuple[int, ...]], **unseen: Any) -> UNetCon
         learn_sigma=_shape(shapes, "out.2.weight", 4)[0] == 2 * UNetConfig.image_channels,
         **unseen,
     )
+
+
+def _require_pixels(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """ValueError for the weights of a network of patches: its settings cannot be told from shapes alone."""
+    inputs, colours = _shape(shapes, "input_blocks.0.0.weight", 4)[1], UNetConfig.image_channels
+    if inputs != colours:
+        raise ValueError(
+            f"these weights read {inputs} channels, as a network of patches does: published networks read the {colours} "
+            "colours of single pixels, and only such are converted. Give the model file that scdm wrote"
+        )
 
 
 def _doubles(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
@@ -33,6 +32,7 @@ from .network import Network, NetworkConfig
 # Far beyond any model, near enough that the header of a file cannot ask for a network that would fill the memory
 # before it is compared with the file's tensors.
 MOST_LEVELS, MOST_WIDTH, MOST_HEADS = 8, 16384, 1024
+BASE_HEIGHT = 64  # of the image whose size is embedded as 0, an octave more as 100
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,24 @@ class UNetConfig(NetworkConfig):
     dropout: Annotated[float, Option("share of activations that training leaves out", ge=0, lt=1)] = 0.0
     learn_sigma: Annotated[bool, Option("whether the variance is learned")] = True
     patch: Annotated[
-        int, Option("side of the square of pixels that a position of the first level stands for", choices=(1, 2, 4, 8))
+        Literal[1, 2, 4, 8],
+        Option("side of the square of pixels that is one position of the first level; the published networks have 1"),
     ] = implied(1)
-    stem: Annotated[int, Option("width of the layout's patches", ge=0, le=8192)] = implied(0)
-    head: Annotated[int, Option("width of the head at full resolution", ge=0, le=8192)] = implied(0)
-    sized: Annotated[bool, Option("whether the height of the whole image is a condition (Podell et al. 2023)")] = (
-        implied(False)
-    )
-    roughness: Annotated[bool, Option("whether the roughness of a layout is a condition")] = implied(False)
+    layout_width: Annotated[
+        int,
+        Option(
+            "width that the layout's patches are embedded in for the first level, or 0 to read one label a patch",
+            ge=0,
+            le=8192,
+        ),
+    ] = implied(0)
+    head: Annotated[
+        int, Option("width of convolutions at full resolution behind the patches, or 0 for none", ge=0, le=8192)
+    ] = implied(0)
+    sized: Annotated[
+        bool, Option("whether the network is given the height of the whole image (Podell et al. 2023)")
+    ] = implied(False)
+    roughness: Annotated[bool, Option("whether the network is given the roughness of the layout")] = implied(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,6 +94,10 @@ class UNetConfig(NetworkConfig):
             if attends and self.head_channels is not None and width % self.head_channels:
                 fault = f"attention heads of {self.head_channels} channels do not fill a level of {width}"
                 raise ValueError(f"{fault}: choose head_channels that divides it")
+        if self.patch == 1 and (self.layout_width or self.head):
+            raise ValueError(
+                "layout_width and head give patches the borders of their pixels: leave both at 0, or set patch to 2, 4 or 8"
+            )
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -93,19 +107,37 @@ class UNetConfig(NetworkConfig):
     def label_channels(self) -> int:
         return self.num_classes + self.edges
 
+    def label_channels_at(self, level: int) -> int:
+        """Those of the layout as the normalisations of a level read it."""
+        return self.layout_width if self.layout_width and level == 0 else self.label_channels
+
     @property
     def stride(self) -> int:
         return self.patch * 2 ** (len(self.channel_mult) - 1)
 
     @property
     def working_values(self) -> int:
-        return 30 * self.channels // self.patch**2  # 18 to 24 maps of the first level's features, and some for cuDNN
+        grid = 30 * self.channels // self.patch**2  # 18 to 24 maps of the first level's features, and some for cuDNN
+        pixels = self.label_channels + 3 * self.head if self.layout_width or self.head else 0
+        return grid + pixels
 
     def summary(self) -> list[tuple[str, str]]:
         attention = ", ".join(f"1/{factor}" for factor in self.attention)
         return [
             ("network", f"widths {', '.join(map(str, self.widths))}, residual blocks a level: {self.res_blocks}"),
             ("attention", f"at {brief(attention)} of the size" if attention else "none but in the middle"),
+            *self._patch_summary(),
+        ]
+
+    def _patch_summary(self) -> list[tuple[str, str]]:
+        borders = [
+            *([f"layout embedded in {self.layout_width} channels"] if self.layout_width else []),
+            *([f"head of {self.head} channels"] if self.head else []),
+        ]
+        given = [name for name, reads in (("image height", self.sized), ("roughness", self.roughness)) if reads]
+        return [
+            *([("patches", ", ".join([f"{self.patch}x{self.patch} pixels", *borders]))] if self.patch > 1 else []),
+            *([("also given", ", ".join(given))] if given else []),
         ]
 
     def heads_at(self, channels: int, decoder: bool = False) -> int:
@@ -115,19 +147,29 @@ class UNetConfig(NetworkConfig):
 
 
 class Features(NamedTuple):
-    """What the encoder knows of x at t. It never saw the labels: any number of layouts can be decoded from it."""
+    """What the encoder knows of x at t. It never saw the labels: any number of layouts can be decoded from it.
+
+    pixels: x itself, for a head at full resolution.
+    """
 
     bottom: Tensor
     skips: tuple[Tensor, ...]
     embedding: Tensor
-    full: Tensor
+    pixels: Tensor | None = None
 
 
 class UNet(Network):
     """A U-Net (Ho et al. 2020, Dhariwal & Nichol 2021) whose decoder is normalised by the layout (SDM, Wang et al. 2022).
 
     In half precision the first part of the step's embedding and the head stay in float32, as in the published half mode.
+
+    With a patch of p > 1 the U-Net walks a grid of 1/p of the sides: pixels enter by pixel-unshuffle and leave by
+    pixel-shuffle (Shi et al. 2016), as the tokens of Dosovitskiy et al. 2021. So that borders keep their pixels, the first
+    level's normalisations may read an embedding of the layout's patches (`layout_width`), and a few convolutions at full
+    resolution may add to the output what they see in noisy image and layout (`head`).
     """
+
+    EXACT = ("time_embed", "size_embed", "roughness_embed", "out")
 
     config: UNetConfig
 
@@ -139,11 +181,9 @@ class UNet(Network):
             nn.SiLU(),
             operations.Linear(build.embedding, build.embedding),
         )
-        self.size_embed = build.scalar() if config.sized else None
-        self.roughness_embed = build.scalar() if config.roughness else None
-        self.stem = None
-        if config.stem:
-            self.stem = operations.Conv2d(config.label_channels, config.stem, config.patch, config.patch, bias=False)
+        self.size_embed = build.number_embed() if config.sized else None
+        self.roughness_embed = build.number_embed() if config.roughness else None
+        self.layout_embed = build.layout_embed() if config.layout_width else None
         self.input_blocks, skip_widths = build.encoder()
         self.middle_block = build.middle()
         self.output_blocks = build.decoder(skip_widths)
@@ -152,63 +192,67 @@ class UNet(Network):
             nn.SiLU(),
             zeroed(operations.Conv2d(config.widths[0], config.out_channels * config.patch**2, 3, padding=1)),
         )
-        self.head = None
-        if config.head:
-            c = config.head
-            self.head = nn.Sequential(
-                operations.Conv2d(config.out_channels + 3 + config.label_channels, c, 3, padding=1),
-                nn.SiLU(),
-                operations.Conv2d(c, c, 3, padding=1),
-                nn.SiLU(),
-                zeroed(operations.Conv2d(c, config.out_channels, 3, padding=1)),
-            )
+        self.head = build.head() if config.head else None
 
     def blocks(self) -> list[nn.Module]:
         return [*self.input_blocks, self.middle_block, *self.output_blocks]
 
     def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Features:
         self._require_stride(x)
-        embedding = self._exactly(self.time_embed, timestep_embedding(sent(t, x.device), self.config.channels))
-        embedding = embedding.to(self.dtype)
+        embedding = self._embedded(self.time_embed, sent(t, x.device))
         if self.size_embed is not None:
-            octaves = torch.full((1,), math.log2((height or x.shape[-2]) / 64), device=x.device)
-            embedding = embedding + self._scalar(self.size_embed, 100 * octaves)
-        full = x
-        x = F.pixel_unshuffle(x, self.config.patch).to(self.dtype)
+            side = torch.full((1,), height or x.shape[-2], dtype=torch.float32, device=x.device)
+            embedding = embedding + self._embedded(self.size_embed, 100 * (side / BASE_HEIGHT).log2())
+        pixels, embedding = x if self.head is not None else None, embedding.to(self.dtype)
+        if self.config.patch > 1:  # which would copy single pixels, too
+            x = F.pixel_unshuffle(x, self.config.patch)
+        x = x.to(self.dtype)
         skips = []
         for block in self.input_blocks:
             x = block(x, embedding)
             skips.append(x)
-        return Features(x, tuple(skips), embedding, full)
-
-    def _scalar(self, embed: nn.Module, value: Tensor) -> Tensor:
-        """(B,) -> (B, E), on a scale of 0 to 1000 as steps are."""
-        return embed(timestep_embedding(value, self.config.channels).to(self.dtype))
+        return Features(x, tuple(skips), embedding, pixels)
 
     def decode(self, features: Features, labels: LabelMap | None) -> Tensor:
-        h, skips, embedding, full = features
+        h, skips, embedding, pixels = features
         condition = None
         if labels is not None:
             self._require_readable(labels)
-            condition = Condition(labels, h.dtype)
-            if self.stem is not None:
-                condition.see(self.stem, skips[0].shape[-2:], self.config.patch)
-            if self.roughness_embed is not None and labels.roughness is not None:
-                known = labels.roughness.isfinite()[:, None]
-                told = self._scalar(self.roughness_embed, 1000 * labels.roughness.nan_to_num())
-                embedding = embedding + told * known
+            condition = self._condition(labels, skips[0])
+            embedding = self._with_roughness(embedding, labels.roughness)
         h = self.middle_block(h, embedding, condition)
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
             h = block(torch.cat([h, skip], dim=1), embedding, condition)
-        y = F.pixel_shuffle(self._exactly(self.out, h), self.config.patch)
-        if self.head is not None:
-            one = (
-                condition.at(*y.shape[-2:])
-                if condition
-                else y.new_zeros(len(y), self.config.label_channels, *y.shape[-2:])
-            )
-            y = y + self.head(torch.cat([y, full, one], 1))
-        return y
+        y = self._exactly(self.out, h)
+        if self.config.patch > 1:
+            y = F.pixel_shuffle(y, self.config.patch)
+        return y if pixels is None else y + self._correction(y, pixels, condition)
+
+    def _embedded(self, embed: nn.Module, numbers: Tensor) -> Tensor:
+        """(B,) numbers, on a scale of about 0 to 1000 as steps are -> (B, E)."""
+        return self._exactly(embed, timestep_embedding(numbers, self.config.channels))
+
+    def _condition(self, labels: LabelMap, first: Tensor) -> Condition:
+        """first: features (B, C, h, w) of the first level."""
+        condition = Condition(labels, first.dtype)
+        if self.layout_embed is not None:
+            height, width = first.shape[-2:]
+            condition.embed_patches(self.layout_embed, height, width, self.config.patch)
+        return condition
+
+    def _with_roughness(self, embedding: Tensor, roughness: Tensor | None) -> Tensor:
+        """roughness: (B,) in [0, 1], nan where it is unknown, which adds nothing."""
+        if self.roughness_embed is None or roughness is None:
+            return embedding
+        added = self._embedded(self.roughness_embed, 1000 * roughness.nan_to_num())
+        return embedding + (added * roughness.isfinite()[:, None]).to(embedding.dtype)
+
+    def _correction(self, y: Tensor, pixels: Tensor, condition: Condition | None) -> Tensor:
+        """What the head adds to the output y (B, out_channels, H, W)."""
+        assert self.head is not None
+        size = y.shape[-2:]
+        one_hot = condition.at(*size) if condition else y.new_zeros(len(y), self.config.label_channels, *size)
+        return self.head(torch.cat([y, pixels, one_hot], dim=1).to(self.dtype)).to(y.dtype)
 
 
 class _Stage(nn.ModuleList):
@@ -227,9 +271,27 @@ class _Builder:
         self.config, self.operations = config, operations
         self.embedding = 4 * config.channels
 
-    def scalar(self) -> nn.Module:
+    def number_embed(self) -> nn.Module:
+        """Of a number that is given beside the step; adds nothing at first."""
         linear, width = self.operations.Linear, self.embedding
         return nn.Sequential(linear(self.config.channels, width), nn.SiLU(), zeroed(linear(width, width)))
+
+    def layout_embed(self) -> nn.Module:
+        """Without a bias, so that of the null condition it is 0 (`SPADE`)."""
+        config = self.config
+        return self.operations.Conv2d(
+            config.label_channels, config.layout_width, config.patch, stride=config.patch, bias=False
+        )
+
+    def head(self) -> nn.Module:
+        config, conv = self.config, self.operations.Conv2d
+        return nn.Sequential(
+            conv(config.out_channels + config.image_channels + config.label_channels, config.head, 3, padding=1),
+            nn.SiLU(),
+            conv(config.head, config.head, 3, padding=1),
+            nn.SiLU(),
+            zeroed(conv(config.head, config.out_channels, 3, padding=1)),
+        )
 
     def encoder(self) -> tuple[nn.ModuleList, list[int]]:
         """The blocks and the width that each leaves behind as a skip."""
@@ -250,11 +312,10 @@ class _Builder:
         return nn.ModuleList(_Stage(stage) for stage in stages), skips
 
     def middle(self) -> _Stage:
-        width = self.config.widths[-1]
-        self.level = len(self.config.widths) - 1
+        width, level = self.config.widths[-1], len(self.config.widths) - 1
         heads = self.config.heads_at(width)
         attention = Attention(width, heads, self.config.qkv_order, self.operations)
-        return _Stage([self._label(width, width), attention, self._label(width, width)])
+        return _Stage([self._label(width, width, level), attention, self._label(width, width, level)])
 
     def decoder(self, skips: list[int]) -> nn.ModuleList:
         config = self.config
@@ -263,14 +324,12 @@ class _Builder:
         stages: list[Sequence[nn.Module]] = []
         for level in reversed(range(len(config.widths))):
             level_width, factor = config.widths[level], 2**level
-            self.level = level
             for block in range(config.res_blocks + 1):
-                stage = [self._label(width + skips.pop(), level_width)]
+                stage = [self._label(width + skips.pop(), level_width, level)]
                 stage += self._attention(level_width, factor, decoder=True)
                 width = level_width
                 if level and block == config.res_blocks:
-                    self.level = level
-                    stage.append(self._doubling(width))
+                    stage.append(self._doubling(width, level))
                 stages.append(stage)
         return nn.ModuleList(_Stage(stage) for stage in stages)
 
@@ -283,24 +342,28 @@ class _Builder:
     def _plain(self, width: int, out: int, **resampling: bool) -> nn.Module:
         return ResidualBlock(width, self.embedding, out, **self._options(), **resampling)
 
-    def _label(self, width: int, out: int, **resampling: bool) -> nn.Module:
+    def _label(self, width: int, out: int, level: int, up: bool = False) -> nn.Module:
+        """up: from this level to the one above, at which its second norm reads the layout."""
         config = self.config
-        inner = self.level - resampling.get("up", False)
-        reads = self._read_at(self.level), self._read_at(inner)
-        return LabelResidualBlock(width, self.embedding, out, reads, config.hidden, **self._options(), **resampling)
-
-    def _read_at(self, level: int) -> int:
-        """Channels of the layout."""
-        return self.config.label_channels if level or not self.config.stem else self.config.stem
+        return LabelResidualBlock(
+            width,
+            self.embedding,
+            out,
+            config.label_channels_at(level),
+            config.hidden,
+            out_label_channels=config.label_channels_at(level - up),
+            up=up,
+            **self._options(),
+        )
 
     def _halving(self, width: int) -> nn.Module:
         if self.config.resblock_updown:
             return self._plain(width, width, down=True)
         return Downsample(width, operations=self.operations)
 
-    def _doubling(self, width: int) -> nn.Module:
+    def _doubling(self, width: int, level: int) -> nn.Module:
         if self.config.resblock_updown:
-            return self._label(width, width, up=True)
+            return self._label(width, width, level, up=True)
         return Upsample(width, operations=self.operations)
 
     def _options(self) -> dict[str, Any]:

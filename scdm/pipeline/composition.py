@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ..devices import AUTO, HALVES, PRECISIONS
 from ..diffusion.denoiser import Denoise, Denoiser, Prediction
-from ..diffusion.guidance import Colours, guided, shaped
+from ..diffusion.guidance import Colours, guided, released, shaped
 from ..diffusion.inpainting import feathered, inpainting, paste
 from ..diffusion.noise import LabelNoise, Noise, image_noise, mixed
 from ..diffusion.padding import Padding
@@ -21,7 +22,7 @@ from ..layouts.labels import LabelMap
 from ..models.model import Model
 from ..models.sizes import UnfamiliarSize
 from .inputs import checked_draws, checked_source, label_noise_of, noise_of, require, require_kinds
-from .options import GenerateOptions
+from .options import GenerateOptions, reads_roughness
 
 OVERFLOWED = (
     "the image overflowed: ask for less guidance, extrapolation or repeats, for float32 instead of float16, or look whether "
@@ -59,7 +60,7 @@ def generate(
     require_kinds(model, options, labels)
     options = options.for_model(model)
     options.require_use(image is not None, mask is not None)
-    labels = model.prepared(labels)
+    labels = with_roughness(model, model.prepared(labels), options)
     batch, size = labels.batch, (labels.height, labels.width)
     if far := model.config.taught.remark(size):
         warnings.warn(far, UnfamiliarSize, stacklevel=2)  # shown once for each caller and size
@@ -77,7 +78,7 @@ def generate(
         noise = noise_of(noise, mixed(image_noise, seeds, offsets), batch, (space.channels, *frame.size))
         x = noise(torch.empty(batch, space.channels, *frame.padded_size, device=device))
         label_noise = label_noise_of(options.label_noise, seeds, draws)
-        denoise = _denoise(model, denoiser, layout, label_noise, options)
+        denoise = _denoise(model, denoiser, schedule, layout, label_noise, options)
         if image is not None:
             image = canvas.padded(image.to(device))
             known = space.encode(image)
@@ -98,6 +99,18 @@ def generate(
     return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
 
 
+def with_roughness(model: Model, labels: LabelMap, options: GenerateOptions) -> LabelMap:
+    """The layouts with the roughness that the options give, or say to estimate; without one for models that read none."""
+    if options.roughness == "unknown" or not reads_roughness(model.config):
+        return replace(labels, roughness=None)
+    if options.roughness == "auto":
+        if labels.roughness is not None or model.roughness is None:
+            return labels
+        return replace(labels, roughness=model.roughness(labels))
+    given = torch.full((labels.batch,), float(options.roughness), device=labels.ids.device)
+    return replace(labels, roughness=given)
+
+
 def _shown(step: Step, frame: Padding, space: Space) -> Step:
     """A copy of a step, its samples without padding and its x0 as a preview: changes to it do not reach the sampler."""
     return step._replace(x=frame.cropped(step.x).clone(), x0=space.preview(frame.cropped(step.x0)).clone())
@@ -113,12 +126,21 @@ def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[Noi
 
 
 def _denoise(
-    model: Model, denoiser: Denoiser, layout: LabelMap, label_noise: LabelNoise, options: GenerateOptions
+    model: Model,
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    layout: LabelMap,
+    label_noise: LabelNoise,
+    options: GenerateOptions,
 ) -> Denoise:
-    """The denoiser, guided by the layout, in the precision asked for, its prediction shaped."""
+    """The denoiser, guided by the layout as long as that is read, in the precision asked for, its prediction shaped."""
     guidance = options.guidance if model.config.distilled_guidance is None else None
+    denoise = guided(denoiser, layout, guidance or 1.0, label_noise)
+    read = max(1, round(options.layout_end * len(schedule)))
+    if unread := len(schedule) - read:
+        denoise = released(denoise, denoiser, int(schedule.timesteps[unread]))
     return shaped(
-        _in_precision(guided(denoiser, layout, guidance or 1.0, label_noise), options, model),
+        _in_precision(denoise, options, model),
         model.space,
         extrapolation=options.extrapolation,
         repeats=options.repeats,

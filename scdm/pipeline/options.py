@@ -147,6 +147,28 @@ class GenerateOptions:
         Literal["auto", "float32", "bfloat16", "float16"],
         Option("type to compute in; auto is what the device is fast and safe in, float32 on a CPU"),
     ] = "auto"
+    roughness: Annotated[
+        float | Literal["auto", "unknown"],
+        Option(
+            "how far outlines of the layout may be off: at 0 the image keeps to the pixel, at 1 to about a sixteenth of the "
+            "side, and takes the layout as an idea; auto estimates it from the layout; for models that read it",
+            ge=0,
+            le=1,
+            step=0.05,
+            metavar="ROUGHNESS",
+        ),
+    ] = configuration.implied("auto")
+    layout_end: Annotated[
+        float,
+        Option(
+            "share of the steps, from the first, that read the layout; the others are free to leave it, which softens "
+            "outlines of any model",
+            gt=0,
+            le=1,
+            step=0.05,
+            metavar="SHARE",
+        ),
+    ] = configuration.implied(1.0)
     sampler_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
@@ -197,10 +219,15 @@ class GenerateOptions:
 
     def for_model(self, model: Model) -> GenerateOptions:
         """These options with nothing left open: 25 clipped steps of "ddpm" at guidance 1.5, or what a distilled model was
-        distilled to, in what its device is fast in. ValueError for steps or guidance that such a model does not know, and
-        for a precision that its weights do not have.
+        distilled to, in what its device is fast in. ValueError for steps or guidance that such a model does not know, for
+        a precision that its weights do not have, and for a roughness that the model does not read.
         """
         distilled = model.config.distilled_steps
+        if not isinstance(self.roughness, str) and not reads_roughness(model.config):
+            raise ValueError(
+                f"this model does not read how rough a layout is: leave roughness at auto, not {self.roughness:g}, or take "
+                "a model that does (layout_end softens outlines of any model)"
+            )
         return replace(
             self,
             steps=self._steps_for(model.config),
@@ -246,6 +273,10 @@ class GenerateOptions:
             return 1.5 if self.guidance is None else self.guidance
         _require_built_in("guidance", f"a guidance of {own:g}", self.guidance, (own,))
         return own
+
+
+def reads_roughness(config: ModelConfig) -> bool:
+    return bool(getattr(config.network, "roughness", False))
 
 
 def every_option() -> dict[str, Declared]:

@@ -54,20 +54,27 @@ class LossConfig:
     ] = "hybrid"
     vb_weight: Annotated[float, Option("weight of the variational bound in hybrid", ge=0, le=1e3)] = 1.0
     timesteps: Annotated[
-        Literal["uniform", "importance"],
-        Option("uniform, as published, or importance sampling by the size of the loss"),
+        Literal["uniform", "importance", "quadratic"],
+        Option(
+            "uniform, as published, importance sampling by the size of the loss, or quadratic: more steps near the image"
+        ),
     ] = "uniform"
 
     weighting: Annotated[
         str,
         Option(
-            "what the squared error is of: the network's output as published, eps, v, or eps with a sigmoid of the "
-            "signal-to-noise ratio as its weight (Kingma & Gao 2023, Hoogeboom et al. 2024)",
-            choices=WEIGHTINGS,
+            "squared error that is minimised: of the network's output, as published, of eps, of v, of eps where noise is "
+            "strong (Kingma & Gao 2023), or of x0 by the signal-to-noise ratio, truncated at 1 and at the limit",
+            choices=("output", *WEIGHTINGS),
         ),
     ] = implied("output")
-    sigmoid_bias: Annotated[
-        float, Option("logarithm of the signal-to-noise ratio above which sigmoid weighs less", ge=-20, le=20)
+    log_snr_limit: Annotated[
+        float,
+        Option(
+            "logarithm of the signal-to-noise ratio from which the weightings sigmoid and truncated grow no more",
+            ge=-20,
+            le=20,
+        ),
     ] = implied(2.0)
 
     def __post_init__(self) -> None:
@@ -229,6 +236,12 @@ class RunConfig:
     def turns(self) -> list[DataConfig]:
         """The data as the steps take them in turn, one size after the other."""
         return [self.data, *(replace(self.data, size=size) for size in self.more_sizes)]
+
+    @property
+    def window_used(self) -> int | None:
+        """The side of windows, where any image is larger than one."""
+        sides = [side for data in self.turns() for side in data.height_width]
+        return self.window if self.window is not None and max(sides) > self.window else None
 
     @property
     def taught(self) -> tuple[tuple[int, int], ...]:

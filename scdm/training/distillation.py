@@ -6,9 +6,9 @@ step whole. With the layout of t itself, as the first teacher sees it, a student
 nothing but MASK. Its teacher's two steps depend on the layouts at all steps between, of which the last has most labels and
 determines the others: teacher and student share the pixels' draws, so that labels come back and stay.
 
-A student predicts v, whatever its teacher does: few steps begin where there is nothing but noise, and a little error in eps
-is a large one in x0 there. It begins with its teacher's weights all the same; one whose teacher predicts eps has more to
-learn, above all at its first steps.
+A student predicts v, or x0 if its teacher does, never eps: few steps begin where there is nothing but noise, and a little
+error in eps is a large one in x0 there. It begins with its teacher's weights all the same; one whose teacher predicts eps
+has more to learn, above all at its first steps.
 
 Guidance is built in by the first student, whose teacher is guided. From then on one network call is a step.
 """
@@ -55,10 +55,12 @@ def distillation(config: StudentConfig, palette: Palette, accelerator: Accelerat
             prediction="x0" if teacher.config.prediction == "x0" else "v",
             distilled_steps=f"{config.spacing}{config.student}",
             distilled_guidance=guidance,
+            window=config.window_used or teacher.config.window,
         ),
         palette,
     )
     student.network.load_state_dict(teacher.network.state_dict())
+    student = replace(student, roughness=teacher.roughness)  # of layouts, which are the same
     if config.compile:
         teacher = teacher.compiled(dynamic=False)  # sizes are few, and each is faster by itself
     lesson = Lesson(

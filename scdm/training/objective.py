@@ -95,7 +95,7 @@ class DataObjective:
             objective=self.config.objective,
             vb_weight=self.config.vb_weight,
             weighting=self.config.weighting,
-            bias=self.config.sigmoid_bias,
+            log_snr_limit=self.config.log_snr_limit,
         )
         vb = torch.full_like(terms.mse, torch.nan) if terms.vb is None else terms.vb
         return Losses(t, weight, terms.total, terms.mse, vb)
@@ -132,6 +132,15 @@ class UniformSteps:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
+
+
+class QuadraticSteps(UniformSteps):
+    """Spaced as `visited_steps` spaces "quadratic": a shifted schedule leaves few steps near the image, where fine detail is
+    decided.
+    """
+
+    def pick(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        return (chance.square() * self.steps).long(), torch.ones(len(chance))
 
 
 class ImportantSteps:
@@ -185,4 +194,5 @@ class ImportantSteps:
 TIMESTEPS: dict[str, type[UniformSteps] | type[ImportantSteps]] = {
     "uniform": UniformSteps,
     "importance": ImportantSteps,
+    "quadratic": QuadraticSteps,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..files.config import differences
 from ..layouts.palette import Palette
 from ..models.conversion import load
 from ..models.model import Model, ModelConfig
-from ..networks import described
+from ..networks import NetworkConfig, described
 from .config import MODEL, RunConfig, StudentConfig, TrainConfig
 from .distillation import TEACHER, distillation
 from .learner import Learner
@@ -124,6 +124,7 @@ def new_model(config: TrainConfig, palette: Palette) -> Model:
         prediction=config.prediction,
         label_diffusion=kind,
         class_rates=class_rates(rates, config.data.name) if kind == "classwise" else None,
+        window=config.window_used,
     )
     torch.manual_seed(config.seed)
     return Model.new(model_config, palette)
@@ -146,7 +147,7 @@ def start_from(init: str, model: Model) -> dict[str, Any]:
     UserWarning if they were taught to read or to predict something else.
     """
     start = load(init)
-    if changed := differences(described(start.config.network), described(model.config.network), absent=False):
+    if changed := differences(_shape(start.config.network), _shape(model.config.network), absent=False):
         raise ValueError(f"{init} holds another network than the configuration describes: {changed} there")
     if changed := differences(_meaning(start), _meaning(model)):
         warnings.warn(f"the weights of {init} must adapt to what changes here: {changed}", stacklevel=2)
@@ -154,10 +155,16 @@ def start_from(init: str, model: Model) -> dict[str, Any]:
     return start.provenance
 
 
+def _shape(config: NetworkConfig) -> dict[str, Any]:
+    """All settings of a network, those too that files leave out at their defaults, and its kind."""
+    return {**asdict(config), **described(config)}  # type: ignore[call-overload]
+
+
 def _meaning(model: Model) -> dict[str, Any]:
     """What the network's input and output stand for."""
     process = {
-        name: getattr(model.config, name) for name in ("noise_schedule", "steps", "prediction", "distilled_steps")
+        name: getattr(model.config, name)
+        for name in ("noise_schedule", "noise_shift", "steps", "prediction", "distilled_steps")
     }
     classes = {f"class {number}": name for number, name in enumerate(model.palette.names)}
     return {**process, **classes}

@@ -73,13 +73,7 @@ def steps_from(
             f"a batch of {config.batch} cannot be divided among {ranks} processes with {config.micro_batches} micro_batches "
             f"each: set batch to a multiple of {ranks * config.micro_batches}"
         )
-    turns = [data, *map(data.at, config.more_sizes)]
-    streams: list[Dataset[Example]]
-    if config.window is None:
-        streams = [turn.training(step * config.batch) for turn in turns]
-    else:
-        streams = [Windows(turn.training(), config, len(turns), step * config.batch) for turn in turns]
-    share = Share(Turns(streams, config.batch, step), config.batch, rank, ranks)
+    share = Share(examples_from(step, data, config), config.batch, rank, ranks)
     drawing = Drawing(
         config.seed,
         config.sparse_share,
@@ -91,6 +85,17 @@ def steps_from(
     batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
         yield list(islice(batches, config.micro_batches))
+
+
+def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns:
+    """The examples of all processes, from step `step` on: sizes take turns, and large images are seen through windows."""
+    turns = [data, *map(data.at, config.more_sizes)]
+    streams: list[Dataset[Example]]
+    if config.window is None:
+        streams = [turn.training(step * config.batch) for turn in turns]
+    else:
+        streams = [Windows(turn.training(), config, len(turns), step * config.batch) for turn in turns]
+    return Turns(streams, config.batch, step)
 
 
 @dataclass(frozen=True)

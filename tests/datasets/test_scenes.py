@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from importlib import resources
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -69,6 +70,37 @@ def test_two_sizes_show_one_scene() -> None:
         correlation.append(np.corrcoef(small.ravel(), reduced.ravel())[0, 1])
     assert min(agreement) > 0.9
     assert min(correlation) > 0.95
+
+
+def test_layouts_are_those_of_the_first_edition() -> None:
+    """Detail may fray an outline; what a scene shows, and where, stays as models and measurements have seen it."""
+    sheet = cv2.imread(str(Path(__file__).with_name("scene_layouts.png")), cv2.IMREAD_GRAYSCALE)
+    assert sheet is not None
+    first = np.array([np.hsplit(row, 6) for row in np.vsplit(sheet, 4)]).reshape(24, 64, 64)
+    agreement = [(render(index)[1] == layout).mean() for index, layout in enumerate(first)]
+    assert np.mean(agreement) > 0.995 and min(agreement) > 0.98
+
+
+def test_detail_finer_than_a_pixel_turns_into_its_mean() -> None:
+    """A picture of 64 pixels is the one of 512 pixels reduced: neither darker nor rougher."""
+    for index in (0, 2, 5, 8, 11, 20):
+        small = render(index)[0].astype(np.float32)
+        large = cv2.resize(render(index, size=512)[0], (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
+        assert np.abs(small - large).mean() < 9
+        assert np.abs((small - large).mean((0, 1))).max() < 3
+
+
+@pytest.mark.parametrize("label, least", [(scenes.GRASS, 5.5), (scenes.MOUNTAIN, 6.0)])
+def test_large_pictures_have_fine_structure(label: int, least: float) -> None:
+    """Deviation from a blur of 1.5 pixels at 512 pixels: what was drawn for 64 pixels is smooth there."""
+    found = []
+    for index in range(12):
+        image, ids = render(index, size=512)
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        inside = ids == label
+        if inside.mean() > 0.03:
+            found.append((grey - cv2.GaussianBlur(grey, (0, 0), 1.5))[inside].std())
+    assert np.mean(found) > least
 
 
 def test_pictures_have_texture_and_daylight() -> None:

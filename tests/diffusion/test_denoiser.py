@@ -149,3 +149,65 @@ def test_label_diffusion_without_its_draws_raises() -> None:
     network = Recorded(torch.zeros(1, 3, 2, 2))
     with pytest.raises(ValueError, match="needs its uniform draws u"):
         Denoiser(network, NoiseSchedule.named("linear"), CELEBA)(network.output, torch.tensor([5]), labels)
+
+
+PLACES = torch.tensor([20, 500, 980])
+
+
+def predicted(prediction: str, error: Tensor, **loss: object) -> Tensor:
+    """The loss, at `PLACES`, of a network of this output whose x0 is off by `error` (3, 3, 4, 4)."""
+    generator = torch.Generator().manual_seed(0)
+    x0, noise = (torch.randn(3, 3, 4, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    schedule = NoiseSchedule.named("cosine", shift=0.25)
+    x = schedule.add_noise(x0, PLACES, noise)
+    wrong = x0 + error
+    eps = schedule.eps_from_x0(x, PLACES, wrong)
+    output = {"x0": wrong, "eps": eps, "v": schedule.v_from(wrong, PLACES, eps)}[prediction]
+    labels = LabelMap(torch.zeros(3, 4, 4, dtype=torch.int64), 2)
+    denoiser = Denoiser(Recorded(output), schedule, prediction=prediction)
+    return denoiser.loss(x0, labels, PLACES, noise, **loss).total  # type: ignore[arg-type]
+
+
+ERROR = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("weighting", ["eps", "v", "sigmoid", "truncated"])
+@pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
+def test_a_weighting_means_the_same_whatever_the_network_predicts(prediction: str, weighting: str) -> None:
+    weighted = predicted(prediction, ERROR, weighting=weighting, log_snr_limit=-1.0)
+    expected = predicted("x0", ERROR, weighting=weighting, log_snr_limit=-1.0)
+    torch.testing.assert_close(weighted, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("name", ["eps", "v"])
+def test_a_weighting_is_the_loss_of_a_network_that_predicts_what_it_names(name: str) -> None:
+    """So x0 with the weighting eps has the published loss of eps."""
+    torch.testing.assert_close(predicted("x0", ERROR, weighting=name), predicted(name, ERROR), rtol=1e-5, atol=0)
+
+
+def test_sigmoid_weighs_as_eps_does_where_noise_is_strong_and_lets_go_where_it_is_weak() -> None:
+    ratio = predicted("x0", ERROR, weighting="sigmoid", log_snr_limit=0.0) / predicted("x0", ERROR, weighting="eps")
+    schedule = NoiseSchedule.named("cosine", shift=0.25)
+    snr = torch.from_numpy(schedule.alphas_cumprod / (1 - schedule.alphas_cumprod))[PLACES]
+    torch.testing.assert_close(ratio, 1 / (1 + snr), rtol=1e-5, atol=0)
+    assert ratio[-1] > 0.99 and ratio[0] < 0.1
+
+
+def test_truncated_weighs_by_the_ratio_between_one_and_its_limit() -> None:
+    ratio = predicted("x0", ERROR, weighting="truncated", log_snr_limit=1.0) / predicted("x0", ERROR)
+    schedule = NoiseSchedule.named("cosine", shift=0.25)
+    snr = torch.from_numpy(schedule.alphas_cumprod / (1 - schedule.alphas_cumprod))[PLACES]
+    torch.testing.assert_close(ratio, snr.clamp(1, torch.e), rtol=1e-5, atol=0)
+    assert snr[0] > torch.e and snr[-1] < 1
+
+
+def test_a_window_is_given_the_height_of_the_whole() -> None:
+    class Network(Recorded):
+        def forward(self, x: Tensor, t: Tensor, labels: LabelMap, height: int | None = None) -> Tensor:
+            self.height = height
+            return super().forward(x, t, labels)
+
+    network, x = Network(torch.zeros(1, 3, 4, 4)), torch.zeros(1, 3, 4, 4)
+    labels = LabelMap(torch.zeros(1, 4, 4, dtype=torch.int64), 2)
+    Denoiser(network, NoiseSchedule.named("linear"), height=512)(x, PLACES[:1], labels)
+    assert network.height == 512

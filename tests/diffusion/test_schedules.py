@@ -209,3 +209,22 @@ def test_a_process_of_one_step_can_be_sampled() -> None:
 def test_any_number_of_steps_spans_the_same_noise() -> None:
     ends = [np.prod(1 - linear_betas(steps)) for steps in (200, 1000, 5000)]
     assert max(ends) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+@pytest.mark.parametrize("shift", [0.125, 0.25, 2.0])
+def test_a_shift_scales_the_signal_to_noise_ratio_of_every_step(name: str, shift: float) -> None:
+    plain, moved = (NoiseSchedule.named(name, shift=by).alphas_cumprod for by in (1.0, shift))
+    np.testing.assert_allclose(moved / (1 - moved), shift**2 * plain / (1 - plain), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_without_a_shift_the_schedule_is_the_same_to_the_bit(name: str) -> None:
+    assert np.array_equal(NoiseSchedule.named(name, shift=1.0).betas, NoiseSchedule.named(name).betas)
+
+
+@pytest.mark.parametrize("shift", [1 / 64, 64])
+def test_any_shift_is_a_process(shift: float) -> None:
+    for name in ("linear", "cosine"):
+        betas = NoiseSchedule.named(name, shift=shift).betas
+        assert ((betas > 0) & (betas <= 1)).all()

@@ -56,7 +56,7 @@ class Sample(nn.Module):
         self.place = nn.Parameter(torch.zeros(1))
         self.shapes: set[tuple[int, ...]] = set()
 
-    def encode(self, x: Tensor, t: Tensor) -> Tensor:
+    def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Tensor:
         self.shapes.add(tuple(x.shape[1:]))
         return x
 

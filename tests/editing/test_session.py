@@ -155,9 +155,9 @@ def test_a_new_draw_somewhere_is_of_no_matter_to_what_is_painted_elsewhere(model
 def test_a_small_edit_on_a_large_canvas_computes_a_window_only(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, encode = [], UNet.encode
 
-    def counted(self: UNet, x: torch.Tensor, t: torch.Tensor) -> object:
+    def counted(self: UNet, x: torch.Tensor, t: torch.Tensor, height: int | None = None) -> object:
         pixels.append(x.shape[-2] * x.shape[-1])
-        return encode(self, x, t)
+        return encode(self, x, t, height)
 
     monkeypatch.setattr(UNet, "encode", counted)
     size = (62, 90)  # no multiples of the network's stride
@@ -650,6 +650,24 @@ def test_options_that_the_model_does_not_know_are_refused_at_once(model: Model) 
     student = replace(model, config=replace(model.config, distilled_steps="trailing4", distilled_guidance=1.5))
     with pytest.raises(ValueError, match=r"distilled to (steps 4|4 steps)"):
         EditSession(student, (16, 16), FAST)
+
+
+def test_how_far_to_trust_the_layout_is_the_sessions_and_goes_into_its_file(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not read how rough a layout is"):
+        EditSession(model, (16, 16), replace(FAST, roughness=0.5))
+    network = replace(model.config.network, roughness=True)
+    reader = Model.new(replace(model.config, network=network), PALETTE)
+    randomize(reader.network)
+    session = begun(reader, options=replace(FAST, roughness=0.5, layout_end=0.67))
+    trusting = begun(reader, options=replace(FAST, roughness=0.0, layout_end=0.67))
+    assert session.image is not None and not torch.equal(session.image, trusting.image)
+    session.save(tmp_path / "session")
+    again = EditSession.open(tmp_path / "session", reader)
+    assert again.options == session.options and again.options.roughness == 0.5
+    for one in (session, again):
+        one.paint(box(4, 4, 8, 8), "tree")
+        one.update()
+    assert torch.equal(session.image, again.image)
 
 
 def test_of_very_many_edits_the_oldest_are_forgotten(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

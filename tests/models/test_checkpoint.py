@@ -112,6 +112,50 @@ def test_headers_of_files_from_before_a_setting_take_its_default(path: Path) -> 
     assert checkpoint.load(with_header(path, config=config)).config == CONFIG
 
 
+PATCHED = replace(NETWORK, patch=4, layout_width=8, head=4, sized=True, roughness=True)
+
+
+def test_models_of_patches_are_saved_and_loaded(tmp_path: Path) -> None:
+    config = replace(CONFIG, network=PATCHED, prediction="x0", noise_shift=0.25, window=8)
+    saved = Model.new(config, PALETTE)
+    checkpoint.save(tmp_path / "patched.safetensors", saved)
+    again = checkpoint.load(tmp_path / "patched.safetensors")
+    assert again.config == config and again.digest() == saved.digest()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "complaint"),
+    [
+        ("patch", 8, "input_blocks.0.0.weight is (32, 48, 3, 3), expected (32, 192, 3, 3)"),
+        ("patch", 1, "leave both at 0, or set patch to 2, 4 or 8"),
+        ("patch", 3, "patch"),
+        ("layout_width", 16, "layout_embed.weight is (8, 2, 4, 4), expected (16, 2, 4, 4)"),
+        ("layout_width", 0, "the weights are not those of the network"),
+        ("head", 0, "head.0.bias is (4,), expected none"),
+        ("sized", False, "size_embed.0.bias is (128,), expected none"),
+        ("roughness", False, "roughness_embed.0.bias is (128,), expected none"),
+    ],
+)
+def test_patches_that_a_file_does_not_hold_are_described(
+    tmp_path: Path, setting: str, value: Any, complaint: str
+) -> None:
+    path = tmp_path / "patched.safetensors"
+    checkpoint.save(path, Model.new(replace(CONFIG, size=(8, 16), network=PATCHED), PALETTE))
+    config = configuration.to_dict(replace(CONFIG, size=(8, 16), network=PATCHED))
+    with_header(path, config={**config, "network": {**config["network"], setting: value}})
+    with pytest.raises(ValueError) as refused:
+        checkpoint.load(path)
+    assert str(path) in str(refused.value) and complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("patch", 4), ("sized", True), ("roughness", True)])
+def test_files_of_pixels_are_not_read_as_patches(path: Path, setting: str, value: Any) -> None:
+    config = configuration.to_dict(CONFIG)
+    with_header(path, config={**config, "network": {**config["network"], setting: value}})
+    with pytest.raises(ValueError, match="the weights are not those of the network that the file describes"):
+        checkpoint.load(path)
+
+
 def test_a_save_that_fails_leaves_the_old_file(path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def disk_full(tensors: Any, beside: Path, metadata: Any) -> None:
         beside.write_bytes(b"half")

@@ -78,6 +78,11 @@ def test_shapes_tell_all_but_the_heads(config: UNetConfig) -> None:
     assert from_shapes(shapes_of(config), head_channels=32) == config
 
 
+def test_weights_of_patches_are_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match=r"read 48 channels, as a network of patches does.*Give the model file"):
+        from_shapes(shapes_of(replace(SMALL, patch=4)), head_channels=32)
+
+
 def test_other_tables_of_tensors_are_no_network() -> None:
     shapes = shapes_of(SMALL)
     with pytest.raises(ValueError, match=r"there is no middle_block\.0\.in_norm"):

@@ -1,11 +1,13 @@
 """The network: the published outputs and gradients; one encoder for all layouts; errors that help."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from scdm.files import config as configuration
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.networks import UNet, UNetConfig
 from tests.parity import arrays, cases, deviation, facts, layout, recipe, tensors, unet
@@ -190,3 +192,136 @@ def test_an_untrained_network_predicts_nothing() -> None:
     network = UNet(UNetConfig(3, channels=32, channel_mult=(1, 2), res_blocks=1, attention=(2,), head_channels=32))
     labels = LabelMap(torch.zeros(1, 8, 8, dtype=torch.int64), 3)
     assert network(torch.randn(1, 3, 8, 8), torch.tensor([5]), labels).abs().max() == 0
+
+
+# Of patches, and of what the network is given beside the layout
+
+PATCHED = {"channels": 32, "channel_mult": (1, 2), "res_blocks": 1, "attention": (2,), "head_channels": 32, "hidden": 8}
+
+
+def patched(patch: int, trained: bool = True, **settings: object) -> UNet:
+    """A network of random weights; untrained, but for its last layer, where `trained` is false."""
+    generator = torch.Generator().manual_seed(0)
+    network = UNet(UNetConfig(**{"num_classes": 5, "patch": patch, **PATCHED, **settings}))  # type: ignore[arg-type]
+    for name, parameter in network.named_parameters():
+        if trained or name.startswith("out."):
+            parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+    return network.eval()
+
+
+def given(network: UNet, height: int = 32, width: int = 48) -> tuple[Tensor, Tensor, LabelMap]:
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(0, 6, (2, height, width), generator=generator)
+    edges = instance_borders(ids) if network.config.edges else None
+    x = torch.randn(2, 3, height, width, generator=generator)
+    return x, torch.tensor([3, 900]), LabelMap(ids, 5, edges)
+
+
+BORDERS = [{}, {"layout_width": 8}, {"head": 4}, {"layout_width": 8, "head": 4, "edges": True}]
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4, 8])
+@pytest.mark.parametrize("borders", BORDERS)
+@pytest.mark.parametrize("learn_sigma", [False, True])
+def test_patches_come_in_and_go_out_as_pixels(patch: int, borders: dict, learn_sigma: bool) -> None:
+    network = patched(patch, learn_sigma=learn_sigma, **(borders if patch > 1 else {}))
+    x, t, labels = given(network)
+    with torch.no_grad():
+        features = network.encode(x, t)
+        assert features.skips[0].shape == (2, 32, 32 // patch, 48 // patch)
+        seen, null = network(x, t, labels), network(x, t, None)
+        assert seen.shape == (2, 6 if learn_sigma else 3, 32, 48)
+        assert torch.equal(network.decode(features, labels), seen)
+        assert torch.equal(network.decode(features, None), null)
+        assert deviation(null, network(x, t, labels.blank())) <= 1e-4
+        assert deviation(null, seen) > 1e-2
+
+
+@pytest.mark.parametrize("resblock_updown", [False, True])
+@pytest.mark.parametrize(("borders", "reads"), [({}, False), ({"layout_width": 8}, True), ({"head": 4}, True)])
+def test_borders_are_read_at_their_pixels(borders: dict, reads: bool, resblock_updown: bool) -> None:
+    """A label that changes within a patch, beside the pixel that stands for the patch, is seen with either candidate."""
+    network = patched(4, resblock_updown=resblock_updown, **borders)
+    x, t, labels = given(network)
+    ids = labels.ids.clone()
+    ids[:, 2, 3] = (ids[:, 2, 3] + 1) % 6
+    with torch.no_grad():
+        changed = not torch.equal(network(x, t, labels), network(x, t, LabelMap(ids, 5)))
+    assert changed == reads
+
+
+def test_a_patch_is_a_stride() -> None:
+    network = patched(8)
+    assert network.config.stride == 16
+    with pytest.raises(ValueError, match="multiples of 16, not 24x32"):
+        network.encode(torch.zeros(1, 3, 32, 24), torch.tensor([0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_patched_networks_compute_in_half_precision(dtype: torch.dtype) -> None:
+    network = patched(4, layout_width=8, head=4, sized=True, roughness=True)
+    x, t, labels = given(network)
+    labels = replace(labels, roughness=torch.tensor([0.3, torch.nan]))
+    with torch.no_grad():
+        exact = network(x, t, labels, 512)
+        coarse = copy.deepcopy(network).cast(dtype)(x, t, labels, 512)
+    assert coarse.dtype == torch.float32 and relative_l2(coarse, exact) <= 0.05
+
+
+@pytest.mark.parametrize("settings", [{}, {"sized": True}])
+def test_the_height_of_the_whole_tells_a_window_from_an_image(settings: dict) -> None:
+    network = patched(2, **settings)
+    x, t, labels = given(network)
+    with torch.no_grad():
+        whole, window = network(x, t, labels), network(x, t, labels, 512)
+        assert torch.equal(whole, network(x, t, labels, 32))  # its own, where none is given
+    assert torch.equal(whole, window) == (not settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"roughness": True}])
+def test_roughness_is_read_and_may_be_unknown(settings: dict) -> None:
+    network = patched(2, **settings)
+    x, t, labels = given(network)
+    with torch.no_grad():
+        unknown = network(x, t, labels)
+        exact, rough, partly = (
+            network(x, t, replace(labels, roughness=torch.tensor(values)))
+            for values in ([0.0, 0.0], [0.8, 0.8], [0.8, torch.nan])
+        )
+        assert torch.equal(network(x, t, None), network.decode(network.encode(x, t), None))
+    assert deviation(partly[1:], unknown[1:]) <= 1e-6
+    assert torch.equal(rough, unknown) == torch.equal(exact, rough) == (not settings)
+    assert torch.equal(partly[:1], unknown[:1]) == (not settings)
+
+
+def test_height_and_roughness_have_no_influence_at_first() -> None:
+    network = patched(2, trained=False, sized=True, roughness=True)
+    x, t, labels = given(network)
+    with torch.no_grad():
+        plain = network(x, t, labels)
+        assert torch.equal(plain, network(x, t, replace(labels, roughness=torch.ones(2)), 512))
+    assert plain.abs().max() > 0
+
+
+def test_settings_of_patches_leave_older_configurations_as_they_are() -> None:
+    """Files and digests of networks without them say nothing of them."""
+    assert not {"patch", "layout_width", "head", "sized", "roughness"} & configuration.to_dict(UNetConfig(3)).keys()
+    assert configuration.non_defaults(UNetConfig(3)).keys() == configuration.non_defaults(UNetConfig(3, patch=1)).keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"patch": 3}, "patch must be 1, 2, 4 or 8, not 3"),
+        ({"patch": 0}, "patch must be 1, 2, 4 or 8, not 0"),
+        ({"patch": "4"}, "patch must be 1, 2, 4 or 8, not '4'"),
+        ({"layout_width": 16}, "leave both at 0, or set patch to 2, 4 or 8"),
+        ({"head": 16}, "leave both at 0, or set patch to 2, 4 or 8"),
+        ({"patch": 2, "layout_width": -1}, "layout_width must be a whole number from 0 to 8192"),
+        ({"sized": 1}, "sized must be"),
+        ({"roughness": "yes"}, "roughness must be"),
+    ],
+)
+def test_impossible_patches_are_refused(wrong: dict, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        UNetConfig(**{"num_classes": 3, **wrong})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
         classes: str = "scenes",
         student: int | None = None,
         network: Any = None,
+        noise_shift: float = 1.0,
         **changed: Any,
     ) -> Any:
         scdm, networks = pack("scdm.models.model"), pack("scdm.networks")
@@ -39,7 +41,8 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
         }
         network = network or networks.UNetConfig(palette.num_classes, **(shape | changed))
         distilled = {"distilled_steps": f"trailing{student}", "distilled_guidance": 1.5} if student else {}
-        config = scdm.ModelConfig(network, SIZE, prediction=prediction, label_diffusion="uniform", **distilled)
+        process = {"prediction": prediction, "label_diffusion": "uniform", "noise_shift": noise_shift}
+        config = scdm.ModelConfig(network, SIZE, **process, **distilled)
         made = scdm.Model.new(config, palette)
         generator = torch.Generator().manual_seed(seed)
         for parameter in made.network.parameters():
@@ -245,7 +248,7 @@ def test_guidance_encodes_once_for_both_branches(pack: Any, model: Any, layout: 
     patcher = model()
     network, calls = patcher.model.scdm.network, []
     encode = network.encode
-    network.encode = lambda x, t: (calls.append(len(x)), encode(x, t))[1]
+    network.encode = lambda x, *given: (calls.append(len(x)), encode(x, *given))[1]
     sampled(pack, patcher, layout)
     assert calls == [1] * STEPS
 
@@ -480,6 +483,59 @@ def test_a_network_of_another_kind_is_a_model_like_any_other(pack: Any, model: A
     assert (edited - made).abs().max() <= 1 / 255, "an edit session keeps images in 256 levels"
 
 
+PATCHES = {"patch": 4, "layout_width": 8, "sized": True, "roughness": True}
+
+
+@pytest.mark.parametrize("size", [SIZE, (13, 22), (2, 3)])
+def test_patches_on_a_shifted_schedule_are_sampled_in_pixels(
+    pack: Any, model: Any, layout: Any, size: tuple[int, int]
+) -> None:
+    """Sides that no patch divides, and of less than a patch, too; ComfyUI's padding differs, so that these differ."""
+    patcher = model(prediction="x0", noise_shift=0.25, **PATCHES)
+    resized = pack("nodes.sockets").Layout(layout.labels.resized(*size), layout.palette)
+    native = sampled(pack, patcher, resized).clamp(-1, 1)
+    assert native.shape == (1, 3, *size) and native.isfinite().all()
+    if size == SIZE:
+        assert native.std() > 0.05
+        assert (native - exact(pack, patcher, resized, "ddim")).abs().max() < 1e-3
+
+
+def test_a_mask_on_patches_keeps_its_pixels(pack: Any, model: Any, layout: Any) -> None:
+    latent, mask = torch.rand(1, 3, *SIZE) * 2 - 1, torch.zeros(1, *SIZE)
+    mask[:, 5:11, 7:18] = 1  # begins and ends within patches
+    out = sampled(pack, model(prediction="x0", **PATCHES), layout, latent=latent, mask=mask)
+    kept = mask[:, None].expand_as(out) == 0
+    assert (out[kept] - latent[kept]).abs().max() < 1e-5
+    assert (out[~kept] - latent[~kept]).abs().mean() > 0.05
+
+
+def test_an_area_is_given_the_height_of_the_whole(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model(prediction="x0", **PATCHES)
+    network, calls = patcher.model.scdm.network, []
+    encode = network.encode
+    network.encode = lambda x, t, height: (calls.append((x.shape[-2], height)), encode(x, t, height))[1]
+
+    def above(positive: Any, negative: Any) -> tuple[Any, Any]:
+        return [[c, {**d, "area": ("percentage", 0.4, 1.0, 0, 0), "strength": 1.0}] for c, d in positive], negative
+
+    out = sampled(pack, patcher, layout, change=above)
+    assert out.shape == (1, 3, *SIZE) and out.isfinite().all()
+    assert {height for _, height in calls} == {SIZE[0]}
+
+
+def test_roughness_travels_with_the_layout(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model(prediction="x0", **PATCHES)
+
+    def made(roughness: float | None) -> Tensor:
+        values = None if roughness is None else torch.tensor([roughness])
+        labels = replace(layout.labels, roughness=values)
+        return sampled(pack, patcher, pack("nodes.sockets").Layout(labels, layout.palette))
+
+    unknown = made(None)
+    assert torch.equal(made(float("nan")), unknown)
+    assert (made(0.8) - unknown).abs().max() > 1e-4
+
+
 def test_a_model_is_loaded_in_the_precision_asked_for(pack: Any) -> None:
     load = pack("nodes.models").LoadModel.execute
     for precision, weight in (("auto", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)):
@@ -510,3 +566,23 @@ def test_a_gpu_samples_what_the_cpu_does(
     )
     for made in (sampled(pack, patcher, layout), exact(pack, patcher, layout, "ddim")):
         assert (made.cpu().clamp(-1, 1) - alone).abs().mean() <= tolerance
+
+
+def test_roughness_reaches_the_network_as_generate_has_it(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model(roughness=True)
+    encode = pack("nodes.encode").EncodeLayout.execute
+    rough = pack("nodes.sockets").Layout(
+        encode(patcher, layout, "fresh", 1, roughness=0.5).result[0][0][1]["scdm_layout"].labels, layout.palette
+    )
+    assert rough.labels.roughness.tolist() == [0.5]
+    out = sampled(pack, patcher, rough)
+    assert not torch.allclose(out, sampled(pack, patcher, layout), atol=1e-3)
+    options = pack("scdm.pipeline").GenerateOptions(steps=STEPS, sampler="ddim", guidance=1.5, seed=3, roughness=0.5)
+    made = pack("scdm.pipeline.composition").generate(patcher.model.scdm, layout.labels, options)
+    assert torch.allclose(out.clamp(-1, 1), made, atol=1e-3)
+
+
+def test_roughness_is_refused_where_it_is_not_read(pack: Any, model: Any, layout: Any) -> None:
+    with pytest.raises(ValueError, match="does not read how rough a layout is"):
+        pack("nodes.encode").EncodeLayout.execute(model(), layout, "fresh", 1, roughness=0.5)
+    assert pack("nodes.encode").EncodeLayout.execute(model(), layout, "fresh", 1, roughness=-0.05)

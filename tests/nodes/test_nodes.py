@@ -71,6 +71,7 @@ PRECISION = ("precision", "COMBO", "auto", ["auto", "float32", "bfloat16", "floa
 VARIANCE = ("variance", "COMBO", "learned", ["learned", "fixed_large", "fixed_small"])
 REPEATS = ("repeats", "INT", 1, 1, 100)
 ETA = ("eta", "FLOAT", 0, 0, 1)
+TRUST = [("roughness", "FLOAT", -0.05, -0.05, 1), ("layout_end", "FLOAT", 1, 0.05, 1)]
 WIDGETS = {
     "Generate": [
         *SAMPLING,
@@ -83,6 +84,7 @@ WIDGETS = {
         PRECISION,
         VARIANCE,
         ETA,
+        *TRUST,
     ],
     "EditImage": [
         *SAMPLING,
@@ -92,6 +94,7 @@ WIDGETS = {
         VARIANCE,
         REPEATS,
         ETA,
+        *TRUST,
     ],
 }
 

@@ -81,6 +81,32 @@ def test_any_size_comes_back_as_it_was_asked_for(model, size):
     assert set(seen) == {size}
 
 
+PATCHED = replace(NETWORK, patch=8, layout_width=8, sized=True)  # of stride 16
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 47), (3, 5), (1, 2)])
+@pytest.mark.parametrize("learn_sigma", [False, True])
+def test_patches_make_images_of_any_size(size, learn_sigma):
+    """Sides that no patch divides and of less than a patch, too; what a mask leaves is kept to the bit."""
+    model = build(replace(PATCHED, learn_sigma=learn_sigma), prediction="x0", noise_shift=0.25)
+    image = torch.rand(1, 3, *size) * 2 - 1
+    mask = (torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    mask[..., 0, 0], mask[..., -1, -1] = 1, 0
+    options = replace(FAST, guidance=1.5, sampler="ddpm")
+    assert generate(model, layout(*size), options).shape == (1, 3, *size)
+    made = generate(model, layout(*size), options, image=image, mask=mask)
+    kept = mask.expand_as(image) == 0
+    assert torch.equal(made[kept], image[kept]) and made.isfinite().all()
+
+
+def test_patches_compile_whole(model):
+    patched = build(replace(PATCHED, head=4, roughness=True), prediction="x0")
+    labels = replace(layout(32, 32), roughness=torch.tensor([0.4]))
+    torch._dynamo.reset()
+    made = generate(patched.compiled("eager"), labels, FAST)
+    assert same(made, generate(patched, labels, FAST))
+
+
 def test_steps_are_reported_and_an_exception_stops_the_work(model):
     seen = []
 
@@ -458,3 +484,56 @@ def test_names_and_defaults_agree_with_what_they_stand_for():
 def test_numbers_of_numpy_are_numbers():
     options = GenerateOptions(seed=np.int64(3), steps=np.int32(2), guidance=np.float32(1.5))
     assert [type(value) for value in (options.seed, options.steps, options.guidance)] == [int, int, float]
+
+
+@pytest.fixture(scope="module")
+def reader() -> Model:
+    return build(replace(NETWORK, roughness=True))
+
+
+class TestHowFarToTrustALayout:
+    def test_a_number_is_what_the_layouts_have(self, reader):
+        images = [generate(reader, layout(), replace(FAST, roughness=value)) for value in (0, 0.5, 1.0, "unknown")]
+        assert all(not same(one, other) for i, one in enumerate(images) for other in images[:i])
+        given = replace(layout(), roughness=torch.tensor([0.5]))
+        assert torch.equal(generate(reader, given, FAST), images[1]), "auto takes what is known"
+        assert torch.equal(generate(reader, given, replace(FAST, roughness="unknown")), images[3])
+
+    def test_auto_is_the_estimate_of_the_models_own_estimator(self, reader):
+        estimating = replace(reader, roughness=lambda labels: torch.full((labels.batch,), 0.5))
+        assert torch.equal(
+            generate(estimating, layout(), FAST), generate(reader, layout(), replace(FAST, roughness=0.5))
+        )
+        assert torch.equal(
+            generate(reader, layout(), FAST), generate(reader, layout(), replace(FAST, roughness="unknown"))
+        )
+
+    def test_models_that_read_no_roughness_refuse_a_number_and_ignore_the_rest(self, model):
+        with pytest.raises(ValueError, match=r"does not read how rough a layout is: leave roughness at auto, not 0\.5"):
+            generate(model, layout(), replace(FAST, roughness=0.5))
+        given = replace(layout(), roughness=torch.tensor([0.5]))
+        assert torch.equal(generate(model, given, FAST), generate(model, layout(), FAST))
+
+    @pytest.mark.parametrize("wrong", [-0.1, 1.5, "rough", None])
+    def test_an_impossible_roughness_is_refused(self, wrong):
+        with pytest.raises(ValueError, match="roughness must be a number from 0 to 1, or auto or unknown, not"):
+            GenerateOptions(roughness=wrong)
+
+    @pytest.mark.parametrize("sampler", SAMPLERS)
+    @pytest.mark.parametrize("end, read", [(1.0, 4), (0.5, 2), (0.01, 1)])
+    def test_the_last_steps_read_no_layout(self, model, monkeypatch, sampler, end, read):
+        seen = []
+        decode = type(model.network).decode
+
+        def watched(network, features, labels):
+            seen.append(labels is not None)
+            return decode(network, features, labels)
+
+        monkeypatch.setattr(type(model.network), "decode", watched)
+        generate(model, layout(), replace(FAST, sampler=sampler, guidance=1.0, layout_end=end))
+        assert seen == [True] * read + [False] * (4 - read)
+
+    def test_what_is_left_out_is_not_in_records(self):
+        assert not {"roughness", "layout_end"} & GenerateOptions().record().keys()
+        for options in (GenerateOptions(roughness=0.25, layout_end=0.5), GenerateOptions(roughness="unknown")):
+            assert from_dict(GenerateOptions, options.record()) == options

@@ -133,3 +133,10 @@ def test_accelerate_reads_the_files_made_for_it(file):
     settings = load_config_from_file(str(file))
     assert settings.mixed_precision is None, "precision is a setting of the run"
     assert (settings.num_processes > 1) == (file.stem != "one_process")
+
+
+@pytest.mark.parametrize(("window", "used"), [(None, None), (8, 8), (16, 16), (32, None)])
+def test_a_window_is_used_where_an_image_is_larger(window: int | None, used: int | None) -> None:
+    run = config(window=window, more_sizes=(24,))
+    assert run.window_used == used
+    assert new_model(run, Palette.named("scenes")).config.window == used

@@ -16,6 +16,7 @@ from scdm.diffusion.guidance import clipped, guided
 from scdm.diffusion.noise import coupled_label_noise, image_noise
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.layouts.palette import Palette
+from scdm.layouts.roughness import NAMES, RoughnessEstimator
 from scdm.models import checkpoint
 from scdm.models.model import Model
 from scdm.networks import Compiled
@@ -30,6 +31,8 @@ from tests.training.test_learner import on_meta
 from tests.training.tiny import config
 
 SCENES = Palette.named("scenes")
+COUNT = len(NAMES)
+ESTIMATOR = RoughnessEstimator((0.0,) * COUNT, (1.0,) * COUNT, ((0.0,) * (COUNT + 1),), (0.0, 0.25))
 CPU = torch.device("cpu")
 
 
@@ -113,6 +116,16 @@ def test_a_student_of_an_eps_teacher_predicts_v(teacher: Path, tmp_path: Path) -
     assert student.config.prediction == "v" and objective.lesson.model.config.prediction == "eps"
     losses = objective(next(steps_from(0, open_dataset(config().data), config()))[0], CPU)
     assert losses.total.max() < 10
+
+
+def test_a_student_of_an_x0_teacher_predicts_x0_in_patches(tmp_path: Path) -> None:
+    own = replace(config(), prediction="x0", noise_shift=0.5, window=8)
+    own = replace(own, network=replace(own.network, patch=2, layout_width=8, sized=True))
+    model = new_model(own, SCENES)
+    checkpoint.save(tmp_path / "x0.safetensors", model)
+    student, objective = lesson_of(student_config(tmp_path / "x0.safetensors"))
+    assert (student.config.prediction, student.config.noise_shift, student.config.window) == ("x0", 0.5, 8)
+    assert objective(next(steps_from(0, open_dataset(own.data), own))[0], CPU).total.isfinite().all()
 
 
 def test_students_learn_one_from_the_other_and_carry_what_they_are(teacher: Path, tmp_path: Path) -> None:
@@ -219,10 +232,10 @@ def test_a_student_learns_what_its_teacher_knows_of_rough_layouts(tmp_path: Path
     for parameter in model.network.parameters():
         torch.nn.init.normal_(parameter, std=0.05, generator=torch.Generator().manual_seed(0))
     path = tmp_path / "teacher.safetensors"
-    checkpoint.save(path, model)
+    checkpoint.save(path, replace(model, roughness=ESTIMATOR))
     run = student_config(path, rough_share=1.0, roughness_null_rate=0.0, null_rate=0.0)
     student, lesson = lesson_of(run)
-    assert student.config.network.roughness
+    assert student.config.network.roughness and student.roughness == ESTIMATOR
     drawn = next(steps_from(0, open_dataset(run.data), run))[0]
     told = lesson(drawn, CPU).total
     untold = lesson(drawn._replace(batch=drawn.batch._replace(roughness=None)), CPU).total

@@ -16,6 +16,7 @@ import torch
 
 from scdm.diffusion.denoiser import Denoiser, LossTerms
 from scdm.files.config import load
+from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
 from scdm.pipeline import GenerateOptions
 from scdm.training import loop
@@ -24,6 +25,7 @@ from scdm.training.interruption import Interrupted
 from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import rehearse, train
 from scdm.training.release import sampling
+from scdm.training.run import new_model, start_from
 from tests.training.test_states import full_disk
 from tests.training.tiny import NETWORK, assert_same, config, learned
 
@@ -112,6 +114,17 @@ def test_weights_that_meant_something_else_are_a_start_with_a_warning(tmp_path):
 def test_another_network_to_start_from_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"scenes holds another network .*channel_mult \[1.*instead of \[1"):
         train(config(tmp_path, init="scenes"))
+
+
+def test_a_network_of_other_patches_to_start_from_is_refused(tmp_path):
+    """Though its file, as any of the published network, does not mention patches."""
+    pixels = new_model(config(tmp_path), Palette.named("scenes"))
+    checkpoint.save(tmp_path / "pixels.safetensors", pixels)
+    network = replace(config().network, patch=2)
+    with pytest.raises(
+        ValueError, match=r"holds another network than the configuration describes: patch 1 instead of 2"
+    ):
+        start_from(str(tmp_path / "pixels.safetensors"), new_model(config(network=network), Palette.named("scenes")))
 
 
 def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path):

@@ -5,7 +5,7 @@ import torch
 
 from scdm.datasets import Batch
 from scdm.layouts.palette import Palette
-from scdm.training.objective import HISTORY, ImportantSteps, UniformSteps, layouts
+from scdm.training.objective import HISTORY, ImportantSteps, QuadraticSteps, UniformSteps, layouts
 from scdm.training.run import new_model
 from scdm.training.stream import DrawnBatch, ExampleDraws
 from tests.parity import facts
@@ -83,3 +83,9 @@ def trained() -> ImportantSteps:
     for _ in range(HISTORY):
         sampler.update(torch.arange(5), torch.arange(1.0, 6.0))
     return sampler
+
+
+def test_quadratic_steps_are_spaced_as_the_visits_of_that_name():
+    t, weight = QuadraticSteps(1000).pick(EVENLY)
+    assert (t.bincount(minlength=1000) > 0).all() and weight.unique().tolist() == [1]
+    assert (t < 250).double().mean() == pytest.approx(0.5, abs=1e-3)

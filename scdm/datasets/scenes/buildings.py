@@ -9,7 +9,19 @@ import cv2
 import numpy as np
 
 from .canvas import BUILDING, SNOW, Array, Canvas, mix, ramp, rgb
-from .things import FRESH_SNOW, cast_shadow, hazy, material, nearness, over, smooth_noise, stamped, stands_on, within
+from .things import (
+    FRESH_SNOW,
+    cast_shadow,
+    halved,
+    hazy,
+    material,
+    nearness,
+    over,
+    smooth_noise,
+    stamped,
+    stands_on,
+    within,
+)
 
 _WALLS = (rgb(236, 226, 204), rgb(208, 172, 132), rgb(186, 106, 84))
 _ROOFS = (rgb(164, 72, 52), rgb(104, 82, 78))
@@ -73,7 +85,7 @@ def _facade(canvas: Canvas, house: _House) -> None:
     shaded = np.clip((u - 0.45) * across + 0.5, 0, 1)
     eaves = 0.35 * ramp(0.95, 0.985, v) if house.tall else 0.55 * ramp(0.8, 0.93, v)
     direct = np.outer(1 - eaves, 0.74 - 0.6 * shaded).astype(np.float32)
-    joints = np.arange(1, floors)[:, None] / floors
+    joints = np.arange(1, floors, dtype=np.float32)[:, None] / floors
     courses = within(v, joints - 0.012, joints + 0.012, up).sum(0)[:, None]
     base = within(v, -1, 0.025 if house.tall else 0.07, up)[:, None]
     lambert = direct * (0.82 + 0.18 * ramp(0, 0.12, v))[:, None] + 0.16 * grain - 0.1 * base + 0.08 * courses
@@ -97,8 +109,12 @@ def _openings(part: Canvas, house: _House, colour: Array, u: Array, v: Array, di
     """Windows with frames, bars and sills in four columns, and the door of a house."""
     light, floors = part.light, house.floors
     across, up = house.half * part.scale, house.height * part.scale
-    columns, rows = (np.arange(4)[:, None] + 0.5) / 2 - 1, (np.arange(floors)[:, None] + 0.5) / floors
-    wide, high = 0.12 * np.array([[1], [1], [1], [0.8]]), 0.27 / floors  # half of a window; the last in perspective
+    columns = np.array([[-0.75], [-0.25], [0.25], [0.75]], np.float32)
+    rows = (np.arange(floors, dtype=np.float32)[:, None] + 0.5) / floors
+    wide, high = (
+        np.array([[0.12], [0.12], [0.12], [0.096]], np.float32),
+        0.27 / floors,
+    )  # half of a window; the last in perspective
     column, row = np.clip(((u + 1) * 2).astype(int), 0, 3), np.clip((v * floors).astype(int), 0, floors - 1)
     window = np.ones((floors, 4), np.float32)
     window[0, 1] = house.tall  # a house has its door there
@@ -110,7 +126,7 @@ def _openings(part: Canvas, house: _House, colour: Array, u: Array, v: Array, di
         horizontal = within(u, columns[:to] + left * wide[:to], columns[:to] + right * wide[:to], across).sum(0)
         return np.outer(within(v, rows + bottom * high, rows + top * high, up).sum(0), horizontal) * show
 
-    frame = hazy(part, light.on(rgb(232, 228, 218), 0.25 + 0.45 * direct), house.depth)
+    frame = hazy(light, light.on(rgb(232, 228, 218), 0.25 + 0.45 * direct), house.depth)
     if lit.any():  # falls on the wall around
         near = np.exp(-(((v[:, None] - rows.T) / (1.8 * high)) ** 2)) @ lit @ np.exp(-(((u - columns) / 0.19) ** 2))
         over(colour, 0.34 * max(1.1 - 1.4 * light.ambient.mean(), 0) * np.minimum(near, 1.5), colour + _LAMP)
@@ -120,6 +136,8 @@ def _openings(part: Canvas, house: _House, colour: Array, u: Array, v: Array, di
     pane = mix(np.clip(glass + sky * light.horizon, 0, 1), _LAMP * (0.92 + 0.5 * sky), lit[row][:, column])
     over(colour, box(-1.12, 1.12, -1.1, 1.12), frame)
     over(colour, box(-0.96, 0.96, -0.94, 0.96), pane)
+    if 0.12 * across < 1.2:  # all else is far smaller than a pixel
+        return
     over(colour, box(-0.96, 0.96, 0.68, 0.96), 0.6 * pane)  # the shadow of the lintel
     over(colour, np.maximum(box(-0.08, 0.08, -1, 1), box(-1, 1, 0.22, 0.34)), 0.92 * frame)
     over(colour, 0.4 * box(-1.25, 1.25, -1.5, -1.26), 0.3 * colour)
@@ -155,7 +173,7 @@ def _hipped_roof(canvas: Canvas, house: _House) -> None:
         white = material(part, *FRESH_SNOW, 0.85 - 0.55 * shaded + 0.1 * tiles, house.depth)
         over(colour, 0.97 * ramp(-0.02, 0.1, above - 0.12 + 0.08 * part.fine + 0.06 * tiles), white)
     gutter = part.light.on(rgb(236, 230, 220), 0.6 - 0.4 * shaded)
-    over(colour, 0.8 * within(above, -1, 0.015, up) + 0 * hip, hazy(part, gutter, house.depth))
+    over(colour, 0.8 * within(above, -1, 0.015, up) + 0 * hip, hazy(part.light, gutter, house.depth))
     sides = np.clip((1.15 - 0.55 * above - np.abs(u)) * across + 0.5, 0, 1)
     part.paint(sides * within(above, -0.05, 1, up), colour, BUILDING)
 
@@ -169,7 +187,9 @@ def _chimney(canvas: Canvas, house: _House) -> None:
     courses = 0.6 + 0.4 * within(9 * above % 1, 0.2, 1.1, up / 9)
     brick = material(part, rgb(140, 78, 62), rgb(166, 96, 76), (0.75 - 0.5 * (u > -0.29)) * courses, house.depth)
     part.paint(within(u, -0.42, -0.24, across) * within(above, 0.55, 1.02, up), brick, BUILDING)
-    cap = hazy(part, part.light.on(FRESH_SNOW[1] if house.snow else rgb(120, 112, 106), np.float32(0.7)), house.depth)
+    cap = hazy(
+        part.light, part.light.on(FRESH_SNOW[1] if house.snow else rgb(120, 112, 106), np.float32(0.7)), house.depth
+    )
     part.paint(within(u, -0.45, -0.21, across) * within(above, 0.965, 1.03, up), cap, BUILDING)
 
 
@@ -190,17 +210,17 @@ def _flat_roof(canvas: Canvas, house: _House) -> None:
 
 
 @cache
-def _plaster() -> Array:
-    """(640, 448) uint8: stains, streaks of rain and grit."""
+def _plaster() -> tuple[Array, ...]:
+    """(640, 448) uint8 and its halves: stains, streaks of rain and grit."""
     rng = np.random.default_rng(10)
     layers = (((20, 16), 25), ((8, 50), 25), ((160, 112), 22), ((320, 224), 16))
     total = sum(weight * smooth_noise(rng, cells, (448, 640)) for cells, weight in layers)
-    return np.clip(128 + total, 0, 255).astype(np.uint8)
+    return halved(np.clip(128 + total, 0, 255).astype(np.uint8))
 
 
 @cache
-def _tiles() -> Array:
-    """(256, 512) uint8: rows of roof tiles, each a little rounded, dark where the next row lies over it."""
+def _tiles() -> tuple[Array, ...]:
+    """(256, 512) uint8 and its halves: rows of roof tiles, each a little rounded, dark where the next row lies over it."""
     rng = np.random.default_rng(11)
     v, u = np.mgrid[:512, :1024].astype(np.float32)
     row = (v / 32).astype(int)
@@ -208,4 +228,4 @@ def _tiles() -> Array:
     down, tone = v / 32 % 1, rng.uniform(-0.16, 0.16, (17, 42))[row, place.astype(int)]
     bulge = 0.15 * np.cos(5.5 * (place % 1 - 0.4))
     shade = 0.62 + tone + bulge + 0.18 * down - 0.5 * ramp(0.86, 1, down) - 0.12 * ramp(0.14, 0, down)
-    return cv2.resize((200 * shade).clip(0, 255), (512, 256), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return halved(cv2.resize((200 * shade).clip(0, 255), (512, 256), interpolation=cv2.INTER_AREA).astype(np.uint8))

@@ -57,6 +57,11 @@ class Light:
         """What far things fade to: the air between, paler and bluer than they are."""
         return 0.65 * self.horizon + 0.35 * self.zenith
 
+    def far(self, haze: Array | float, depth: Array | float = 0.0) -> Array:
+        """The share of haze in what is seen at a depth, for its share on a clear day: fog takes its part of the rest."""
+        fog = self.fog * (1 - np.clip(np.asarray(depth, np.float32), 0, 1)) ** 1.5
+        return np.minimum(haze + (1 - np.asarray(haze, np.float32)) * fog, 0.82)
+
     def on(self, albedo: Array, lambert: Array | float) -> Array:
         """The colour (..., 3) of a surface; `lambert` (...) is 0 in shadow and 1 when facing the light."""
         return albedo * mix(self.ambient, self.ambient + self.direct, lambert)
@@ -99,7 +104,7 @@ def _mood(light: Light, detail: np.random.Generator, aspect: float) -> Light:
             light, fog=fog, zenith=zenith, horizon=horizon, direct=light.direct * (1 - 0.6 * fog), ambient=ambient
         )
     if light.overcast and kind < 0.4:
-        dark = np.float32(0.9 - 0.3 * strength)
+        dark = np.float32(0.92 - 0.2 * strength)
         return replace(
             light, zenith=light.zenith * dark**1.5, horizon=light.horizon * dark, ambient=light.ambient * dark
         )
@@ -127,11 +132,6 @@ class Canvas:
     def depth(self) -> Array:
         """(H, 1): how near the ground is, 0 at the horizon and 1 at the bottom."""
         return np.clip((self.y - self.horizon) / (1 - self.horizon), 0, 1)
-
-    def far(self, haze: Array | float, depth: Array | float = 0.0) -> Array:
-        """The share of haze in what is seen at a depth, for its share on a clear day: fog takes its part of the rest."""
-        fog = self.light.fog * (1 - np.asarray(depth, np.float32)) ** 1.5
-        return np.minimum(haze + (1 - np.asarray(haze, np.float32)) * fog, 0.82)
 
     def crop(self, left: float, top: float, right: float, bottom: float) -> Canvas:
         rows = slice(*np.searchsorted(self.y[:, 0], (top, bottom)))
@@ -163,10 +163,12 @@ class Canvas:
         """Colour that leaves the class alone; coverage (H, W) in [0, 1], or bool."""
         if not self.labels.size:
             return
-        share = np.asarray(np.broadcast_to(coverage, self.labels.shape), np.float32)
+        share = np.asarray(coverage, np.float32)
+        if share.shape != self.labels.shape:
+            share = np.broadcast_to(share, self.labels.shape).copy()
         change = np.asarray(colour, np.float32) - self.image
         change *= cv2.merge((share, share, share))
-        self.image[:] += change
+        np.add(self.image, change, out=self.image)
 
     def noise(self, columns: int, rows: int, octaves: int) -> Array:
         """Fractal noise (H, W) in about [-1, 1], with `columns` x `rows` features on a square canvas."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from .canvas import FLOWER, GRASS, Array, Canvas, rgb
 from .ground import Ground
-from .things import frayed, halved, material, over, reduction, repeated
+from .things import frayed, halved, material, over, repeated
 
 _PETALS = (rgb(226, 48, 44), rgb(250, 206, 44), rgb(170, 92, 214), rgb(250, 246, 240), rgb(244, 120, 168))
 _HEARTS = (rgb(96, 44, 30), rgb(160, 92, 30), rgb(250, 206, 60), rgb(250, 206, 60), rgb(250, 206, 60))
@@ -36,14 +36,14 @@ def _patch(canvas: Canvas, x: float, y: float, wide: float, high: float, kind: i
     # Blossoms stay round: dv / dy = 1 / tall, whose integral is this logarithm.
     u, v = (land.x - x) / tall + 7 * x, np.log(near) * ((1 - land.horizon) / 0.27) + 5 * y
     texels = 512 / (float(tall.mean()) * land.scale)  # to a pixel
-    meadow = repeated(_blossoms()[reduction(texels)], u, v)
+    meadow = repeated(_blossoms(), texels, u, v)
     shine, bloom, heart, leaf = cv2.split(meadow)
     colour = material(land, rgb(40, 66, 26), rgb(112, 142, 58), 0.25 + 0.2 * land.rough + 0.6 * leaf, 1)
     petals = _PETALS[kind]
     lambert = 1.05 * shine / np.maximum(bloom, 1e-3) - 0.18 + 0.15 * land.rough
     over(colour, bloom, material(land, 0.72 * petals, np.minimum(1.12 * petals, 1), np.minimum(lambert, 1), 1))
     over(colour, heart, land.light.on(_HEARTS[kind], np.float32(0.8)))
-    over(colour, land.far(0, land.depth) + 0 * leaf, land.light.haze)
+    over(colour, land.light.far(0, land.depth) + 0 * leaf, land.light.haze)
     inside = 1 - ((land.x - x) / wide) ** 2 - ((land.y - y) / high) ** 2 + 0.5 * land.rough
     coverage = land.cover(0.5 * high * inside + frayed(land, bloom + leaf - 0.6, 0.006))
     land.paint(coverage * (land.labels == GRASS), colour, FLOWER)

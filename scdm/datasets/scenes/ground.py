@@ -46,7 +46,7 @@ def paint_ground(canvas: Canvas, label: int) -> Ground:
     if label == GRASS:
         land.rng.random((20, round(64 * land.aspect)), np.float32)  # kept for the draws that follow
     colour = {GRASS: _grass, SAND: _sand, SNOW: _snow}[label](land, patches)
-    colour = mix(colour, land.light.haze, land.far(0.45 * (1 - land.depth) ** 5, land.depth) + 0 * patches)
+    colour = mix(colour, land.light.haze, land.light.far(0.45 * (1 - land.depth) ** 5, land.depth) + 0 * patches)
     land.paint(land.cover(land.y - top.at(land.x)), colour, label)
     return Ground(label, top)
 
@@ -120,14 +120,16 @@ def _grass(land: Canvas, patches: Array) -> Array:
 def ripples() -> Array:
     """Sand that the wind has combed, with pebbles that grow towards the viewer; pebbles are where the height exceeds 1."""
     depth, across, away = plain()
-    waver = ground_noise(41, across, away, 3, 9)
-    phase = 30 * away + 2.2 * waver + 1.2 * ground_noise(42, across, away, 9, 22)
-    fine = np.exp(-((12 * away * away / REFERENCE) ** 2))
-    waves = np.sin(2 * np.pi * phase / 2.5) + 0.35 * np.sin(4 * np.pi * phase / 2.5 + 1)
-    strength = np.clip(0.55 + 0.8 * ground_noise(43, across, away, 1.2, 3), 0.1, 1)
-    height = waves * strength * fine + 0.35 * ground_noise(44, across, away, 30, 60)
+    waver = 0.6 * ground_noise(41, across, away, 2, 4) + 0.15 * ground_noise(42, across, away, 7, 14)
+    height = 0.45 * ground_noise(44, across, away, 4, 12) + 0.22 * ground_noise(46, across, away, 70, 130)
+    for rate, share in ((9, 0.8), (27, 0.4)):  # ridges, and the ripples on them
+        phase = 2 * np.pi * (rate * away + waver * (1 + rate / 20))
+        fine = np.exp(-((4 * rate * away * away / REFERENCE) ** 2))
+        strength = np.clip(0.6 + 0.9 * ground_noise(43 + 4 * rate, across, away, 1.5, 4), 0.15, 1)
+        height += share * (np.sin(phase) + 0.35 * np.sin(2 * phase + 1)) * strength * fine
     surface = relief(height.astype(np.float32))
     surface[..., 1:] *= (0.35 + 0.65 * np.sqrt(depth))[..., None]
+    surface[..., 0] = np.minimum(surface[..., 0], 1)  # what is higher is a pebble
     _pebbles(surface, np.random.default_rng(45))
     return surface
 
@@ -163,10 +165,12 @@ def crust() -> Array:
     """Snow: soft waves that the wind has left, and crystals that catch the light where the height exceeds 1.5."""
     depth, across, away = plain()
     height = ground_noise(51, across, away, 2.5, 6) + 0.45 * ground_noise(52, across, away, 7, 20)
-    surface = relief(height + 0.12 * ground_noise(53, across, away, 28, 60))
+    fine = 0.2 * ground_noise(53, across, away, 14, 48) + 0.1 * ground_noise(55, across, away, 40, 130)
+    surface = relief(height + fine)
+    surface[..., 0] = np.minimum(surface[..., 0], 1.4)  # what is higher is a crystal
     surface[..., 1:] *= (0.3 + 0.7 * np.sqrt(depth))[..., None]
     rng = np.random.default_rng(54)
-    for place in rng.random((2600, 3)):
+    for place in rng.random((7000, 3)):
         x, y = int(place[0] * surface.shape[1]), int(place[1] * REFERENCE)
         side = 1 + (place[1] > 0.35)
         surface[y : y + side, x : x + side, 0] = 1.5 + 3 * place[2]
@@ -178,8 +182,8 @@ def _snow(land: Canvas, patches: Array) -> Array:
     dark, bright = SURFACES[SNOW]
     height, right, down = cv2.split(lying(land, crust))
     slope = light.toward[0] * right - 0.7 * light.toward[1] * down
-    lambert = 0.64 + 0.1 * land.rough + 0.05 * patches + 0.07 * slope
-    albedo = mix(dark, bright, np.clip(0.55 + 0.15 * slope + 0.1 * patches, 0, 1))
+    lambert = 0.65 + 0.1 * land.rough + 0.06 * patches + 0.13 * slope
+    albedo = mix(dark, bright, np.clip(0.5 + 0.25 * slope + 0.12 * patches, 0, 1))
     colour = light.on(albedo, np.clip(lambert, 0, 1.05))
     sparkle = ramp(1.5, 4, height) * (0.25 if light.overcast else 0.8)
     return mix(colour, np.ones(3, np.float32), sparkle)
@@ -200,5 +204,5 @@ def paint_drifts(canvas: Canvas, label: int) -> None:
         lambert = np.clip(0.6 + 0.35 * facing + 0.06 * land.rough + 0.05 * slope, 0, 1.05)
         colour = land.light.on(mix(dark, bright, lambert), lambert)
         # The flank runs out into the plain.
-        colour = mix(colour, land.light.haze, land.far(0.3 * (1 - land.depth) ** 4, land.depth) + 0 * below)
+        colour = mix(colour, land.light.haze, land.light.far(0.3 * (1 - land.depth) ** 4, land.depth) + 0 * below)
         land.glaze(land.cover(below) * ramp(0.1 + 0.4 * depth, 0, below) * 0.85, colour)

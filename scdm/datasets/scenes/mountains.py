@@ -50,11 +50,11 @@ def _range(canvas: Canvas, ridge: Profile, snowline: float, distance: float) -> 
     haze = distance + 0.5 * np.clip(below / 0.4, 0, 0.6)  # mist gathers in the valleys
     tone = np.clip(0.5 + 0.5 * rock[..., 0] - 0.4 * scree + 0.3 * band.rough, 0, 1)
     stone = light.on(mix(rgb(112, 104, 104), rgb(158, 146, 136), tone), lambert)
-    band.paint(band.cover(below), mix(stone, light.haze, band.far(haze)), MOUNTAIN)
+    band.paint(band.cover(below), mix(stone, light.haze, light.far(haze)), MOUNTAIN)
     under = snowline - band.y - 0.04 * band.rough - 0.025 * facing - 0.012 * rock[..., 0]
     snow = band.cover(np.minimum(below, under))
     white = mix(
-        light.on(rgb(250, 252, 255), np.clip(0.28 + 0.75 * lambert, 0, 1.05)), light.horizon, band.far(0.5 * haze)
+        light.on(rgb(250, 252, 255), np.clip(0.28 + 0.75 * lambert, 0, 1.05)), light.horizon, light.far(0.5 * haze)
     )
     # Below the line snow stays in gullies and on ledges; above it steep ribs stay bare.
     ledges = 0.48 * ramp(-0.06, 0.0, under) * ramp(0.1, 0.6, -rock[..., 0] + 0.25 * rock[..., 2]) * band.cover(below)
@@ -81,5 +81,5 @@ def paint_hills(canvas: Canvas) -> None:
         meadow = mix(rgb(104, 126, 64), rgb(132, 142, 76), strips)
         woods = mix(rgb(54, 84, 46), rgb(80, 104, 56), np.clip(0.5 + 0.5 * crowns[..., 0], 0, 1))
         colour = light.on(mix(meadow, woods, wooded), np.clip(lambert, 0, 1))
-        colour = mix(colour, light.haze, band.far(0.42 - 0.14 * layer + 0.9 * np.clip(below, 0, 0.2)))
+        colour = mix(colour, light.haze, light.far(0.42 - 0.14 * layer + 0.9 * np.clip(below, 0, 0.2)))
         band.paint(band.cover(below + 0.003 * crowns[..., 0] * wooded), colour, HILL)

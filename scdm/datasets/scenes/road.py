@@ -45,7 +45,7 @@ def paint_road(canvas: Canvas, ground: Ground) -> Course:
     )
     face = 0.45 + 0.3 * (off * light.toward[0] > 0)  # of the kerb: darker where it is turned away from the light
     over(colour, face * within(aside, 0.88, 0.909, pixels), 0 * light.haze)
-    over(colour, land.far(0.4 * (1 - depth) ** 5, depth) + 0 * off, light.haze)
+    over(colour, light.far(0.4 * (1 - depth) ** 5, depth) + 0 * off, light.haze)
     outline = np.minimum((1 - aside) * half, land.y - ground.top.at(land.x))
     land.paint(land.cover(outline), colour, ROAD)
     return course
@@ -84,11 +84,11 @@ def _grain(off: Array, far: Array, step: Array, pixels: Array) -> Array:
     """Asphalt (H, W) around 0, foreshortened: each row is read from the reduction that has texels of a pixel's size."""
     across, along = 96 / 256, 150 / 256  # repetitions to a unit of off and of far
     texels = 256 * np.sqrt(across / pixels * along * step)  # to a pixel
-    level = np.clip(np.rint(np.log2(np.maximum(texels[:, 0], 1))), 0, 7).astype(int)
+    halvings = np.log2(np.maximum(texels[:, 0], 1)).astype(int)
     grain = np.empty(off.shape, np.float32)
-    for which in np.unique(level):
-        rows = level == which
-        grain[rows] = repeated(_asphalt()[which], across * off[rows], along * far[rows])
+    for times in np.unique(halvings):
+        rows = halvings == times
+        grain[rows] = repeated(_asphalt(), float(2.0**times), across * off[rows], along * far[rows])
     return grain - 0.5
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .canvas import ROCK, SAND, SNOW, Array, Canvas, ramp, rgb
-from .things import FRESH_SNOW, cast_shadow, material, nearness, over, smooth_noise, stamped, stands_on
+from .things import FRESH_SNOW, cast_shadow, halved, material, nearness, over, smooth_noise, stamped, stands_on
 
 
 def paint_rock(canvas: Canvas, x: float, y: float, size: float) -> None:
@@ -55,8 +55,8 @@ def _facets(block: Canvas, draws: Array, u: Array, v: Array) -> tuple[Array, Arr
 
 
 @cache
-def _stone() -> Array:
-    """(256, 512, 3) uint8: relief of small facets (128 is even), distance from a crack, growth of moss."""
+def _stone() -> tuple[Array, ...]:
+    """(256, 512, 3) uint8 and its halves: relief of small facets (128 is even), distance from a crack, growth of moss."""
     rng = np.random.default_rng(9)
     size, few = (512, 256), (256, 128)
     y, x = np.mgrid[:128, :256].astype(np.float32) * 2
@@ -75,4 +75,4 @@ def _stone() -> Array:
     grit = smooth_noise(rng, (128, 256), size)
     growth = smooth_noise(rng, (20, 40), size) + 0.35 * grit
     layers = np.stack([128 + relief + 14 * grit, cracks, 128 + 60 * growth], -1)
-    return layers.clip(0, 255).astype(np.uint8)
+    return halved(layers.clip(0, 255).astype(np.uint8))

@@ -13,16 +13,17 @@ WHITE = np.ones(3, np.float32)
 
 def paint_sky(canvas: Canvas) -> None:
     light = canvas.light
-    down = np.clip(canvas.y / canvas.horizon, 0, 1)
-    sky = mix(light.zenith, light.horizon, down[:, 0] ** 1.2)
-    haze = np.exp(-(((1 - down[:, 0]) / 0.16) ** 2))  # the air near the ground is bright and pale
-    canvas.image[:] = mix(sky, mix(light.horizon, WHITE, 0.3), 0.5 * haze)[:, None]
-    canvas.labels[:] = SKY
-    distance = np.hypot(canvas.x - light.sun[0], canvas.y - light.sun[1])
+    sky = canvas.crop(0, 0, canvas.aspect, canvas.horizon + 0.06)  # land or water covers the rest
+    down = np.clip(sky.y[:, 0] / canvas.horizon, 0, 1)
+    haze = np.exp(-(((1 - down) / 0.16) ** 2))  # the air near the ground is bright and pale
+    colour = mix(mix(light.zenith, light.horizon, down**1.2), mix(light.horizon, WHITE, 0.3), 0.5 * haze)
+    sky.image[:] = cv2.resize(colour[:, None], sky.labels.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    sky.labels[:] = SKY
     if light.overcast:
         return
+    distance = np.sqrt((sky.x - light.sun[0]) ** 2 + (sky.y - light.sun[1]) ** 2)
     white = mix(light.direct, WHITE, 0.35)
-    canvas.glaze(0.42 * np.exp(-distance / 0.14) + 0.26 * np.exp(-distance / 0.5), white)
+    sky.glaze(0.42 * np.exp(-distance / 0.14) + 0.26 * np.exp(-distance / 0.5), white)
     radius = 0.035 + 0.03 * (light.sun[1] / canvas.horizon) ** 2  # a low sun looks larger
     disc = canvas.crop(*(place + side * 2 * radius for side in (-1, 1) for place in light.sun))
     if disc.labels.size:
@@ -32,7 +33,7 @@ def paint_sky(canvas: Canvas) -> None:
 
 def billows() -> Array:
     """The heaps of a cloud: round, creased, ever finer."""
-    return relief(repeating(11, 7, 10, 6, 0.52, billow=True), 5)
+    return relief(repeating(11, 7, 10, 6, 0.55, billow=True), 3.5)
 
 
 def streaks() -> Array:
@@ -67,14 +68,14 @@ def paint_clouds(canvas: Canvas) -> None:
 def _heaps(sky: Canvas, density: Array, heaps: Array) -> None:
     light = sky.light
     right, up = light.toward
-    frayed = density + 0.12 * heaps[..., 0]
-    coverage = ramp(0.06, 0.39, frayed)
+    frayed = density + 0.14 * heaps[..., 0]
+    coverage = ramp(0.1, 0.35, frayed)
     inside = density > 0.225  # the layout follows the smooth outline
     coverage = np.where(inside, np.maximum(coverage, 0.52), np.minimum(coverage, 0.48))
     toward = _shifted(density, -0.03 * sky.scale * np.sign(right), 0.04 * sky.scale)  # nearer the light
     facing = right * heaps[..., 1] - up * heaps[..., 2]
-    lit = 0.56 + 0.5 * (density - toward) - 0.12 * density + 0.16 * heaps[..., 0]
-    lit += (0.05 if light.overcast else 0.09) * facing * ramp(-0.1, 0.5, density)
+    lit = 0.56 + 0.5 * (density - toward) - 0.12 * density + 0.2 * heaps[..., 0]
+    lit += (0.06 if light.overcast else 0.12) * facing * ramp(-0.1, 0.5, density)
     shadow = (0.55 - 0.1 * light.overcast) * light.haze + 0.42 * light.ambient
     bright = np.minimum(1, 0.35 * light.direct + 0.45 * light.horizon + 0.27 + 0.08 * light.overcast)
     sky.glaze(0.95 * coverage, mix(shadow, bright, np.clip(lit, 0, 1.08)))

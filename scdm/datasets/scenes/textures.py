@@ -107,9 +107,12 @@ def plain(rows: int = REFERENCE) -> tuple[Array, Array, Array]:
 
 def ground_noise(seed: int, across: Array, away: Array, wide: float, long: float) -> Array:
     """Noise on the ground, in about [-1, 1], with so many features a unit across and away; it fades where it is too fine."""
-    tile = np.random.default_rng(seed).random((256, 256), np.float32) * 2 - 1
-    tile = 2.2 * cv2.GaussianBlur(np.pad(tile, 8, mode="wrap"), (0, 0), 0.8)[8:-8, 8:-8]
-    u, v = np.mod(wide * across, 256), np.mod(long * away, 256)
-    grain = cv2.remap(tile, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    cells, fine = 64, 16  # remap knows 32 places between two samples: too few for slopes, were the cells the samples
+    grid = np.pad(np.random.default_rng(seed).random((cells, cells), np.float32) * 2 - 1, 2, mode="wrap")
+    tile = cv2.resize(grid, None, fx=fine, fy=fine, interpolation=cv2.INTER_CUBIC)[
+        2 * fine : -2 * fine, 2 * fine : -2 * fine
+    ]
+    u, v = (np.mod(fine * t, cells * fine).astype(np.float32) for t in (wide * across, long * away))
+    grain = cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     speed = wide * away / REFERENCE + long * away * away / REFERENCE  # features a sample
     return grain * np.exp(-((1.5 * speed) ** 2))

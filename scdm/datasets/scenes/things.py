@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .canvas import Array, Canvas, ramp, rgb
+from .canvas import Array, Canvas, Light, ramp, rgb
 
+LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
 FRESH_SNOW = (rgb(206, 218, 238), rgb(250, 252, 255))  # albedo in the shade and in the light
 
 
@@ -15,9 +16,9 @@ def nearness(canvas: Canvas, y: float) -> float:
     return (y - canvas.horizon) / (1 - canvas.horizon)
 
 
-def hazy(part: Canvas, colour: Array, depth: float) -> Array:
+def hazy(light: Light, colour: Array, depth: float) -> Array:
     """Colour (..., 3) as seen through the air: the farther, the hazier."""
-    return colour + part.far(0.4 * (1 - depth) ** 6, min(max(depth, 0), 1)) * (part.light.haze - colour)
+    return colour + light.far(0.4 * (1 - depth) ** 6, depth) * (light.haze - colour)
 
 
 def stands_on(canvas: Canvas, x: float, y: float) -> int:
@@ -31,10 +32,9 @@ def material(part: Canvas, shade: Array, lit: Array, lambert: Array, depth: floa
 
     Colours are read from a table of 256 lamberts: far cheaper than arithmetic on three channels.
     """
-    level = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
-    table = (shade + (lit - shade) * level) * (part.light.ambient + part.light.direct * level)
+    table = (shade + (lit - shade) * LEVELS) * (part.light.ambient + part.light.direct * LEVELS)
     index = cv2.convertScaleAbs(np.maximum(np.broadcast_to(lambert, part.labels.shape), 0), alpha=255)
-    return cv2.LUT(cv2.merge([index] * 3), hazy(part, table, depth).astype(np.float32)[None])
+    return cv2.LUT(cv2.merge([index] * 3), hazy(part.light, table, depth).astype(np.float32)[None])
 
 
 def over(colour: Array, share: Array, top: Array) -> None:
@@ -42,50 +42,51 @@ def over(colour: Array, share: Array, top: Array) -> None:
     colour += cv2.merge([np.asarray(share, np.float32)] * 3) * (top - colour)
 
 
-def stamped(texture: Array, part: Canvas, left: float, top: float, unit: float) -> Array:
-    """The texture (h, w, C), uint8, as it shows in the part: (H, W, C) in [0, 1], or (H, W) for one channel.
+def halved(texture: Array) -> tuple[Array, ...]:
+    """The texture and its reductions to a half, a quarter ..., for things that are small or far."""
+    levels = [texture]
+    while min(levels[-1].shape[:2]) >= 8:
+        levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    return tuple(levels)
+
+
+def stamped(levels: tuple[Array, ...], part: Canvas, left: float, top: float, unit: float) -> Array:
+    """A texture (h, w, C), uint8, as it shows in the part: (H, W, C) in [0, 1], or (H, W) for one channel.
 
     Its corner is at (left, top) and `unit` texels are as long as the picture is high. Detail finer than a pixel
     averages out.
     """
-    half = 0.5 / part.scale
+    times = min(int(np.log2(max(unit / part.scale, 1))), len(levels) - 1)
+    texture, unit, half = levels[times], unit / 2**times, 0.5 / part.scale
     x = (part.x[0, [0, -1]] + (-half, half) - left) * unit
     y = (part.y[[0, -1], 0] + (-half, half) - top) * unit
-    columns, rows = (
-        np.clip(np.rint(ends).astype(int), 0, n) for ends, n in zip((x, y), texture.shape[1::-1], strict=True)
-    )
-    first_row, first_column = min(rows[0], len(texture) - 1), min(columns[0], texture.shape[1] - 1)
-    window = texture[first_row : max(rows[1], first_row + 1), first_column : max(columns[1], first_column + 1)]
+    columns, rows = (_span(ends, count) for ends, count in zip((x, y), texture.shape[1::-1], strict=True))
+    window = texture[rows, columns]
     height, width = part.labels.shape
     smooth = cv2.INTER_AREA if len(window) > height else cv2.INTER_LINEAR
     return cv2.resize(window, (width, height), interpolation=smooth).astype(np.float32) / 255
 
 
-def reduction(texels: float) -> int:
-    """Which halving of a texture has texels of about a pixel, for so many texels to a pixel in the first."""
-    return int(np.clip(np.log2(max(texels, 1)) + 0.3, 0, 7))
+def _span(ends: Array, count: int) -> slice:
+    """From the first end to the second, within a texture of so many texels, at least one of them."""
+    first, last = np.clip(np.rint(ends).astype(int), 0, count)
+    first = min(first, count - 1)
+    return slice(first, max(last, first + 1))
 
 
 def frayed(part: Canvas, detail: Array, reach: float) -> Array:
-    """How far (H, W) detail in [-1, 1] moves an outline: at most `reach`, and less where a pixel is large."""
-    return reach * min(max(part.scale - 32, 0) / 224, 1) * detail
+    """How far (H, W) detail in [-1, 1] moves an outline: at most `reach`, not at all in pictures of 64 pixels."""
+    return reach * min(max(part.scale / 192 - 1 / 3, 0), 1) * detail
 
 
-def halved(texture: Array, times: int = 7) -> tuple[Array, ...]:
-    """The texture and its reductions to a half, a quarter ..., so that distance does not alias."""
-    levels = [texture]
-    for _ in range(times):
-        levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    return tuple(levels)
+def repeated(levels: tuple[Array, ...], texels: float, u: Array, v: Array) -> Array:
+    """The seamless texture (n, n, C), uint8, at u, v (H, W), in repetitions of it: (H, W, C) in [0, 1].
 
-
-def repeated(level: Array, u: Array, v: Array) -> Array:
-    """The seamless texture (n, n, C) at u, v (H, W), in repetitions of it; float32 in [0, 1]."""
-    shape = np.broadcast_shapes(u.shape, v.shape)
-    columns, rows = (
-        np.ascontiguousarray(np.broadcast_to(t % 1 * np.float32(len(level)) - np.float32(0.5), shape), np.float32)
-        for t in (u, v)
-    )
+    About so many texels come to a pixel.
+    """
+    level = levels[min(int(np.log2(max(texels, 1)) + 0.3), len(levels) - 1)]
+    shape, side = np.broadcast_shapes(u.shape, v.shape), np.float32(len(level))
+    columns, rows = (np.ascontiguousarray(np.broadcast_to(t % 1 * side - 0.5, shape), np.float32) for t in (u, v))
     found = cv2.remap(level, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return found.astype(np.float32) / 255
 
@@ -97,7 +98,8 @@ def smooth_noise(rng: np.random.Generator, cells: tuple[int, int], size: tuple[i
 
 def within(t: Array, start: Array | float, end: Array | float, samples: Array | float) -> Array:
     """Share of each sample of t that lies between start and end; `samples` to a unit of t."""
-    return np.clip((t - start) * samples + 0.5, 0, 1) - np.clip((t - end) * samples + 0.5, 0, 1)
+    place = t * samples + 0.5
+    return np.clip(place - start * samples, 0, 1) - np.clip(place - end * samples, 0, 1)
 
 
 def cast_shadow(canvas: Canvas, x: float, y: float, width: float, height: float, foot: float) -> None:

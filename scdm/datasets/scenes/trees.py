@@ -16,7 +16,6 @@ from .things import (
     material,
     nearness,
     over,
-    reduction,
     repeated,
     smooth_noise,
     stamped,
@@ -81,7 +80,7 @@ def _trunk(tree: Canvas, x: float, y: float, size: float) -> None:
     if wood.labels.size == 0:
         return
     above = (y - wood.y) / size
-    half = 0.035 * size * (1 + 0.5 * np.exp(-((above / 0.045) ** 2)) - 0.3 * np.minimum(above, 0.5))
+    half = 0.035 * size * (1 + 0.5 * ramp(0.075, 0.025, above))
     off = (wood.x - x) / half
     grain = stamped(_bark(), wood, x - 0.08 * size, y - 0.53 * size, 32 / (0.16 * size))
     round_ = np.clip(0.42 + 0.4 * off * wood.light.toward[0], 0, 1)
@@ -105,14 +104,14 @@ def paint_conifer(canvas: Canvas, x: float, y: float, size: float) -> None:
     # Seen a little from above, a tier hangs lower in front than at its sides.
     number, tier = np.divmod(np.maximum(5.5 * down - 0.5 * (1 - np.minimum(off * off, 1)), 0).astype(np.float32), 1)
     u = np.clip(off, -1.3, 1.3) * (0.42 + 0.03 * number) + 0.37 * number + 7 * x
-    twigs = repeated(_boughs()[reduction(500 / (size * tree.scale))], u, 0.06 + 0.88 * tier)
+    twigs = repeated(_boughs(), 500 / (size * tree.scale), u, 0.06 + 0.88 * tier)
     lambert = 0.02 + 0.3 * right * off + 0.1 * up + 0.26 * (tier - 0.5) + 0.95 * (twigs - 0.26)
     colour = material(tree, rgb(22, 46, 38), rgb(96, 128, 74), lambert, nearness(tree, y))
     if snow:
         bright = material(tree, *FRESH_SNOW, 0.9 * lambert + 0.3, nearness(tree, y))
         over(colour, ramp(0.5, 0.75, twigs - 0.5 * np.abs(tier - 0.55) + 0.25), bright)
     fringe = frayed(tree, 2 * twigs - 0.9, 0.006)
-    sides = tree.cover((1 - np.abs(off) + 0.25 * tree.fine) * edge + fringe)
+    sides = tree.cover((1 - np.abs(off) - 0.25 * tree.fine) * edge + fringe)
     tree.paint(sides * tree.cover((0.9 - down) * size + 2 * fringe), colour, TREE)
 
 
@@ -132,8 +131,11 @@ def _stem(tree: Canvas, x: float, y: float, size: float) -> None:
 
 
 @cache
-def _foliage() -> Array:
-    """(512, 640, 3) uint8: clumps of leaves; normal to the right, normal upwards (128 is 0), openness to the sky."""
+def _foliage() -> tuple[Array, ...]:
+    """(512, 640, 3) uint8 and its halves: clumps of leaves.
+
+    Normal to the right and upwards (128 is 0), and how open to the sky.
+    """
     rng = np.random.default_rng(5)
     height, width, spread, leaves = 1024, 1280, 42, 50
     texture = np.full((height, width, 3), (128, 128, 0), np.uint8)
@@ -155,15 +157,15 @@ def _foliage() -> Array:
     tones = colours.clip(0, 255).reshape(-1, 3).tolist()
     for i in np.argsort(high, None):  # what is nearer covers what lies behind
         cv2.fillConvexPoly(texture, outlines[i], tones[i])
-    return cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return halved(cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
 
 
 @cache
-def _bark() -> Array:
-    """(112, 32) uint8: fissures along a trunk."""
+def _bark() -> tuple[Array, ...]:
+    """(112, 32) uint8 and its halves: fissures along a trunk."""
     rng = np.random.default_rng(6)
     strands, knots = smooth_noise(rng, (8, 16), (32, 112)), smooth_noise(rng, (30, 20), (32, 112))
-    return np.clip(128 + 55 * strands + 25 * knots, 0, 255).astype(np.uint8)
+    return halved(np.clip(128 + 55 * strands + 25 * knots, 0, 255).astype(np.uint8))
 
 
 @cache

@@ -48,7 +48,8 @@ def chop() -> Array:
     """Small waves, their crests across the view."""
     depth, across, away = plain()
     height = ground_noise(61, across, away, 2.5, 14) + 0.55 * ground_noise(62, across, away, 6, 34)
-    surface = relief(height + 0.4 * ground_noise(63, across, away, 15, 80))
+    height += 0.4 * ground_noise(63, across, away, 15, 80) + 0.2 * ground_noise(64, across, away, 36, 170)
+    surface = relief(height)
     surface[..., 1:] *= (0.4 + 0.6 * np.sqrt(depth))[..., None]
     return surface
 
@@ -83,7 +84,7 @@ def paint_water(canvas: Canvas, far: Profile, near: Profile, surf: bool) -> None
         path = np.exp(-(((band.x - light.sun[0]) / (0.05 + 0.2 * depth)) ** 2))
         glitter = ramp(0.2, 1.3, 0.6 * swell - 0.5 * down + 0.25 * height)
         colour += mix(np.zeros(3, np.float32), np.float32(0.95) * light.direct, path * glitter * (1 - 0.8 * light.fog))
-    colour = mix(colour, light.haze, band.far(0.1 * (1 - depth) ** 4, depth) + 0 * offshore)
+    colour = mix(colour, light.haze, light.far(0.1 * (1 - depth) ** 4, depth) + 0 * offshore)
     lace = 0.35 * height + 0.5 * band.rough
     foam = ramp(0.35, 1, 1 - np.abs(offshore - 0.006) / 0.018 + lace)
     foam += 0.8 * ramp(0.4, 1.1, 1 - np.abs(offshore - 0.06 - 0.02 * band.rough) / 0.016 + 0.5 * height) * surf

@@ -1,0 +1,53 @@
+"""The measurement of rough layouts runs, for models that read their roughness and for others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.roughness import in_cells, main, scrawl
+from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
+from scdm.models import checkpoint
+from scdm.training.run import new_model
+from tests.training.tiny import config
+from tests.weights import randomize
+
+
+def saved(path: Path, roughness: bool) -> str:
+    base = config()
+    model = new_model(replace(base, network=replace(base.network, roughness=roughness)), Palette.named("scenes"))
+    randomize(model.network)
+    checkpoint.save(path, model)
+    return str(path)
+
+
+def test_a_table_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = [saved(tmp_path / "plain.safetensors", False), saved(tmp_path / "reader.safetensors", True)]
+    size = ["--layouts", "4", "--size", "16", "--steps", "1", "--errors", "exact", "mix"]
+    size += ["--roughness", "0", "unknown"]
+    assert main([*models, *size, "--ends", "1", "0.5", "--sheet", str(tmp_path / "sheet.png")]) == 0
+    plain, reader = capsys.readouterr().out.split("reader.safetensors")
+    assert "| layouts | auto | auto, layout_end 0.5 |" in plain
+    assert "| layouts | 0 | 0, layout_end 0.5 | unknown | unknown, layout_end 0.5 |" in reader
+    for table in (plain, reader):
+        assert all(f"\n| {name} | " in table for name in ("exact", "mix"))
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 5 * 128 and sheet.height > 8 * 128
+
+
+def test_an_error_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["scenes64", "--errors", "smudges"])
+    assert "there is no error smudges: choose of exact, mix, outgrown" in capsys.readouterr().err
+
+
+def test_blocks_and_scrawl_are_layouts_of_scenes() -> None:
+    blocks = in_cells(LabelMap(torch.arange(64 * 64).view(1, 64, 64) % 14, 14), 8)
+    assert torch.equal(blocks.ids, blocks.resized(8, 8).resized(64, 64).ids)
+    drawn = scrawl(64, 96, 14)
+    assert drawn.ids.shape == (1, 64, 96) and drawn.ids.unique().numel() >= 7
