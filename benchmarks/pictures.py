@@ -1,6 +1,6 @@
 """How good a model's pictures are, and what they cost, at several sizes: one table.
 
-    python benchmarks/pictures.py --model scenes64 scenes64-fast --sizes 256 512 --images 64 --out runs/pictures
+    python benchmarks/pictures.py --model scenes scenes-fast --sizes 256 512 --images 64 --out runs/pictures
 
 Layouts are scenes that neither model nor segmenter has seen: they come from another series. Prints Markdown, or JSON;
 `--out` is a folder for table.md, table.json and a sheet for each model and size (layout | sample | rendering).
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs="+", default=["scenes64", "scenes64-fast"], help="embedded names, or files")
+    parser.add_argument("--model", nargs="+", default=["scenes", "scenes-fast"], help="embedded names, or files")
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="sides in pixels")
     parser.add_argument("--images", type=int, default=64, metavar="N", help="of each set (default %(default)s)")
     parser.add_argument("--steps", help="25, ddim25 or 10,15, for models that are not distilled")

@@ -59,15 +59,15 @@ def test_other_colours_are_far_away(monkeypatch, segmenter) -> None:
 def test_the_command_prints_and_writes_the_table(tmp_path, capsys) -> None:
     out = tmp_path / "pictures"
     few = ["--sizes", "32", "--images", "2", "--repeats", "1"]
-    assert main(["--model", "scenes64-fast", *few, "--out", str(out)]) == 0
+    assert main(["--model", "scenes-fast", *few, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert (out / "table.md").read_text() == printed
-    assert {file.name for file in out.iterdir()} == {"table.md", "table.json", "scenes64-fast-32x32.jpg"}
+    assert {file.name for file in out.iterdir()} == {"table.md", "table.json", "scenes-fast-32x32.jpg"}
     (row,) = json.loads((out / "table.json").read_text())["rows"]
     assert row["size"] == "32x32" and row["seconds"] > 0 < row["edit_seconds"]
     assert f"| mIoU, of what is read in renderings | {row['miou_ratio']:.3f} ± {row['miou_spread']:.3f} |" in printed
 
 
 def test_scenes_that_the_segmenter_has_seen_are_refused(capsys) -> None:
-    assert main(["--model", "scenes64-fast", "--seed", "0", "--images", "2"]) == 2
+    assert main(["--model", "scenes-fast", "--seed", "0", "--images", "2"]) == 2
     assert "trained on scenes of series 0: choose another --seed" in capsys.readouterr().err

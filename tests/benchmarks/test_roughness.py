@@ -42,7 +42,7 @@ def test_a_table_and_a_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_an_error_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["scenes64", "--errors", "smudges"])
+        main(["scenes", "--errors", "smudges"])
     assert "there is no error smudges: choose of exact, mix, outgrown" in capsys.readouterr().err
 
 
