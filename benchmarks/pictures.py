@@ -57,11 +57,8 @@ from scdm.training.command import ending
 SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py
 FEATURES = "segmenter"
 REDRAWN = 200  # times that other scenes are drawn, for the spread
-SHEET_IMAGES, SHEET_WIDTH, LEAST_SIDE = (
-    24,
-    2400,
-    128,
-)  # shown, at most; pixels of a row, about; and of a picture, at least
+SHEET_IMAGES = 24  # shown, at most
+SHEET_WIDTH, LEAST_SIDE = 2400, 128  # pixels of a row, about, and of a picture, at least
 
 
 @dataclass(frozen=True)

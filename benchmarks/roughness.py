@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,14 +33,12 @@ from scdm.datasets.scenes import Scenes
 from scdm.files.contact_sheet import UNPAINTED_GREY, contact_sheet
 from scdm.files.images import to_levels, write_image
 from scdm.layouts.labels import LabelMap
+from scdm.layouts.palette import Palette
 from scdm.layouts.roughening import ERRORS, OMISSIONS, roughened
-from scdm.metrics import FrechetDistance, SegmentationScore
-from scdm.metrics.segmenter import Segmenter
-from scdm.metrics.segmenter import load as load_segmenter
+from scdm.metrics import FrechetDistance, SegmentationScore, SmallSegmenter
 from scdm.models.conversion import load
 from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
-from scdm.pipeline.options import reads_roughness
 from scdm.training.command import ending
 
 SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py
@@ -73,11 +71,10 @@ class Result(NamedTuple):
 @ending("roughness")
 def main(argv: list[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
-    segmenter = load_segmenter(arguments.segmenter, arguments.device)
     sheets = []
     for name in arguments.models:
         model = load(name, arguments.device)
-        segmenter.palette.require_same(model.palette, "the segmenter", name)
+        segmenter = SmallSegmenter(arguments.segmenter, model.palette, arguments.device)
         size = model.config.size if arguments.size is None else (arguments.size, arguments.size)
         options = GenerateOptions(steps=arguments.steps, seed=arguments.seed).for_model(model)
         truth = Truth.of(segmenter, Scenes(arguments.layouts, arguments.seed, size), arguments.batch)
@@ -129,19 +126,19 @@ class Truth(NamedTuple):
     features: Tensor
 
     @classmethod
-    def of(cls, segmenter: Segmenter, scenes: Scenes, batch: int) -> Truth:
+    def of(cls, segmenter: SmallSegmenter, scenes: Scenes, batch: int) -> Truth:
         pairs = [scenes[i] for i in range(len(scenes))]
         images, ids = (torch.stack(part) for part in zip(*pairs, strict=True))
         return cls(ids, miou(segmenter, images, ids, batch), features(segmenter, images, batch))
 
 
 def settings(model: Model, roughness: Sequence[Any], ends: Sequence[float]) -> list[Setting]:
-    values = roughness if reads_roughness(model.config) else ["auto"]
+    values = roughness if model.config.network.roughness else ["auto"]
     return [Setting(one, end) for one in values for end in ends]
 
 
 def print_table(
-    model: Model, segmenter: Segmenter, truth: Truth, options: GenerateOptions, arguments: argparse.Namespace
+    model: Model, segmenter: SmallSegmenter, truth: Truth, options: GenerateOptions, arguments: argparse.Namespace
 ) -> None:
     columns = settings(model, arguments.roughness, arguments.ends)
     print("| layouts | " + " | ".join(setting.words for setting in columns) + " |")
@@ -168,7 +165,7 @@ def made_rough(labels: LabelMap, name: str, strength: float, seed: int) -> Label
 
 
 def measured(
-    model: Model, segmenter: Segmenter, truth: Truth, labels: LabelMap, options: GenerateOptions, batch: int
+    model: Model, segmenter: SmallSegmenter, truth: Truth, labels: LabelMap, options: GenerateOptions, batch: int
 ) -> Result:
     samples = sampled(model, labels, options, batch)
     distance = FrechetDistance()
@@ -184,20 +181,15 @@ def sampled(model: Model, labels: LabelMap, options: GenerateOptions, batch: int
     return torch.cat(parts)
 
 
-def parts_of(images: Tensor, segmenter: Segmenter, batch: int) -> Iterator[Tensor]:
-    device = next(segmenter.parameters()).device
-    return (part.to(device) for part in images.split(batch))
-
-
-def miou(segmenter: Segmenter, images: Tensor, ids: Tensor, batch: int) -> float:
-    score = SegmentationScore(segmenter.palette.num_classes)
-    for part, truth in zip(parts_of(images, segmenter, batch), ids.split(batch), strict=True):
-        score.update(segmenter.ids(part).cpu(), truth)
+def miou(segmenter: SmallSegmenter, images: Tensor, ids: Tensor, batch: int) -> float:
+    score = SegmentationScore(segmenter.network.palette.num_classes)
+    for part, truth in zip(images.split(batch), ids.split(batch), strict=True):
+        score.update(segmenter.ids(part), truth)
     return score.compute().miou
 
 
-def features(segmenter: Segmenter, images: Tensor, batch: int) -> Tensor:
-    return torch.cat([segmenter.features(part).cpu() for part in parts_of(images, segmenter, batch)])
+def features(segmenter: SmallSegmenter, images: Tensor, batch: int) -> Tensor:
+    return torch.cat([segmenter(part) for part in images.split(batch)])
 
 
 # ---- the sheet ----
@@ -207,7 +199,7 @@ def sheet_rows(model: Model, ids: Tensor, options: GenerateOptions) -> list[list
     """A row for each layout: itself, and an image of it at each roughness. ids: (1, H, W), which blocks are made of."""
     exact = LabelMap(ids, model.palette.num_classes)
     layouts = [in_cells(exact, cells) for cells in CELLS] + [scrawl(exact.height, exact.width, exact.num_classes)]
-    values: tuple[Any, ...] = SHOWN if reads_roughness(model.config) else ("auto",)
+    values: tuple[Any, ...] = SHOWN if model.config.network.roughness else ("auto",)
     rows = []
     for labels in layouts:
         images = [generate(model, labels, replace(options, roughness=value)) for value in values]
@@ -223,8 +215,6 @@ def in_cells(labels: LabelMap, cells: int) -> LabelMap:
 
 def scrawl(height: int, width: int, num_classes: int) -> LabelMap:
     """A landscape of a few strokes, in the classes of "scenes": sky, hills, meadow, a lake, a house, trees, a sun."""
-    from scdm.layouts.palette import Palette
-
     names = Palette.named("scenes").names
     picture = np.full((height, width), num_classes, np.uint16)
     scale = np.array([width, height])

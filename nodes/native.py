@@ -215,7 +215,7 @@ class NativeModel(comfy.model_base.BaseModel):
             "shape": comfy.conds.CONDConstant((batch, height, width)),
             "label_noise": comfy.conds.CONDConstant(given[LABEL_NOISE_KIND]),
         }
-        if getattr(self.scdm.config.network, "roughness", False):
+        if self.scdm.config.network.roughness:
             roughness = torch.full((1,), torch.nan) if labels.roughness is None else labels.roughness
             conds["roughness"] = comfy.conds.CONDRegular(comfy.utils.repeat_to_batch_size(roughness, batch).to(device))
         if labels.edges is not None:

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     header = read_header(arguments.model)
     training, unseen = ([open_dataset(data, split) for data in config.turns()] for split in ("train", "val"))
     header.palette.require_same(training[0].palette, str(arguments.model), "the data set")
-    if not getattr(header.config.network, "roughness", False):
+    if not header.config.network.roughness:
         raise ValueError(f"{arguments.model} does not read roughness: train it with network.roughness and rough_share")
 
     workers = config.data.workers

@@ -107,7 +107,7 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
 
 
 def _roughness_row(header: Header) -> list[tuple[str, str]]:
-    if not getattr(header.config.network, "roughness", False):
+    if not header.config.network.roughness:
         return []
     auto = "auto leaves it unknown" if header.roughness is None else "auto estimates it"
     return [("roughness", f"read of layouts, {auto}")]

@@ -12,7 +12,7 @@ from ..layouts.palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
 from .registry import DATASETS, Source
-from .scenes import Scenes, render
+from .scenes import Scenes, render, require_size
 
 VALIDATION_SCENES = 2000
 
@@ -25,7 +25,7 @@ class SceneSet:
         self.palette = Palette.named("scenes")
         self.size = config.height_width
         self.seed = config.seed + (split == "val")
-        render(0, self.seed, self.size)  # ValueError for a size that is too small
+        require_size(*self.size)
 
     def __len__(self) -> int:
         return ENDLESS

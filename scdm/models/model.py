@@ -62,7 +62,6 @@ class ModelConfig:
     window: Annotated[
         int | None, Option("side of the windows that it was trained in", ge=1, le=MOST_SIDE, unit="pixels")
     ] = configuration.implied(None)
-
     sizes: Annotated[
         tuple[tuple[int, int], ...],
         Option("all (height, width) that it was trained at", ge=1, le=MOST_SIDE, unit="pixels"),

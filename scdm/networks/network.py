@@ -19,6 +19,7 @@ class NetworkConfig:
     """Everything that shapes a network: a frozen dataclass, whose fields are those of `network` in files.
 
     num_classes, edges: of the layouts that it reads; edges are a plane of instance borders.
+    roughness: whether it reads how rough a layout is (`LabelMap.roughness`).
     learn_sigma: as many more output channels, for the learned variance (Nichol & Dhariwal 2021).
     dropout: in training alone.
     stride: heights and widths of images must be divisible by it.
@@ -29,6 +30,7 @@ class NetworkConfig:
 
     num_classes: int
     edges: bool
+    roughness: bool = False
     learn_sigma: bool
     dropout: float
 

@@ -22,7 +22,7 @@ from ..layouts.labels import LabelMap
 from ..models.model import Model
 from ..models.sizes import UnfamiliarSize
 from .inputs import checked_draws, checked_source, label_noise_of, noise_of, require, require_kinds
-from .options import GenerateOptions, reads_roughness
+from .options import GenerateOptions
 
 OVERFLOWED = (
     "the image overflowed: ask for less guidance, extrapolation or repeats, for float32 instead of float16, or look whether "
@@ -101,7 +101,7 @@ def generate(
 
 def with_roughness(model: Model, labels: LabelMap, options: GenerateOptions) -> LabelMap:
     """The layouts with the roughness that the options give, or say to estimate; without one for models that read none."""
-    if options.roughness == "unknown" or not reads_roughness(model.config):
+    if options.roughness == "unknown" or not model.config.network.roughness:
         return replace(labels, roughness=None)
     if options.roughness == "auto":
         if labels.roughness is not None or model.roughness is None:

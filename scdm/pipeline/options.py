@@ -223,7 +223,7 @@ class GenerateOptions:
         a precision that its weights do not have, and for a roughness that the model does not read.
         """
         distilled = model.config.distilled_steps
-        if not isinstance(self.roughness, str) and not reads_roughness(model.config):
+        if not isinstance(self.roughness, str) and not model.config.network.roughness:
             raise ValueError(
                 f"this model does not read how rough a layout is: leave roughness at auto, not {self.roughness:g}, or take "
                 "a model that does (layout_end softens outlines of any model)"
@@ -273,10 +273,6 @@ class GenerateOptions:
             return 1.5 if self.guidance is None else self.guidance
         _require_built_in("guidance", f"a guidance of {own:g}", self.guidance, (own,))
         return own
-
-
-def reads_roughness(config: ModelConfig) -> bool:
-    return bool(getattr(config.network, "roughness", False))
 
 
 def every_option() -> dict[str, Declared]:

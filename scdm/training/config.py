@@ -59,7 +59,6 @@ class LossConfig:
             "uniform, as published, importance sampling by the size of the loss, or quadratic: more steps near the image"
         ),
     ] = "uniform"
-
     weighting: Annotated[
         str,
         Option(
@@ -281,6 +280,10 @@ class TrainConfig(RunConfig):
 
 
 Teacher = Annotated[str, Option("model that the first student learns from, as scdm.load reads it")]
+Spacing = Annotated[
+    Literal["trailing", "quadratic"],
+    Option("steps that students visit: equal strides from the last one, or strides that shrink towards the image"),
+]
 Guidance = Annotated[
     float | None,
     Option(
@@ -296,10 +299,7 @@ class StudentConfig(RunConfig):
     teacher: Teacher
     student: Annotated[int, Option("steps of the student", ge=1, le=1000)]
     guidance: Guidance = None
-    spacing: Annotated[
-        Literal["trailing", "quadratic"],
-        Option("steps that students visit: equal strides from the last one, or strides that shrink towards the image"),
-    ] = implied("trailing")
+    spacing: Spacing = implied("trailing")  # noqa: RUF009  (`implied` makes a field, as `field` does)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,10 +315,7 @@ class DistillConfig(RunConfig):
         Option("steps of the students, each half of those of the one before, which is its teacher", ge=1, le=1000),
     ] = (8, 4, 2, 1)
     guidance: Guidance = None
-    spacing: Annotated[
-        Literal["trailing", "quadratic"],
-        Option("steps that students visit: equal strides from the last one, or strides that shrink towards the image"),
-    ] = implied("trailing")
+    spacing: Spacing = implied("trailing")  # noqa: RUF009  (`implied` makes a field, as `field` does)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,12 +20,8 @@ from ..layouts.patterns import sparse
 from ..layouts.roughening import roughened
 from .config import RunConfig
 
-DRAWS, PATTERNS, ROUGHNESS, WINDOWS = (
-    2,
-    3,
-    4,
-    5,
-)  # keys of random streams, beside a data set's order (0) and augmentation (1)
+# Keys of random streams, beside a data set's order (0) and augmentation (1).
+DRAWS, PATTERNS, ROUGHNESS, WINDOWS = range(2, 6)
 
 
 class ExampleDraws(NamedTuple):
@@ -94,7 +90,7 @@ def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns:
     if config.window is None:
         streams = [turn.training(step * config.batch) for turn in turns]
     else:
-        streams = [Windows(turn.training(), config, len(turns), step * config.batch) for turn in turns]
+        streams = [Windows(turn.training(), config, config.window, len(turns), step * config.batch) for turn in turns]
     return Turns(streams, config.batch, step)
 
 
@@ -117,11 +113,11 @@ class Turns(Dataset[Example]):
 class Windows(Dataset[Example]):
     """Random windows of the images of a stream, from position `start` on (Wang et al. 2023, Patch Diffusion).
 
-    The images of a batch serve `config.windows` turns of the stream, which is one of `turns`.
+    The images of a batch serve `config.windows` turns of the stream, which is one of `turns`; windows are of `side` pixels.
     """
 
-    def __init__(self, stream: Dataset[Example], config: RunConfig, turns: int, start: int):
-        self.stream, self.config, self.turns, self.start = stream, config, turns, start
+    def __init__(self, stream: Dataset[Example], config: RunConfig, side: int, turns: int, start: int):
+        self.stream, self.config, self.side, self.turns, self.start = stream, config, side, turns, start
         self.images = lru_cache(config.batch)(stream.__getitem__)  # of each worker
 
     def __len__(self) -> int:
@@ -131,7 +127,7 @@ class Windows(Dataset[Example]):
         step, place = divmod(self.start + index, self.config.batch)
         group = step // self.turns // self.config.windows
         image = self.images(group * self.config.batch + place)._replace(position=self.start + index)
-        return window(image, self.config.window or 0, (self.config.seed, WINDOWS, self.start + index))
+        return window(image, self.side, (self.config.seed, WINDOWS, self.start + index))
 
 
 def window(example: Example, side: int, key: tuple[int, ...]) -> Example:

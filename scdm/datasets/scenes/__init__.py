@@ -49,12 +49,17 @@ def render(index: int, seed: int = 0, size: int | tuple[int, int] = 64) -> tuple
     of at least 16 pixels (ValueError).
     """
     height, width = (size, size) if isinstance(size, int) else size
-    if min(height, width) < 16:
-        raise ValueError(f"a scene of {height} x {width} pixels is too small to show anything: take at least 16 x 16")
+    require_size(height, width)
     rng = np.random.default_rng((seed, index))
     canvas = blank(rng, np.random.default_rng((seed, index, 1)), height, width)
     compose(canvas)
     return _developed(canvas), canvas.labels
+
+
+def require_size(height: int, width: int) -> None:
+    """ValueError for a size that is too small."""
+    if min(height, width) < 16:
+        raise ValueError(f"a scene of {height} x {width} pixels is too small to show anything: take at least 16 x 16")
 
 
 def _developed(canvas: Canvas) -> NDArray[np.uint8]:

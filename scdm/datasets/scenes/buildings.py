@@ -15,7 +15,6 @@ from .things import (
     halved,
     hazy,
     material,
-    nearness,
     over,
     smooth_noise,
     stamped,
@@ -65,7 +64,7 @@ def paint_building(canvas: Canvas, x: float, y: float, size: float) -> None:
     side = -1.0 if canvas.light.toward[0] > 0 else 1.0
     snow = stands_on(canvas, x, y) == SNOW
     lamps = lamps if side > 0 else lamps[:, ::-1]
-    house = _House(x, y, half, height, tall, wall, roof, lamps, side, snow, nearness(canvas, y))
+    house = _House(x, y, half, height, tall, wall, roof, lamps, side, snow, canvas.depth_at(y))
     cast_shadow(canvas, x, y, 2.2 * half, size, 2.1 * half)
     _facade(canvas, house)
     if tall:
@@ -91,7 +90,7 @@ def _facade(canvas: Canvas, house: _House) -> None:
     lambert = direct * (0.82 + 0.18 * ramp(0, 0.12, v))[:, None] + 0.16 * grain - 0.1 * base + 0.08 * courses
     colour = material(part, 0.82 * house.wall, np.minimum(1.04 * house.wall, 1), lambert, house.depth)
     stone = material(part, rgb(92, 88, 84), rgb(150, 144, 136), lambert + 0.2 * grain, house.depth)
-    over(colour, base + 0 * grain, stone)
+    over(colour, base, stone)
     corners = within(u, -1.1, -0.955, across) + within(u, 0.42, 0.48, across)
     dressed = 0.12 - 0.15 * lambert * within(v * floors * 1.5 % 1, 0.5, 1, up / floors)[:, None]
     colour += (0.5 * corners * (1 - base) * dressed)[..., None] * (part.light.ambient + part.light.direct)
@@ -173,7 +172,7 @@ def _hipped_roof(canvas: Canvas, house: _House) -> None:
         white = material(part, *FRESH_SNOW, 0.85 - 0.55 * shaded + 0.1 * tiles, house.depth)
         over(colour, 0.97 * ramp(-0.02, 0.1, above - 0.12 + 0.08 * part.fine + 0.06 * tiles), white)
     gutter = part.light.on(rgb(236, 230, 220), 0.6 - 0.4 * shaded)
-    over(colour, 0.8 * within(above, -1, 0.015, up) + 0 * hip, hazy(part.light, gutter, house.depth))
+    over(colour, 0.8 * within(above, -1, 0.015, up), hazy(part.light, gutter, house.depth))
     sides = np.clip((1.15 - 0.55 * above - np.abs(u)) * across + 0.5, 0, 1)
     part.paint(sides * within(above, -0.05, 1, up), colour, BUILDING)
 
@@ -201,7 +200,7 @@ def _flat_roof(canvas: Canvas, house: _House) -> None:
     lambert = np.broadcast_to(0.7 - 0.5 * np.clip((u - 0.47) * across + 0.5, 0, 1), part.labels.shape)
     edge = material(part, 0.8 * house.roof, house.roof, lambert - 0.25 * (v < 1.012)[:, None], house.depth)
     if house.snow:
-        over(edge, within(v, 1.03, 2, up)[:, None] + 0 * lambert, material(part, *FRESH_SNOW, lambert, house.depth))
+        over(edge, within(v, 1.03, 2, up)[:, None], material(part, *FRESH_SNOW, lambert, house.depth))
     outline = np.outer(within(v, 1, 1.05, up), np.clip((1.06 - np.abs(u)) * across + 0.5, 0, 1))
     part.paint(outline, edge, BUILDING)
 

@@ -131,7 +131,11 @@ class Canvas:
     @property
     def depth(self) -> Array:
         """(H, 1): how near the ground is, 0 at the horizon and 1 at the bottom."""
-        return np.clip((self.y - self.horizon) / (1 - self.horizon), 0, 1)
+        return np.clip(self.depth_at(self.y), 0, 1)
+
+    def depth_at(self, y: Any) -> Any:
+        """Of what stands at y: 0 at the horizon, 1 at the bottom of the picture."""
+        return (y - self.horizon) / (1 - self.horizon)
 
     def crop(self, left: float, top: float, right: float, bottom: float) -> Canvas:
         rows = slice(*np.searchsorted(self.y[:, 0], (top, bottom)))
@@ -155,12 +159,12 @@ class Canvas:
         return np.clip(distance * self.scale + 0.5, 0, 1)
 
     def paint(self, coverage: Array, colour: Array, label: int) -> None:
-        """Colour (broadcastable to (H, W, 3)), and class id where it prevails; coverage (H, W) in [0, 1], or bool."""
+        """Colour (broadcastable to (H, W, 3)), and class id where it prevails; coverage as in `glaze`."""
         self.glaze(coverage, colour)
-        np.putmask(self.labels, coverage > 0.5, np.uint8(label))
+        np.copyto(self.labels, np.uint8(label), where=coverage > 0.5)
 
     def glaze(self, coverage: Array, colour: Array) -> None:
-        """Colour that leaves the class alone; coverage (H, W) in [0, 1], or bool."""
+        """Colour that leaves the class alone; coverage (broadcastable to (H, W)) in [0, 1], or bool."""
         if not self.labels.size:
             return
         share = np.asarray(coverage, np.float32)

@@ -43,7 +43,7 @@ def _patch(canvas: Canvas, x: float, y: float, wide: float, high: float, kind: i
     lambert = 1.05 * shine / np.maximum(bloom, 1e-3) - 0.18 + 0.15 * land.rough
     over(colour, bloom, material(land, 0.72 * petals, np.minimum(1.12 * petals, 1), np.minimum(lambert, 1), 1))
     over(colour, heart, land.light.on(_HEARTS[kind], np.float32(0.8)))
-    over(colour, land.light.far(0, land.depth) + 0 * leaf, land.light.haze)
+    over(colour, land.light.far(0, land.depth), land.light.haze)
     inside = 1 - ((land.x - x) / wide) ** 2 - ((land.y - y) / high) ** 2 + 0.5 * land.rough
     coverage = land.cover(0.5 * high * inside + frayed(land, bloom + leaf - 0.6, 0.006))
     land.paint(coverage * (land.labels == GRASS), colour, FLOWER)

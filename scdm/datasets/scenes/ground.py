@@ -34,7 +34,7 @@ class Ground:
             far, near = (shore.at(x) for shore in self.water)
             free &= (y < far - 0.005) | (y > near + 0.03) | (far > near - 0.01)
         if self.road:
-            centre, half = self.road((y - canvas.horizon) / (1 - canvas.horizon))
+            centre, half = self.road(canvas.depth_at(y))
             free &= np.abs(x - centre) > 1.5 * half + 0.02
         return free
 
@@ -46,7 +46,7 @@ def paint_ground(canvas: Canvas, label: int) -> Ground:
     if label == GRASS:
         land.rng.random((20, round(64 * land.aspect)), np.float32)  # kept for the draws that follow
     colour = {GRASS: _grass, SAND: _sand, SNOW: _snow}[label](land, patches)
-    colour = mix(colour, land.light.haze, land.light.far(0.45 * (1 - land.depth) ** 5, land.depth) + 0 * patches)
+    colour = mix(colour, land.light.haze, land.light.far(0.45 * (1 - land.depth) ** 5, land.depth))
     land.paint(land.cover(land.y - top.at(land.x)), colour, label)
     return Ground(label, top)
 
@@ -204,5 +204,5 @@ def paint_drifts(canvas: Canvas, label: int) -> None:
         lambert = np.clip(0.6 + 0.35 * facing + 0.06 * land.rough + 0.05 * slope, 0, 1.05)
         colour = land.light.on(mix(dark, bright, lambert), lambert)
         # The flank runs out into the plain.
-        colour = mix(colour, land.light.haze, land.light.far(0.3 * (1 - land.depth) ** 4, land.depth) + 0 * below)
+        colour = mix(colour, land.light.haze, land.light.far(0.3 * (1 - land.depth) ** 4, land.depth))
         land.glaze(land.cover(below) * ramp(0.1 + 0.4 * depth, 0, below) * 0.85, colour)

@@ -72,7 +72,7 @@ def paint_hills(canvas: Canvas) -> None:
         light = band.light
         below = band.y - crest.at(band.x)
         facing = np.tanh(4 * crest.slope(band.x + 0.3 * below * band.rough))
-        crowns = upright(band, canopy, band.x + 0 * below, (1.15 + 0.15 * layer) * band.y)
+        crowns = upright(band, canopy, band.x, (1.15 + 0.15 * layer) * band.y)
         wooded = ramp(-0.3, 0.15, band.rough + 0.35 * band.fine)
         shade = light.toward[0] * crowns[..., 1] - light.toward[1] * crowns[..., 2]
         lambert = 0.47 + 0.35 * facing * light.toward[0] - 1.0 * below

@@ -45,7 +45,7 @@ def paint_road(canvas: Canvas, ground: Ground) -> Course:
     )
     face = 0.45 + 0.3 * (off * light.toward[0] > 0)  # of the kerb: darker where it is turned away from the light
     over(colour, face * within(aside, 0.88, 0.909, pixels), 0 * light.haze)
-    over(colour, light.far(0.4 * (1 - depth) ** 5, depth) + 0 * off, light.haze)
+    over(colour, light.far(0.4 * (1 - depth) ** 5, depth), light.haze)
     outline = np.minimum((1 - aside) * half, land.y - ground.top.at(land.x))
     land.paint(land.cover(outline), colour, ROAD)
     return course

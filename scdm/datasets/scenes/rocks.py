@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .canvas import ROCK, SAND, SNOW, Array, Canvas, ramp, rgb
-from .things import FRESH_SNOW, cast_shadow, halved, material, nearness, over, smooth_noise, stamped, stands_on
+from .things import FRESH_SNOW, cast_shadow, halved, material, over, smooth_noise, stamped, stands_on
 
 
 def paint_rock(canvas: Canvas, x: float, y: float, size: float) -> None:
@@ -19,7 +19,7 @@ def paint_rock(canvas: Canvas, x: float, y: float, size: float) -> None:
     block = canvas.crop(x - size, y - 0.9 * size, x + size, y + 0.12 * size)
     if block.labels.size == 0:
         return
-    depth, high = nearness(block, y), 0.62 * size
+    depth, high = block.depth_at(y), 0.62 * size
     u, v = (block.x - x) / size, (block.y - y + 0.25 * size) / high
     inside, lit, rising = _facets(block, draws, u, v)
     unit = 200 / size

@@ -54,7 +54,7 @@ def lying(part: Canvas, build: Callable[[], Array]) -> Array:
 
 
 def upright(part: Canvas, build: Callable[[], Array], x: Array | None = None, y: Array | None = None) -> Array:
-    """An upright texture at a random place, (H, W, 3); at the coordinates x and y (H, W) in place of the part's own."""
+    """An upright texture at a random place, (H, W, 3); at x and y (broadcastable) in place of the part's own."""
     tile = reduced(build, part.scale, round(part.scale))
     down, right = part.detail.random(2) * tile.shape[:2]
     if x is None or y is None:
@@ -62,7 +62,8 @@ def upright(part: Canvas, build: Callable[[], Array], x: Array | None = None, y:
         return tile[rows[:, None], (np.arange(part.x.size) + int(right)) % tile.shape[1]]
     u = np.mod(np.float32(part.scale) * x + np.float32(right), tile.shape[1])
     v = np.mod(np.float32(part.scale) * y + np.float32(down), len(tile))
-    return cv2.remap(tile, u, np.array(np.broadcast_to(v, u.shape)), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    u, v = (np.array(place) for place in np.broadcast_arrays(u, v))
+    return cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
 # ---- what textures are made of ---------------------------------------------------------------------------------------

@@ -11,11 +11,6 @@ LEVELS = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
 FRESH_SNOW = (rgb(206, 218, 238), rgb(250, 252, 255))  # albedo in the shade and in the light
 
 
-def nearness(canvas: Canvas, y: float) -> float:
-    """Depth of what stands at y: 0 at the horizon, 1 at the bottom of the picture."""
-    return (y - canvas.horizon) / (1 - canvas.horizon)
-
-
 def hazy(light: Light, colour: Array, depth: float) -> Array:
     """Colour (..., 3) as seen through the air: the farther, the hazier."""
     return colour + light.far(0.4 * (1 - depth) ** 6, depth) * (light.haze - colour)

@@ -14,7 +14,6 @@ from .things import (
     frayed,
     halved,
     material,
-    nearness,
     over,
     repeated,
     smooth_noise,
@@ -30,7 +29,7 @@ def paint_broadleaf(canvas: Canvas, x: float, y: float, size: float) -> None:
     if tree.labels.size == 0:
         return
     _trunk(tree, x, y, size)
-    (right, up), depth = tree.light.toward, nearness(tree, y)
+    (right, up), depth = tree.light.toward, tree.depth_at(y)
     crown, facing = _crown(tree, lobes, x, y, size)
     unit = 448 / (1.4 * size)  # texels; which part of the foliage shows depends on where the tree stands
     left, top = x - 0.7 * size - 190 / unit * (7.9 * x % 1), y - 1.1 * size - 150 / unit * (63 * y % 1)
@@ -85,7 +84,7 @@ def _trunk(tree: Canvas, x: float, y: float, size: float) -> None:
     grain = stamped(_bark(), wood, x - 0.08 * size, y - 0.53 * size, 32 / (0.16 * size))
     round_ = np.clip(0.42 + 0.4 * off * wood.light.toward[0], 0, 1)
     lambert = round_ * (0.4 + 0.9 * grain) * np.clip(1.25 - 2.2 * above, 0.3, 1)
-    colour = material(wood, rgb(58, 44, 34), rgb(150, 122, 96), lambert, nearness(tree, y))
+    colour = material(wood, rgb(58, 44, 34), rgb(150, 122, 96), lambert, tree.depth_at(y))
     wood.paint(wood.cover((1 - np.abs(off)) * half), colour, TREE)
 
 
@@ -106,9 +105,9 @@ def paint_conifer(canvas: Canvas, x: float, y: float, size: float) -> None:
     u = np.clip(off, -1.3, 1.3) * (0.42 + 0.03 * number) + 0.37 * number + 7 * x
     twigs = repeated(_boughs(), 500 / (size * tree.scale), u, 0.06 + 0.88 * tier)
     lambert = 0.02 + 0.3 * right * off + 0.1 * up + 0.26 * (tier - 0.5) + 0.95 * (twigs - 0.26)
-    colour = material(tree, rgb(22, 46, 38), rgb(96, 128, 74), lambert, nearness(tree, y))
+    colour = material(tree, rgb(22, 46, 38), rgb(96, 128, 74), lambert, tree.depth_at(y))
     if snow:
-        bright = material(tree, *FRESH_SNOW, 0.9 * lambert + 0.3, nearness(tree, y))
+        bright = material(tree, *FRESH_SNOW, 0.9 * lambert + 0.3, tree.depth_at(y))
         over(colour, ramp(0.5, 0.75, twigs - 0.5 * np.abs(tier - 0.55) + 0.25), bright)
     fringe = frayed(tree, 2 * twigs - 0.9, 0.006)
     sides = tree.cover((1 - np.abs(off) - 0.25 * tree.fine) * edge + fringe)
@@ -123,8 +122,8 @@ def _stem(tree: Canvas, x: float, y: float, size: float) -> None:
     off = (wood.x - x) / (0.03 * size)
     shade = np.clip(6 * (wood.y - y + 0.14 * size) / size, 0.3, 1)  # of the lowest branches
     lambert = np.clip(0.35 + 0.35 * off * wood.light.toward[0], 0, 1) * shade
-    colour = material(wood, rgb(60, 44, 36), rgb(120, 92, 74), lambert, nearness(tree, y))
-    wood.paint(wood.cover((1 - np.abs(off)) * 0.03 * size) + 0 * wood.y, colour, TREE)
+    colour = material(wood, rgb(60, 44, 36), rgb(120, 92, 74), lambert, tree.depth_at(y))
+    wood.paint(wood.cover((1 - np.abs(off)) * 0.03 * size), colour, TREE)
 
 
 # ---- textures --------------------------------------------------------------------------------------------------------

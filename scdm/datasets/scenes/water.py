@@ -84,7 +84,7 @@ def paint_water(canvas: Canvas, far: Profile, near: Profile, surf: bool) -> None
         path = np.exp(-(((band.x - light.sun[0]) / (0.05 + 0.2 * depth)) ** 2))
         glitter = ramp(0.2, 1.3, 0.6 * swell - 0.5 * down + 0.25 * height)
         colour += mix(np.zeros(3, np.float32), np.float32(0.95) * light.direct, path * glitter * (1 - 0.8 * light.fog))
-    colour = mix(colour, light.haze, light.far(0.1 * (1 - depth) ** 4, depth) + 0 * offshore)
+    colour = mix(colour, light.haze, light.far(0.1 * (1 - depth) ** 4, depth))
     lace = 0.35 * height + 0.5 * band.rough
     foam = ramp(0.35, 1, 1 - np.abs(offshore - 0.006) / 0.018 + lace)
     foam += 0.8 * ramp(0.4, 1.1, 1 - np.abs(offshore - 0.06 - 0.02 * band.rough) / 0.016 + 0.5 * height) * surf
