@@ -245,7 +245,7 @@ def _is_of_optimizer(learner: Learner, state: dict[str, Any]) -> bool:
         and _is_like(group["lr"], own["lr"])
         and all(isinstance(group[name], (bool, type(None))) for name in OF_DEVICE & group.keys())
         and all(
-            _is_like(group[name], own[name]) and group[name] == own[name]
+            _is_like(group[name], own[name]) and _listed(group[name]) == _listed(own[name])
             for name in group.keys() & own.keys() - OF_DEVICE - {"params", "lr"}
         )
         and all(_is_like(part.get("step"), 0) for part in moments.values() if isinstance(part, dict))
@@ -254,6 +254,11 @@ def _is_of_optimizer(learner: Learner, state: dict[str, Any]) -> bool:
             for name, weight in weights.items()
         )
     )
+
+
+def _listed(value: object) -> object:
+    """torch hands back the tuples of an optimizer as lists, once it was resumed."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _is_like(value: object, own: object) -> bool:

@@ -51,8 +51,8 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     """Also with what is not a function of the step: importance sampling's memory; and with what is: dropout."""
     changes = {"network": replace(NETWORK, dropout=0.1), "loss": LossConfig(timesteps="importance")}
     train(config(tmp_path / "whole", **changes))
-    train(config(tmp_path / "parts", steps=3, **changes))
-    train(config(tmp_path / "parts", save_every=1, **changes))
+    for steps in (1, 3, 4):  # resumed twice: torch hands back some of an optimizer's settings in other types
+        train(config(tmp_path / "parts", steps=steps, save_every=1, **changes))
     assert_same(learned(tmp_path / "parts", 4), learned(tmp_path / "whole", 4))
 
 
