@@ -97,8 +97,8 @@ class History:
         return replace(self, moments=tuple(moments))
 
     def nearest(self, ids: Tensor) -> int | None:
-        """The place of the moment that shows these ids (H, W): `at` if it does, else the last of the nearest moments in a row
-        that do; None if there are none."""
+        """The place of the moment that shows these ids (H, W): `at` if it does, else of the nearest moments in a row that do
+        the last; None if there are none."""
         by_distance = sorted(range(len(self.moments)), key=lambda place: abs(place - self.at))
         found = next((place for place in by_distance if torch.equal(self.moments[place].plan.ids, ids)), None)
         if found is None or found == self.at:

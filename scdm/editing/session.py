@@ -153,7 +153,8 @@ class EditSession:
         return self._move(1)
 
     def return_to(self, labels: LabelMap) -> bool:
-        """By `undo` or `redo` to the nearest moment that has this very layout, of several in a row the last; False if none has.
+        """To the nearest moment that has this very layout, as by `undo` or `redo`, of several in a row the last; False if
+        there is none.
 
         For painters with an undo of their own: their layout of before is found again with its image.
         """
