@@ -292,7 +292,7 @@ def _add_paint(command: argparse.ArgumentParser) -> None:
         f"{' and '.join(embedded_models())} (default {DEFAULT_MODEL})",
     )
     command.add_argument(
-        "--size", metavar="WxH", type=_size, default=(512, 512), help="of a new canvas (default 512x512)"
+        "--size", metavar="WxH", type=_size, help="of a new canvas (default: what the model paints best, up to 512x512)"
     )
     add_flags(command, declared(ServerOptions).values())
     settings = every_option()

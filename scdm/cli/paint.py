@@ -13,7 +13,7 @@ import torch
 from ..devices import device_called
 from ..files.options import declared
 from ..paint.models import Models
-from ..paint.options import DEFAULT_MODEL, MOST_SIDE, NEEDED, ServerOptions
+from ..paint.options import DEFAULT_MODEL, LARGEST_DEFAULT, MOST_SIDE, NEEDED, ServerOptions
 from ..pipeline import GenerateOptions
 from ..pipeline.options import every_option
 from .terminal import say
@@ -28,9 +28,6 @@ def run(arguments: Namespace) -> None:
     options = ServerOptions(**given)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    width, height = arguments.size
-    if max(width, height) > MOST_SIDE:
-        raise ValueError(f"--size {width}x{height} is more than {MOST_SIDE} pixels along a side: ask for less")
     models = Models(arguments.model or [DEFAULT_MODEL], _generation(arguments), device_called(arguments.device))
 
     def ready(address: str) -> None:
@@ -38,8 +35,20 @@ def run(arguments: Namespace) -> None:
         if options.browser:
             webbrowser.open(address)
 
+    server = Server(models, _size(arguments.size, models))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(Server(models, (width, height)), options.port, ready))
+        asyncio.run(serve(server, options.port, ready))
+
+
+def _size(asked: tuple[int, int] | None, models: Models) -> tuple[int, int]:
+    """(width, height) of a new canvas."""
+    if asked is None:
+        height, width = models.size(models.names[0])
+        return min(width, LARGEST_DEFAULT), min(height, LARGEST_DEFAULT)
+    if max(asked) > MOST_SIDE:
+        size = f"{asked[0]}x{asked[1]}"
+        raise ValueError(f"--size {size} is more than {MOST_SIDE} pixels along a side: ask for less")
+    return asked
 
 
 def _generation(arguments: Namespace) -> GenerateOptions:

@@ -49,6 +49,10 @@ class Models:
     def palette(self, name: str) -> Palette:
         return self._headers[self.known(name)].palette
 
+    def size(self, name: str) -> tuple[int, int]:
+        """(height, width) that it paints best."""
+        return self._headers[self.known(name)].config.taught.preferred
+
     def known(self, name: str) -> str:
         """ValueError for a name that is not in the list: the page names models, and never files."""
         if name not in self._sources:

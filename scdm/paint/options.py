@@ -8,6 +8,7 @@ from typing import Annotated
 from ..files.options import Option, check_fields
 
 DEFAULT_MODEL = "scenes-fast"
+LARGEST_DEFAULT = 512  # pixels of a side of a canvas that nobody has asked for
 MOST_SIDE = 4096  # pixels of a canvas: more is no longer painted in the time of an edit
 NEEDED = 'the painting page needs the package aiohttp: pip install "scdm[paint]"'
 
