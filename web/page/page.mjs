@@ -296,9 +296,10 @@ class Page {
 
   changeModel() {
     this.insisted = false;
+    this.note("", "pace");
     this.showSettings(this.settings);
     const { lost } = this.painter.setClasses(this.model.classes);
-    this.note(lost.length ? `The model has no ${lost.join(", ")}: unpainted now. Undo brings it back.` : "");
+    this.note(lost.length ? `The model has no ${lost.join(", ")}: unpainted now. Undo brings it back.` : "", "classes");
     this.changeSettings();
   }
 
@@ -315,7 +316,7 @@ class Page {
     $("live").checked = false;
     this.keep({ live: false });
     const { width, height } = this.painter.document;
-    this.note(`An image takes about ${seconds(spent)} with ${this.model.name} at ${width} × ${height}, so Live is off: use Paint image. A smaller canvas or a fast model is quicker.`);
+    this.note(`An image takes about ${seconds(spent)} with ${this.model.name} at ${width} × ${height}, so Live is off: use Paint image. A smaller canvas or a fast model is quicker.`, "pace");
     this.refresh();
   }
 
@@ -339,13 +340,18 @@ class Page {
     $("status").classList.toggle("wrong", wrong);
   }
 
-  note(words) {
-    $("note").textContent = words;
-    $("note").hidden = !words;
+  // Sentences that stay until others about the same thing, or none, take their place.
+  note(words, about = "image") {
+    this.#notes[about] = words;
+    const all = Object.values(this.#notes).filter(Boolean).join(" ");
+    if ($("note").textContent !== all) $("note").textContent = all; // or it would be read out again
+    $("note").hidden = !all;
   }
 
+  #notes = {};
+
   async keep(values) {
-    if (!(await keep(values))) this.note("This browser keeps nothing, so a reload loses the painting: save it.");
+    if (!(await keep(values))) this.note("This browser keeps nothing, so a reload loses the painting: save it.", "keeping");
   }
 
   // Files
@@ -387,6 +393,7 @@ class Page {
     });
     on("live", "change", () => {
       this.insisted = $("live").checked;
+      this.note("", "pace");
       this.keep({ live: $("live").checked });
       if ($("live").checked) this.want({ at: performance.now() });
     });
