@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,9 @@ class _Window:
             self.outbox.put_nowait(message)
 
     async def send(self) -> None:
-        while True:
-            await self.socket.send_bytes(packed(await self.outbox.get()))
+        with suppress(ConnectionError):  # the page will come back
+            while True:
+                await self.socket.send_bytes(packed(await self.outbox.get()))
 
 
 class Server:
@@ -179,7 +181,9 @@ def _file(path: Path) -> Handler:
     kind = pages.TYPES[path.suffix]
 
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=path.read_bytes(), content_type=kind, charset="utf-8" if "/" in kind[:5] else None)
+        return web.Response(
+            body=path.read_bytes(), content_type=kind, charset="utf-8" if kind.startswith("text/") else None
+        )
 
     return answer
 

@@ -34,7 +34,9 @@ from .options import MOST_SIDE
 
 PREVIEW_SIDE = 512  # pixels
 PREVIEW_EVERY = 0.05  # seconds
-NEARLY_DONE = 0.5  # share of the steps from which on an update that is out of date is finished all the same
+# Share of the steps from which on an update that is out of date is finished all the same. The last image of fast strokes is
+# there as soon whatever becomes of those before; where all were stopped, it would be the only one (benchmarks/paint.py).
+NEARLY_DONE = 0.5
 
 Send = Callable[[Message], None]
 
@@ -116,6 +118,7 @@ class Worker:
             except Exception as error:
                 opened.set_exception(error)
 
+        self.cancel()  # what would be forgotten at once
         self._put(job)
         return opened
 

@@ -232,6 +232,22 @@ def test_settings_begin_a_new_image_and_so_does_a_canvas_of_another_size(page: R
     page(test)
 
 
+def test_the_whole_image_is_painted_anew_on_demand(page: Run) -> None:
+    """Without the traces that edits after edits leave."""
+
+    async def test(page: Page) -> None:
+        socket = await page.connect()
+        await page.update(socket, painted())
+        await told(socket, "image")
+        await page.update(socket, painted((9, 4, 12, 8, 3)))
+        edited = picture(await told(socket, "image"))
+        await page.update(socket, painted((9, 4, 12, 8, 3)), whole=True)
+        whole = picture(await told(socket, "image"))
+        assert np.array_equal(whole, made(painted((9, 4, 12, 8, 3)))) and not np.array_equal(whole, edited)
+
+    page(test)
+
+
 def test_again_draws_new_noise_in_the_selection_and_draws_can_be_taken_back(page: Run) -> None:
     async def test(page: Page) -> None:
         socket = await page.connect()

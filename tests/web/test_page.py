@@ -130,7 +130,7 @@ def canvas(page: Any) -> Any:
 
 def followed(page: Any) -> None:
     """Waits until the image is that of the document."""
-    wait(page, "page.image && !page.asked.size && !document.body.hasAttribute('data-painting')")
+    wait(page, "page.isUpToDate")
 
 
 def ids(page: Any) -> np.ndarray:

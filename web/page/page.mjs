@@ -22,6 +22,9 @@ class Page {
   asked = new Map(); // number -> {at, document}, of updates that have not been answered
   image = null; // {blob, painted}: the image, and the document that it was made for
   insisted = false; // the user wants live images although they are slow
+  latency = 0; // seconds from the latest edit until its image was there
+  spent = 0; // seconds of it that the server painted
+  images = 0; // that have come
   #last = 0;
   #wanted = null;
   #encoding = false;
@@ -89,15 +92,18 @@ class Page {
   async on_image({ number, seconds: spent, share, remarks }, picture) {
     const { at, document } = this.asked.get(number) ?? {};
     const blob = png(picture);
-    this.#answered(number);
     await this.show(blob, number, false);
+    this.#answered(number);
     if (document) {
       this.image = { blob, painted: document };
       this.keep({ image: blob, painted: document });
     }
+    this.images += 1;
+    this.spent = spent;
+    if (at) this.latency = (performance.now() - at) / 1000;
     this.note(remarks.map(sentence).join(" "));
     const part = share === 0 ? "as it was" : `${seconds(spent)} to paint ${Math.max(1, Math.round(100 * share))} % of it`;
-    this.status(at ? `The image came after ${seconds((performance.now() - at) / 1000)}: ${part}.` : `The image is there: ${part}.`);
+    this.status(at ? `The image came after ${seconds(this.latency)}: ${part}.` : `The image is there: ${part}.`);
     this.#keepPace(spent);
     this.refresh();
     this.underlay();
@@ -176,17 +182,23 @@ class Page {
     this.connection.send({ kind: "draw", number, by });
   }
 
+  // Whether nothing is under way, and the image is that of the latest document asked for.
+  get isUpToDate() {
+    return Boolean(this.image) && !this.asked.size && !this.#wanted && !this.#encoding;
+  }
+
   get blank() {
     return this.painter.document.ids.every((id) => id === UNPAINTED);
   }
 
   get settings() {
-    const model = this.model;
+    const { name, guidance, roughness } = this.model;
+    const outlines = roughness ? $("roughness").value : "auto";
     return {
-      model: model.name,
+      model: name,
       seed: /^\d{1,20}$/.test($("seed").value) ? $("seed").value : "0",
-      guidance: model.guidance && $("guidance").value ? Number($("guidance").value) : null,
-      roughness: !model.roughness || isNaN($("roughness").value) ? model.roughness ? $("roughness").value : "auto" : Number($("roughness").value),
+      guidance: guidance && $("guidance").value ? Number($("guidance").value) : null,
+      roughness: isNaN(outlines) ? outlines : Number(outlines),
     };
   }
 
@@ -208,11 +220,12 @@ class Page {
 
   // Puts the painting and the image of a record there.
   async restore({ document: saved, image, painted, settings }) {
-    if (settings) this.showSettings(settings);
     this.image = image && painted ? { blob: image, painted } : null;
+    if (settings) this.showSettings(settings);
     if (saved) {
       try {
         this.#restoring = true;
+        this.painter.setClasses(this.model.classes); // another window may have chosen another model
         await this.painter.load(saved);
       } catch (error) {
         this.note(error.message);
