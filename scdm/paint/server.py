@@ -121,6 +121,8 @@ class Server:
                 window.tell(Message({"kind": "busy"}))
             elif kind == "cancel":
                 self.worker.cancel()
+            elif kind == "describe":
+                self.worker.describe()
             elif kind == "draw":
                 self.worker.other_draw(number, 1 if message.head.get("by") == 1 else -1)
             else:

@@ -102,6 +102,10 @@ class Worker:
         """Back (-1) or forth (1) among the draws of the same layout."""
         self._put(lambda: self._reported(number, lambda: self._other_draw(number, by)))
 
+    def describe(self) -> None:
+        """Tells a page that has kept nothing what is being painted, if anything is."""
+        self._put(lambda: self._send(self._described([])) if self._session else None)
+
     def save(self, path: Path) -> None:
         """Writes the session. ValueError if there is none yet."""
         if self._session is None:
@@ -251,12 +255,14 @@ class Worker:
             warnings.simplefilter("always")
             session = EditSession.open(path, model)
         self._session, self._options, self._made_with = session, session.options, (name, session.options)
-        head = {
-            "settings": asdict(Settings.of(name, session.options)),
-            "remarks": [sentence(_without(str(each.message), path)) for each in remarks],
-        }
+        return self._described([sentence(str(each.message).replace(str(path), "the session")) for each in remarks])
+
+    def _described(self, remarks: list[str]) -> Message:
+        """The session as a page begins with it: its settings and its document."""
+        assert self._session is not None and self._made_with is not None
+        head = {"kind": "session", "settings": asdict(Settings.of(*self._made_with)), "remarks": remarks}
         document = io.BytesIO()
-        paintings.write(document, model.palette, session.labels.ids[0].numpy())
+        paintings.write(document, self._session.model.palette, self._session.labels.ids[0].numpy())
         return Message(head, (document.getvalue(),))
 
 
@@ -268,10 +274,6 @@ def words_of(error: Exception) -> str:
         return "there is not enough memory for this: paint on a smaller canvas, or choose a smaller model"
     logging.getLogger(__name__).error("an update failed", exc_info=error)
     return f"this failed unexpectedly ({type(error).__name__}: {brief(str(error))}); the painting is kept"
-
-
-def _without(words: str, path: Path) -> str:
-    return words.replace(str(path), "the session")
 
 
 def _size(labels: LabelMap) -> tuple[int, int]:

@@ -5,7 +5,9 @@ import { Connection, unpacked } from "/page/connection.mjs";
 import { keep, kept } from "/page/keeping.mjs";
 import { Selection } from "/page/selection.mjs";
 
-const SLOW = 10; // seconds from which on an image is no longer painted after every stroke
+const SLOW = 10; // seconds of an edit from which on the image no longer follows every stroke
+const SLOW_WHOLE = 30; // seconds of a whole image, after which edits of it may still be quick
+const SURE = 3; // steps after which the time of all is known
 const SIZES = ["256x256", "384x384", "512x512", "768x512", "512x768", "768x768", "1024x1024"];
 const UNPAINTED = 65535;
 const NOTHING_YET = "Pick a class and paint. The image appears here.";
@@ -19,8 +21,10 @@ class Page {
   painter = null;
   models = [];
   mine = false; // whether this window paints
-  asked = new Map(); // number -> {at, document}, of updates that have not been answered
-  image = null; // {blob, painted}: the image, and the document that it was made for
+  // Of updates that have not been answered, by number: when the edit was, the document, how (`made`) and whether all of the
+  // image is painted anew.
+  asked = new Map();
+  image = null; // {blob, painted, made}: the image, the document that it was made for, and how
   insisted = false; // the user wants live images although they are slow
   latency = 0; // seconds from the latest edit until its image was there
   spent = 0; // seconds of it that the server painted
@@ -61,8 +65,15 @@ class Page {
     this.asked.clear();
     this.status(this.image ? "Connected." : "Ready.");
     if (fromElsewhere) await this.restore(await kept());
-    if ($("live").checked) this.want({ at: performance.now() });
+    if (this.blank) this.connection.send({ kind: "describe" }); // another browser may have painted
+    else if ($("live").checked) this.want({ at: performance.now() });
     this.refresh();
+  }
+
+  async on_session({ settings, remarks }, document) {
+    if (!this.blank) return;
+    await this.#begun(settings, document);
+    this.note(remarks.map(sentence).join(" "));
   }
 
   on_busy() {
@@ -83,19 +94,19 @@ class Page {
 
   async on_preview({ number, step, steps, seconds: spent }, picture) {
     this.painting(true, step / steps);
-    const whole = (spent / step) * steps;
-    this.status(`Painting: step ${step} of ${steps}` + (whole > 3 ? `, about ${seconds(whole)} in all` : ""));
-    this.#keepPace(whole);
+    const all = step < SURE ? 0 : (spent / step) * steps;
+    this.status(`Painting: step ${step} of ${steps}` + (all > 3 ? `, about ${seconds(all)} in all` : ""));
+    this.#keepPace(all, number, this.asked.get(number)?.anew);
     await this.show(new Blob([picture], { type: "image/jpeg" }), number, true);
   }
 
   async on_image({ number, seconds: spent, share, remarks }, picture) {
-    const { at, document } = this.asked.get(number) ?? {};
+    const { at, document, made, anew } = this.asked.get(number) ?? {};
     const blob = png(picture);
     await this.show(blob, number, false);
     this.#answered(number);
     if (document) {
-      this.image = { blob, painted: document };
+      this.image = { blob, painted: document, made };
       this.keep({ image: blob, painted: document });
     }
     this.images += 1;
@@ -104,7 +115,7 @@ class Page {
     this.note(remarks.map(sentence).join(" "));
     const part = share === 0 ? "as it was" : `${seconds(spent)} to paint ${Math.max(1, Math.round(100 * share))} % of it`;
     this.status(at ? `The image came after ${seconds(this.latency)}: ${part}.` : `The image is there: ${part}.`);
-    this.#keepPace(spent);
+    this.#keepPace(spent, number, anew);
     this.refresh();
     this.underlay();
   }
@@ -167,9 +178,11 @@ class Page {
     const number = this.#number();
     const before = !this.#resumed && this.image ? [this.image.painted, this.image.blob] : [];
     this.#resumed = true;
-    this.asked.set(number, { at, document });
+    const { settings } = this;
+    const made = JSON.stringify([settings, this.painter.document.width, this.painter.document.height]);
+    this.asked.set(number, { at, document, made, anew: whole || (again && !area) || this.image?.made !== made });
     this.painting(true);
-    this.connection.send({ kind: "update", number, settings: this.settings, again, area, whole }, document, ...before);
+    this.connection.send({ kind: "update", number, settings, again, area, whole }, document, ...before);
   }
 
   #number() {
@@ -222,17 +235,7 @@ class Page {
   async restore({ document: saved, image, painted, settings }) {
     this.image = image && painted ? { blob: image, painted } : null;
     if (settings) this.showSettings(settings);
-    if (saved) {
-      try {
-        this.#restoring = true;
-        this.painter.setClasses(this.model.classes); // another window may have chosen another model
-        await this.painter.load(saved);
-      } catch (error) {
-        this.note(error.message);
-      } finally {
-        this.#restoring = false;
-      }
-    }
+    if (saved) await this.#load(saved).catch((error) => this.note(error.message));
     await this.showKept();
     this.showSize();
     this.underlay();
@@ -240,11 +243,24 @@ class Page {
 
   #restoring = false;
 
+  // A document in the classes of the chosen model, without an update of the image.
+  async #load(document) {
+    this.#restoring = true;
+    try {
+      this.painter.setClasses(this.model.classes);
+      await this.painter.load(document);
+    } finally {
+      this.#restoring = false;
+    }
+  }
+
   edited() {
     this.showSize();
     this.refresh();
     if (this.#restoring) return;
-    this.want($("live").checked ? { at: performance.now() } : { quiet: true });
+    const live = $("live").checked;
+    if (!live) this.status("The image is of before; Paint image brings it up to date.");
+    this.want(live ? { at: performance.now() } : { quiet: true });
   }
 
   #shown = 0;
@@ -309,6 +325,7 @@ class Page {
 
   changeModel() {
     this.insisted = false;
+    this.#slowed = null;
     this.note("", "pace");
     this.showSettings(this.settings);
     const { lost } = this.painter.setClasses(this.model.classes);
@@ -324,14 +341,19 @@ class Page {
   }
 
   // Slow models: says how long, and no longer paints after every stroke, unless the user wants it so.
-  #keepPace(spent) {
-    if (spent < SLOW || !$("live").checked || this.insisted) return;
+  #keepPace(spent, number, anew) {
+    const slow = spent >= (anew ? SLOW_WHOLE : SLOW) && $("live").checked && !this.insisted;
+    if (!slow && this.#slowed !== number) return; // what was estimated is said again when it is known
+    this.#slowed = number;
     $("live").checked = false;
     this.keep({ live: false });
     const { width, height } = this.painter.document;
-    this.note(`An image takes about ${seconds(spent)} with ${this.model.name} at ${width} × ${height}, so Live is off: use Paint image. A smaller canvas or a fast model is quicker.`, "pace");
+    const what = anew ? "An image" : "An edit";
+    this.note(`${what} takes about ${seconds(spent)} with ${this.model.name} at ${width} × ${height}, so Live is off: use Paint image. A smaller canvas or a fast model is quicker.`, "pace");
     this.refresh();
   }
+
+  #slowed = null; // the number of the update that was too slow
 
   painting(now, share = 0) {
     document.body.toggleAttribute("data-painting", now);
@@ -380,19 +402,18 @@ class Page {
     const answer = await fetch(`/open?model=${encodeURIComponent(this.model.name)}`, { method: "POST", body: file }).catch(() => null);
     if (!answer?.ok) return this.status(await refusal(answer), true);
     const { head, pictures } = unpacked(await answer.arrayBuffer());
-    this.showSettings(head.settings);
+    await this.#begun(head.settings, pictures[0]);
+    this.note(head.remarks.map(sentence).join(" "));
+  }
+
+  // Goes on with the server's session.
+  async #begun(settings, document) {
+    this.showSettings(settings);
     this.keep({ settings: this.settings });
-    this.#restoring = true;
-    try {
-      this.painter.setClasses(this.model.classes);
-      await this.painter.load(png(pictures[0]));
-    } finally {
-      this.#restoring = false;
-    }
+    await this.#load(png(document));
     this.image = null;
     this.showSize();
     this.want({ at: performance.now() });
-    this.note(head.remarks.map(sentence).join(" "));
   }
 
   #listen() {
@@ -406,6 +427,7 @@ class Page {
     });
     on("live", "change", () => {
       this.insisted = $("live").checked;
+      this.#slowed = null;
       this.note("", "pace");
       this.keep({ live: $("live").checked });
       if ($("live").checked) this.want({ at: performance.now() });
