@@ -26,7 +26,10 @@ from scdm.paint import pages
 from tests.editing.test_session import build
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
+    pytest.mark.skipif("/painter/painter.mjs" not in pages.files(), reason="there is no painter here"),
+]
 SIDE = 48
 FOLLOWED = "The image came after"
 UNPAINTED = 65535
