@@ -243,10 +243,10 @@ async def serve(server: Server, port: int, ready: Callable[[str], None]) -> None
 
     ValueError if the port is taken.
     """
-    runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=False)
+    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, HOST, port, shutdown_timeout=1)
+        site = web.TCPSite(runner, HOST, port)
         try:
             await site.start()
         except OSError as error:

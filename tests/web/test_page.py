@@ -192,6 +192,10 @@ def test_a_killed_server_costs_nothing_but_the_update_that_ran(context: Any, ser
     page = opened(context, served)
     stroke(page, 0.2)
     followed(page)
+    page.fill("#seed", "77")
+    page.press("#seed", "Enter")
+    wait(page, "page.asked.size")
+    followed(page)
     before = image(page).reshape(SIDE, SIDE, 4)
     served.kill()
     wait(page, "document.querySelector('#status').textContent.startsWith('The server does not answer')")
@@ -203,7 +207,7 @@ def test_a_killed_server_costs_nothing_but_the_update_that_ran(context: Any, ser
     wait(page, "page.mine")
     wait(page, "document.querySelector('#status').textContent.startsWith('The image came after')")
     followed(page)
-    assert np.array_equal(ids(page), painted)
+    assert np.array_equal(ids(page), painted) and page.input_value("#seed") == "77"
     after = image(page).reshape(SIDE, SIDE, 4)
     assert np.array_equal(after[: SIDE // 3], before[: SIDE // 3]), "only what changed is painted anew"
     assert not np.array_equal(after[-SIDE // 5 :], before[-SIDE // 5 :])

@@ -47,11 +47,13 @@ class Page {
   // What the server says
 
   async on_hello({ models, size }) {
+    const settings = this.models.length ? this.settings : this.record.settings ?? {};
     this.models = models;
     $("model").replaceChildren(...models.map(({ name }) => new Option(name)));
+    this.showSettings(settings);
     this.#ready ??= this.#begin(size);
     await this.#ready;
-    this.showSettings(this.record.settings ?? {});
+    if (settings.model && settings.model !== this.model.name) this.changeModel(); // the server has it no more
   }
 
   #ready = null;
@@ -191,7 +193,7 @@ class Page {
 
   draw(by) {
     const number = this.#number();
-    this.asked.set(number, { at: performance.now(), document: this.image?.painted });
+    this.asked.set(number, { at: performance.now(), document: this.image?.painted, made: this.image?.made });
     this.connection.send({ kind: "draw", number, by });
   }
 
@@ -222,9 +224,8 @@ class Page {
   // Painter and image
 
   async #begin(size) {
-    const { settings = {}, document: saved, live = true } = this.record;
-    const model = this.models.find(({ name }) => name === settings.model) ?? this.models[0];
-    this.painter = new Painter($("painter"), { classes: model.classes, width: size[0], height: size[1] });
+    const { document: saved, live = true } = this.record;
+    this.painter = new Painter($("painter"), { classes: this.model.classes, width: size[0], height: size[1] });
     this.painter.addEventListener("edit", () => this.edited());
     $("live").checked = live;
     await this.restore(this.record);
