@@ -143,9 +143,10 @@ def stroke(page: Any, number: int) -> None:
     box = max((canvas.bounding_box() for canvas in canvases), key=lambda each: each["width"] if each else 0)
     x = box["x"] + (0.2 + 0.07 * (number % 9)) * box["width"]
     y = box["y"] + (0.25 + 0.11 * (number % 5)) * box["height"]
+    page.evaluate("document.querySelector('#painter .scdm-keys').focus()")
+    page.keyboard.press(str(1 + number % 8))
     page.mouse.move(x, y)
     page.mouse.down()
-    page.keyboard.press(str(1 + number % 8))
     page.mouse.move(x + 0.1 * box["width"], y, steps=6)
     page.mouse.up()
 

@@ -117,7 +117,7 @@ def opened(context: Any, served: Served) -> Any:
 
 def stroke(page: Any, top: float = 0.3, key: str = "1") -> None:
     """A stroke across the canvas at this height, of the class with this key."""
-    page.evaluate("document.querySelector('#painter [tabindex=\"0\"], #painter canvas').focus()")
+    page.evaluate("document.querySelector('#painter .scdm-keys').focus()")
     page.keyboard.press(key)
     box = canvas(page).bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + top * box["height"])
