@@ -87,6 +87,7 @@ class Update:
     number: grows from one to the next; what the server answers has it, too.
     again: with new noise in the area (x, y, width, height), or everywhere.
     whole: all of the image, and not only what has changed.
+    known: only if the image is there already, as after an undo.
     """
 
     number: Annotated[int, Option("of the update", ge=0, le=MOST_NUMBER)]
@@ -94,6 +95,7 @@ class Update:
     again: bool = False
     area: Annotated[Area | None, Option("x, y, width and height", ge=0, le=MOST_SIDE)] = None
     whole: bool = False
+    known: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -111,10 +113,11 @@ class Asked:
     painted: bytes = b""
     image: bytes = b""
 
-    @property
-    def replaceable(self) -> bool:
-        """Whether a later one holds all that this one asks for: new noise is asked for once."""
-        return not self.update.again and not self.update.whole
+    def replaces(self, earlier: Asked) -> bool:
+        """Whether it holds all that an earlier one asks for: new noise is asked for once, and work not for what is known."""
+        if earlier.update.again or earlier.update.whole:
+            return False
+        return earlier.update.known or not self.update.known
 
 
 def asked(message: Message) -> Asked:

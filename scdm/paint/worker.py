@@ -80,10 +80,10 @@ class Worker:
     def update(self, asked: Asked) -> None:
         """Has the image follow the document."""
         with self._changed:
-            self._waiting = [job for job in self._waiting if not (isinstance(job, Asked) and job.replaceable)]
+            self._waiting = [job for job in self._waiting if not (isinstance(job, Asked) and asked.replaces(job))]
             self._waiting.append(asked)
             running = self._running
-            if running and running.share < NEARLY_DONE and not self._stopped_one:
+            if running and running.share < NEARLY_DONE and not self._stopped_one and not asked.update.known:
                 self._stop(running)
             self._changed.notify()
 
@@ -186,15 +186,19 @@ class Worker:
         model = self.models.called(name)
         labels, remarks = _layout(asked.document, model)
         options = update.settings.applied(self._options)
-        if self._session is None or self._made_with != (name, options) or _size(self._session.labels) != _size(labels):
-            self._session = _begun(model, labels, options, asked)
-            self._made_with = name, options
-        elif update.whole:
-            self._session = EditSession(model, labels, options)
-        if not self._session.return_to(labels):
-            self._session.change(labels)
+        session = self._session if self._made_with == (name, options) else None
+        if session is not None and _size(session.labels) != _size(labels):
+            session = None
+        if update.known and not (session and session.return_to(labels) and not session.region.any()):
+            self._send(Message({"kind": "unknown", "number": update.number}))
+            return
+        if session is None or update.whole:
+            session = _begun(model, labels, options, asked)
+        self._session, self._made_with = session, (name, options)
+        if not session.return_to(labels):
+            session.change(labels)
         if update.again:
-            self._session.again(_mask(update.area, labels))
+            session.again(_mask(update.area, labels))
         self._stopped_before_the_start()
         remarks.append(model.config.taught.remark(_size(labels)))
         self._follow(update.number, [words for words in remarks if words])

@@ -217,6 +217,28 @@ def test_an_edit_repaints_its_surroundings_and_undo_is_there_at_once(
     page(test)
 
 
+def test_images_that_are_known_can_be_asked_for_without_any_work(page: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For models whose images do not follow every stroke: undo is there at once all the same."""
+
+    async def test(page: Page) -> None:
+        socket = await page.connect()
+        await page.update(socket, painted(), known=True)
+        await told(socket, "unknown")
+        await page.update(socket, painted())
+        first = await told(socket, "image")
+        await page.update(socket, painted((9, 4, 12, 8, 3)))
+        await told(socket, "image")
+        monkeypatch.setattr(UNet, "encode", lambda *_: pytest.fail("the network was asked"))
+        await page.update(socket, painted((0, 0, 2, 2, 1)), known=True)
+        await told(socket, "unknown")
+        await page.update(socket, painted(), settings={"seed": "6"}, known=True)
+        await told(socket, "unknown")
+        await page.update(socket, painted(), known=True)
+        assert np.array_equal(picture(await told(socket, "image")), picture(first))
+
+    page(test)
+
+
 def test_settings_begin_a_new_image_and_so_does_a_canvas_of_another_size(page: Run) -> None:
     async def test(page: Page) -> None:
         socket = await page.connect()
@@ -343,6 +365,22 @@ def test_however_fast_strokes_follow_every_second_update_is_finished(
         await asyncio.sleep(0.2)
         gate.open()
         assert [(await told(socket, "cancelled", "image")).head["number"] for _ in range(2)] == [second, third]
+
+    page(test)
+
+
+def test_asking_for_what_is_known_stops_and_replaces_no_work(page: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
+
+    async def test(page: Page) -> None:
+        socket = await page.connect()
+        first = await page.update(socket, painted())
+        await gate.step()
+        known = await page.update(socket, painted((9, 1, 10, 2, 3)), known=True)
+        await asyncio.sleep(0.2)
+        gate.open()
+        answers = [(await told(socket, "cancelled", "image", "unknown")).head for _ in range(2)]
+        assert [(answer["kind"], answer["number"]) for answer in answers] == [("image", first), ("unknown", known)]
 
     page(test)
 

@@ -130,6 +130,11 @@ class Page {
     this.showKept();
   }
 
+  on_unknown({ number }) {
+    this.#answered(number);
+    this.status("The image is that of before; Paint image brings it up to date.");
+  }
+
   on_error({ number, words }) {
     this.#answered(number);
     this.status(sentence(words), true);
@@ -146,15 +151,17 @@ class Page {
 
   #answered(number) {
     for (const known of [...this.asked.keys()]) if (known <= number) this.asked.delete(known);
-    this.painting(this.asked.size > 0);
+    this.painting([...this.asked.values()].some(({ known }) => !known));
     this.refresh();
   }
 
   // What is asked of the server
 
-  // Has the image follow: {at} the time of the edit, {again, area}, {whole}. What comes while a document is written joins it.
+  // Has the image follow: {at} the time of the edit, {again, area}, {whole}, {known} only if the server has the image. What
+  // comes while a document is written joins it.
   want(more) {
-    this.#wanted = { ...this.#wanted, ...more };
+    const known = (this.#wanted?.known ?? true) && Boolean(more.known);
+    this.#wanted = { ...this.#wanted, ...more, known };
     this.#follow();
   }
 
@@ -167,24 +174,24 @@ class Page {
         this.#wanted = null;
         const document = await this.painter.toBlob();
         this.keep({ document });
-        if (!wanted.quiet || wanted.at) this.#send(wanted, document);
+        this.#send(wanted, document);
       }
     } finally {
       this.#encoding = false;
     }
   }
 
-  #send({ at = performance.now(), again = false, area = null, whole = false }, document) {
+  #send({ at = performance.now(), again = false, area = null, whole = false, known = false }, document) {
     if (this.blank) return this.clearImage();
     if (!this.mine || !this.connection.open) return;
     const number = this.#number();
-    const before = !this.#resumed && this.image ? [this.image.painted, this.image.blob] : [];
-    this.#resumed = true;
+    const before = !this.#resumed && !known && this.image ? [this.image.painted, this.image.blob] : [];
+    this.#resumed ||= !known;
     const { settings } = this;
     const made = JSON.stringify([settings, this.painter.document.width, this.painter.document.height]);
-    this.asked.set(number, { at, document, made, anew: whole || (again && !area) || this.image?.made !== made });
-    this.painting(true);
-    this.connection.send({ kind: "update", number, settings, again, area, whole }, document, ...before);
+    this.asked.set(number, { at, document, made, known, anew: whole || (again && !area) || this.image?.made !== made });
+    if (!known) this.painting(true);
+    this.connection.send({ kind: "update", number, settings, again, area, whole, known }, document, ...before);
   }
 
   #number() {
@@ -259,9 +266,7 @@ class Page {
     this.showSize();
     this.refresh();
     if (this.#restoring) return;
-    const live = $("live").checked;
-    if (!live) this.status("The image is of before; Paint image brings it up to date.");
-    this.want(live ? { at: performance.now() } : { quiet: true });
+    this.want({ at: performance.now(), known: !$("live").checked });
   }
 
   #shown = 0;
