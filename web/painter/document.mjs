@@ -195,15 +195,16 @@ export class LayoutDocument {
     return this.all;
   }
 
-  // Other classes, kept by name: {kept, lost}, names of classes. What is lost becomes unpainted; `lost` are those that were
-  // painted.
+  // Other classes, kept by name: {kept, lost, isStep}, names of classes. What is lost becomes unpainted; `lost` are those that were
+  // painted. isStep: whether undo takes it back.
   setClasses(classes) {
     const before = this.classes;
     const { table, kept, lost } = byName(before.map(({ name }) => name), classes);
     const used = new Set(this.ids);
-    if (used.size === 1 && used.has(UNPAINTED) && !this.canUndo) this.classes = classes; // nothing to take back
+    const isStep = used.size > 1 || !used.has(UNPAINTED) || this.canUndo; // or there is nothing to take back
+    if (!isStep) this.classes = classes;
     else this.adopt(this.width, this.height, this.ids.map((id) => table[id]), classes);
-    return { kept, lost: lost.filter((id) => used.has(id)).map((id) => before[id].name) };
+    return { kept, lost: lost.filter((id) => used.has(id)).map((id) => before[id].name), isStep };
   }
 
   // Steps

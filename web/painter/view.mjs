@@ -8,6 +8,7 @@ import { intersection, UNPAINTED, union } from "./document.mjs";
 
 const LEAST_ZOOM = 0.02; // pixels of the screen for one of the document
 const MOST_ZOOM = 64;
+const SMOOTH = 3; // zoom up to which fractions would show as steps of unequal size
 const CHECK = 3; // log2 of the side of a check, in pixels of the screen
 
 export class View {
@@ -45,9 +46,8 @@ export class View {
   // Takes the colours of classes and theme again.
   theme() {
     this.colors = colorTable(this.document.classes);
-    const style = getComputedStyle(this.stage);
-    this.checks = ["--check-a", "--check-b"].map((name) => abgr(style.getPropertyValue(name)));
-    this.outside = abgr(style.getPropertyValue("--stage"));
+    const { color, caretColor } = getComputedStyle(this.stage); // properties that the stage has no other use for
+    this.checks = [color, caretColor].map(abgr);
     this.redraw();
   }
 
@@ -71,8 +71,11 @@ export class View {
   }
 
   // Where a pointer is, in pixels of the document, with fractions.
-  at({ clientX, clientY }) {
-    const [x, y] = this.onCanvas({ clientX, clientY });
+  at(event) {
+    return this.fromCanvas(this.onCanvas(event));
+  }
+
+  fromCanvas([x, y]) {
     return { x: (x - this.x) / this.zoom, y: (y - this.y) / this.zoom };
   }
 
@@ -191,7 +194,7 @@ export class View {
   #drawPart(part) {
     const screen = this.#onScreen(part);
     if (!screen) return;
-    if (this.zoom < 1) this.#sampleSmooth(screen);
+    if (this.zoom < SMOOTH && !Number.isInteger(this.zoom)) this.#sampleSmooth(screen);
     else this.#sample(screen);
     this.context.putImageData(this.#frame, 0, 0, screen.x, screen.y, screen.width, screen.height);
   }
@@ -220,7 +223,7 @@ export class View {
     }
   }
 
-  // The mean of four samples, so that what is thin does not vanish where the document is shown smaller than it is.
+  // The mean of four samples: what is thin does not vanish where the document is shown smaller, and edges are even.
   #sampleSmooth({ x, y, width, height }) {
     const { ids, width: stride } = this.document;
     const [pixels, colors, checks, across] = [this.#pixels, this.colors, this.checks, this.layout.width];
@@ -260,15 +263,15 @@ function mean(a, b) {
 }
 
 function canvas(stage, name) {
-  const made = document.createElement("canvas");
+  const made = stage.ownerDocument.createElement("canvas");
   made.className = name;
   made.setAttribute("aria-hidden", "true");
   stage.append(made);
   return made;
 }
 
-// "#rrggbb" as a pixel.
+// "rgb(r, g, b)", as computed styles have it, as a pixel.
 function abgr(color) {
-  const value = parseInt(color.trim().slice(1), 16) || 0;
-  return (0xff000000 | ((value & 255) << 16) | (value & 0xff00) | (value >> 16)) >>> 0;
+  const [r = 255, g = 255, b = 255] = color.match(/[\d.]+/g)?.map(Number) ?? [];
+  return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 }
