@@ -234,6 +234,7 @@ class Page {
     const { document: saved, live = true } = this.record;
     this.painter = new Painter($("painter"), { classes: this.model.classes, width: size[0], height: size[1] });
     this.painter.addEventListener("edit", () => this.edited());
+    this.#sameSize();
     $("live").checked = live;
     await this.restore(this.record);
     if (!saved) this.status("Ready.");
@@ -298,13 +299,34 @@ class Page {
     $("empty").textContent = NOTHING_YET;
     $("empty").hidden = false;
     $("image").ariaLabel = "No image yet";
-    this.underlay();
   }
 
+  // Lays the image over the layout while that is wanted; else what lies there is the user's.
   async underlay() {
-    const opacity = $("under").valueAsNumber / 100;
-    const there = opacity > 0 && "there" in $("frame").dataset;
-    this.painter.setUnderlay(there ? await createImageBitmap($("image")) : null, opacity);
+    if ($("under").ariaPressed !== "true" || !("there" in $("frame").dataset)) return;
+    const control = document.querySelector("#painter .scdm-under"); // where the painter lets it be removed
+    if (this.#laid && control?.hidden) this.toggleUnderlay(false);
+    else this.painter.setUnderlay(await createImageBitmap($("image")), this.#laid ? control?.querySelector("input").value / 100 : 0.5);
+    this.#laid = $("under").ariaPressed === "true";
+  }
+
+  #laid = false;
+
+  toggleUnderlay(wanted) {
+    $("under").ariaPressed = String(wanted);
+    this.#laid = false;
+    if (wanted) this.underlay();
+    else this.painter.setUnderlay(null);
+  }
+
+  // The image is as large as the painter shows its canvas, so that the two can be compared.
+  #sameSize() {
+    const stage = document.querySelector("#painter .scdm-stage");
+    if (!stage) return;
+    new ResizeObserver(() => {
+      $("frame").style.setProperty("--most-width", `${stage.clientWidth - 24}px`);
+      $("frame").style.setProperty("--most-height", `${stage.clientHeight - 24}px`);
+    }).observe(stage);
   }
 
   // The bar
@@ -447,7 +469,7 @@ class Page {
     on("earlier", "click", () => this.draw(-1));
     on("later", "click", () => this.draw(1));
     on("cancel", "click", () => this.connection.send({ kind: "cancel" }));
-    on("under", "input", () => this.underlay());
+    on("under", "click", () => this.toggleUnderlay($("under").ariaPressed !== "true"));
     on("save", "click", () => this.save());
     on("download", "click", () => download(this.image.blob, "image.png"));
     on("open", "click", () => $("file").click());
