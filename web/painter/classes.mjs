@@ -4,6 +4,7 @@ import { UNPAINTED } from "./document.mjs";
 import { icon, make } from "./elements.mjs";
 
 const FEW = 20; // classes that need neither a search nor a place for those in use
+const PAUSE = 1000; // milliseconds after which typing in the list begins anew
 
 // Pixels (ABGR) of each class id, of 65536; 0 where there is no class.
 export function colorTable(classes) {
@@ -35,6 +36,8 @@ export class ClassList {
   #seen = null; // the id that was chosen when the list was last shown
   #shown = []; // ids that match the search, in order
   #active = null; // id on which the keyboard is
+  #typed = ""; // letters, in the list
+  #typedAt = 0;
 
   // chosen(id) is called once somebody has chosen.
   constructor(easel, chosen = () => {}) {
@@ -119,9 +122,18 @@ export class ClassList {
     if (event.key in steps) this.#activate(this.#shown[Math.max(0, Math.min(this.#shown.length - 1, at + steps[event.key]))]);
     else if (event.key === "Enter" || (event.key === " " && event.target === this.list)) this.#choose(this.#active);
     else if (event.key === "Escape" && this.search.value) this.#clear();
+    else if (event.target === this.list && /^\p{L}$/u.test(event.key) && !event.ctrlKey && !event.metaKey) this.#seek(event);
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  // The class whose name begins with what is typed in quick succession.
+  #seek({ key, timeStamp }) {
+    this.#typed = timeStamp - this.#typedAt < PAUSE ? this.#typed + key.toLowerCase() : key.toLowerCase();
+    this.#typedAt = timeStamp;
+    const found = this.#shown.find((id) => this.easel.document.nameOf(id).toLowerCase().startsWith(this.#typed));
+    if (found !== undefined) this.#activate(found);
   }
 
   #choose(id) {

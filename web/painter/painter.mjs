@@ -40,6 +40,11 @@ export class Painter extends EventTarget {
     return this.#easel.document;
   }
 
+  // What is seen: zoomTo(), panBy(), fit().
+  get view() {
+    return this.#easel.view;
+  }
+
   undo() {
     this.#easel.undo();
   }
