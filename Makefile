@@ -1,4 +1,4 @@
-# `make demo` and `make test` need only Python and git on the machine; everything else they set up themselves.
+# `make demo`, `make paint` and `make test` need only Python and git on the machine; everything else they set up themselves.
 VENV ?= .venv
 ifeq ($(OS),Windows_NT)
 PYTHON ?= python
@@ -23,13 +23,17 @@ COMFYUI_HOME := .comfyui
 CHECKOUT := $(or $(COMFYUI_DIR),$(CURDIR)/$(COMFYUI_HOME)/ComfyUI)
 SERVER_PYTHON := $(or $(COMFYUI_PYTHON),$(if $(COMFYUI_DIR),$(PYTHON),$(CURDIR)/$(COMFYUI_HOME)/venv/bin/python))
 
-.PHONY: demo test lint types layers docs comfyui test-comfyui clean
+.PHONY: demo paint test lint types layers docs comfyui test-comfyui clean
 
 demo: $(VENV)/.installed
 	mkdir -p demo
 	$(BIN)/python -m scdm sample scdm/assets/examples/*.png -o demo --model scenes-fast --size 128x128 \
 	  --sheet demo/overview.png --sheet-width 1500
 	@echo "Open $(CURDIR)/demo/overview.png: the example layouts beside their images, which are in the same folder."
+
+# A page to paint on, whose image follows; PAINT_ARGS are of `scdm paint`.
+paint: $(VENV)/.installed-paint
+	$(BIN)/python -m scdm paint $(PAINT_ARGS)
 
 test: $(VENV)/.installed-dev lint types layers
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal --durations=15
@@ -100,7 +104,11 @@ $(VENV)/.installed: $(BIN)/python$(EXE) pyproject.toml requirements.lock
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[train,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[train,paint,dev]"
+	touch $@
+
+$(VENV)/.installed-paint: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[paint]"
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed

@@ -77,6 +77,44 @@ def test_importing_the_pack_is_quick_silent_and_brings_no_other_package_along() 
     assert brought == [] and seconds < 0.3
 
 
+INSTALLED = """
+import json
+from scdm.paint import pages
+print(json.dumps({address: str(path) for address, path in pages.files().items()}))
+"""
+
+
+def test_an_installed_wheel_brings_the_painting_page_along(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77", reason="wheels are built with setuptools")
+    pytest.importorskip("pip", reason="wheels are installed with pip")
+    source, wheels, prefix = (tmp_path / name for name in ("source", "wheels", "prefix"))
+    for part in ("scdm", "web"):
+        unneeded = shutil.ignore_patterns("*.safetensors", "__pycache__", "docs", "painting")
+        shutil.copytree(ROOT / part, source / part, ignore=unneeded)
+    for part in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / part, source)
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(wheels)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    offline = ["--no-index", "--no-deps", "--no-compile", "--disable-pip-version-check", "--quiet"]
+    install = [sys.executable, "-m", "pip", "install", *offline, "--prefix", str(prefix), *map(str, wheels.iterdir())]
+    subprocess.run(install, check=True, capture_output=True)
+    (package,) = prefix.rglob("scdm/paint/pages.py")
+    environment = os.environ | {"PYTHONPATH": str(package.parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", INSTALLED], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert all(Path(path).is_relative_to(prefix) for path in found.values()), "and not those of this clone"
+    for address in found.keys() - {"/"}:
+        assert Path(found[address]).read_bytes() == (ROOT / "web" / address.strip("/")).read_bytes()
+    here = {
+        f"/{path.relative_to(ROOT / 'web').as_posix()}"
+        for part in ("page", "painter")
+        for path in (ROOT / "web" / part).glob("*.*")
+    }
+    assert found.keys() == here | {"/"}
+
+
 def test_what_the_registry_is_spared_is_there() -> None:
     lines = (ROOT / ".comfyignore").read_text(encoding="utf-8").splitlines()
     spared = [line for line in lines if line and not line.startswith("#")]

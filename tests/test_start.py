@@ -39,6 +39,7 @@ def ran(command: list[str], folder: Path | None = None) -> subprocess.CompletedP
         ("--help", 0, "From a painted layout"),
         ("--version", 0, "scdm "),
         ("sample --help", 0, "Make images from layouts"),
+        ("paint --help", 0, "Open a page in the browser"),
         ("corrupt --help", 0, "Corrupt a layout"),
         ("convert --help", 0, "Turn a published checkpoint"),
         ("palette --list", 0, "ade20k"),
@@ -49,7 +50,7 @@ def ran(command: list[str], folder: Path | None = None) -> subprocess.CompletedP
         ("inspect layout.png --palette ade20k --tolerance 0", 2, "no pixel has a colour of palette ade20k"),
         ("inspect absent.png", 2, "there is no such file"),
         ("sample", 2, "the following arguments are required"),
-        ("paint", 2, "invalid choice: 'paint'"),
+        ("daub", 2, "invalid choice: 'daub'"),
     ],
 )
 def test_what_needs_no_torch_answers_without_it(request_: str, status: int, answer: str, tmp_path: Path) -> None:

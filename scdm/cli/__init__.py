@@ -1,4 +1,4 @@
-"""The command line: `scdm sample | inspect | corrupt | palette | convert`.
+"""The command line: `scdm sample | paint | inspect | corrupt | palette | convert`.
 
 `arguments` holds all that can be asked for and is free of torch, so that help is there at once; each command is a module
 of its name whose `run` does the work. What is wrong with a request ends here as one sentence and exit status 2.

@@ -268,8 +268,41 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
     command.add_argument("--force", action="store_true", help="replace OUT if it is there")
 
 
+PAINT: Words = {
+    "description": """\
+Open a page in the browser on which a layout is painted, and its image follows after every stroke. It is served to this
+computer alone, keeps what is painted through a reload and a restart, and reads no file but those that are dropped on it.""",
+    "epilog": """\
+examples:
+  scdm paint
+  scdm paint --model ade20k.safetensors --size 256x256 --steps 20
+  scdm paint --no-browser --port 0                 prints the address""",
+}
+
+
+def _add_paint(command: argparse.ArgumentParser) -> None:
+    from ..paint.options import DEFAULT_MODEL, ServerOptions
+    from ..pipeline.options import every_option
+
+    command.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        action="append",
+        help="a model to begin with; once for each that the page is to offer beside the embedded ones, "
+        f"{' and '.join(embedded_models())} (default {DEFAULT_MODEL})",
+    )
+    command.add_argument(
+        "--size", metavar="WxH", type=_size, help="of a new canvas (default: what the model paints best, up to 512x512)"
+    )
+    add_flags(command, declared(ServerOptions).values())
+    settings = every_option()
+    add_flags(command, [settings[name] for name in ("steps", "sampler", "precision")])
+    command.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default auto)")
+
+
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Words]] = {
     "sample": ("make images from layouts", _add_sample, SAMPLE),
+    "paint": ("paint a layout on a page of its own, whose image follows", _add_paint, PAINT),
     "inspect": ("say what a model file or a layout holds", _add_inspect, INSPECT),
     "corrupt": ("corrupt a layout as the benchmark or sparse scribbles do", _add_corrupt, CORRUPT),
     "palette": ("export colours for Krita, GIMP or as a picture", _add_palette, PALETTE),

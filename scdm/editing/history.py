@@ -96,6 +96,18 @@ class History:
         ]
         return replace(self, moments=tuple(moments))
 
+    def nearest(self, ids: Tensor) -> int | None:
+        """The place of the moment that shows these ids (H, W): `at` if it does, else of the nearest moments in a row that do
+        the last; None if there are none."""
+        by_distance = sorted(range(len(self.moments)), key=lambda place: abs(place - self.at))
+        found = next((place for place in by_distance if torch.equal(self.moments[place].plan.ids, ids)), None)
+        if found is None or found == self.at:
+            return found
+        after = range(found, len(self.moments) - 1)
+        return next(
+            (place for place in after if not torch.equal(self.moments[place + 1].plan.ids, ids)), len(self.moments) - 1
+        )
+
     def moved(self, by: int) -> History:
         """Back (-1) or forth (1), or where it is at the end."""
         return replace(self, at=min(max(0, self.at + by), len(self.moments) - 1))

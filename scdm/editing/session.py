@@ -152,6 +152,19 @@ class EditSession:
         """The opposite of `undo`."""
         return self._move(1)
 
+    def return_to(self, labels: LabelMap) -> bool:
+        """To the nearest moment that has this very layout, as by `undo` or `redo`, of several in a row the last; False if
+        there is none.
+
+        For painters with an undo of their own: their layout of before is found again with its image.
+        """
+        ids = _ids(self.model, labels)
+        with self._editing:
+            place = self._history.nearest(ids)
+            if place is not None:
+                self._history = self._history.moved(place - self._history.at)
+            return place is not None
+
     def _edit(self, change: Callable[[Plan], Plan]) -> None:
         """What changes nothing is no edit."""
         with self._editing:

@@ -696,3 +696,21 @@ def test_settings_change_between_edits_and_the_image_stays(model: Model) -> None
     with pytest.raises(ValueError, match="leave strength at 1"):
         session.configure(model, replace(FAST, strength=0.5))
     assert session.options is slow and session.undo() and torch.equal(session.image, before)
+
+
+def test_a_layout_of_before_is_found_again_with_its_image(model: Model) -> None:
+    """As painters need it that have an undo of their own."""
+    session = begun(model)
+    first = session.labels, session.image
+    session.paint(box(9, 4, 12, 8), "tree")
+    session.update()
+    session.again(box(9, 4, 12, 8))
+    session.update()
+    last = session.labels, session.image
+    assert session.return_to(first[0]) and torch.equal(session.image, first[1])
+    assert session.return_to(last[0]) and torch.equal(session.image, last[1]), "the latest draw of that layout"
+    session.undo()
+    drawn = session.image
+    assert session.return_to(last[0]) and torch.equal(session.image, drawn), "it is there already"
+    other = LabelMap(torch.zeros_like(first[0].ids), CLASSES)
+    assert not session.return_to(other) and torch.equal(session.image, drawn)

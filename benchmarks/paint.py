@@ -1,0 +1,167 @@
+"""How long an image takes to follow a stroke on the page of `scdm paint`, from the end of the stroke until it is drawn.
+
+    python benchmarks/paint.py --sizes 256 512
+    python benchmarks/paint.py --sizes 128 --strokes 0 --screenshot docs/images/paint.png
+
+Paints in a Chromium without a window, with the mouse, on a page whose canvas holds an example. "fast strokes" end every 0.3
+seconds: how many of their images are shown, and how long the last one takes. Needs the extras paint and dev, and Chromium.
+"""
+
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("paint")
+
+import argparse
+import base64
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from scdm.layouts import paintings
+from scdm.layouts.reading import read_layout
+from scdm.models import checkpoint
+from scdm.training.command import ending
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "scdm" / "assets" / "examples" / "landscape.png"
+WINDOW = {"width": 1280, "height": 800}
+FAST, PAUSE = 12, 0.3  # strokes, and seconds from one to the next
+LOAD = """async text => {
+  const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+  await page.painter.load(new Blob([bytes], {type: "image/png"}));
+}"""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@ending("paint")
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="scenes-fast", help="embedded model or file (default %(default)s)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="of square canvases")
+    parser.add_argument("--strokes", type=int, default=9, help="that are timed (default %(default)s)")
+    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="of the page at the last size, 1280x800")
+    parser.add_argument("--dark", action="store_true", help="take it of the dark theme")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} cores, model {arguments.model}, medians (and ranges) of {arguments.strokes} strokes\n")
+    print("| canvas | first image, s | stroke to image, s | of it painting, s | undo to image, s | fast strokes |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    with page_at(arguments.model, arguments.dark) as page:
+        for size in arguments.sizes:
+            print(row(page, arguments.model, size, arguments.strokes), flush=True)
+        if arguments.screenshot:
+            page.mouse.move(0, 0)
+            page.screenshot(path=arguments.screenshot)
+    return 0
+
+
+@contextmanager
+def page_at(model: str, dark: bool = False) -> Iterator[Any]:
+    """A page in a browser, at a server of its own."""
+    from playwright.sync_api import sync_playwright
+
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise ValueError(f"there is no Chromium here: install one of {', '.join(BROWSERS)}")
+    command = [sys.executable, "-m", "scdm", "paint", "--model", model, "--port", "0", "--no-browser"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().split()[2]
+        with sync_playwright() as tools, tempfile.TemporaryDirectory() as profile:
+            look: Any = {"viewport": WINDOW, "color_scheme": "dark" if dark else "light"}
+            context = tools.chromium.launch_persistent_context(
+                profile, executable_path=browser, args=["--no-sandbox"], **look
+            )
+            page = context.new_page()
+            page.goto(address)
+            wait(page, "globalThis.page?.mine")
+            yield page
+            context.close()
+    finally:
+        server.kill()
+        server.wait()
+
+
+def row(page: Any, model: str, size: int, strokes: int) -> str:
+    page.evaluate("page.insisted = true")  # slow or not, images are live
+    page.evaluate(LOAD, example(model, size))
+    first = followed(page)
+    times, painting, undone = [], [], []
+    for number in range(strokes):
+        stroke(page, number)
+        times.append(followed(page))
+        painting.append(page.evaluate("page.spent"))
+    if strokes:
+        page.keyboard.press("Control+z")
+        undone.append(followed(page))
+    cells = (f"{size}x{size}", f"{first:.2f}", *map(spread, (times, painting, undone)), hasty(page, strokes))
+    return f"| {' | '.join(cells)} |"
+
+
+def spread(times: list[float]) -> str:
+    if not times:
+        return ""
+    one = f"{median(times):.2f}"
+    return one if len(times) == 1 else f"{one} ({min(times):.2f} to {max(times):.2f})"
+
+
+def hasty(page: Any, strokes: int) -> str:
+    """What becomes of strokes that do not wait for images."""
+    if not strokes:
+        return ""
+    before = page.evaluate("page.images")
+    for number in range(FAST):
+        start = time.monotonic()
+        stroke(page, number + strokes)
+        page.wait_for_timeout(1000 * max(0.0, PAUSE - (time.monotonic() - start)))
+    last = followed(page)
+    return f"{page.evaluate('page.images') - before} of {FAST}, the last after {last:.2f} s"
+
+
+def example(model: str, size: int) -> str:
+    """The example as a document of the painter, in base64."""
+    with checkpoint.model_file(model) as path:
+        palette = checkpoint.read_header(path).palette
+    labels = read_layout(EXAMPLE, palette).reduced(size, size)
+    document = io.BytesIO()
+    paintings.write(document, palette, labels.ids[0].numpy())
+    return base64.b64encode(document.getvalue()).decode()
+
+
+def stroke(page: Any, number: int) -> None:
+    """A short one, each elsewhere and of another class."""
+    canvases = page.query_selector_all("#painter canvas")
+    box = max((canvas.bounding_box() for canvas in canvases), key=lambda each: each["width"] if each else 0)
+    x = box["x"] + (0.2 + 0.07 * (number % 9)) * box["width"]
+    y = box["y"] + (0.25 + 0.11 * (number % 5)) * box["height"]
+    page.evaluate("document.querySelector('#painter .scdm-keys').focus()")
+    page.keyboard.press(str(1 + number % 8))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 0.1 * box["width"], y, steps=6)
+    page.mouse.up()
+
+
+def followed(page: Any) -> float:
+    """Waits for the image of the newest document: the seconds that it took."""
+    wait(page, "page.isUpToDate")
+    return float(page.evaluate("page.latency"))
+
+
+def wait(page: Any, expression: str) -> None:
+    """Until the expression is true. (Playwright's own way evaluates text in the page, which its policy forbids.)"""
+    while not page.evaluate(f"Boolean({expression})"):
+        page.wait_for_timeout(10)
+
+
+if __name__ == "__main__":
+    sys.exit(perform(main))

@@ -1,0 +1,315 @@
+"""The painting page in a browser, at a server of its own: what a stroke leads to, and what survives whatever ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp", reason="the extra paint is not installed: pip install -e '.[paint]'")
+
+from scdm.models import checkpoint
+from scdm.paint import pages
+from tests.editing.test_session import build
+
+SIDE = 48
+FOLLOWED = "The image came after"
+UNPAINTED = 65535
+
+
+class Served:
+    """`scdm paint` in a process of its own."""
+
+    def __init__(self, model: Path):
+        self.model = model
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}/"
+        self.start()
+
+    def start(self) -> None:
+        options = ["--steps", "2", "--sampler", "ddim", "--size", f"{SIDE}x{SIDE}", "--no-browser", "--threads", "1"]
+        command = [
+            sys.executable,
+            "-m",
+            "scdm",
+            "paint",
+            "--model",
+            str(self.model),
+            "--port",
+            str(self.port),
+            *options,
+        ]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == f"Painting at {self.address} (Ctrl-C ends it)\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    checkpoint.save(path, build())
+    return path
+
+
+@pytest.fixture
+def served(model: Path) -> Iterator[Served]:
+    served = Served(model)
+    yield served
+    served.kill()
+
+
+@pytest.fixture
+def context(chromium: Any) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    yield context
+    context.close()
+
+
+def wait(page: Any, expression: str, seconds: float = 30) -> None:
+    """Until the expression is true. (Playwright's own way evaluates text in the page, which its policy forbids.)"""
+    end = time.monotonic() + seconds
+    while not page.evaluate(f"Boolean({expression})"):
+        assert time.monotonic() < end, f"{expression} is not so after {seconds} s: {page.inner_text('#status')}"
+        page.wait_for_timeout(20)
+
+
+def opened(context: Any, served: Served) -> Any:
+    page = context.new_page()
+    page.goto(served.address)
+    wait(page, "globalThis.page?.mine")
+    return page
+
+
+def stroke(page: Any, top: float = 0.3, key: str = "1") -> None:
+    """A stroke across the canvas at this height, of the class with this key."""
+    page.evaluate("document.querySelector('#painter .scdm-keys').focus()")
+    page.keyboard.press(key)
+    box = canvas(page).bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + top * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + top * box["height"], steps=5)
+    page.mouse.up()
+
+
+def canvas(page: Any) -> Any:
+    """The painter's largest."""
+    return max(page.query_selector_all("#painter canvas"), key=lambda each: (each.bounding_box() or {}).get("width", 0))
+
+
+def followed(page: Any) -> None:
+    """Waits until the image is that of the document."""
+    wait(page, "page.isUpToDate")
+
+
+def ids(page: Any) -> np.ndarray:
+    return np.array(page.evaluate("[...page.painter.document.ids]"))
+
+
+def image(page: Any) -> np.ndarray:
+    read = "[...image.getContext('2d').getImageData(0, 0, image.width, image.height).data]"
+    return np.array(page.evaluate(read))
+
+
+def test_the_image_follows_a_stroke_and_undo_and_nothing_comes_from_elsewhere(context: Any, served: Served) -> None:
+    requests: list[str] = []
+    errors: list[str] = []
+    context.on("request", lambda request: requests.append(request.url))
+    context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page = opened(context, served)
+    assert "The image appears here" in page.inner_text("#empty") and page.is_disabled("#paint")
+    stroke(page)
+    followed(page)
+    assert FOLLOWED in page.inner_text("#status") and "to paint 100 % of it" in page.inner_text("#status")
+    first_ids, first = ids(page), image(page)
+    assert set(first_ids) == {0, UNPAINTED} and first.std() > 0
+    stroke(page, 0.7, "2")
+    wait(page, "page.asked.size")
+    followed(page)
+    second = image(page)
+    assert not np.array_equal(second, first)
+    page.keyboard.press("Control+z")
+    wait(page, "document.querySelector('#status').textContent.includes('as it was')")
+    assert np.array_equal(ids(page), first_ids) and np.array_equal(image(page), first)
+    page.keyboard.press("Control+y")
+    wait(page, "page.asked.size || page.painter.document.ids.includes(1)")
+    followed(page)
+    assert np.array_equal(image(page), second)
+    assert {url.split("/")[2] for url in requests if not url.startswith("blob:")} == {f"127.0.0.1:{served.port}"}
+    assert errors == []
+
+
+def test_a_reload_keeps_painting_image_and_settings(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.fill("#seed", "77")
+    page.press("#seed", "Enter")
+    stroke(page)
+    followed(page)
+    before = ids(page), image(page)
+    page.wait_for_timeout(200)  # the record is written
+    page.reload()
+    wait(page, "globalThis.page?.mine")
+    followed(page)
+    assert np.array_equal(ids(page), before[0]) and np.array_equal(image(page), before[1])
+    assert page.input_value("#seed") == "77"
+
+
+def test_a_killed_server_costs_nothing_but_the_update_that_ran(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    stroke(page, 0.2)
+    followed(page)
+    page.fill("#seed", "77")
+    page.press("#seed", "Enter")
+    wait(page, "page.asked.size")
+    followed(page)
+    before = image(page).reshape(SIDE, SIDE, 4)
+    served.kill()
+    wait(page, "document.querySelector('#status').textContent.startsWith('The server does not answer')")
+    stroke(page, 0.9, "2")
+    painted = ids(page)
+    assert set(painted) == {0, 1, UNPAINTED}
+    page.wait_for_timeout(200)
+    served.start()
+    wait(page, "page.mine")
+    wait(page, "document.querySelector('#status').textContent.startsWith('The image came after')")
+    followed(page)
+    assert np.array_equal(ids(page), painted) and page.input_value("#seed") == "77"
+    after = image(page).reshape(SIDE, SIDE, 4)
+    assert np.array_equal(after[: SIDE // 3], before[: SIDE // 3]), "only what changed is painted anew"
+    assert not np.array_equal(after[-SIDE // 5 :], before[-SIDE // 5 :])
+
+
+def test_a_second_window_may_take_over_and_finds_the_painting(context: Any, served: Served) -> None:
+    first = opened(context, served)
+    stroke(first)
+    followed(first)
+    first.wait_for_timeout(200)
+    second = context.new_page()
+    second.goto(served.address)
+    second.click("#take")
+    wait(second, "globalThis.page?.mine")
+    followed(second)
+    assert np.array_equal(ids(second), ids(first)) and np.array_equal(image(second), image(first))
+    first.bring_to_front()
+    first.wait_for_selector("#elsewhere[open]")
+    stroke(second, 0.8, "2")
+    followed(second)
+    second.wait_for_timeout(200)
+    first.click("#take")
+    wait(first, "globalThis.page.mine")
+    wait(first, "page.painter.document.ids.includes(1)")
+
+
+def test_another_browser_finds_what_is_painted(chromium: Any, context: Any, served: Served) -> None:
+    first = opened(context, served)
+    stroke(first)
+    followed(first)
+    other = chromium.new_context()
+    second = other.new_page()
+    second.goto(served.address)
+    second.click("#take")
+    wait(second, "globalThis.page?.mine && page.image")
+    followed(second)
+    assert np.array_equal(ids(second), ids(first)) and np.array_equal(image(second), image(first))
+    other.close()
+
+
+def test_a_session_is_saved_and_opened_through_the_page(context: Any, served: Served, tmp_path: Path) -> None:
+    page = opened(context, served)
+    stroke(page)
+    followed(page)
+    before = ids(page), image(page)
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(tmp_path / "painting.scdm")
+    stroke(page, 0.7, "3")
+    followed(page)
+    page.set_input_files("#file", tmp_path / "painting.scdm")
+    wait(page, "!page.painter.document.ids.includes(2)")
+    followed(page)
+    assert np.array_equal(ids(page), before[0]) and np.array_equal(image(page), before[1])
+    (tmp_path / "none").write_bytes(b"none")
+    page.set_input_files("#file", tmp_path / "none")
+    wait(page, "document.querySelector('#status').textContent.startsWith('The file is no history')")
+    assert np.array_equal(ids(page), before[0])
+
+
+def test_a_slow_model_says_how_long_it_takes_and_waits_to_be_asked(context: Any, served: Served) -> None:
+    script = (pages.folder() / "page" / "page.mjs").read_text(encoding="utf-8")
+    slow = script.replace("const SLOW = 10;", "const SLOW = 0;").replace("SLOW_WHOLE = 30;", "SLOW_WHOLE = 0;")
+    assert len(slow) == len(script) - 2
+    context.route("**/page.mjs", lambda route: route.fulfill(body=slow, content_type="text/javascript"))
+    page = opened(context, served)
+    stroke(page)
+    followed(page)
+    assert not page.is_checked("#live") and "An image takes about" in page.inner_text("#note")
+    first = image(page)
+    stroke(page, 0.7, "2")
+    followed(page)
+    assert np.array_equal(image(page), first) and "Paint image brings it up to date" in page.inner_text("#status")
+    page.click("#paint")
+    followed(page)
+    assert not np.array_equal(image(page), first)
+    page.evaluate("page.painter.undo()")
+    followed(page)
+    assert np.array_equal(image(page), first), "what is known costs nothing"
+    page.check("#live")
+    stroke(page, 0.5, "3")
+    followed(page)
+    assert page.is_checked("#live"), "who insists has live images"
+
+
+def test_again_here_is_within_reach_of_the_keyboard_alone(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    stroke(page)
+    followed(page)
+    before = image(page).reshape(SIDE, SIDE, 4)
+    reached = reach(page, "frame")
+    assert reached, "the image takes the focus"
+    for key in ("Enter", "ArrowRight", "Shift+ArrowDown"):
+        page.keyboard.press(key)
+    assert page.inner_text("#again") == "Again here"
+    assert reach(page, "again", "Shift+Tab")
+    page.keyboard.press("Enter")
+    wait(page, "page.asked.size")
+    followed(page)
+    after = image(page).reshape(SIDE, SIDE, 4)
+    assert not np.array_equal(after, before) and np.array_equal(after[:6], before[:6])
+    assert reach(page, "earlier")
+    page.keyboard.press("Enter")
+    wait(page, "document.querySelector('#status').textContent.includes('as it was')")
+    assert np.array_equal(image(page).reshape(SIDE, SIDE, 4), before)
+
+
+def reach(page: Any, wanted: str, key: str = "Tab") -> bool:
+    """Goes on with the key until the focus is there."""
+    for _ in range(200):
+        if page.evaluate("document.activeElement.id") == wanted:
+            return True
+        page.keyboard.press(key)
+    return False
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are not sent so on Windows")
+def test_an_interrupt_ends_the_server_in_silence(model: Path) -> None:
+    served = Served(model)
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(timeout=30) == 0
+    assert served.process.stdout is not None and served.process.stdout.read() == ""

@@ -1,0 +1,403 @@
+// A layout that is painted: the class id of every pixel, never a colour. Each change is a step that undo takes back.
+
+export const UNPAINTED = 65535;
+export const MOST_PIXELS = 4096 * 4096;
+const MOST_UNDO_BYTES = 128 * 2 ** 20;
+
+// Of both directions, from how much larger the new size is in each.
+const SCALES = {
+  resize: (x, y) => [x, y],
+  crop: (x, y) => Array(2).fill(Math.max(x, y)),
+  pad: (x, y) => Array(2).fill(Math.min(x, y)),
+  keep: () => [1, 1],
+};
+
+// Rectangles are {x, y, width, height} in pixels, or null for none.
+export function union(a, b) {
+  if (!a || !b) return a ?? b;
+  const x = Math.min(a.x, b.x);
+  const y = Math.min(a.y, b.y);
+  const right = Math.max(a.x + a.width, b.x + b.width);
+  const bottom = Math.max(a.y + a.height, b.y + b.height);
+  return { x, y, width: right - x, height: bottom - y };
+}
+
+export function intersection(a, b) {
+  const x = Math.max(a.x, b.x);
+  const y = Math.max(a.y, b.y);
+  const width = Math.min(a.x + a.width, b.x + b.width) - x;
+  const height = Math.min(a.y + a.height, b.y + b.height) - y;
+  return width > 0 && height > 0 ? { x, y, width, height } : null;
+}
+
+// Layouts are large areas of one class: runs of (count - 1) << 16 | id, unless the ids themselves are smaller.
+function packed(ids) {
+  const runs = new Uint32Array(ids.length >> 1);
+  let length = 0;
+  for (let start = 0, i = 1; i <= ids.length; i++) {
+    if (i < ids.length && ids[i] === ids[start] && i - start < 65536) continue;
+    if (length === runs.length) return ids;
+    runs[length++] = ((i - start - 1) << 16) | ids[start];
+    start = i;
+  }
+  return runs.slice(0, length);
+}
+
+function unpacked(content, length) {
+  if (content instanceof Uint16Array) return content;
+  const ids = new Uint16Array(length);
+  let at = 0;
+  for (const run of content) ids.fill(run & 65535, at, (at += (run >>> 16) + 1));
+  return ids;
+}
+
+// A size that a document may have, or an Error that says why not.
+export function checkSize(width, height) {
+  const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
+  if (!whole) throw new Error(`A layout has a whole number of pixels each way, not ${width} x ${height}.`);
+  if (width * height > MOST_PIXELS) throw new Error(`${width} x ${height} pixels are more than the ${MOST_PIXELS / 2 ** 20} megapixels that can be painted: scale it down first.`);
+}
+
+export class LayoutDocument {
+  unpainted = UNPAINTED;
+  #before; // the ids as they were when the step began
+  #dirty = null; // what the step may have changed
+  #undone = [];
+  #done = [];
+
+  // classes: [{name, color: [r, g, b]}], where the place in the list is the class id.
+  constructor({ classes, width, height, mostUndoBytes = MOST_UNDO_BYTES }) {
+    checkSize(width, height);
+    this.classes = classes;
+    this.mostUndoBytes = mostUndoBytes;
+    this.#adopt(width, height, new Uint16Array(width * height).fill(UNPAINTED));
+  }
+
+  get all() {
+    return { x: 0, y: 0, width: this.width, height: this.height };
+  }
+
+  get canUndo() {
+    return this.#done.length > 0;
+  }
+
+  get canRedo() {
+    return this.#undone.length > 0;
+  }
+
+  get isBlank() {
+    return this.ids.every((id) => id === UNPAINTED);
+  }
+
+  idAt(x, y) {
+    const inside = x >= 0 && y >= 0 && x < this.width && y < this.height;
+    return inside ? this.ids[Math.floor(y) * this.width + Math.floor(x)] : UNPAINTED;
+  }
+
+  nameOf(id) {
+    return id === UNPAINTED ? "unpainted" : this.classes[id].name;
+  }
+
+  // Shapes. Each fills the pixels whose centres it covers, without anti-aliasing, and returns the rectangle it lies in.
+
+  // What a round brush covers on its way from one point to another, {x, y, size}, sizes in pixels.
+  line(from, to, id) {
+    const [a, b] = [placed(from), placed(to)];
+    const rows = new Rows();
+    for (const disc of [a, b]) rows.addDisc(disc);
+    rows.addHull(a, b);
+    return this.#fillRows(rows, id);
+  }
+
+  rectangle(from, to, id) {
+    const [left, right] = [from.x, to.x].map(Math.floor).sort((a, b) => a - b);
+    const [top, bottom] = [from.y, to.y].map(Math.floor).sort((a, b) => a - b);
+    const part = intersection(this.all, { x: left, y: top, width: right - left + 1, height: bottom - top + 1 });
+    if (!part) return null;
+    for (let y = part.y; y < part.y + part.height; y++) this.#span(y, part.x, part.x + part.width, id);
+    return this.#touched(part);
+  }
+
+  // The area inside a closed line of points {x, y}; where it crosses itself, the even-odd rule holds.
+  polygon(points, id) {
+    const tops = points.map(({ y }) => y);
+    const top = Math.max(0, Math.floor(Math.min(...tops)));
+    const bottom = Math.min(this.height - 1, Math.ceil(Math.max(...tops)));
+    let touched = null;
+    for (let y = top; y <= bottom; y++) {
+      const xs = crossings(points, y + 0.5);
+      for (let i = 0; i + 1 < xs.length; i += 2) touched = union(touched, this.#clippedSpan(y, xs[i], xs[i + 1], id));
+    }
+    return this.#touched(touched);
+  }
+
+  // The area of one class around a pixel, connected through the four sides of pixels.
+  flood(x, y, id) {
+    const { width, height, ids } = this;
+    const [column, row] = [Math.floor(x), Math.floor(y)];
+    if (column < 0 || row < 0 || column >= width || row >= height) return null;
+    const old = ids[row * width + column];
+    if (old === id) return null;
+    const waiting = [row * width + column];
+    let [left, right, top, bottom] = [column, column, row, row];
+    while (waiting.length) {
+      const at = waiting.pop();
+      if (ids[at] !== old) continue;
+      const start = at - (at % width);
+      let from = at;
+      let to = at;
+      while (from > start && ids[from - 1] === old) from--;
+      while (to < start + width - 1 && ids[to + 1] === old) to++;
+      ids.fill(id, from, to + 1);
+      const y = start / width;
+      left = Math.min(left, from - start);
+      right = Math.max(right, to - start);
+      top = Math.min(top, y);
+      bottom = Math.max(bottom, y);
+      if (y > 0) starts(ids, from - width, to - width, old, waiting);
+      if (y < height - 1) starts(ids, from + width, to + width, old, waiting);
+    }
+    return this.#touched({ x: left, y: top, width: right - left + 1, height: bottom - top + 1 });
+  }
+
+  // One class instead of another, everywhere.
+  replace(from, to) {
+    if (from === to) return null;
+    const { ids } = this;
+    for (let at = ids.indexOf(from); at >= 0; at = ids.indexOf(from, at + 1)) ids[at] = to;
+    return this.#touched(this.all);
+  }
+
+  clear() {
+    this.ids.fill(UNPAINTED);
+    return this.#touched(this.all);
+  }
+
+  // Whole documents
+
+  // how: what becomes of other proportions. "resize" stretches; "crop" fills the size and cuts off what hangs over; "pad"
+  // fits the whole inside; "keep" keeps the scale. All but "resize" keep the centre, and leave unpainted what is new.
+  // Returns the rectangle that changed, or null.
+  resize(width, height, how = "resize") {
+    checkSize(width, height);
+    if (!(how in SCALES)) throw new Error(`A layout is resized by ${Object.keys(SCALES).join(", ")}, not by "${how}".`);
+    if (width === this.width && height === this.height) return null;
+    const [across, down] = SCALES[how](width / this.width, height / this.height);
+    return this.adopt(width, height, resampled(this, width, height, across, down));
+  }
+
+  // Takes these ids, and with them a size and classes, as one step.
+  adopt(width, height, ids, classes = this.classes) {
+    checkSize(width, height);
+    this.#remember(this.#captured(this.all, true));
+    this.classes = classes;
+    this.#adopt(width, height, ids);
+    return this.all;
+  }
+
+  // Other classes, kept by name: {kept, lost, isStep}, names of classes. What is lost becomes unpainted; `lost` are those that were
+  // painted. isStep: whether undo takes it back.
+  setClasses(classes) {
+    const before = this.classes;
+    const { table, kept, lost } = byName(before.map(({ name }) => name), classes);
+    const used = new Set(this.ids);
+    const isStep = used.size > 1 || !used.has(UNPAINTED) || this.canUndo; // or there is nothing to take back
+    if (!isStep) this.classes = classes;
+    else this.adopt(this.width, this.height, this.ids.map((id) => table[id]), classes);
+    return { kept, lost: lost.filter((id) => used.has(id)).map((id) => before[id].name), isStep };
+  }
+
+  // Steps
+
+  // Ends a step: the rectangle that it changed, or null where every pixel is as before, which leaves no step.
+  commit() {
+    const dirty = this.#dirty;
+    this.#dirty = null;
+    if (!dirty || !this.#differs(dirty)) return null;
+    this.#remember(this.#step(dirty, copied(this.#before, this.width, dirty)));
+    this.#settle(dirty);
+    return dirty;
+  }
+
+  // Gives a step up: the rectangle that is as before again, or null.
+  cancel() {
+    const dirty = this.#dirty;
+    this.#dirty = null;
+    if (dirty) paste(copied(this.#before, this.width, dirty), this.ids, this.width, dirty);
+    return dirty;
+  }
+
+  undo() {
+    this.cancel();
+    return this.#exchange(this.#done, this.#undone);
+  }
+
+  redo() {
+    this.cancel();
+    return this.#exchange(this.#undone, this.#done);
+  }
+
+  #exchange(from, to) {
+    const step = from.pop();
+    if (!step) return null;
+    to.push(this.#captured(step.isWhole ? this.all : step.part, step.isWhole));
+    const ids = unpacked(step.content, step.part.width * step.part.height);
+    this.classes = step.classes;
+    if (step.isWhole) this.#adopt(step.part.width, step.part.height, ids);
+    else paste(ids, this.ids, this.width, step.part);
+    this.#settle(step.part);
+    return step.part;
+  }
+
+  #captured(part, isWhole) {
+    return this.#step(part, copied(this.ids, this.width, part), isWhole);
+  }
+
+  #step(part, ids, isWhole = false) {
+    return { part, content: packed(ids), classes: this.classes, isWhole };
+  }
+
+  #remember(step) {
+    this.#undone = [];
+    this.#done.push(step);
+    let bytes = this.#done.reduce((sum, { content }) => sum + content.byteLength, 0);
+    while (bytes > this.mostUndoBytes && this.#done.length > 1) bytes -= this.#done.shift().content.byteLength;
+  }
+
+  #adopt(width, height, ids) {
+    this.#dirty = null;
+    Object.assign(this, { width, height, ids });
+    this.#before = ids.slice();
+  }
+
+  #settle(part) {
+    paste(copied(this.ids, this.width, part), this.#before, this.width, part);
+  }
+
+  #differs({ x, y, width, height }) {
+    for (let row = y; row < y + height; row++) {
+      for (let at = row * this.width + x, end = at + width; at < end; at++) if (this.ids[at] !== this.#before[at]) return true;
+    }
+    return false;
+  }
+
+  // Pixels
+
+  #touched(part) {
+    this.#dirty = union(this.#dirty, part);
+    return part;
+  }
+
+  #span(y, from, to, id) {
+    this.ids.fill(id, y * this.width + from, y * this.width + to);
+  }
+
+  // The pixels of a row whose centres lie from left to right.
+  #clippedSpan(y, left, right, id) {
+    const from = Math.max(0, Math.ceil(left - 0.5));
+    const to = Math.min(this.width, Math.floor(right - 0.5) + 1);
+    if (y < 0 || y >= this.height || from >= to) return null;
+    this.#span(y, from, to, id);
+    return { x: from, y, width: to - from, height: 1 };
+  }
+
+  #fillRows(rows, id) {
+    let touched = null;
+    for (const [y, [left, right]] of rows.spans) touched = union(touched, this.#clippedSpan(y, left, right, id));
+    return this.#touched(touched);
+  }
+}
+
+// From ids of these names to those of the classes of the same names, whatever their case: {table of 65536 ids, kept (names),
+// lost (ids)}.
+export function byName(names, classes) {
+  const exact = new Map(classes.map(({ name }, id) => [name, id]).reverse()); // the first of a name counts
+  const folded = new Map(classes.map(({ name }, id) => [name.toLowerCase(), id]).reverse());
+  const found = (name, id) => (classes[id]?.name === name ? id : exact.get(name) ?? folded.get(name.toLowerCase()));
+  const table = new Uint16Array(65536).fill(UNPAINTED);
+  names.forEach((name, id) => (table[id] = found(name, id) ?? UNPAINTED));
+  return { table, kept: names.filter((_, id) => table[id] !== UNPAINTED), lost: [...names.keys()].filter((id) => table[id] === UNPAINTED) };
+}
+
+// The brush where pixels are: odd sizes about the middle of one, even sizes about a corner.
+function placed({ x, y, size }) {
+  const whole = Math.max(1, Math.round(size));
+  const at = whole % 2 ? (value) => Math.floor(value) + 0.5 : Math.round;
+  return { x: at(x), y: at(y), radius: whole / 2 };
+}
+
+// A convex shape: from where to where it covers each row, in pixels.
+class Rows {
+  spans = new Map();
+
+  add(y, left, right) {
+    const known = this.spans.get(y);
+    this.spans.set(y, known ? [Math.min(known[0], left), Math.max(known[1], right)] : [left, right]);
+  }
+
+  addDisc({ x, y, radius }) {
+    for (let row = Math.ceil(y - radius - 0.5); row + 0.5 <= y + radius; row++) {
+      const half = Math.sqrt(Math.max(0, radius * radius - (row + 0.5 - y) ** 2));
+      this.add(row, x - half, x + half);
+    }
+  }
+
+  // The area between two discs: the quadrangle of the points where their outer tangents touch.
+  addHull(a, b) {
+    const distance = Math.hypot(b.x - a.x, b.y - a.y);
+    if (distance <= Math.abs(a.radius - b.radius)) return;
+    const direction = Math.atan2(b.y - a.y, b.x - a.x);
+    const turn = Math.acos((a.radius - b.radius) / distance);
+    const touching = (disc, angle) => ({ x: disc.x + disc.radius * Math.cos(angle), y: disc.y + disc.radius * Math.sin(angle) });
+    const points = [touching(a, direction + turn), touching(b, direction + turn), touching(b, direction - turn), touching(a, direction - turn)];
+    const ys = points.map(({ y }) => y);
+    for (let row = Math.ceil(Math.min(...ys) - 0.5); row + 0.5 <= Math.max(...ys); row++) {
+      const xs = crossings(points, row + 0.5);
+      if (xs.length) this.add(row, xs[0], xs.at(-1));
+    }
+  }
+}
+
+// Where a closed line of points crosses a height, from left to right.
+function crossings(points, y) {
+  const xs = [];
+  for (let i = 0, j = points.length - 1; i < points.length; j = i++) {
+    const [a, b] = [points[i], points[j]];
+    if (a.y > y !== b.y > y) xs.push(a.x + ((y - a.y) / (b.y - a.y)) * (b.x - a.x));
+  }
+  return xs.sort((a, b) => a - b);
+}
+
+// The first pixel of every run of a class between two places.
+function starts(ids, from, to, old, found) {
+  for (let at = from; at <= to; at++) if (ids[at] === old && (at === from || ids[at - 1] !== old)) found.push(at);
+}
+
+function copied(ids, stride, { x, y, width, height }) {
+  if (x === 0 && width === stride) return ids.slice(y * stride, (y + height) * stride);
+  const copy = new Uint16Array(width * height);
+  for (let row = 0; row < height; row++) {
+    const at = (y + row) * stride + x;
+    copy.set(ids.subarray(at, at + width), row * width);
+  }
+  return copy;
+}
+
+function paste(ids, target, stride, { x, y, width, height }) {
+  for (let row = 0; row < height; row++) target.set(ids.subarray(row * width, (row + 1) * width), (y + row) * stride + x);
+}
+
+// Nearest neighbour, centred: the scales say how many new pixels an old one is wide and high.
+function resampled({ width, height, ids }, newWidth, newHeight, across, down) {
+  const old = (at, size, oldSize, scale) => Math.floor((at + 0.5 - size / 2) / scale + oldSize / 2);
+  const columns = Int32Array.from({ length: newWidth }, (_, x) => old(x, newWidth, width, across));
+  const made = new Uint16Array(newWidth * newHeight).fill(UNPAINTED);
+  for (let y = 0; y < newHeight; y++) {
+    const row = old(y, newHeight, height, down);
+    if (row < 0 || row >= height) continue;
+    columns.forEach((column, x) => {
+      if (column >= 0 && column < width) made[y * newWidth + x] = ids[row * width + column];
+    });
+  }
+  return made;
+}
