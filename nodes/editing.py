@@ -17,7 +17,7 @@ from ..scdm.editing.session import MOST_MARGIN, EditSession, Update
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions
 from .generate import Progress, ran_out_of_memory, to_comfy, too_large
-from .messages import size_remarks, tell
+from .messages import said, size_remarks
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb
 from .sampling import (
@@ -104,8 +104,8 @@ class EditImage(io.ComfyNode):
             update.image if given is None else torch.where(update.region, update.image, given.image)
         )  # finer than levels
         share = f"{float(update.region.float().mean()):.0%} of the image painted anew in {update.seconds:.1f} s"
-        tell(cls, "\n".join([share, *rough(source, layout.labels, options)[1]]), size_remarks(source, layout.labels))
-        return io.NodeOutput(to_comfy(image))
+        lines = "\n".join([share, *rough(source, layout.labels, options)[1]])
+        return io.NodeOutput(to_comfy(image), ui=said(lines, size_remarks(source, layout.labels)))
 
 
 class Previous(NamedTuple):

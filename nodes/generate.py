@@ -19,7 +19,7 @@ from ..scdm.files.images import to_levels
 from ..scdm.files.untrusted import is_out_of_memory
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions, generate
-from .messages import size_remarks, tell
+from .messages import said, size_remarks
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb, strength
 from .sampling import (
@@ -78,7 +78,6 @@ class Generate(io.ComfyNode):
                 *sampler_inputs(but=("repeats",)),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -101,9 +100,8 @@ class Generate(io.ComfyNode):
         job = Job.of(labels, image, mask, batch_size)
         if mask is not None and remarks:
             estimates = ["What a mask shows white is painted anew.", *estimates]
-        if estimates or remarks:
-            tell(cls, "\n".join(estimates), remarks)
-        return io.NodeOutput(to_comfy(painted(model, job, options)))
+        ui = said("\n".join(estimates), remarks)  # which logs them before the images are made
+        return io.NodeOutput(to_comfy(painted(model, job, options)), ui=ui)
 
 
 @dataclass(frozen=True)

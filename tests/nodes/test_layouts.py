@@ -18,12 +18,15 @@ READING = {"palette": "scenes", "tolerance": 16.0, "width": 0, "height": 0, "fit
 
 @pytest.fixture
 def said(pack: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What nodes say to the painter, without the server that would show it."""
+    """What nodes say to the painter."""
     heard: list[str] = []
+
+    def said(text: str, remarks: Any = ()) -> dict[str, list[str]]:
+        heard.extend([*remarks, text])
+        return {"text": [text]}
+
     for module in ("layouts", "painting", "previews", "corruption"):
-        monkeypatch.setattr(
-            pack(f"nodes.{module}"), "tell", lambda node, text, remarks=(): heard.extend([*remarks, text])
-        )
+        monkeypatch.setattr(pack(f"nodes.{module}"), "said", said)
     return heard
 
 
@@ -114,7 +117,9 @@ def test_a_layout_holds_the_classes_painted(pack: Any, folders: Any, said: list[
 def test_the_node_shows_what_it_understood(pack: Any, folders: Any, tmp_path: Path) -> None:
     """Enlarged to be seen, and in the very colours."""
     painted(tmp_path / "input" / "a.png")
-    (shown,) = pack("nodes.layouts").LoadLayout.execute("a.png", **READING).ui.as_dict()["images"]
+    ui = pack("nodes.layouts").LoadLayout.execute("a.png", **READING).ui
+    assert ui["text"] == ["16 x 8: sky 50%, grass 50%"]
+    (shown,) = ui["images"]
     picture = np.asarray(Image.open(tmp_path / "temp" / shown["filename"]))
     assert picture.shape == (256, 512, 3)
     assert (picture[:128] == SKY).all() and (picture[128:] == GRASS).all()
@@ -250,6 +255,41 @@ def test_preprocessors_colours_are_read(pack: Any, folders: Any) -> None:
 # Blank Layout, Paint Class, Layout to Masks
 
 
+def test_classes_are_chosen_from_a_list(pack: Any, folders: Any, tmp_path: Path) -> None:
+    """Those of shipped palettes and of the models that are here; what is shared by classes comes with its id."""
+    palette = pack("scdm.layouts.palette").Palette("mine", ("moss", "fern"), (None, None))
+    networks, model = pack("scdm.networks"), pack("scdm.models.model")
+    network = networks.UNetConfig(
+        2, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
+    )
+    made = model.Model.new(model.ModelConfig(network, (16, 16), label_diffusion="uniform"), palette)
+    pack("scdm.models.checkpoint").save(tmp_path / "models" / "mine.safetensors", made)
+    (tmp_path / "models" / "broken.safetensors").write_bytes(b"no model")
+    for node, first in (("PaintClass", "sky"), ("LayoutToMasks", "all classes")):
+        spec = getattr(pack("nodes.painting"), node).define_schema().inputs[-1]
+        shown = spec.as_dict()
+        assert spec.id == "class_name" and spec.get_io_type() == "COMBO,STRING", "a link may bring a name"
+        assert shown["widgetType"] == "COMBO" and shown["default"] == first == shown["options"][0]
+        assert {"sky", "screen (58)", "screen (130)", "traffic light", "moss", "unpainted"} <= {*shown["options"]}
+        assert len({*shown["options"]}) == len(shown["options"])
+        known = shown["scdm_classes"]
+        assert known["palettes"]["scenes"][:2] == ["sky", "cloud"] and known["models"]["mine.safetensors"][0] == "moss"
+        assert known["models"]["scenes-fast"] == known["palettes"]["scenes"]
+        assert "broken.safetensors" not in known["models"]
+
+
+def test_names_that_were_typed_and_ids_still_run(pack: Any, said: list[str]) -> None:
+    nodes, layout = pack("nodes.painting"), layout_of(pack, [0, 1, 2])
+    for name in ("Sky", "6", "sky (0)", "a class of another palette", None):
+        assert nodes.PaintClass.validate_inputs(name) is True and nodes.LayoutToMasks.validate_inputs(name) is True
+    assert nodes.PaintClass.validate_inputs(" ") == "choose a class from the list"
+    assert nodes.LayoutToMasks.validate_inputs("") is True, "which stands for all classes"
+    every = nodes.LayoutToMasks.execute(layout, "").result
+    assert torch.equal(nodes.LayoutToMasks.execute(layout, "all classes").result[0], every[0])
+    with pytest.raises(ValueError, match=r"has no class 'lawn': give the name of one: sky, cloud, sun, .*flower"):
+        nodes.PaintClass.execute(layout, torch.ones(1, 1, 3), "lawn")
+
+
 def test_classes_are_painted_onto_a_blank_layout(pack: Any, said: list[str]) -> None:
     paint = pack("nodes.painting").PaintClass
     blank = pack("nodes.layouts").BlankLayout.execute("scenes", 4, 2).result[0]
@@ -325,27 +365,41 @@ def test_info_is_text_for_the_painter_and_the_graph(pack: Any, said: list[str]) 
     assert said == [*output.result]
 
 
-def test_names_from_strangers_are_text_and_nothing_else(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The front end shows what nodes say as HTML."""
-    import sys
-    from types import SimpleNamespace
+def test_what_a_node_says_is_plain_text_of_its_output_and_nothing_takes_the_last_away(pack: Any) -> None:
+    """Each remark once and first; class names from strangers stay as they are, for the front end shows no HTML."""
+    said = pack("nodes.messages").said
+    assert said("<img src=x>", ["a & b", "a & b"]) == {"text": ["a & b\n<img src=x>"]}
+    assert said("") == {"text": []}
 
-    sent: list[tuple[str, str]] = []
-    instance = SimpleNamespace(send_progress_text=lambda *message: sent.append(message))
-    server = SimpleNamespace(PromptServer=SimpleNamespace(instance=instance))
-    monkeypatch.setitem(sys.modules, "server", server)
-    node = SimpleNamespace(hidden=SimpleNamespace(unique_id="7"))
-    pack("nodes.messages").tell(node, "<img src=x onerror=alert(1)>", ["a & b"])
-    assert sent == [("a &amp; b\n&lt;img src=x onerror=alert(1)&gt;", "7")]
+
+def test_every_node_that_says_something_says_it_where_it_stays(pack: Any, folders: Any) -> None:
+    """In the `ui` of its output, which every front end keeps, unlike a text of its progress."""
+    layout = layout_of(pack, [0, 6, MASK])
+    paint, nodes = pack("nodes.painting").PaintClass, pack("nodes.translate")
+    translate = nodes.TranslateLayout.execute(layout, pack("scdm.layouts.palette").Palette.named("ade20k"), "")
+    outputs = [
+        (pack("nodes.previews").LayoutInfo.execute(layout), "grass (6): 33%"),
+        (paint.execute(layout, torch.ones(1, 1, 3), "tree"), "tree 100%"),
+        (paint.execute(layout, torch.zeros(1, 1, 3), "tree"), "nothing was painted"),
+        (translate, "Every class has its name."),
+        (corrupted_output(pack, layout, kind="downsample", downsample_to=1), "3 x 1: "),
+        (pack("nodes.models").LoadModel.execute("scenes64-fast"), "is called scenes-fast now"),
+    ]
+    for output, words in outputs:
+        assert words in "\n".join(output.ui["text"])
 
 
 # Corrupt Layout
 
 
 def corrupted(pack: Any, layout: Any, **changed: Any) -> Any:
+    return corrupted_output(pack, layout, **changed).result[0].labels
+
+
+def corrupted_output(pack: Any, layout: Any, **changed: Any) -> Any:
     node = pack("nodes.corruption").CorruptLayout
     defaults = {spec.id: spec.default for spec in node.define_schema().inputs[2:]}
-    return node.execute(layout, **{**defaults, **changed}).result[0].labels
+    return node.execute(layout, **{**defaults, **changed})
 
 
 def test_each_kind_of_corruption_follows_its_own_setting(pack: Any, folders: Any, said: list[str]) -> None:
