@@ -2,6 +2,7 @@
 
 const NAME = "scdm_text";
 const LINE = 16; // pixels
+const MARGIN = 6; // pixels, above and below
 const MOST = 192; // pixels, beyond which the text scrolls unless the node is made larger
 
 export const texts = {
@@ -57,12 +58,18 @@ function added(node) {
   const widget = node.addDOMWidget(NAME, NAME, element, {
     serialize: false,
     hideInPanel: true,
+    margin: MARGIN,
     getValue: () => element.textContent,
     setValue: () => {},
     getMinHeight: () => Math.min(MOST, whole()),
     getMaxHeight: whole,
   });
   widget.serialize = false; // saved workflows hold the values of widgets in order
+  const picture = node.widgets.findIndex((one) => one.name.startsWith("$$")); // the front end's preview, which takes all room
+  if (picture >= 0 && picture < node.widgets.indexOf(widget)) {
+    node.widgets.splice(node.widgets.indexOf(widget), 1);
+    node.widgets.splice(picture, 0, widget);
+  }
   return widget;
 }
 
@@ -70,5 +77,5 @@ function added(node) {
 function heightOf(text, width) {
   const fits = Math.max(10, Math.floor((width - 48) / 6.5)); // characters in a line
   const lines = text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / fits)), 0);
-  return lines * LINE + 12;
+  return lines * LINE + 8 + 2 * MARGIN;
 }
