@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 
 from ..scdm.editing.session import MOST_MARGIN, EditSession, Update
 from ..scdm.files.images import from_levels, to_levels
+from ..scdm.layouts.fitting import fitted
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions
 from .generate import Progress, ran_out_of_memory, to_comfy, too_large
 from .messages import said, size_remarks
 from .native import NativeModel, check_classes, on_device, scdm_model
-from .pictures import rgb
+from .pictures import at_size, rgb
 from .sampling import (
     option_input,
     precision_input,
@@ -71,7 +73,8 @@ class EditImage(io.ComfyNode):
                 io.Image.Input(
                     "previous_image",
                     optional=True,
-                    tooltip="The image before the edit, of the layout's size. Without it, the one that this node made last.",
+                    tooltip="The image before the edit. Of another size than the layout it is made to fit. Without it, the "
+                    "one that this node made last.",
                 ),
                 LayoutSocket.Input(
                     "previous_layout",
@@ -94,13 +97,15 @@ class EditImage(io.ComfyNode):
         margin: int,
         previous_image: Tensor | None = None,
         previous_layout: Layout | None = None,
+        fit: str = "resize",
         **shown: Any,
     ) -> io.NodeOutput:
         source = scdm_model(model)
         check_classes(layout, source)
-        given = previous(previous_image, previous_layout, layout)
         if previous_layout is not None:
             check_classes(previous_layout, source)
+        remarks = size_remarks(source, layout.labels)
+        given = previous(previous_image, previous_layout, layout, fit, remarks.append)
         node = cls.hidden.unique_id if cls.hidden is not None else None
         options = sampling(**shown)
         update = edited(model, node, layout.labels, given, options, margin or None)
@@ -109,7 +114,7 @@ class EditImage(io.ComfyNode):
         )  # finer than levels
         share = f"{float(update.region.float().mean()):.0%} of the image painted anew in {update.seconds:.1f} s"
         lines = "\n".join([share, *rough(source, layout.labels, options)[1]])
-        return io.NodeOutput(to_comfy(image), ui=said(lines, size_remarks(source, layout.labels)))
+        return io.NodeOutput(to_comfy(image), ui=said(lines, remarks))
 
 
 class Previous(NamedTuple):
@@ -119,8 +124,11 @@ class Previous(NamedTuple):
     image: Tensor
 
 
-def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Previous | None:
-    """What is connected. ValueError if it is only half of it, or of another size than the layout `now`."""
+def previous(
+    image: Tensor | None, layout: Layout | None, now: Layout, fit: str, remark: Callable[[str], None]
+) -> Previous | None:
+    """What is connected, at the size of the layout `now`. What it does not reach counts as edited. ValueError if it is only
+    half of it."""
     if image is None and layout is None:
         return None
     if image is None or layout is None:
@@ -128,18 +136,17 @@ def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Previo
             "an image shows nothing of an edit unless the layout that it was made for is known: connect both "
             "previous_image and previous_layout, or neither"
         )
-    size = (now.labels.height, now.labels.width)
-    for name, found in (("image", tuple(image.shape[1:3])), ("layout", (layout.labels.height, layout.labels.width))):
-        if found != size:
-            raise ValueError(
-                f"the previous {name} is {found[1]} x {found[0]} pixels, the layout {size[1]} x {size[0]}: they must have "
-                "the same size"
-            )
     if len(image) != 1:
         raise ValueError(
             f"one image is edited at a time, not {len(image)}: choose one, with Image From Batch for instance"
         )
-    return Previous(layout.labels, rgb(image).movedim(-1, 1) * 2 - 1)
+    size = (now.labels.height, now.labels.width)
+    made, reached = at_size("previous image", rgb(image).movedim(-1, 1), size, fit, remark)
+    labels = layout.labels
+    if (labels.height, labels.width) != size:
+        labels = fitted(labels, *size, fit)
+    other = (now.labels.ids + 1) % labels.num_classes  # than what is there now
+    return Previous(replace(labels, ids=labels.ids.where(reached, other)), made * 2 - 1)
 
 
 def edited(

@@ -10,7 +10,7 @@ from ..scdm.layouts.contents import UNPAINTED, summary
 from ..scdm.layouts.painting import class_called, class_masks, painted
 from .classes import ALL_CLASSES, class_complaint, class_input
 from .messages import said
-from .pictures import strength
+from .pictures import fit_input, mask_at_size, strength
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
@@ -27,11 +27,10 @@ class PaintClass(io.ComfyNode):
             inputs=[
                 LayoutSocket.Input("layout", tooltip="What is already painted, from Blank Layout for instance."),
                 io.Mask.Input(
-                    "mask", tooltip="Where to paint. It is stretched to the layout; what it half covers is painted."
+                    "mask", tooltip="Where to paint. It is made to fit the layout; what it half covers is painted."
                 ),
-                class_input(
-                    "The class to paint, of those of the layout's palette. unpainted erases: there the model decides."
-                ),
+                class_input("The class to paint, of the layout's palette. unpainted erases: there the model decides."),
+                fit_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The layout with the class on it.")],
         )
@@ -41,13 +40,15 @@ class PaintClass(io.ComfyNode):
         return class_complaint(class_name)
 
     @classmethod
-    def execute(cls, layout: Layout, mask: Tensor, class_name: str) -> io.NodeOutput:
+    def execute(cls, layout: Layout, mask: Tensor, class_name: str, fit: str = "resize") -> io.NodeOutput:
         class_id = class_called(layout.palette, class_name)
         remarks: list[str] = []
-        labels = painted(layout.labels, strength(mask, remarks.append), class_id)
+        size = (layout.labels.height, layout.labels.width)
+        where = mask_at_size(strength(mask, remarks.append), size, fit, remarks.append)
+        labels = painted(layout.labels, where, class_id)
         same = torch.equal(labels.ids, layout.labels.ids.expand_as(labels.ids))
         if same:
-            remarks.append("nothing was painted: the mask covers too little, or what has that class already")
+            remarks.insert(0, "nothing was painted: the mask covers too little, or what has that class already")
         return io.NodeOutput(Layout(labels, layout.palette), ui=said(summary(labels, layout.palette), remarks))
 
 

@@ -266,9 +266,10 @@ def test_classes_are_chosen_from_a_list(pack: Any, folders: Any, tmp_path: Path)
     pack("scdm.models.checkpoint").save(tmp_path / "models" / "mine.safetensors", made)
     (tmp_path / "models" / "broken.safetensors").write_bytes(b"no model")
     for node, first in (("PaintClass", "sky"), ("LayoutToMasks", "all classes")):
-        spec = getattr(pack("nodes.painting"), node).define_schema().inputs[-1]
+        spec = getattr(pack("nodes.painting"), node).define_schema().inputs
+        (spec,) = [one for one in spec if one.id == "class_name"]
         shown = spec.as_dict()
-        assert spec.id == "class_name" and spec.get_io_type() == "COMBO,STRING", "a link may bring a name"
+        assert spec.get_io_type() == "COMBO,STRING", "a link may bring a name"
         assert shown["widgetType"] == "COMBO" and shown["default"] == first == shown["options"][0]
         assert {"sky", "screen (58)", "screen (130)", "traffic light", "moss", "unpainted"} <= {*shown["options"]}
         assert len({*shown["options"]}) == len(shown["options"])
@@ -310,6 +311,19 @@ def test_an_empty_mask_paints_nothing_and_says_so(pack: Any, said: list[str]) ->
     same = pack("nodes.painting").PaintClass.execute(layout, torch.zeros(1, 64, 64), "tree").result[0]
     assert torch.equal(same.labels.ids, layout.labels.ids)
     assert said[0].startswith("nothing was painted")
+
+
+def test_a_mask_of_another_size_is_made_to_fit_as_layouts_are(pack: Any, said: list[str]) -> None:
+    paint, blank = pack("nodes.painting").PaintClass, pack("nodes.layouts").BlankLayout
+    layout, mask = blank.execute("scenes", 4, 2).result[0], torch.ones(1, 4, 4)
+    assert paint.execute(layout, mask, "sky").result[0].labels.ids.tolist() == [[[SKY_ID] * 4] * 2], "as before"
+    assert "the mask is 4 x 4 pixels, the layout 4 x 2: fitted by resize" in said
+    padded = paint.execute(layout, mask, "sky", "pad").result[0]
+    assert padded.labels.ids.tolist() == [[[MASK, SKY_ID, SKY_ID, MASK]] * 2]
+    mask[:, 1:3] = 0
+    assert paint.execute(layout, mask, "sky", "crop").result[0].labels.unpainted.all()
+    spec = paint.define_schema().inputs[-1]
+    assert (spec.id, spec.optional, spec.default) == ("fit", True, "resize"), "last, for saved workflows"
 
 
 def test_masks_show_every_class_in_order(pack: Any) -> None:
