@@ -2,6 +2,7 @@
 
 import { app } from "../../scripts/app.js";
 import { classes } from "./classes.mjs";
+import { examples } from "./examples.mjs";
 import { texts } from "./texts.mjs";
 
-for (const extension of [classes, texts]) app.registerExtension(extension);
+for (const extension of [classes, examples, texts]) app.registerExtension(extension);

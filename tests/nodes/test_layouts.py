@@ -62,7 +62,7 @@ def layout_of(pack: Any, *rows: list[int], palette: str = "scenes") -> Any:
 # Load Layout
 
 EXAMPLES = [
-    f"example: {name}"
+    f"scdm_{name}.png"
     for name in ("landscape", "rough_lake", "rough_village", "seaside", "strokes_meadow", "strokes_mountains")
 ]
 
@@ -101,6 +101,37 @@ def test_layouts_are_the_examples_and_images(pack: Any, folders: Any, tmp_path: 
     (tmp_path / "input" / "notes.txt").touch()
     assert pack("nodes.layouts").LoadLayout.define_schema().inputs[0].options == [*EXAMPLES, "a.png"]
     assert load_layout(pack, "example: landscape").labels.ids.unique().numel() > 10
+
+
+def test_examples_lie_in_the_input_folder_where_the_front_end_finds_them(
+    pack: Any, folders: Any, tmp_path: Path, caplog: Any
+) -> None:
+    files = pack("nodes.files")
+    mine = painted(tmp_path / "input" / "scdm_seaside.png").read_bytes()
+    files.place_examples()
+    files.place_examples()
+    assert sorted(path.name for path in (tmp_path / "input").iterdir()) == EXAMPLES == files.layout_names()
+    assert (tmp_path / "input" / "scdm_seaside.png").read_bytes() == mine, "nothing is overwritten"
+    for name in ("example: landscape", "scdm_landscape.png", "scdm_landscape.png [input]"):
+        assert files.layout_file(name) == tmp_path / "input" / "scdm_landscape.png"
+    assert not caplog.records
+
+
+def test_examples_serve_where_the_input_folder_cannot_be_written(
+    pack: Any, folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError("read-only")
+
+    files = pack("nodes.files")
+    monkeypatch.setattr(Path, "open", refused)
+    files.place_examples()
+    assert not list((tmp_path / "input").iterdir())
+    assert files.layout_names() == EXAMPLES
+    for name in ("example: landscape", "scdm_landscape.png"):
+        assert files.layout_file(name) == files.EXAMPLES / "landscape.png"
+    with pytest.raises(ValueError, match="there is no layout"):
+        files.layout_file("scdm_landscape.png [output]")
 
 
 def test_a_layout_holds_the_classes_painted(pack: Any, folders: Any, said: list[str], tmp_path: Path) -> None:

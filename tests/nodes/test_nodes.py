@@ -43,7 +43,7 @@ def generate(pack: Any, layout: Any, model: Any = None, **changed: Any) -> Any:
     return node.execute(model or untrained(pack), layout, **inputs).result[0]
 
 
-def test_nodes_explain_themselves(pack: Any) -> None:
+def test_nodes_explain_themselves(pack: Any, folders: Any) -> None:
     nodes = asyncio.run(pack("").comfy_entrypoint().get_node_list())
     schemas = [node.GET_SCHEMA() for node in nodes]
     assert len({schema.node_id for schema in schemas}) == len(schemas) == 13
