@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import folder_paths
@@ -42,6 +42,7 @@ def class_complaint(name: str | None) -> bool | str:
     return complaint(_require_name, name)
 
 
+@cache
 def shipped_classes() -> dict[str, list[str]]:
     """The choices of each palette that comes with SCDM, the usual one first."""
     names = sorted(palette_names(), key=lambda name: (name != USUAL, name))
