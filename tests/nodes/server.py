@@ -52,6 +52,8 @@ class Server:
         self.base, self.log = base, base / "log"
         command = [python, str(Path(checkout) / "main.py"), "--cpu", "--port", str(port), "--base-directory", str(base)]
         command += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch", "--disable-api-nodes"]
+        if front_end := os.environ.get("COMFYUI_FRONT_END"):  # another than its own: the folder that holds index.html
+            command += ["--front-end-root", front_end]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=base, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.wait_until(self.answers, "start")
@@ -71,7 +73,7 @@ class Server:
             time.sleep(0.2)
         return result
 
-    def request(self, path: str, data: Json | None = None) -> bytes:
+    def request(self, path: str, data: Any = None) -> bytes:
         body = None if data is None else json.dumps(data).encode()
         with urllib.request.urlopen(urllib.request.Request(self.url + path, body), timeout=PATIENCE) as response:
             return response.read()
@@ -98,7 +100,10 @@ class Server:
         assert outcome["status"]["status_str"] == "success", outcome["status"]
         outputs = outcome["outputs"]
         saved = [
-            image for node in sorted(outputs, key=int) for image in outputs[node]["images"] if image["type"] == "output"
+            image
+            for node in sorted(outputs, key=int)
+            for image in outputs[node].get("images", [])
+            if image["type"] == "output"
         ]
         files = [self.request("/view?" + urllib.parse.urlencode(image)) for image in saved]
         return [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
@@ -132,6 +137,7 @@ def to_api(graph: Json, info: Json) -> Json:
         inputs = {}
         for section in ("required", "optional"):
             for name, (kind, *options) in info[node["type"]]["input"].get(section, {}).items():
+                kind = options[0].get("widgetType", kind) if options else kind
                 if kind in WIDGETS or isinstance(kind, list):
                     value = next(values, None)  # a graph may be older than an optional widget
                     if value is None and section == "optional":
