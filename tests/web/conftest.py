@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +60,8 @@ SAVE = """async number => {
 class Files(SimpleHTTPRequestHandler):
     """What is under web/, and a blank page at /."""
 
-    extensions_map: ClassVar = {".mjs": "text/javascript", ".css": "text/css"}
+    def guess_type(self, path: Any) -> str:
+        return {".mjs": "text/javascript", ".css": "text/css"}.get(Path(path).suffix, "application/octet-stream")
 
     def do_GET(self) -> None:
         if self.path not in ("/", "/favicon.ico"):

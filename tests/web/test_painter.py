@@ -495,3 +495,41 @@ def test_undo_takes_back_any_mix_of_edits_and_forgets_the_oldest_first(blank: An
       return [state() === last, undone > 5 && undone < states.length];
     }"""
     assert blank.evaluate(script) == [True, True]
+
+
+def test_a_stroke_that_is_given_up_leaves_nothing_although_the_pointer_goes_on(painter: Put) -> None:
+    board = painter()
+    board.click(20, 20)
+    before = board.ids
+    for key in ("Escape", "Control+z"):
+        board.page.mouse.move(*board.place(30, 30))
+        board.page.mouse.down()
+        board.page.mouse.move(*board.place(40, 30), steps=2)
+        board.press(key)
+        board.page.mouse.move(*board.place(50, 30), steps=2)
+        board.page.mouse.up()
+        assert np.array_equal(board.ids, before) and board.get("edits.length") == 1
+    board.press("p")
+    for x in (10, 30, 50):
+        board.click(x, 40 if x == 30 else 10)
+    board.press("Control+z", "Enter")
+    assert np.array_equal(board.ids, before), "undo takes a corner, and two are no polygon"
+    assert board.get("edits.length") == 1
+
+
+def test_a_theme_of_the_host_counts_more_than_the_systems(painter: Put) -> None:
+    board = painter()
+    look = "stage => { const { color, backgroundColor } = getComputedStyle(stage); return [color, backgroundColor]; }"
+    stage = board.root.locator(".scdm-stage")
+    light = stage.evaluate(look)
+    board.page.evaluate("painters[0].root.dataset.theme = 'dark'")
+    dark = stage.evaluate(look)
+    assert dark != light
+    board.page.emulate_media(color_scheme="dark")
+    board.page.evaluate("delete painters[0].root.dataset.theme")
+    assert stage.evaluate(look) == dark
+    board.page.evaluate("document.body.dataset.theme = 'light'")
+    assert stage.evaluate(look) == light
+    board.page.wait_for_timeout(50)  # a frame
+    shown = board.page.evaluate("[...painters[0].view.context.getImageData(450, 300, 1, 1).data.slice(0, 3)]")
+    assert min(shown) > 200, "unpainted pixels are drawn in the theme's colours"
