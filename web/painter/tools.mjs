@@ -185,6 +185,7 @@ class Polygon extends Tool {
 
   removeCorner() {
     this.#points.pop();
+    this.#start = -1; // the rest of this movement counts no more
     this.easel.view.showMarks();
   }
 
