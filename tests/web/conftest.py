@@ -1,4 +1,4 @@
-"""One Chromium for all tests of pages, and pages of nothing but painters, served as strictly as `scdm paint` does."""
+"""A Chromium for the tests of pages, and pages of nothing but painters, served as strictly as `scdm paint` does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +60,8 @@ SAVE = """async number => {
 class Files(SimpleHTTPRequestHandler):
     """What is under web/, and a blank page at /."""
 
-    extensions_map: ClassVar = {".mjs": "text/javascript", ".css": "text/css"}
+    def guess_type(self, path: Any) -> str:
+        return {".mjs": "text/javascript", ".css": "text/css"}.get(Path(path).suffix, "application/octet-stream")
 
     def do_GET(self) -> None:
         if self.path not in ("/", "/favicon.ico"):
@@ -141,7 +142,7 @@ class Board:
         return self.root.locator("[role=status]").text_content()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not of the session: while it runs, no other test of the process has an event loop
 def chromium() -> Iterator[Any]:
     """A browser without a window."""
     tools = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
@@ -166,7 +167,7 @@ def address() -> Iterator[str]:
 def blank(chromium: Any, address: str) -> Iterator[Any]:
     """A page without anything, which no error may occur on."""
     context = chromium.new_context(viewport={"width": 1000, "height": 900}, has_touch=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)

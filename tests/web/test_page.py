@@ -78,12 +78,12 @@ def served(model: Path) -> Iterator[Served]:
 @pytest.fixture
 def context(chromium: Any) -> Iterator[Any]:
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     yield context
     context.close()
 
 
-def wait(page: Any, expression: str, seconds: float = 30) -> None:
+def wait(page: Any, expression: str, seconds: float = 60) -> None:
     """Until the expression is true. (Playwright's own way evaluates text in the page, which its policy forbids.)"""
     end = time.monotonic() + seconds
     while not page.evaluate(f"Boolean({expression})"):

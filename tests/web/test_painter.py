@@ -7,6 +7,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -495,3 +496,110 @@ def test_undo_takes_back_any_mix_of_edits_and_forgets_the_oldest_first(blank: An
       return [state() === last, undone > 5 && undone < states.length];
     }"""
     assert blank.evaluate(script) == [True, True]
+
+
+def test_a_stroke_that_is_given_up_leaves_nothing_although_the_pointer_goes_on(painter: Put) -> None:
+    board = painter()
+    board.click(20, 20)
+    before = board.ids
+    for key in ("Escape", "Control+z"):
+        board.page.mouse.move(*board.place(30, 30))
+        board.page.mouse.down()
+        board.page.mouse.move(*board.place(40, 30), steps=2)
+        board.press(key)
+        board.page.mouse.move(*board.place(50, 30), steps=2)
+        board.page.mouse.up()
+        assert np.array_equal(board.ids, before) and board.get("edits.length") == 1
+    board.press("p")
+    for x in (10, 30, 50):
+        board.click(x, 40 if x == 30 else 10)
+    board.press("Control+z", "Enter")
+    assert np.array_equal(board.ids, before), "undo takes a corner, and two are no polygon"
+    assert board.get("edits.length") == 1
+
+
+def test_a_theme_of_the_host_counts_more_than_the_systems(painter: Put) -> None:
+    board = painter()
+    look = "stage => { const { color, backgroundColor } = getComputedStyle(stage); return [color, backgroundColor]; }"
+    stage = board.root.locator(".scdm-stage")
+    light = stage.evaluate(look)
+    board.page.evaluate("painters[0].root.dataset.theme = 'dark'")
+    dark = stage.evaluate(look)
+    assert dark != light
+    board.page.emulate_media(color_scheme="dark")
+    board.page.evaluate("delete painters[0].root.dataset.theme")
+    assert stage.evaluate(look) == dark
+    board.page.evaluate("document.body.dataset.theme = 'light'")
+    assert stage.evaluate(look) == light
+    board.page.wait_for_timeout(50)  # a frame
+    shown = board.page.evaluate("[...painters[0].view.context.getImageData(450, 300, 1, 1).data.slice(0, 3)]")
+    assert min(shown) > 200, "unpainted pixels are drawn in the theme's colours"
+
+
+def test_a_painter_made_outside_the_document_is_drawn_once_it_is_in(painter: Put) -> None:
+    board = painter()
+    board.page.evaluate("""async () => {
+      const root = document.createElement("div");
+      const { Painter } = await import("/painter/painter.mjs");
+      painters.push(new Painter(root, { classes: painters[0].document.classes, width: 64, height: 48, compact: true }));
+      painters[1].edits = [];
+      Object.assign(root.style, { width: "320px", height: "400px", position: "fixed", top: 0, left: 0 });
+      await new Promise(requestAnimationFrame);
+      document.body.append(root);
+    }""")
+    board.page.wait_for_timeout(100)  # a few frames
+    late = Board(board.page, 1)
+    late.click(20, 20)
+    assert late.ids[20, 20] == 0
+    board.page.wait_for_timeout(100)
+    read = "[...painters[1].view.context.getImageData(160, 140, 1, 1).data]"
+    assert board.page.evaluate(read) in ([255, 255, 255, 255], [236, 238, 240, 255]), "checks of the light theme"
+
+
+def test_an_underlay_shows_through_as_far_as_the_slider_says(painter: Put) -> None:
+    board = painter()
+    board.page.evaluate("""async () => {
+      const canvas = new OffscreenCanvas(8, 6);
+      const context = canvas.getContext("2d");
+      context.fillStyle = "rgb(200 100 50)";
+      context.fillRect(0, 0, 8, 6);
+      painters[0].setUnderlay(await createImageBitmap(canvas), 0.3);
+      await new Promise(requestAnimationFrame);
+    }""")
+    under = board.root.locator(".scdm-underlay")
+    assert under.evaluate("canvas => canvas.style.opacity") == "0.3"
+    middle = "canvas => [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data]"
+    assert under.evaluate(middle) == [200, 100, 50, 255]
+    board.root.get_by_label("Underlay", exact=True).fill("80")
+    assert under.evaluate("canvas => canvas.style.opacity") == "0.8"
+    board.root.get_by_label("Remove the underlay").click()
+    assert not under.is_visible() and not board.root.get_by_label("Underlay", exact=True).is_visible()
+
+
+def test_files_are_saved_as_picture_and_id_map_and_opened_again(painter: Put, tmp_path: Path) -> None:
+    board = painter()
+    set_size(board, 8)
+    board.press("4")
+    board.click(20, 20)
+    before = board.ids
+    saved = {}
+    for item in ("Save as picture", "Save as id map"):
+        board.root.get_by_label("Files and size").click()
+        with board.page.expect_download() as download:
+            board.root.get_by_role("menuitem", name=item).click()
+        saved[item] = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved[item])
+    with Image.open(saved["Save as picture"]) as picture:
+        rgba = np.asarray(picture.convert("RGBA"))
+    assert rgba[20, 20].tolist() == [*classes(14)[3]["color"], 255] and rgba[0, 0, 3] == 0
+    with Image.open(saved["Save as id map"]) as picture:
+        assert picture.mode == "L" and np.array_equal(np.asarray(picture), np.where(before == UNPAINTED, 255, before))
+    for path in saved.values():
+        board.do("clear")
+        board.root.locator("input[type=file]").first.set_input_files(path)
+        board.root.get_by_text("A layout of 64 x 48 pixels.").wait_for()
+        assert np.array_equal(board.ids, before)
+        board.do("message", "")
+    (tmp_path / "none.png").write_bytes(b"none")
+    board.root.locator("input[type=file]").first.set_input_files(tmp_path / "none.png")
+    board.root.get_by_text("The file is no picture that this browser reads").wait_for()

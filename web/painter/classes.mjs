@@ -33,7 +33,7 @@ let lists = 0; // that this page has had: ids of elements must differ
 // A search, the classes in use, and the list of all, where "unpainted" is the first.
 export class ClassList {
   #options = new Map(); // id -> element
-  #seen = null; // the id that was chosen when the list was last shown
+  #state = ""; // what the list shows as chosen, and which keys
   #shown = []; // ids that match the search, in order
   #active = null; // id on which the keyboard is
   #typed = ""; // letters, in the list
@@ -66,7 +66,7 @@ export class ClassList {
     this.#options = new Map(ids.map((id) => [id, this.#option(id)]));
     this.list.replaceChildren(...this.#options.values());
     this.field.hidden = this.recent.hidden = document.classes.length <= FEW;
-    this.search.value = "";
+    this.search.value = this.#state = "";
     this.#filter();
     this.show();
   }
@@ -81,14 +81,16 @@ export class ClassList {
   // What is chosen, and which keys choose what.
   show() {
     const { chosen, keys } = this.easel;
+    const state = [chosen, ...keys].join();
+    if (state === this.#state) return; // most changes are of the document
+    this.#state = state;
     for (const [id, option] of this.#options) {
       const key = keys.indexOf(id) + 1;
       option.setAttribute("aria-selected", String(id === chosen));
       option.lastChild.textContent = key || "";
     }
     if (!this.recent.hidden) this.recent.replaceChildren(...keys.map((id, i) => this.#keyed(id, i + 1)));
-    if (chosen !== this.#seen) this.#activate(chosen);
-    this.#seen = chosen;
+    this.#activate(chosen);
   }
 
   #keyed(id, key) {

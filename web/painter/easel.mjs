@@ -125,7 +125,7 @@ export class Easel extends EventTarget {
   }
 
   move(point) {
-    this.active.move(point);
+    if (this.#isDown) this.active.move(point); // it may have been given up
   }
 
   end(point) {
@@ -139,6 +139,11 @@ export class Easel extends EventTarget {
     this.#isDown = false;
     this.active.cancel();
     this.isErasing = false;
+  }
+
+  giveUpStroke() {
+    if (this.#isDown || this.active.isOpen) this.say("Given up.");
+    this.cancel();
   }
 
   // For tools: what they have changed is shown; is a step; is taken back.
@@ -183,8 +188,10 @@ export class Easel extends EventTarget {
     this.#exchange(this.document.canRedo, "redo");
   }
 
+  // What is half done is taken back first, and alone.
   #exchange(can, what) {
-    this.cancel();
+    if (this.active.isOpen) return this.active.removeCorner();
+    if (this.#isDown) return this.giveUpStroke();
     const { width, height, classes } = this.document;
     const part = this.document[what]();
     if (classes !== this.document.classes) this.#classesChanged(classes);

@@ -17,6 +17,7 @@ export class Keys {
     root.addEventListener("keydown", (event) => this.down(event));
     root.addEventListener("keyup", (event) => this.up(event));
     input.addEventListener("blur", () => this.leave());
+    input.addEventListener("keyup", ({ key }) => key === "Tab" && root.classList.add("scdm-by-keys")); // which brought the focus
     for (const type of ["input", "paste", "cut", "copy", "beforeinput"]) {
       input.addEventListener(type, (event) => event.stopPropagation());
     }
@@ -72,7 +73,7 @@ export class Keys {
     if (event.key in ARROWS) return this.#walk(ARROWS[event.key], event);
     const { easel } = this;
     const { active } = easel;
-    if (event.key === "Escape") return this.#giveUp();
+    if (event.key === "Escape") return easel.giveUpStroke() ?? true;
     if (event.key === "Backspace" && active.isOpen) return active.removeCorner() ?? true;
     if (event.key === "Enter" && active.isOpen) return active.close() ?? true;
     if (event.key === "Enter") return this.#toggle(event);
@@ -92,12 +93,6 @@ export class Keys {
   #begin(event) {
     this.#enter();
     this.easel.begin(this.#point(event));
-  }
-
-  #giveUp() {
-    if (this.easel.isDown || this.easel.active.isOpen) this.easel.say("Given up.");
-    this.easel.cancel();
-    return true;
   }
 
   #walk([dx, dy], event) {
@@ -133,10 +128,10 @@ export class Keys {
   // The pointer is used again, or the focus is elsewhere.
   leave() {
     this.pointers.isSpaceDown = false;
+    this.root.classList.remove("scdm-by-keys");
     if (!this.#isOn) return;
     this.#isOn = false;
     if (this.easel.isDown) this.easel.end(this.easel.point);
-    this.root.classList.remove("scdm-by-keys");
     this.easel.point = null;
     this.easel.view.showMarks();
   }

@@ -45,6 +45,15 @@ export class Painter extends EventTarget {
     return this.#easel.view;
   }
 
+  // In pixels of the document.
+  get brushSize() {
+    return this.#easel.size;
+  }
+
+  set brushSize(size) {
+    this.#easel.setSize(size);
+  }
+
   undo() {
     this.#easel.undo();
   }
@@ -146,7 +155,7 @@ export class Painter extends EventTarget {
     this.frame.addEventListener("drop", (event) => this.#dropped(event));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => easel.view.theme(), { signal });
     const themes = new MutationObserver(() => easel.view.theme());
-    for (const each of [this.frame, this.root, this.root.ownerDocument.documentElement]) themes.observe(each, { attributeFilter: ["data-theme"] });
+    for (const each of [this.root, this.root.ownerDocument]) themes.observe(each, { attributeFilter: ["data-theme"], subtree: true });
     signal.addEventListener("abort", () => themes.disconnect());
     this.#showTool();
   }

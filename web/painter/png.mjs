@@ -46,15 +46,17 @@ export async function idMapBlob({ width, height, ids, classes }) {
 }
 
 function narrow(ids, unpainted) {
-  return Uint8Array.from(ids, (id) => (id === UNPAINTED ? unpainted : id));
+  const bytes = new Uint8Array(ids.length);
+  for (let i = 0; i < ids.length; i++) bytes[i] = ids[i] === UNPAINTED ? unpainted : ids[i];
+  return bytes;
 }
 
 function wide(ids) {
   const bytes = new Uint8Array(2 * ids.length);
-  ids.forEach((id, i) => {
-    bytes[2 * i] = id >> 8;
-    bytes[2 * i + 1] = id;
-  });
+  for (let i = 0; i < ids.length; i++) {
+    bytes[2 * i] = ids[i] >> 8;
+    bytes[2 * i + 1] = ids[i];
+  }
   return bytes;
 }
 
@@ -254,7 +256,8 @@ function nearest(pixel, classes) {
 export async function pictureBlob({ width, height, ids, classes }) {
   const colors = colorTable(classes);
   const picture = new ImageData(width, height);
-  new Uint32Array(picture.data.buffer).set(Uint32Array.from(ids, (id) => colors[id]));
+  const pixels = new Uint32Array(picture.data.buffer);
+  for (let i = 0; i < ids.length; i++) pixels[i] = colors[ids[i]];
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d").putImageData(picture, 0, 0);
   return canvas.convertToBlob({ type: "image/png" });

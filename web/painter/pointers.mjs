@@ -53,6 +53,7 @@ export class Pointers {
     if (this.#panning?.id === event.pointerId) return this.#pan(event);
     const { easel } = this;
     if (event.pointerId === this.#painting) this.#follow(event);
+    else if (easel.isDown) return; // the keyboard paints
     easel.point = this.#point(event);
     easel.view.showMarks();
     easel.dispatchEvent(new Event("point"));
@@ -95,7 +96,7 @@ export class Pointers {
   }
 
   leave() {
-    if (this.#painting !== null) return;
+    if (this.#painting !== null || this.easel.isDown) return;
     this.easel.point = null;
     this.easel.view.showMarks();
     this.easel.dispatchEvent(new Event("point"));

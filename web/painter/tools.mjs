@@ -33,7 +33,9 @@ class Tool {
     return false;
   }
 
-  marks() {}
+  marks(context, view, point) {
+    cross(context, view, point);
+  }
 }
 
 class Brush extends Tool {
@@ -136,10 +138,6 @@ class Rectangle extends Shape {
     const side = Math.max(Math.abs(dx), Math.abs(dy));
     return { ...point, x: this.start.x + side * (Math.sign(dx) || 1), y: this.start.y + side * (Math.sign(dy) || 1) };
   }
-
-  marks(context, view, point) {
-    cross(context, view, point);
-  }
 }
 
 // Corners by clicks, or a lasso by a movement.
@@ -187,6 +185,7 @@ class Polygon extends Tool {
 
   removeCorner() {
     this.#points.pop();
+    this.#start = -1; // the rest of this movement counts no more
     this.easel.view.showMarks();
   }
 
@@ -206,7 +205,7 @@ class Polygon extends Tool {
   }
 
   marks(context, view, point) {
-    if (!this.isOpen) return cross(context, view, point);
+    if (!this.isOpen) return super.marks(context, view, point);
     const points = point ? [...this.#points, point] : this.#points;
     const path = new Path2D();
     points.forEach((each, i) => path[i ? "lineTo" : "moveTo"](...view.toCanvas(each)));
@@ -233,10 +232,6 @@ class Eyedropper extends Tool {
   end() {
     this.easel.useBefore();
   }
-
-  marks(context, view, point) {
-    cross(context, view, point);
-  }
 }
 
 class Hand extends Tool {
@@ -248,14 +243,16 @@ class Hand extends Tool {
     const { view } = this.easel;
     view.panBy((x - this.held.x) * view.zoom, (y - this.held.y) * view.zoom);
   }
+
+  marks() {}
 }
 
 // What each is called, its key, whether the size of the brush matters to it, and the pointer's look.
 export const TOOLS = [
   { id: "brush", name: "Brush", key: "b", isSized: true, cursor: "none", Tool: Brush },
   { id: "eraser", name: "Eraser", key: "e", isSized: true, cursor: "none", Tool: Eraser },
-  { id: "fill", name: "Fill an area", key: "f", cursor: "crosshair", Tool: Fill },
-  { id: "replace", name: "Replace a class everywhere", key: "a", cursor: "crosshair", Tool: Replace },
+  { id: "fill", name: "Fill an area", key: "f", cursor: "none", Tool: Fill },
+  { id: "replace", name: "Replace a class everywhere", key: "a", cursor: "none", Tool: Replace },
   { id: "line", name: "Line", key: "l", isSized: true, cursor: "none", Tool: Line },
   { id: "rectangle", name: "Rectangle", key: "r", cursor: "none", Tool: Rectangle },
   { id: "polygon", name: "Polygon or lasso", key: "p", cursor: "none", Tool: Polygon },
