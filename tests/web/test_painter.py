@@ -38,12 +38,24 @@ def disc(board: Board, x: float, y: float, size: int) -> np.ndarray:
 
 def set_size(board: Board, size: int) -> None:
     board.focus()
-    now = int(board.root.locator(".scdm-bar output").text_content().split()[0])
-    while now != size:
-        board.press("]" if now < size else "[")
-        step = max(1, int(now / 8 + 0.5))
-        now += step if now < size else -step
-    assert board.root.locator(".scdm-bar output").text_content() == f"{size} px"
+    board.page.evaluate("([number, size]) => painters[number].brushSize = size", [board.number, size])
+
+
+def test_brackets_change_the_size_by_steps_that_grow_with_it(painter: Put) -> None:
+    board = painter()
+    board.focus()
+    sizes = []
+    for key in "]]]]]]]]]]]]]]]]]]]]":
+        board.press(key)
+        sizes.append(board.size)
+    steps = np.diff(sizes)
+    assert steps[0] == 1 and steps[-1] > 2 and (np.diff(steps) >= 0).all()
+    board.press(*"[[")
+    assert board.size < sizes[-1]
+    assert board.root.locator(".scdm-bar output").text_content() == f"{board.size} px"
+    set_size(board, 1)
+    board.press("[")
+    assert board.size == 1
 
 
 def test_a_click_paints_a_disc_of_the_size_shown_without_anti_aliasing(painter: Put) -> None:
@@ -469,7 +481,10 @@ def test_undo_takes_back_any_mix_of_edits_and_forgets_the_oldest_first(blank: An
       const point = () => ({ x: random(80) - 10, y: random(60) - 10, size: 1 + random(20) });
       const hows = ["resize", "crop", "pad", "keep"];
       const states = [];
-      const state = () => `${layout.width} ${layout.height} ${layout.classes.length} ${layout.ids.join()}`;
+      const state = () => {
+        if (layout.ids.some(id => id !== 65535 && id >= layout.classes.length)) throw Error("an id without a class");
+        return `${layout.width} ${layout.height} ${layout.ids.join()}`;
+      };
       for (let i = 0; i < 300; i++) {
         const before = state();
         const kind = random(9);
