@@ -375,6 +375,41 @@ def test_a_search_finds_one_of_150_classes_and_gives_it_a_key(painter: Put) -> N
     assert board.root.get_by_text("No class is called “nothing like it”.").is_visible()
 
 
+def press_as(board: Board, key: str, code: str, **modifiers: bool) -> None:
+    """A key of another keyboard than the one that playwright has."""
+    script = """([number, options]) =>
+      painters[number].keys.dispatchEvent(new KeyboardEvent("keydown", { bubbles: true, cancelable: true, ...options }))"""
+    board.page.evaluate(script, [board.number, {"key": key, "code": code, **modifiers}])
+
+
+@pytest.mark.parametrize(
+    "modifiers",
+    [
+        {"ctrlKey": True, "altKey": True, "modifierAltGraph": True},  # a German keyboard on Windows
+        {"modifierAltGraph": True},
+        {"altKey": True},  # on a Mac
+    ],
+)
+def test_brackets_are_typed_with_the_modifiers_that_a_keyboard_has_them_at(
+    painter: Put, modifiers: dict[str, bool]
+) -> None:
+    board = painter()
+    before = board.size
+    press_as(board, "]", "Digit9", **modifiers)
+    assert board.size > before
+    press_as(board, "[", "Digit8", **modifiers)
+    assert board.size == before
+
+
+def test_keys_of_another_script_are_those_at_the_same_place(painter: Put) -> None:
+    board = painter()
+    board.click(20, 20)
+    press_as(board, "я", "KeyZ", ctrlKey=True)
+    assert (board.ids == UNPAINTED).all()
+    press_as(board, "у", "KeyE")
+    assert board.status.startswith("eraser")
+
+
 def test_two_painters_on_a_page_do_not_mix(painter: Put) -> None:
     first = painter(at=(480, 400))
     second = painter(at=(320, 400), compact=True)
