@@ -410,6 +410,32 @@ def test_keys_of_another_script_are_those_at_the_same_place(painter: Put) -> Non
     assert board.status.startswith("eraser")
 
 
+def test_a_painter_without_classes_waits_for_them(painter: Put) -> None:
+    board = painter(names=[])
+    board.focus()
+    board.press("1")
+    board.click(20, 20)
+    board.do("setClasses", classes(3))
+    board.press("1")
+    board.click(20, 20)
+    assert board.ids[20, 20] == 0
+    board.do("setClasses", [])
+    board.click(40, 20)
+    assert (board.ids == UNPAINTED).all()
+
+
+def test_classes_that_keep_their_ids_are_no_step_and_keep_their_names_in_every_other(painter: Put) -> None:
+    board = painter()
+    board.click(20, 20)
+    more = [{"name": each["name"], "color": [9, 9, 9]} for each in classes(16)]
+    board.do("setClasses", more)
+    assert board.ids[20, 20] == 0 and board.get("edits.length") == 1
+    for key in ("Control+z", "Control+y", "Control+z"):
+        board.press(key)
+        assert board.get("document.classes") == more
+    assert (board.ids == UNPAINTED).all(), "undo takes back the stroke"
+
+
 def test_two_painters_on_a_page_do_not_mix(painter: Put) -> None:
     first = painter(at=(480, 400))
     second = painter(at=(320, 400), compact=True)

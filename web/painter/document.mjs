@@ -217,13 +217,13 @@ export class LayoutDocument {
   }
 
   // Other classes, kept by name: {kept, lost, isStep}, names of classes. What is lost becomes unpainted; `lost` are those that were
-  // painted. isStep: whether undo takes it back.
+  // painted. isStep: whether undo takes it back, as there is something to take back where ids change.
   setClasses(classes) {
     const before = this.classes;
     const { table, kept, lost } = byName(before.map(({ name }) => name), classes);
     const used = usedIn(this.ids);
-    const isStep = used.size > 1 || !used.has(UNPAINTED) || this.canUndo; // or there is nothing to take back
-    if (!isStep) this.classes = classes;
+    const isStep = before.some((_, id) => table[id] !== id) && (used.size > 1 || !used.has(UNPAINTED) || this.canUndo);
+    if (!isStep) this.#rename(classes);
     else this.adopt(this.width, this.height, translated(this.ids, table), classes);
     return { kept, lost: lost.filter((id) => used.has(id)).map((id) => before[id].name), isStep };
   }
@@ -268,6 +268,12 @@ export class LayoutDocument {
     else paste(ids, this.ids, this.width, step.part);
     this.#settle(step.part);
     return step.part;
+  }
+
+  // Classes of which those that were have kept their ids, which so mean the same in every step.
+  #rename(classes) {
+    for (const step of [...this.#done, ...this.#undone]) if (step.classes === this.classes) step.classes = classes;
+    this.classes = classes;
   }
 
   #captured(part, isWhole) {
