@@ -531,6 +531,19 @@ def test_pressure_is_the_size_of_the_brush(painter: Put) -> None:
     assert 0 < light < full / 4 and full == disc(board, 40, 20, 16).sum()
 
 
+def test_a_hand_that_rests_beside_the_pen_does_nothing(painter: Put) -> None:
+    board = painter()
+    pointer(board, "pointerdown", 3, 20, 20, "pen", 1.0)
+    for finger in (1, 2):
+        pointer(board, "pointerdown", finger, 50, 40)
+    pointer(board, "pointermove", 3, 40, 20, "pen", 1.0)
+    pointer(board, "pointerup", 3, 40, 20, "pen", 0)
+    zoom = board.get("view.zoom")
+    pointer(board, "pointermove", 2, 55, 45)
+    assert board.get("view.zoom") == zoom
+    assert (board.ids[20, 20:40] == 0).all() and board.ids[40, 50] == UNPAINTED and board.get("edits.length") == 1
+
+
 def test_undo_takes_back_any_mix_of_edits_and_forgets_the_oldest_first(blank: Any) -> None:
     """Random edits on a document alone, with room for few of them."""
     script = """async () => {

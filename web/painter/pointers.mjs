@@ -26,7 +26,7 @@ export class Pointers {
   down(event) {
     event.preventDefault();
     this.stage.setPointerCapture?.(event.pointerId);
-    if (event.pointerType === "touch") this.#touches.set(event.pointerId, this.#place(event));
+    if (event.pointerType === "touch" && !this.#isPenDown) this.#touches.set(event.pointerId, this.#place(event));
     if (this.#touches.size === 2) return this.#pinch();
     if (this.#painting !== null || this.#panning || this.#touches.size > 2) return;
     if (event.buttons & MIDDLE || this.isSpaceDown) this.#panning = { id: event.pointerId, at: this.#place(event) };
@@ -39,6 +39,11 @@ export class Pointers {
     easel.point = this.#point(event);
     if (event.altKey && easel.tool.id !== "eyedropper") easel.use("eyedropper");
     easel.begin(easel.point, Boolean(event.buttons & (RIGHT | PEN_ERASER)));
+  }
+
+  // Whether a pen or the mouse paints, beside which touches are those of the hand that holds it.
+  get #isPenDown() {
+    return this.#painting !== null && !this.#touches.has(this.#painting);
   }
 
   // A second finger: what the first one has begun was no stroke.
