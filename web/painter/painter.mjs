@@ -107,7 +107,7 @@ export class Painter extends EventTarget {
   }
 
   message(sentence) {
-    this.status.textContent = sentence;
+    this.status.textContent = this.status.title = sentence; // there may be no room for all of it
   }
 
   destroy() {
