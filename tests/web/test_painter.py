@@ -469,6 +469,22 @@ def test_a_hosts_shortcuts_and_canvas_are_left_alone_and_its_scale_is_allowed_fo
     assert board.page.evaluate("host.keys") == ["s"], "what the painter has no use for is the host's"
 
 
+def test_undo_on_a_button_is_not_the_hosts_either(painter: Put) -> None:
+    """ComfyUI looks, a frame after the key, whether an input has the focus."""
+    board = painter()
+    board.click(20, 20)
+    board.page.evaluate("""() => {
+      globalThis.undone = 0;
+      window.addEventListener("keydown", ({ ctrlKey, key }) => {
+        requestAnimationFrame(() => (undone += ctrlKey && key === "z" && document.activeElement.tagName !== "INPUT"));
+      }, true);
+    }""")
+    board.root.get_by_label("Eraser").focus()
+    board.press("Control+z")
+    board.page.evaluate("new Promise(requestAnimationFrame)")
+    assert (board.ids == UNPAINTED).all() and board.page.evaluate("undone") == 0
+
+
 def test_the_wheel_zooms_about_the_pointer_and_with_shift_sizes_the_brush(painter: Put) -> None:
     board = painter()
     place = board.place(10, 30)

@@ -50,6 +50,7 @@ export class Keys {
     if (key === "z") event.shiftKey ? easel.redo() : easel.undo();
     else if (key === "y") easel.redo();
     else return false;
+    if (event.target.tagName !== "INPUT") this.input.focus({ preventScroll: true }); // or the host would undo too
     return true;
   }
 
