@@ -560,6 +560,24 @@ def test_a_hand_that_rests_beside_the_pen_does_nothing(painter: Put) -> None:
     assert (board.ids[20, 20:40] == 0).all() and board.ids[40, 50] == UNPAINTED and board.get("edits.length") == 1
 
 
+def test_the_outline_of_the_brush_is_around_the_pixels_that_it_paints(blank: Any) -> None:
+    script = """async () => {
+      const { LayoutDocument, stamp } = await import("/painter/document.mjs");
+      const differing = [];
+      for (let i = 0; i < 200; i++) {
+        const point = { x: 20 + (i * 7 % 31) / 31, y: 20 + (i * 11 % 29) / 29, size: 1 + (i % 20) + (i % 3) / 3 };
+        const layout = new LayoutDocument({ classes: [{ name: "a", color: [0, 0, 0] }], width: 40, height: 40 });
+        layout.line(point, point, 0);
+        const count = layout.ids.filter(id => id === 0).length;
+        const rows = stamp(point);
+        const inside = rows.every(([y, from, to]) => layout.ids.subarray(40 * y + from, 40 * y + to).every(id => id === 0));
+        if (!inside || rows.reduce((sum, [, from, to]) => sum + to - from, 0) !== count || !count) differing.push(point);
+      }
+      return differing;
+    }"""
+    assert blank.evaluate(script) == []
+
+
 def test_undo_takes_back_any_mix_of_edits_and_forgets_the_oldest_first(blank: Any) -> None:
     """Random edits on a document alone, with room for few of them."""
     script = """async () => {

@@ -319,10 +319,9 @@ export class LayoutDocument {
     this.ids.fill(id, y * this.width + from, y * this.width + to);
   }
 
-  // The pixels of a row whose centres lie from left to right.
   #clippedSpan(y, left, right, id) {
-    const from = Math.max(0, Math.ceil(left - 0.5));
-    const to = Math.min(this.width, Math.floor(right - 0.5) + 1);
+    const [first, end] = covered(left, right);
+    const [from, to] = [Math.max(0, first), Math.min(this.width, end)];
     if (y < 0 || y >= this.height || from >= to) return null;
     this.#span(y, from, to, id);
     return { x: from, y, width: to - from, height: 1 };
@@ -344,6 +343,18 @@ export function byName(names, classes) {
   const table = new Uint16Array(65536).fill(UNPAINTED);
   names.forEach((name, id) => (table[id] = found(name, id) ?? UNPAINTED));
   return { table, kept: names.filter((_, id) => table[id] !== UNPAINTED), lost: [...names.keys()].filter((id) => table[id] === UNPAINTED) };
+}
+
+// The pixels that a round brush covers at a point {x, y, size}: for each row, [y, from, to), from top to bottom.
+export function stamp(point) {
+  const rows = new Rows();
+  rows.addDisc(placed(point));
+  return [...rows.spans].map(([y, [left, right]]) => [y, ...covered(left, right)]).filter(([, from, to]) => from < to);
+}
+
+// The pixels [from, to) of a row whose centres lie from left to right.
+function covered(left, right) {
+  return [Math.ceil(left - 0.5), Math.floor(right - 0.5) + 1];
 }
 
 // The brush where pixels are: odd sizes about the middle of one, even sizes about a corner.
