@@ -578,6 +578,14 @@ def test_the_outline_of_the_brush_is_around_the_pixels_that_it_paints(blank: Any
     assert blank.evaluate(script) == []
 
 
+def test_the_foot_says_the_size_before_and_after_a_change(painter: Put) -> None:
+    board = painter()
+    place = board.root.locator(".scdm-place")
+    assert place.text_content() == "64 × 48"
+    board.do("resize", 100, 50, "pad")
+    assert place.text_content() == "100 × 50"
+
+
 def test_undo_takes_back_any_mix_of_edits_and_forgets_the_oldest_first(blank: Any) -> None:
     """Random edits on a document alone, with room for few of them."""
     script = """async () => {
