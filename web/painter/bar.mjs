@@ -96,7 +96,7 @@ export class Popup {
     Object.assign(this, { root, opener, panel, canvasFocus });
     panel.classList.add("scdm-popup");
     panel.hidden = true;
-    opener.setAttribute("aria-haspopup", panel.getAttribute("role") === "menu" ? "menu" : "dialog");
+    if (!opener.hasAttribute("aria-haspopup")) opener.setAttribute("aria-haspopup", panel.getAttribute("role") === "menu" ? "menu" : "dialog");
     opener.setAttribute("aria-expanded", "false");
     root.addEventListener("pointerdown", ({ target }) => this.isOpen && !panel.contains(target) && !opener.contains(target) && this.close(false), true);
     panel.addEventListener("keydown", (event) => {
