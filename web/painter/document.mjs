@@ -32,13 +32,19 @@ export function intersection(a, b) {
 
 // Layouts are large areas of one class: runs of (count - 1) << 16 | id, unless the ids themselves are smaller.
 function packed(ids) {
-  const runs = new Uint32Array(ids.length >> 1);
+  let runs = new Uint32Array(1024);
   let length = 0;
-  for (let start = 0, i = 1; i <= ids.length; i++) {
-    if (i < ids.length && ids[i] === ids[start] && i - start < 65536) continue;
-    if (length === runs.length) return ids;
-    runs[length++] = ((i - start - 1) << 16) | ids[start];
-    start = i;
+  for (let start = 0, end = 0; start < ids.length; start = end) {
+    const id = ids[start];
+    const most = Math.min(ids.length, start + 65536);
+    while (end < most && ids[end] === id) end++;
+    if (length === runs.length) {
+      if (2 * runs.byteLength >= ids.byteLength) return ids;
+      const more = new Uint32Array(2 * length);
+      more.set(runs);
+      runs = more;
+    }
+    runs[length++] = ((end - start - 1) << 16) | id;
   }
   return runs.slice(0, length);
 }
@@ -49,6 +55,21 @@ function unpacked(content, length) {
   let at = 0;
   for (const run of content) ids.fill(run & 65535, at, (at += (run >>> 16) + 1));
   return ids;
+}
+
+// The ids that occur, as a Set. (Made from millions of ids, a Set alone takes long.)
+export function usedIn(ids) {
+  const flags = new Uint8Array(65536);
+  for (let i = 0; i < ids.length; i++) flags[ids[i]] = 1;
+  const used = new Set();
+  flags.forEach((flag, id) => flag && used.add(id));
+  return used;
+}
+
+export function translated(ids, table) {
+  const made = new Uint16Array(ids.length);
+  for (let i = 0; i < ids.length; i++) made[i] = table[ids[i]];
+  return made;
 }
 
 // A size that a document may have, or an Error that says why not.
@@ -200,10 +221,10 @@ export class LayoutDocument {
   setClasses(classes) {
     const before = this.classes;
     const { table, kept, lost } = byName(before.map(({ name }) => name), classes);
-    const used = new Set(this.ids);
+    const used = usedIn(this.ids);
     const isStep = used.size > 1 || !used.has(UNPAINTED) || this.canUndo; // or there is nothing to take back
     if (!isStep) this.classes = classes;
-    else this.adopt(this.width, this.height, this.ids.map((id) => table[id]), classes);
+    else this.adopt(this.width, this.height, translated(this.ids, table), classes);
     return { kept, lost: lost.filter((id) => used.has(id)).map((id) => before[id].name), isStep };
   }
 
