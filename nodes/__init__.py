@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .corruption import CorruptLayout
 from .editing import EditImage
 from .encode import EncodeLayout
+from .files import place_examples
 from .generate import Generate
 from .layouts import BlankLayout, LayoutFromImage, LoadLayout
 from .models import LoadModel
@@ -15,6 +16,7 @@ from .translate import TranslateLayout
 
 class ScdmExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        place_examples()  # before their names are listed
         return [
             LoadModel,
             LoadLayout,

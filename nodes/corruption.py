@@ -12,7 +12,7 @@ from ..scdm.diffusion.label_diffusion import shipped_rates
 from ..scdm.files.options import Declared
 from ..scdm.layouts.contents import summary
 from ..scdm.layouts.palette import GOLDEN_ANGLE, Palette
-from .messages import tell
+from .messages import said
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 from .widgets import has_widget, value_of, widget
@@ -55,7 +55,6 @@ class CorruptLayout(io.ComfyNode):
                 *setting_inputs(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The corrupted layout.")],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -68,8 +67,7 @@ class CorruptLayout(io.ComfyNode):
         if kind in CORRUPTIONS and "rates" in settings(kind):
             strength["rates"] = class_rates(layout.palette)
         labels = corrupt(layout.labels, kind, seed, **strength)
-        tell(cls, summary(labels, layout.palette))
-        return io.NodeOutput(Layout(labels, layout.palette))
+        return io.NodeOutput(Layout(labels, layout.palette), ui=said(summary(labels, layout.palette)))
 
 
 def setting_inputs() -> list[io.Input]:

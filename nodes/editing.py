@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from comfy import model_management
 from comfy.model_patcher import ModelPatcher
@@ -14,12 +18,14 @@ from comfy_api.latest import io
 from torch import Tensor, nn
 
 from ..scdm.editing.session import MOST_MARGIN, EditSession, Update
+from ..scdm.files.images import from_levels, to_levels
+from ..scdm.layouts.fitting import fitted
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions
 from .generate import Progress, ran_out_of_memory, to_comfy, too_large
-from .messages import size_remarks, tell
-from .native import check_classes, on_device, scdm_model
-from .pictures import rgb
+from .messages import said, size_remarks
+from .native import NativeModel, check_classes, on_device, scdm_model
+from .pictures import at_size, rgb
 from .sampling import (
     option_input,
     precision_input,
@@ -33,8 +39,8 @@ from .sampling import (
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
-MOST_REMEMBERED = 8  # nodes of a model
-MOMENTS = 2  # in a node's session, of which no widget asks for more
+MOST_REMEMBERED = 8  # nodes
+MOMENTS = 2  # in a session, of which no widget asks for more
 
 
 class EditImage(io.ComfyNode):
@@ -67,7 +73,8 @@ class EditImage(io.ComfyNode):
                 io.Image.Input(
                     "previous_image",
                     optional=True,
-                    tooltip="The image before the edit, of the layout's size. Without it, the one that this node made last.",
+                    tooltip="The image before the edit. Of another size than the layout it is made to fit. Without it, the "
+                    "one that this node made last.",
                 ),
                 LayoutSocket.Input(
                     "previous_layout",
@@ -90,13 +97,15 @@ class EditImage(io.ComfyNode):
         margin: int,
         previous_image: Tensor | None = None,
         previous_layout: Layout | None = None,
+        fit: str = "resize",
         **shown: Any,
     ) -> io.NodeOutput:
         source = scdm_model(model)
         check_classes(layout, source)
-        given = previous(previous_image, previous_layout, layout)
         if previous_layout is not None:
             check_classes(previous_layout, source)
+        remarks = size_remarks(source, layout.labels)
+        given = previous(previous_image, previous_layout, layout, fit, remarks.append)
         node = cls.hidden.unique_id if cls.hidden is not None else None
         options = sampling(**shown)
         update = edited(model, node, layout.labels, given, options, margin or None)
@@ -104,8 +113,8 @@ class EditImage(io.ComfyNode):
             update.image if given is None else torch.where(update.region, update.image, given.image)
         )  # finer than levels
         share = f"{float(update.region.float().mean()):.0%} of the image painted anew in {update.seconds:.1f} s"
-        tell(cls, "\n".join([share, *rough(source, layout.labels, options)[1]]), size_remarks(source, layout.labels))
-        return io.NodeOutput(to_comfy(image))
+        lines = "\n".join([share, *rough(source, layout.labels, options)[1]])
+        return io.NodeOutput(to_comfy(image), ui=said(lines, remarks))
 
 
 class Previous(NamedTuple):
@@ -115,8 +124,11 @@ class Previous(NamedTuple):
     image: Tensor
 
 
-def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Previous | None:
-    """What is connected. ValueError if it is only half of it, or of another size than the layout `now`."""
+def previous(
+    image: Tensor | None, layout: Layout | None, now: Layout, fit: str, remark: Callable[[str], None]
+) -> Previous | None:
+    """What is connected, at the size of the layout `now`. What it does not reach counts as edited. ValueError if it is only
+    half of it."""
     if image is None and layout is None:
         return None
     if image is None or layout is None:
@@ -124,18 +136,17 @@ def previous(image: Tensor | None, layout: Layout | None, now: Layout) -> Previo
             "an image shows nothing of an edit unless the layout that it was made for is known: connect both "
             "previous_image and previous_layout, or neither"
         )
-    size = (now.labels.height, now.labels.width)
-    for name, found in (("image", tuple(image.shape[1:3])), ("layout", (layout.labels.height, layout.labels.width))):
-        if found != size:
-            raise ValueError(
-                f"the previous {name} is {found[1]} x {found[0]} pixels, the layout {size[1]} x {size[0]}: they must have "
-                "the same size"
-            )
     if len(image) != 1:
         raise ValueError(
             f"one image is edited at a time, not {len(image)}: choose one, with Image From Batch for instance"
         )
-    return Previous(layout.labels, rgb(image).movedim(-1, 1) * 2 - 1)
+    size = (now.labels.height, now.labels.width)
+    made, reached = at_size("previous image", rgb(image).movedim(-1, 1), size, fit, remark)
+    labels = layout.labels
+    if (labels.height, labels.width) != size:
+        labels = fitted(labels, *size, fit)
+    other = (now.labels.ids + 1) % labels.num_classes  # than what is there now
+    return Previous(replace(labels, ids=labels.ids.where(reached, other)), made * 2 - 1)
 
 
 def edited(
@@ -147,15 +158,13 @@ def edited(
     margin: int | None,
 ) -> Update:
     """The image as its layout becomes `labels`: the one that is given, else that of the node's last run, else a new one."""
+    weights = digest(model.model)
     try:
         ready = on_device(model, labels.batch, labels.height, labels.width)
         options = ready.options(options)
-        if given is not None:
-            session = EditSession(ready, given.labels, options, margin=margin, image=given.image)
-        elif session := remembered(node, model.model, labels, options):
-            session.configure(ready, options, margin)
-        else:
-            session = EditSession(ready, labels, options, margin=margin, moments=MOMENTS)
+        last = given or remembered(node, weights, labels, options)
+        before, image = last or (labels, None)
+        session = EditSession(ready, before, options, margin=margin, image=image, moments=MOMENTS)
         session.change(labels)
         update = session.update(Progress())
     except (MemoryError, RuntimeError) as error:
@@ -164,27 +173,50 @@ def edited(
         model_management.soft_empty_cache()
         raise too_large(labels) from None
     if node is not None and given is None:
-        remember(node, model.model, session)
+        remember(
+            node, Made(weights, options, session.labels.ids[0].numpy().astype(np.uint16), to_levels(update.image)[0])
+        )
     return update
 
 
-# Sessions go with the model that they are of: a node's memory does not keep one from being unloaded.
-_sessions: WeakKeyDictionary[nn.Module, OrderedDict[str, EditSession]] = WeakKeyDictionary()
+class Made(NamedTuple):
+    """The image that a node made last, (H, W, 3) uint8, the ids (H, W) uint16 that it was made for, how, and by which
+    weights: by content, for ComfyUI loads a model anew whenever its caches were emptied."""
+
+    weights: str
+    options: GenerateOptions
+    ids: np.ndarray
+    image: np.ndarray
 
 
-def remembered(node: str | None, model: nn.Module, labels: LabelMap, options: GenerateOptions) -> EditSession | None:
-    """The session of the node's last run, if it was of this model, these options but for the feather, and this size."""
-    session = _sessions.get(model, {}).get(node) if node is not None else None
-    if session is None or session.labels.ids.shape != labels.ids.shape:
+_made: OrderedDict[str, Made] = OrderedDict()  # by node, the latest last
+
+
+def remembered(node: str | None, weights: str, labels: LabelMap, options: GenerateOptions) -> Previous | None:
+    """What the node made last, if it was by this model, with these options but for the feather, and of this size."""
+    made = _made.get(node) if node is not None else None
+    if made is None or made.weights != weights or made.ids.shape != (labels.height, labels.width):
         return None
-    return session if replace(session.options, feather=options.feather) == options else None
+    if replace(made.options, feather=options.feather) != options:
+        return None
+    ids = torch.from_numpy(made.ids.astype(np.int64))[None]
+    return Previous(LabelMap(ids, labels.num_classes), from_levels(made.image[None]))
 
 
-def remember(node: str, model: nn.Module, session: EditSession) -> None:
+def remember(node: str, made: Made) -> None:
     """As the node's latest, in place of any that it had."""
-    for sessions in _sessions.values():
-        sessions.pop(node, None)
-    latest = _sessions.setdefault(model, OrderedDict())
-    latest[node] = session
-    while len(latest) > MOST_REMEMBERED:
-        latest.popitem(last=False)
+    _made.pop(node, None)
+    _made[node] = made
+    while len(_made) > MOST_REMEMBERED:
+        _made.popitem(last=False)
+
+
+_digests: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def digest(model: NativeModel) -> str:
+    """What tells the model from any other: its weights, and the names of its classes. Worked out once for each load."""
+    if model not in _digests:
+        names = json.dumps(model.scdm.palette.names)
+        _digests[model] = hashlib.sha256((model.scdm.digest() + names).encode()).hexdigest()
+    return _digests[model]

@@ -9,7 +9,7 @@ from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from .messages import size_remarks, tell
+from .messages import said, size_remarks
 from .native import check_classes, conditioning, scdm_model
 from .sampling import batch_size_input, check_batch, option_input, rough, sampling, subject_inputs
 from .sockets import Layout
@@ -39,7 +39,6 @@ class EncodeLayout(io.ComfyNode):
                     display_name="latent", tooltip="Empty, of the layout's size: the model works on pixels."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -52,12 +51,11 @@ class EncodeLayout(io.ComfyNode):
         check_batch(batch_size)
         check_classes(layout, source)
         labels, space = rough(source, layout.labels, options)[0], source.space
-        if remarks := size_remarks(source, labels):
-            tell(cls, "", remarks)
         shape = (max(batch_size, labels.batch), space.channels, *space.size(labels.height, labels.width))
         empty = torch.zeros(shape, device=model_management.intermediate_device())
         return io.NodeOutput(
             conditioning(Layout(labels, layout.palette), label_noise),
             conditioning(Layout(labels.blank(), layout.palette), label_noise),
             {"samples": empty},
+            ui=said("", size_remarks(source, labels)),
         )

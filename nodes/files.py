@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -10,15 +11,37 @@ import folder_paths
 from ..scdm import assets
 from ..scdm.files.untrusted import shown
 
+log = logging.getLogger(__name__)
+
 EXAMPLES = Path(str(assets.folder() / "examples"))
-EXAMPLE = "example: "  # entries so marked come with SCDM; no file can be called that on Windows, and few are elsewhere
+SHIPPED = "scdm_"  # begins their names in the input folder, where the front end shows them and its mask editor opens them
+EXAMPLE = "example: "  # began their names in workflows from before
+
+
+def place_examples() -> None:
+    """Copies the examples that come with SCDM into ComfyUI's input folder, unless something is there by their names."""
+    for example in _examples():
+        place = Path(folder_paths.get_input_directory()) / (SHIPPED + example.name)
+        try:
+            with place.open("xb") as copy:
+                copy.write(example.read_bytes())
+        except FileExistsError:
+            continue
+        except OSError as error:  # a folder that is not ours to write in, for instance: the pack's own serve as well
+            log.info("the example layouts stay out of ComfyUI's input folder: %s", error)
+            return
 
 
 def layout_names() -> list[str]:
-    """The examples that come with SCDM, then the images in ComfyUI's input folder."""
-    examples = sorted(EXAMPLE + file.stem for file in EXAMPLES.glob("*.png"))
+    """The examples that come with SCDM, then the other images in ComfyUI's input folder."""
+    examples = [SHIPPED + example.name for example in _examples()]
     files = [file.name for file in Path(folder_paths.get_input_directory()).iterdir() if file.is_file()]
-    return examples + sorted(folder_paths.filter_files_content_types(files, ["image"]))
+    images = folder_paths.filter_files_content_types(files, ["image"])
+    return examples + sorted(name for name in images if name not in examples)
+
+
+def _examples() -> list[Path]:
+    return sorted(EXAMPLES.glob("*.png"))
 
 
 def layout_file(name: str) -> Path:
@@ -26,10 +49,12 @@ def layout_file(name: str) -> Path:
     if not isinstance(name, str):
         raise ValueError(f"a layout has a name, not {shown(name)}: choose one from the list")
     if name.startswith(EXAMPLE):
-        folder, name = EXAMPLES, name.removeprefix(EXAMPLE) + ".png"
-    else:
-        name, annotated = folder_paths.annotated_filepath(name)  # "painted.png [output]"
-        folder = Path(annotated or folder_paths.get_input_directory())
+        name = f"{SHIPPED}{name.removeprefix(EXAMPLE)}.png"
+    name, annotated = folder_paths.annotated_filepath(name)  # "painted.png [output]"
+    folder = Path(annotated or folder_paths.get_input_directory())
+    shipped = {SHIPPED + example.name: example for example in _examples()}
+    if not annotated and name in shipped and not _is_file(folder / name):
+        return shipped[name]
     # "..", but no links, is followed to where it leads: links are the user's own.
     path, inside = (Path(os.path.abspath(place)) for place in (folder / name, folder))  # noqa: PTH100
     if not path.is_relative_to(inside) or not _is_file(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +20,9 @@ from ..scdm.files.images import to_levels
 from ..scdm.files.untrusted import is_out_of_memory
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions, generate
-from .messages import size_remarks, tell
+from .messages import said, size_remarks
 from .native import check_classes, on_device, scdm_model
-from .pictures import rgb, strength
+from .pictures import at_size, mask_at_size, rgb, strength
 from .sampling import (
     batch_size_input,
     check_batch,
@@ -67,7 +68,8 @@ class Generate(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="An image to start from, of the layout's size: with a mask, with a denoise below 1, or both.",
+                    tooltip="An image to start from: with a mask, with a denoise below 1, or both. Of another size than the "
+                    "layout it is made to fit.",
                 ),
                 io.Mask.Input(
                     "mask",
@@ -78,7 +80,6 @@ class Generate(io.ComfyNode):
                 *sampler_inputs(but=("repeats",)),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The images, as large as the layout.")],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -90,6 +91,7 @@ class Generate(io.ComfyNode):
         denoise: float,
         image: Tensor | None = None,
         mask: Tensor | None = None,
+        fit: str = "resize",
         **shown: Any,
     ) -> io.NodeOutput:
         options = sampling(strength=denoise, **shown)
@@ -97,13 +99,30 @@ class Generate(io.ComfyNode):
         check_classes(layout, scdm_model(model))
         remarks = size_remarks(scdm_model(model), layout.labels)
         mask = None if mask is None else strength(mask, remarks.append)
+        dubious = mask is not None and bool(remarks)
+        image, mask = source(image, mask, layout.labels, fit, remarks.append)
         labels, estimates = rough(scdm_model(model), layout.labels, options)
         job = Job.of(labels, image, mask, batch_size)
-        if mask is not None and remarks:
+        if dubious:
             estimates = ["What a mask shows white is painted anew.", *estimates]
-        if estimates or remarks:
-            tell(cls, "\n".join(estimates), remarks)
-        return io.NodeOutput(to_comfy(painted(model, job, options)))
+        if mask is None and options.repeats > 1:
+            remarks.append("repeats settles the seam around a mask, and has no effect without one")
+        ui = said("\n".join(estimates), remarks)  # which logs them before the images are made
+        return io.NodeOutput(to_comfy(painted(model, job, options)), ui=ui)
+
+
+def source(
+    image: Tensor | None, mask: Tensor | None, labels: LabelMap, fit: str, remark: Callable[[str], None]
+) -> tuple[Tensor | None, Tensor | None]:
+    """An IMAGE and a mask (B, h, w) at the size of the layout. With a mask, what the image does not reach is repainted."""
+    size = (labels.height, labels.width)
+    reached = torch.ones(size, dtype=torch.bool)
+    if image is not None:
+        placed, reached = at_size("image", rgb(image).movedim(-1, 1), size, fit, remark)
+        image = placed.movedim(1, -1)
+    if mask is not None:
+        mask = mask_at_size(mask, size, fit, remark).where(reached, 1)
+    return image, mask
 
 
 @dataclass(frozen=True)

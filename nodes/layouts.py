@@ -19,7 +19,7 @@ from ..scdm.layouts.preview import preview
 from ..scdm.layouts.reading import decoded, read_layout
 from ..scdm.layouts.values import COLORS
 from .files import layout_file, layout_names
-from .messages import complaint, tell
+from .messages import complaint, said
 from .native import scdm_model
 from .palettes import AUTO, chosen_palette, chosen_values, model_palette_input, palette_input, values_input
 from .pictures import flat, levels, shown
@@ -56,7 +56,6 @@ class LoadLayout(io.ComfyNode):
                 model_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -127,7 +126,6 @@ class LayoutFromImage(io.ComfyNode):
                 model_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The class of each pixel, and the palette.")],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -277,5 +275,5 @@ def sized(labels: LabelMap, instances: Tensor | None, size: tuple[int, int, str]
 
 def made(node: type[io.ComfyNode], layout: Layout, remarks: list[str]) -> io.NodeOutput:
     """The output of a node that has read a layout, which shows what was understood."""
-    tell(node, summary(layout.labels, layout.palette), remarks)
-    return io.NodeOutput(layout, ui=shown(node, preview(layout.labels, layout.palette)))
+    picture = shown(node, preview(layout.labels, layout.palette))
+    return io.NodeOutput(layout, ui=picture.as_dict() | said(summary(layout.labels, layout.palette), remarks))

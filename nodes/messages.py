@@ -1,14 +1,11 @@
-"""What nodes say to the painter: before a graph runs, and below a node that has run."""
+"""What nodes say to the painter: before a graph runs, and below the widgets of a node that has run."""
 
 from __future__ import annotations
 
-import html
 import logging
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from comfy_api.latest import io
 
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.models.model import Model
@@ -39,18 +36,15 @@ def size_remarks(model: Model, labels: LabelMap) -> list[str]:
     return [remark] if remark else []
 
 
-def tell(node: type[io.ComfyNode], text: str, remarks: Sequence[str] = ()) -> None:
-    """Shows lines of text below the node, which declares `Hidden.unique_id`; the remarks come first, each once, and are also
-    logged.
+def said(text: str, remarks: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Lines of text for a node's `ui`, which `web/texts.mjs` shows below its widgets; the remarks come first, each once, and
+    are also logged.
 
-    Without a server there is nowhere to show them.
+    A node that says something at times does so at every run: no lines take those of the last run away. Plain text: names of
+    classes come out of files from anywhere.
     """
     remarks = list(dict.fromkeys(remarks))  # the images of a batch may call for the same ones
     for remark in remarks:
         log.warning(remark)
-    if node.hidden is not None and node.hidden.unique_id is not None:
-        from server import PromptServer  # all of ComfyUI: for running nodes only
-
-        # The front end takes it for HTML, and names of classes come out of files from anywhere.
-        lines = html.escape("\n".join([*remarks, text]).strip())
-        PromptServer.instance.send_progress_text(lines, node.hidden.unique_id)
+    lines = "\n".join([*remarks, text]).strip()
+    return {"text": [lines] if lines else []}

@@ -12,7 +12,7 @@ from ..scdm.assets import current, embedded_models, is_embedded, renamed
 from ..scdm.devices import AUTO, dtype_called
 from ..scdm.files.untrusted import shown
 from ..scdm.models import conversion
-from .messages import complaint, tell
+from .messages import complaint, said
 from .native import managed, pixel_vae
 from .sampling import precision_input
 from .sockets import PaletteSocket
@@ -49,7 +49,6 @@ class LoadModel(io.ComfyNode):
                 io.Vae.Output(display_name="vae", tooltip="For ComfyUI's samplers: this model works on pixels."),
                 PaletteSocket.Output(display_name="palette", tooltip="The classes that the model can paint."),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -64,12 +63,11 @@ class LoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, model: str, precision: str = AUTO) -> io.NodeOutput:
         file = model_file(model)
-        if former := renamed(model):  # in workflows from before
-            tell(cls, "", [former])
+        former = [remark] if (remark := renamed(model)) else []  # in workflows from before
         wanted = None if precision == AUTO else dtype_called(precision)
         # Layers that can fetch weights which did not fit onto the device.
         loaded = conversion.load(current(model) if file is None else file, operations=comfy.ops.disable_weight_init)
-        return io.NodeOutput(managed(loaded, wanted), pixel_vae(), loaded.palette)
+        return io.NodeOutput(managed(loaded, wanted), pixel_vae(), loaded.palette, ui=said("", former))
 
 
 def model_file(name: str) -> Path | None:

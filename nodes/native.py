@@ -6,6 +6,7 @@ of it a call of the network is about, ComfyUI says by cropping what travels with
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -37,7 +38,8 @@ from ..scdm.pipeline import GenerateOptions
 from .sockets import Layout
 
 SLACK = 2  # of 1000 steps, by which ComfyUI's schedulers round
-LAYOUT, LABEL_NOISE_KIND = "scdm_layout", "scdm_label_noise"  # in a conditioning
+LAYOUT, LABEL_NOISE_KIND, MARK = "scdm_layout", "scdm_label_noise", "scdm_mark"  # in a conditioning
+STOCK_RATIO = 8  # pixels of a pixel of the latents that Empty Latent Image makes
 PREDICTION = {  # of other parametrisations ComfyUI is given x0
     "eps": comfy.model_sampling.EPS,
     "v": comfy.model_sampling.V_PREDICTION,
@@ -91,8 +93,35 @@ def pixel_vae() -> comfy.sd.VAE:
 
 
 def conditioning(layout: Layout, label_noise: str) -> list[Any]:
-    """A layout as CONDITIONING. There is no text, hence None where its embedding would be."""
-    return [[None, {LAYOUT: layout, LABEL_NOISE_KIND: label_noise}]]
+    """A layout as CONDITIONING. Where a text's embedding would be stands a mark of it, (1, 1, 1), so that `layout_of` sees
+    what became of it."""
+    mark = marked(layout.labels)
+    return [[mark, {LAYOUT: layout, LABEL_NOISE_KIND: label_noise, MARK: mark}]]
+
+
+def marked(labels: LabelMap) -> Tensor:
+    """(1, 1, 1) from 1 to 2, another number for another layout."""
+    digest = hashlib.sha256(labels.ids.cpu().numpy().tobytes())
+    if labels.edges is not None:
+        digest.update(labels.edges.cpu().numpy().tobytes())
+    return 1 + torch.full((1, 1, 1), int.from_bytes(digest.digest()[:3], "big") / 2**24)
+
+
+def layout_of(given: dict[str, Any]) -> Layout:
+    """The layout of a conditioning, blank where ConditioningZeroOut was. ValueError for what other nodes made of it."""
+    layout, mark, seen = given.get(LAYOUT), given.get(MARK), given.get("cross_attn")
+    if layout is None:
+        raise ValueError("SCDM's models are not told what to draw by text: connect Encode Layout (SCDM)")
+    if mark is None or seen is None:
+        return layout
+    if not seen.any():
+        return replace(layout, labels=layout.labels.blank())
+    if seen.shape != mark.shape or not torch.allclose(seen.to(mark), mark, rtol=0, atol=1e-6):
+        raise ValueError(
+            "layouts cannot be joined or averaged as texts can: instead of ConditioningConcat or ConditioningAverage paint "
+            "both onto one layout, or take ConditioningCombine, with areas or masks"
+        )
+    return layout
 
 
 @dataclass(frozen=True)
@@ -116,6 +145,7 @@ class Pixels(comfy.latent_formats.LatentFormat):
     """Latents that are the image itself, (B, 3, H, W) in [-1, 1] (`scdm.diffusion.space.Pixels`)."""
 
     latent_channels = PIXELS.channels
+    spacial_downscale_ratio = 1  # by which newer versions make an empty latent as large as its image
     latent_rgb_factors = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # for previews
 
 
@@ -200,10 +230,13 @@ class NativeModel(comfy.model_base.BaseModel):
                 "Layout (SCDM), or encode an image with the vae of Load SCDM Model"
             )
         batch, _, height, width = noise.shape
-        layout = given.get(LAYOUT)
-        if layout is None:
-            raise ValueError("SCDM's models are not told what to draw by text: connect Encode Layout (SCDM)")
+        layout = layout_of(given)
         check_classes(layout, self.scdm)
+        if (layout.labels.height, layout.labels.width) == (STOCK_RATIO * height, STOCK_RATIO * width):
+            raise ValueError(
+                f"the latent is an eighth of the layout, {width} x {height} pixels, as Empty Latent Image makes it for "
+                "other models: take the one of Encode Layout (SCDM)"
+            )
         labels = self.scdm.prepared(layout.labels.reduced(height, width))
         places = torch.arange(batch * height * width, device=device).view(batch, 1, height, width)
         conds = {

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..scdm.layouts.contents import UNPAINTED, summary
 from ..scdm.layouts.painting import class_called, class_masks, painted
-from .messages import tell
-from .pictures import strength
+from .classes import ALL_CLASSES, class_complaint, class_input
+from .messages import said
+from .pictures import fit_input, mask_at_size, strength
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
 
@@ -26,29 +27,29 @@ class PaintClass(io.ComfyNode):
             inputs=[
                 LayoutSocket.Input("layout", tooltip="What is already painted, from Blank Layout for instance."),
                 io.Mask.Input(
-                    "mask", tooltip="Where to paint. It is stretched to the layout; what it half covers is painted."
+                    "mask", tooltip="Where to paint. It is made to fit the layout; what it half covers is painted."
                 ),
-                io.String.Input(
-                    "class_name",
-                    default="",
-                    placeholder="sky",
-                    tooltip="The class, by its name in the palette or by its id. unpainted erases: there the model decides.",
-                ),
+                class_input("The class to paint, of the layout's palette. unpainted erases: there the model decides."),
+                fit_input(),
             ],
             outputs=[LayoutSocket.Output(display_name="layout", tooltip="The layout with the class on it.")],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, layout: Layout, mask: Tensor, class_name: str) -> io.NodeOutput:
+    def validate_inputs(cls, class_name: str | None) -> bool | str:
+        return class_complaint(class_name)
+
+    @classmethod
+    def execute(cls, layout: Layout, mask: Tensor, class_name: str, fit: str = "resize") -> io.NodeOutput:
         class_id = class_called(layout.palette, class_name)
         remarks: list[str] = []
-        labels = painted(layout.labels, strength(mask, remarks.append), class_id)
+        size = (layout.labels.height, layout.labels.width)
+        where = mask_at_size(strength(mask, remarks.append), size, fit, remarks.append)
+        labels = painted(layout.labels, where, class_id)
         same = torch.equal(labels.ids, layout.labels.ids.expand_as(labels.ids))
         if same:
-            remarks.append("nothing was painted: the mask covers too little, or what has that class already")
-        tell(cls, summary(labels, layout.palette), remarks)
-        return io.NodeOutput(Layout(labels, layout.palette))
+            remarks.insert(0, "nothing was painted: the mask covers too little, or what has that class already")
+        return io.NodeOutput(Layout(labels, layout.palette), ui=said(summary(labels, layout.palette), remarks))
 
 
 class LayoutToMasks(io.ComfyNode):
@@ -62,12 +63,10 @@ class LayoutToMasks(io.ComfyNode):
             **where_known(search_aliases=["class mask", "segmentation to mask", "layout mask"]),
             inputs=[
                 LayoutSocket.Input("layout", tooltip="The layout."),
-                io.String.Input(
-                    "class_name",
-                    default="",
-                    placeholder="all classes",
-                    tooltip="One class, by its name in the palette or by its id, or unpainted. Empty: a mask for every "
-                    "class of the palette in order, and one for what is unpainted.",
+                class_input(
+                    "One class, or unpainted. all classes: a mask for every class of the palette in order, and one for what "
+                    "is unpainted.",
+                    first=(ALL_CLASSES,),
                 ),
             ],
             outputs=[
@@ -77,8 +76,13 @@ class LayoutToMasks(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, class_name: str | None) -> bool | str:
+        return True  # instead of a look at the list, which need not have the palette's names; empty stands for all
+
+    @classmethod
     def execute(cls, layout: Layout, class_name: str) -> io.NodeOutput:
         labels, palette = layout.labels, layout.palette
-        ids = [class_called(palette, class_name)] if class_name.strip() else list(range(palette.num_classes + 1))
+        every = class_name.strip().casefold() in ("", ALL_CLASSES)
+        ids = list(range(palette.num_classes + 1)) if every else [class_called(palette, class_name)]
         names = [(*palette.names, UNPAINTED)[i] for i in ids]
         return io.NodeOutput(class_masks(labels, ids), "\n".join(names * labels.batch))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..scdm.files.images import to_levels
 from ..scdm.files.levels import scaled_strength
+from ..scdm.layouts.fitting import FITS, framed
 
 SEEN = 512  # pixels: smaller pictures are enlarged to be seen, as browsers would blur them
 
@@ -46,6 +47,34 @@ def strength(mask: Tensor, remark: Callable[[str], None]) -> Tensor:
     masks = flat(mask).float().cpu().numpy()
     # In a graph half a strength is meant: masks are made and mixed there.
     return torch.from_numpy(np.stack([scaled_strength(one, remark, scale=False) for one in masks])).to(mask.device)
+
+
+def fit_input() -> io.Combo.Input:
+    """Optional, for workflows from before there was one."""
+    return io.Combo.Input(
+        "fit",
+        options=list(FITS),
+        default="resize",
+        optional=True,
+        tooltip="If an image or a mask has another size than the layout: resize stretches it, crop fills the layout and "
+        "cuts off what hangs over, pad shows the whole and leaves the rest of the layout to be painted.",
+    )
+
+
+def at_size(
+    name: str, planes: Tensor, size: tuple[int, int], fit: str, remark: Callable[[str], None]
+) -> tuple[Tensor, Tensor]:
+    """Images or masks (B, C, h, w) at the size (height, width) of a layout, and `size` bool: what of it they reach."""
+    found = tuple(planes.shape[-2:])
+    if found != size:
+        remark(f"the {name} is {found[1]} x {found[0]} pixels, the layout {size[1]} x {size[0]}: fitted by {fit}")
+    return framed(planes, *size, fit)
+
+
+def mask_at_size(mask: Tensor, size: tuple[int, int], fit: str, remark: Callable[[str], None]) -> Tensor:
+    """A mask (B, h, w) at the size of a layout; black where it does not reach."""
+    fitted, reached = at_size("mask", mask[:, None], size, fit, remark)
+    return fitted[:, 0] * reached
 
 
 def shown(node: type[io.ComfyNode], pictures: np.ndarray) -> ui.PreviewImage:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..scdm.layouts.contents import report
 from ..scdm.layouts.preview import preview
-from .messages import tell
+from .messages import said
 from .pictures import comfy_image, levels, rgb, shown
 from .sockets import Layout, LayoutSocket
 from .versions import where_known
@@ -65,12 +65,10 @@ class LayoutInfo(io.ComfyNode):
             **where_known(search_aliases=["class shares", "layout text"]),
             inputs=[LayoutSocket.Input("layout", tooltip="The layout.")],
             outputs=[io.String.Output(display_name="info", tooltip="A line for each class, the largest first.")],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, layout: Layout) -> io.NodeOutput:
         info = report(layout.labels, layout.palette)
-        tell(cls, info)
-        return io.NodeOutput(info)
+        return io.NodeOutput(info, ui=said(info))

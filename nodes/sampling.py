@@ -12,6 +12,7 @@ from ..scdm.layouts.labels import LabelMap
 from ..scdm.models.model import Model
 from ..scdm.pipeline.composition import with_roughness
 from ..scdm.pipeline.options import GenerateOptions, every_option
+from .pictures import fit_input
 from .sockets import LayoutSocket
 from .widgets import has_widget, value_of, widget
 
@@ -52,7 +53,8 @@ def precision_input(tooltip: str = "") -> io.Input:
 
 
 def sampler_inputs(but: tuple[str, ...] = ()) -> list[io.Input]:
-    """The options that samplers declare, but for those that the node has elsewhere, and how far to trust the layout.
+    """The options that samplers declare, but for those that the node has elsewhere; how far to trust the layout; and how
+    images of another size fit it.
 
     After all others, and optional. Saved workflows hold the values of widgets in order, so options of further samplers come
     last.
@@ -62,7 +64,8 @@ def sampler_inputs(but: tuple[str, ...] = ()) -> list[io.Input]:
         [widget(setting, optional=True) for setting in shown if (setting.name in FIRST) == wanted]
         for wanted in (True, False)
     )
-    return [*first, option_input("roughness", optional=True), option_input("layout_end", optional=True), *further]
+    trust = [option_input("roughness", optional=True), option_input("layout_end", optional=True)]
+    return [*first, *trust, fit_input(), *further]
 
 
 def rough(model: Model, labels: LabelMap, options: GenerateOptions) -> tuple[LabelMap, list[str]]:

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..scdm.layouts.palette import Palette
 from ..scdm.layouts.translation import pairs, translated
-from .messages import tell
+from .messages import said
 from .sockets import Layout, LayoutSocket, PaletteSocket
 from .versions import where_known
 
@@ -33,7 +33,6 @@ class TranslateLayout(io.ComfyNode):
                 ),
             ],
             outputs=[LayoutSocket.Output(display_name="layout_in_palette", tooltip="The layout, for that model.")],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -44,8 +43,5 @@ class TranslateLayout(io.ComfyNode):
             layout.palette.names[i] for i in lost.bincount().argsort(descending=True)[: len(lost.unique())].tolist()
         ]
         share = f"{lost.numel() / made.ids.numel():.0%} of the layout is unpainted now"
-        tell(
-            cls,
-            f"{share}: {', '.join(names)}" if names else "Every class has its name.",
-        )
-        return io.NodeOutput(Layout(made, model_palette))
+        found = f"{share}: {', '.join(names)}" if names else "Every class has its name."
+        return io.NodeOutput(Layout(made, model_palette), ui=said(found))

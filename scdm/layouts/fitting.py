@@ -22,8 +22,7 @@ def fitted(labels: LabelMap, height: int = 0, width: int = 0, fit: str = "resize
     both sides alike; "pad" shows the whole and leaves the rest of the frame unpainted. What shrinks takes the
     class of most of each part (`LabelMap.reduced`), what grows that of the nearest pixel.
     """
-    if fit not in FITS:
-        raise ValueError(f"a layout can be made to fit by {', '.join(FITS)}, not {fit!r}: choose one of these")
+    _require_fit(fit)
     height, width = _completed(height, width, labels)
     if height * width > MAX_PIXELS:
         raise ValueError(f"a layout of {width} x {height} has more than {MAX_PIXELS // 2**20} megapixels: ask for less")
@@ -40,6 +39,41 @@ def fitted(labels: LabelMap, height: int = 0, width: int = 0, fit: str = "resize
     outside = (rows != inside_rows)[:, None] | (columns != inside_columns)  # (height, width)
     placed = labels.picked(inside_rows, inside_columns).masked(outside)
     return placed if placed.edges is None else replace(placed, edges=placed.edges & ~outside)
+
+
+def framed(planes: Tensor, height: int, width: int, fit: str = "resize") -> tuple[Tensor, Tensor]:
+    """Images (N, C, h, w), or masks (N, 1, h, w), at `height` x `width` pixels, where `fitted` puts a layout of their size;
+    and (height, width) bool: which part of the frame they reach. In the rest, which only "pad" leaves, they repeat their
+    rim.
+    """
+    _require_fit(fit)
+    size = planes.shape[-2:]
+    scales = height / size[0], width / size[1]
+    if fit == "resize":
+        scaled_height, scaled_width = height, width
+    else:
+        scale = max(scales) if fit == "crop" else min(scales)
+        scaled_height, scaled_width = (max(1, round(side * scale)) for side in size)
+    rows = torch.arange(height, device=planes.device) + (scaled_height - height) // 2
+    columns = torch.arange(width, device=planes.device) + (scaled_width - width) // 2
+    inside_rows, inside_columns = rows.clamp(0, scaled_height - 1), columns.clamp(0, scaled_width - 1)
+    scaled = _interpolated(planes, scaled_height, scaled_width)
+    reached = (rows == inside_rows)[:, None] & (columns == inside_columns)
+    return scaled[..., inside_rows[:, None], inside_columns], reached
+
+
+def _interpolated(planes: Tensor, height: int, width: int) -> Tensor:
+    """Masks, of one channel, by `covered`."""
+    if planes.shape[-2:] == (height, width):
+        return planes
+    if planes.shape[1] == 1:
+        return covered(planes[:, 0], height, width)[:, None]
+    return F.interpolate(planes.float(), (height, width), mode="bilinear", antialias=True)
+
+
+def _require_fit(fit: str) -> None:
+    if fit not in FITS:
+        raise ValueError(f"what has another size fits by {', '.join(FITS)}, not {fit!r}: choose one of these")
 
 
 def covered(mask: Tensor, height: int, width: int) -> Tensor:

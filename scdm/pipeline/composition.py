@@ -60,6 +60,8 @@ def generate(
     require_kinds(model, options, labels)
     options = options.for_model(model)
     options.require_use(image is not None, mask is not None)
+    if mask is None:
+        options = replace(options, repeats=1)  # there is no seam to settle: more would only take longer
     labels = with_roughness(model, model.prepared(labels), options)
     batch, size = labels.batch, (labels.height, labels.width)
     if far := model.config.taught.remark(size):

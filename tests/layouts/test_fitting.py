@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scdm.layouts.fitting import FITS, covered, fitted, with_opacity
+from scdm.layouts.fitting import FITS, covered, fitted, framed, with_opacity
 from scdm.layouts.labels import LabelMap, instance_borders
 
 MASK = 4
@@ -100,3 +100,23 @@ def test_an_opacity_becomes_the_alpha() -> None:
     assert with_opacity(colors, torch.ones(1, 64, 64))[..., 3].min() == 255, "of another size"
     with pytest.raises(ValueError, match="2 images and 3 alphas do not go together"):
         with_opacity(ids, opacity.expand(3, -1, -1))
+
+
+@given(SIDE, SIDE, SIDE, SIDE)
+@pytest.mark.parametrize("fit", FITS)
+def test_images_and_masks_are_placed_as_layouts_are(
+    fit: str, height: int, width: int, to_height: int, to_width: int
+) -> None:
+    unpainted = fitted(board(height, width), to_height, to_width, fit).unpainted[0]
+    for planes in (torch.rand(2, 3, height, width), torch.rand(2, 1, height, width)):
+        placed, reached = framed(planes, to_height, to_width, fit)
+        assert placed.shape == (*planes.shape[:2], to_height, to_width) and torch.equal(reached, ~unpainted)
+        assert placed.min() >= planes.min() - 1e-5 and placed.max() <= planes.max() + 1e-5
+
+
+def test_what_has_the_size_already_stays_as_it_is() -> None:
+    planes = torch.rand(1, 3, 4, 6)
+    for fit in FITS:
+        assert torch.equal(framed(planes, 4, 6, fit)[0], planes)
+    with pytest.raises(ValueError, match="fits by resize, crop, pad, not 'stretch'"):
+        framed(planes, 4, 6, "stretch")

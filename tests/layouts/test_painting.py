@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from scdm.layouts.labels import LabelMap, instance_borders
-from scdm.layouts.painting import class_called, class_masks, painted
-from scdm.layouts.palette import Palette
+from scdm.layouts.painting import class_called, class_choices, class_masks, painted
+from scdm.layouts.palette import Palette, palette_names
 
 THREE = Palette("three", ("Sky", "traffic light", "sky-other"), (None, None, None))
 MASK = 3
@@ -74,7 +74,7 @@ def test_classes_are_found_as_people_write_them(text: str, class_id: int) -> Non
         ("trafic light", "did you mean 'traffic light'?"),
         ("unpaintd", "is called unpainted"),
         ("4", "Its ids are 0 to 2"),
-        ("", "such as Sky"),
+        ("", "give the name of one: Sky, traffic light, sky-other"),
     ],
 )
 def test_unknown_classes_get_a_hint(text: str, hint: str) -> None:
@@ -86,7 +86,24 @@ def test_a_name_that_two_classes_share_asks_for_an_id() -> None:
     ade20k = Palette.named("ade20k")
     with pytest.raises(ValueError, match="2 classes called screen: give an id, 58 or 130"):
         class_called(ade20k, "screen")
-    assert class_called(ade20k, "130") == 130
+    assert class_called(ade20k, "130") == class_called(ade20k, "Screen (130)") == 130
+
+
+def test_choices_name_each_class_once_and_lead_back_to_it() -> None:
+    for name in palette_names():
+        palette = Palette.named(name)
+        choices = class_choices(palette)
+        assert len({*choices}) == len(choices) == palette.num_classes + 1
+        assert [class_called(palette, choice) for choice in choices] == list(range(len(choices)))
+
+
+def test_an_unknown_class_gets_the_nearest_names_and_no_endless_list() -> None:
+    ade20k = Palette.named("ade20k")
+    with pytest.raises(ValueError, match="did you mean 'mountain' or 'fountain'"):
+        class_called(ade20k, "moutain")
+    with pytest.raises(ValueError, match=r"give the name of one: wall, building, .* and 111 more") as error:
+        class_called(ade20k, "qqq")
+    assert len(str(error.value)) < 600
 
 
 def test_a_class_that_is_called_like_a_number_goes_before_the_id() -> None:

@@ -98,7 +98,10 @@ class Server:
         assert outcome["status"]["status_str"] == "success", outcome["status"]
         outputs = outcome["outputs"]
         saved = [
-            image for node in sorted(outputs, key=int) for image in outputs[node]["images"] if image["type"] == "output"
+            image
+            for node in sorted(outputs, key=int)
+            for image in outputs[node].get("images", [])
+            if image["type"] == "output"
         ]
         files = [self.request("/view?" + urllib.parse.urlencode(image)) for image in saved]
         return [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
@@ -132,6 +135,7 @@ def to_api(graph: Json, info: Json) -> Json:
         inputs = {}
         for section in ("required", "optional"):
             for name, (kind, *options) in info[node["type"]]["input"].get(section, {}).items():
+                kind = options[0].get("widgetType", kind) if options else kind
                 if kind in WIDGETS or isinstance(kind, list):
                     value = next(values, None)  # a graph may be older than an optional widget
                     if value is None and section == "optional":

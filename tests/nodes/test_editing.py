@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,8 +53,7 @@ def layout(pack: Any) -> Callable[..., Any]:
 def edit(pack: Any, model: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., torch.Tensor]:
     """Runs the node as the node of that number in a graph, and gives its image (H, W, 3)."""
     module = pack("nodes.editing")
-    monkeypatch.setattr(module, "tell", lambda node, text, remarks: None)
-    module._sessions.clear()
+    module._made.clear()
 
     def run(layout: Any, node: str | None = "7", **changed: Any) -> torch.Tensor:
         given = {spec.id: spec.default for spec in module.EditImage.define_schema().inputs[2:] if not spec.optional}
@@ -121,18 +121,15 @@ def test_few_nodes_are_remembered(pack: Any, edit: Any, layout: Any) -> None:
     module = pack("nodes.editing")
     for node in range(module.MOST_REMEMBERED + 3):
         edit(layout(), node=str(node), steps=1)
-    (sessions,) = module._sessions.values()
-    assert list(sessions) == [str(node) for node in range(3, module.MOST_REMEMBERED + 3)]
+    assert list(module._made) == [str(node) for node in range(3, module.MOST_REMEMBERED + 3)]
 
 
-def test_a_node_goes_on_with_its_session_and_the_image_is_that_of_a_new_one(
+def test_a_node_goes_on_from_its_last_image_as_if_that_were_connected(
     pack: Any, model: Any, edit: Any, layout: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if each run began from the last image: with other margins, and after an update that failed."""
-    module = pack("nodes.editing")
+    """With other margins, and after an update that failed."""
     edits = [(layout(BOX), 2), (layout((2, 1, 9, 7), 3), 1), (layout((2, 1, 9, 7), 3), 2), (layout(), 3)]
     image = edit(layout())
-    (session,) = module._sessions[model.model].values()
     last, continued, rebuilt = layout(), [], []
     for now, margin in edits:
         image = edit(now, node=None, previous_image=image[None], previous_layout=last, margin=margin)
@@ -144,24 +141,38 @@ def test_a_node_goes_on_with_its_session_and_the_image_is_that_of_a_new_one(
             edit(layout((0, 0, 3, 3), 5))
         continued.append(edit(now, margin=margin))
     assert all(torch.equal((a * 255).round(), (b * 255).round()) for a, b in zip(continued, rebuilt, strict=True))
-    assert list(module._sessions[model.model].values()) == [session]
 
 
 def broken(*_: Any, **__: Any) -> None:
     raise RuntimeError("broken")
 
 
-def test_a_model_that_is_no_longer_used_takes_its_sessions_along(pack: Any, model: Any, edit: Any, layout: Any) -> None:
+def test_what_a_node_made_outlives_its_model_and_serves_the_same_model_loaded_anew(
+    pack: Any, model: Any, edit: Any, layout: Any
+) -> None:
+    """ComfyUI empties its caches (/free, or for want of memory) and loads the model from its file again."""
     import comfy.model_management
 
-    native, sessions = pack("nodes.native"), pack("nodes.editing")._sessions
-    other = native.managed(copy.deepcopy(native.scdm_model(model)))
-    edit(layout(), model=other, steps=1)
-    assert len(sessions) == 1
+    native = pack("nodes.native")
+    first = native.managed(copy.deepcopy(native.scdm_model(model)))
+    gone = weakref.ref(first.model)
+    before = edit(layout(), model=first)
     comfy.model_management.unload_all_models()
-    del other
+    del first
     gc.collect()
-    assert not len(sessions)
+    assert gone() is None, "an image does not keep the weights that made it"
+    after = edit(layout(BOX), model=native.managed(copy.deepcopy(native.scdm_model(model))))
+    assert torch.equal(after[far()], before[far()]) and not torch.equal(after, before)
+
+
+def test_the_same_weights_with_other_classes_begin_afresh(pack: Any, model: Any, edit: Any, layout: Any) -> None:
+    native = pack("nodes.native")
+    source = copy.deepcopy(native.scdm_model(model))
+    names = (*source.palette.names[:-1], "lava")
+    renamed = native.managed(replace(source, palette=replace(source.palette, names=names)))
+    edit(layout())
+    given = replace(layout(BOX), palette=renamed.model.scdm.palette)
+    assert torch.equal(edit(given, model=renamed), edit(given, model=renamed, node=None))
 
 
 def test_a_connected_image_is_edited_whatever_is_remembered(edit: Any, layout: Any) -> None:
@@ -171,6 +182,18 @@ def test_a_connected_image_is_edited_whatever_is_remembered(edit: Any, layout: A
     assert (after - image[0])[far()].abs().max() < 1e-6
     assert (after - image[0])[4:8, 6:10].abs().mean() > 0.05
     assert (edit(layout(), previous_image=image, previous_layout=layout()) - image[0]).abs().max() < 1e-6
+
+
+def test_a_connected_image_of_another_size_is_made_to_fit(edit: Any, layout: Any) -> None:
+    image = torch.full((1, 32, 32, 3), 0.25)
+    large = layout(tuple(2 * side for side in BOX), size=(32, 32))
+    for fit, rows, columns in (("resize", slice(None), slice(None)), ("crop", slice(None), slice(None))):
+        after = edit(layout(), previous_image=image, previous_layout=layout(size=(32, 32)), fit=fit)
+        assert (after[rows, columns] - 0.25).abs().max() < 1e-6, "nothing has changed"
+    padded = edit(layout(), previous_image=image, previous_layout=layout(size=(32, 32)), fit="pad")
+    assert (padded[:, 7:17] - 0.25).abs().max() < 1e-6 and (padded[:, [0, 1, 22, 23]] - 0.25).abs().mean() > 0.05
+    edited = edit(layout(), previous_image=image, previous_layout=large, fit="resize")
+    assert (edited - 0.25).abs().max() > 0.05, "the box has gone"
 
 
 def test_an_interrupted_edit_is_still_to_be_made(
@@ -201,14 +224,10 @@ def test_an_interrupted_edit_is_still_to_be_made(
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence(pack: Any, edit: Any, layout: Any) -> None:
-    image, small = torch.zeros(1, 16, 24, 3), torch.zeros(1, 8, 8, 3)
+    image = torch.zeros(1, 16, 24, 3)
     for given in ({"previous_image": image}, {"previous_layout": layout()}):
         with pytest.raises(ValueError, match="connect both previous_image and previous_layout, or neither"):
             edit(layout(), **given)
-    with pytest.raises(ValueError, match="the previous image is 8 x 8 pixels, the layout 24 x 16"):
-        edit(layout(), previous_image=small, previous_layout=layout())
-    with pytest.raises(ValueError, match="the previous layout is 8 x 8 pixels, the layout 24 x 16"):
-        edit(layout(), previous_image=image, previous_layout=layout(size=(8, 8)))
     with pytest.raises(ValueError, match="one image is edited at a time, not 2"):
         edit(layout(), previous_image=image.repeat(2, 1, 1, 1), previous_layout=layout())
     sockets, ade20k = pack("nodes.sockets"), pack("scdm.layouts.palette").Palette.named("ade20k")
@@ -239,9 +258,9 @@ def test_want_of_memory_is_said(
         edit(layout())
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    yield from serving(tmp_path)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from serving(tmp_path_factory.mktemp("comfyui"))
 
 
 def test_a_server_can_be_interrupted_and_goes_on_from_the_image_before(server: Server) -> None:
@@ -268,3 +287,22 @@ def test_a_server_can_be_interrupted_and_goes_on_from_the_image_before(server: S
     edited[40 - MARGIN : 50 + MARGIN, 20 - MARGIN : 30 + MARGIN] = True
     assert np.array_equal(after[~edited], before[~edited])
     assert (after != before)[40:50, 20:30].mean() > 0.5
+
+
+def test_an_edit_goes_on_after_the_server_has_freed_its_memory(server: Server) -> None:
+    layout = np.full((64, 64), 6, np.uint8)
+    Image.fromarray(layout).save(server.base / "input" / "before.png")
+    layout[40:50, 20:30] = 8
+    Image.fromarray(layout).save(server.base / "input" / "after.png")
+    prompt = template("layout_to_image", server.get("/object_info"))
+    (node,) = [node for node in prompt.values() if node["class_type"] == "SCDM_Generate"]
+    node["class_type"] = "SCDM_EditImage"
+    node["inputs"] |= {"steps": 2, "margin": MARGIN, "feather": 0.0}
+    inputs(prompt, "SCDM_LoadLayout").update(image="before.png")
+    (before,) = server.run(prompt)
+    server.request("/free", {"unload_models": True, "free_memory": True})
+    inputs(prompt, "SCDM_LoadLayout").update(image="after.png")
+    (after,) = server.run(prompt)
+    edited = np.zeros((64, 64), dtype=bool)
+    edited[40 - MARGIN : 50 + MARGIN, 20 - MARGIN : 30 + MARGIN] = True
+    assert np.array_equal(after[~edited], before[~edited]) and not np.array_equal(after, before)

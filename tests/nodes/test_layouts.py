@@ -18,12 +18,15 @@ READING = {"palette": "scenes", "tolerance": 16.0, "width": 0, "height": 0, "fit
 
 @pytest.fixture
 def said(pack: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What nodes say to the painter, without the server that would show it."""
+    """What nodes say to the painter."""
     heard: list[str] = []
+
+    def said(text: str, remarks: Any = ()) -> dict[str, list[str]]:
+        heard.extend([*remarks, text])
+        return {"text": [text]}
+
     for module in ("layouts", "painting", "previews", "corruption"):
-        monkeypatch.setattr(
-            pack(f"nodes.{module}"), "tell", lambda node, text, remarks=(): heard.extend([*remarks, text])
-        )
+        monkeypatch.setattr(pack(f"nodes.{module}"), "said", said)
     return heard
 
 
@@ -59,7 +62,7 @@ def layout_of(pack: Any, *rows: list[int], palette: str = "scenes") -> Any:
 # Load Layout
 
 EXAMPLES = [
-    f"example: {name}"
+    f"scdm_{name}.png"
     for name in ("landscape", "rough_lake", "rough_village", "seaside", "strokes_meadow", "strokes_mountains")
 ]
 
@@ -100,6 +103,37 @@ def test_layouts_are_the_examples_and_images(pack: Any, folders: Any, tmp_path: 
     assert load_layout(pack, "example: landscape").labels.ids.unique().numel() > 10
 
 
+def test_examples_lie_in_the_input_folder_where_the_front_end_finds_them(
+    pack: Any, folders: Any, tmp_path: Path, caplog: Any
+) -> None:
+    files = pack("nodes.files")
+    mine = painted(tmp_path / "input" / "scdm_seaside.png").read_bytes()
+    files.place_examples()
+    files.place_examples()
+    assert sorted(path.name for path in (tmp_path / "input").iterdir()) == EXAMPLES == files.layout_names()
+    assert (tmp_path / "input" / "scdm_seaside.png").read_bytes() == mine, "nothing is overwritten"
+    for name in ("example: landscape", "scdm_landscape.png", "scdm_landscape.png [input]"):
+        assert files.layout_file(name) == tmp_path / "input" / "scdm_landscape.png"
+    assert not caplog.records
+
+
+def test_examples_serve_where_the_input_folder_cannot_be_written(
+    pack: Any, folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError("read-only")
+
+    files = pack("nodes.files")
+    monkeypatch.setattr(Path, "open", refused)
+    files.place_examples()
+    assert not list((tmp_path / "input").iterdir())
+    assert files.layout_names() == EXAMPLES
+    for name in ("example: landscape", "scdm_landscape.png"):
+        assert files.layout_file(name) == files.EXAMPLES / "landscape.png"
+    with pytest.raises(ValueError, match="there is no layout"):
+        files.layout_file("scdm_landscape.png [output]")
+
+
 def test_a_layout_holds_the_classes_painted(pack: Any, folders: Any, said: list[str], tmp_path: Path) -> None:
     (tmp_path / "input" / "sub").mkdir()
     painted(tmp_path / "input" / "sub" / "a.png")
@@ -114,7 +148,9 @@ def test_a_layout_holds_the_classes_painted(pack: Any, folders: Any, said: list[
 def test_the_node_shows_what_it_understood(pack: Any, folders: Any, tmp_path: Path) -> None:
     """Enlarged to be seen, and in the very colours."""
     painted(tmp_path / "input" / "a.png")
-    (shown,) = pack("nodes.layouts").LoadLayout.execute("a.png", **READING).ui.as_dict()["images"]
+    ui = pack("nodes.layouts").LoadLayout.execute("a.png", **READING).ui
+    assert ui["text"] == ["16 x 8: sky 50%, grass 50%"]
+    (shown,) = ui["images"]
     picture = np.asarray(Image.open(tmp_path / "temp" / shown["filename"]))
     assert picture.shape == (256, 512, 3)
     assert (picture[:128] == SKY).all() and (picture[128:] == GRASS).all()
@@ -250,6 +286,42 @@ def test_preprocessors_colours_are_read(pack: Any, folders: Any) -> None:
 # Blank Layout, Paint Class, Layout to Masks
 
 
+def test_classes_are_chosen_from_a_list(pack: Any, folders: Any, tmp_path: Path) -> None:
+    """Those of shipped palettes and of the models that are here; what is shared by classes comes with its id."""
+    palette = pack("scdm.layouts.palette").Palette("mine", ("moss", "fern"), (None, None))
+    networks, model = pack("scdm.networks"), pack("scdm.models.model")
+    network = networks.UNetConfig(
+        2, channels=32, channel_mult=(1, 1), res_blocks=1, attention=(), head_channels=32, hidden=8
+    )
+    made = model.Model.new(model.ModelConfig(network, (16, 16), label_diffusion="uniform"), palette)
+    pack("scdm.models.checkpoint").save(tmp_path / "models" / "mine.safetensors", made)
+    (tmp_path / "models" / "broken.safetensors").write_bytes(b"no model")
+    for node, first in (("PaintClass", "sky"), ("LayoutToMasks", "all classes")):
+        spec = getattr(pack("nodes.painting"), node).define_schema().inputs
+        (spec,) = [one for one in spec if one.id == "class_name"]
+        shown = spec.as_dict()
+        assert spec.get_io_type() == "COMBO,STRING", "a link may bring a name"
+        assert shown["widgetType"] == "COMBO" and shown["default"] == first == shown["options"][0]
+        assert {"sky", "screen (58)", "screen (130)", "traffic light", "moss", "unpainted"} <= {*shown["options"]}
+        assert len({*shown["options"]}) == len(shown["options"])
+        known = shown["scdm_classes"]
+        assert known["palettes"]["scenes"][:2] == ["sky", "cloud"] and known["models"]["mine.safetensors"][0] == "moss"
+        assert known["models"]["scenes-fast"] == known["palettes"]["scenes"]
+        assert "broken.safetensors" not in known["models"]
+
+
+def test_names_that_were_typed_and_ids_still_run(pack: Any, said: list[str]) -> None:
+    nodes, layout = pack("nodes.painting"), layout_of(pack, [0, 1, 2])
+    for name in ("Sky", "6", "sky (0)", "a class of another palette", None):
+        assert nodes.PaintClass.validate_inputs(name) is True and nodes.LayoutToMasks.validate_inputs(name) is True
+    assert nodes.PaintClass.validate_inputs(" ") == "choose a class from the list"
+    assert nodes.LayoutToMasks.validate_inputs("") is True, "which stands for all classes"
+    every = nodes.LayoutToMasks.execute(layout, "").result
+    assert torch.equal(nodes.LayoutToMasks.execute(layout, "all classes").result[0], every[0])
+    with pytest.raises(ValueError, match=r"has no class 'lawn': give the name of one: sky, cloud, sun, .*flower"):
+        nodes.PaintClass.execute(layout, torch.ones(1, 1, 3), "lawn")
+
+
 def test_classes_are_painted_onto_a_blank_layout(pack: Any, said: list[str]) -> None:
     paint = pack("nodes.painting").PaintClass
     blank = pack("nodes.layouts").BlankLayout.execute("scenes", 4, 2).result[0]
@@ -270,6 +342,19 @@ def test_an_empty_mask_paints_nothing_and_says_so(pack: Any, said: list[str]) ->
     same = pack("nodes.painting").PaintClass.execute(layout, torch.zeros(1, 64, 64), "tree").result[0]
     assert torch.equal(same.labels.ids, layout.labels.ids)
     assert said[0].startswith("nothing was painted")
+
+
+def test_a_mask_of_another_size_is_made_to_fit_as_layouts_are(pack: Any, said: list[str]) -> None:
+    paint, blank = pack("nodes.painting").PaintClass, pack("nodes.layouts").BlankLayout
+    layout, mask = blank.execute("scenes", 4, 2).result[0], torch.ones(1, 4, 4)
+    assert paint.execute(layout, mask, "sky").result[0].labels.ids.tolist() == [[[SKY_ID] * 4] * 2], "as before"
+    assert "the mask is 4 x 4 pixels, the layout 4 x 2: fitted by resize" in said
+    padded = paint.execute(layout, mask, "sky", "pad").result[0]
+    assert padded.labels.ids.tolist() == [[[MASK, SKY_ID, SKY_ID, MASK]] * 2]
+    mask[:, 1:3] = 0
+    assert paint.execute(layout, mask, "sky", "crop").result[0].labels.unpainted.all()
+    spec = paint.define_schema().inputs[-1]
+    assert (spec.id, spec.optional, spec.default) == ("fit", True, "resize"), "last, for saved workflows"
 
 
 def test_masks_show_every_class_in_order(pack: Any) -> None:
@@ -325,27 +410,41 @@ def test_info_is_text_for_the_painter_and_the_graph(pack: Any, said: list[str]) 
     assert said == [*output.result]
 
 
-def test_names_from_strangers_are_text_and_nothing_else(pack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The front end shows what nodes say as HTML."""
-    import sys
-    from types import SimpleNamespace
+def test_what_a_node_says_is_plain_text_of_its_output_and_nothing_takes_the_last_away(pack: Any) -> None:
+    """Each remark once and first; class names from strangers stay as they are, for the front end shows no HTML."""
+    said = pack("nodes.messages").said
+    assert said("<img src=x>", ["a & b", "a & b"]) == {"text": ["a & b\n<img src=x>"]}
+    assert said("") == {"text": []}
 
-    sent: list[tuple[str, str]] = []
-    instance = SimpleNamespace(send_progress_text=lambda *message: sent.append(message))
-    server = SimpleNamespace(PromptServer=SimpleNamespace(instance=instance))
-    monkeypatch.setitem(sys.modules, "server", server)
-    node = SimpleNamespace(hidden=SimpleNamespace(unique_id="7"))
-    pack("nodes.messages").tell(node, "<img src=x onerror=alert(1)>", ["a & b"])
-    assert sent == [("a &amp; b\n&lt;img src=x onerror=alert(1)&gt;", "7")]
+
+def test_every_node_that_says_something_says_it_where_it_stays(pack: Any, folders: Any) -> None:
+    """In the `ui` of its output, which every front end keeps, unlike a text of its progress."""
+    layout = layout_of(pack, [0, 6, MASK])
+    paint, nodes = pack("nodes.painting").PaintClass, pack("nodes.translate")
+    translate = nodes.TranslateLayout.execute(layout, pack("scdm.layouts.palette").Palette.named("ade20k"), "")
+    outputs = [
+        (pack("nodes.previews").LayoutInfo.execute(layout), "grass (6): 33%"),
+        (paint.execute(layout, torch.ones(1, 1, 3), "tree"), "tree 100%"),
+        (paint.execute(layout, torch.zeros(1, 1, 3), "tree"), "nothing was painted"),
+        (translate, "Every class has its name."),
+        (corrupted_output(pack, layout, kind="downsample", downsample_to=1), "3 x 1: "),
+        (pack("nodes.models").LoadModel.execute("scenes64-fast"), "is called scenes-fast now"),
+    ]
+    for output, words in outputs:
+        assert words in "\n".join(output.ui["text"])
 
 
 # Corrupt Layout
 
 
 def corrupted(pack: Any, layout: Any, **changed: Any) -> Any:
+    return corrupted_output(pack, layout, **changed).result[0].labels
+
+
+def corrupted_output(pack: Any, layout: Any, **changed: Any) -> Any:
     node = pack("nodes.corruption").CorruptLayout
     defaults = {spec.id: spec.default for spec in node.define_schema().inputs[2:]}
-    return node.execute(layout, **{**defaults, **changed}).result[0].labels
+    return node.execute(layout, **{**defaults, **changed})
 
 
 def test_each_kind_of_corruption_follows_its_own_setting(pack: Any, folders: Any, said: list[str]) -> None:

@@ -297,6 +297,81 @@ def test_other_classes_and_other_models_are_refused_in_words(pack: Any, model: A
         encoded(pack, Other(), layout)
 
 
+def test_a_layout_that_is_zeroed_out_is_a_blank_one(pack: Any, model: Any, layout: Any) -> None:
+    """As the negative of an undistilled model, or in place of the layout."""
+    import nodes
+
+    patcher = model()
+
+    def zeroed(positive: Any, negative: Any) -> tuple[Any, Any]:
+        return positive, nodes.ConditioningZeroOut().zero_out(positive)[0]
+
+    plain = sampled(pack, patcher, layout)
+    assert torch.equal(sampled(pack, patcher, layout, change=zeroed), plain)
+    swapped = sampled(pack, patcher, layout, change=lambda positive, negative: (negative, positive))
+    nothing = sampled(pack, patcher, layout, change=lambda *given: (zeroed(*given)[1], given[0]))
+    assert torch.equal(nothing, swapped)
+
+
+def test_layouts_that_are_joined_as_texts_are_refused_in_words(pack: Any, model: Any, layout: Any) -> None:
+    import nodes
+
+    patcher, sockets = model(), pack("nodes.sockets")
+    other = sockets.Layout(pack("scdm.layouts.labels").LabelMap(torch.full((1, *SIZE), 7), 14), layout.palette)
+    also = encoded(pack, patcher, other)[0]
+
+    def concatenated(positive: Any, negative: Any) -> tuple[Any, Any]:
+        return nodes.ConditioningConcat().concat(positive, also)[0], negative
+
+    def averaged(strength: float) -> Any:
+        average = nodes.ConditioningAverage().addWeighted
+        return lambda positive, negative: (average(positive, also, strength)[0], negative)
+
+    for change in (concatenated, averaged(0.5), averaged(0.0)):
+        with pytest.raises(ValueError, match=r"layouts cannot be joined or averaged .* ConditioningCombine"):
+            sampled(pack, patcher, layout, change=change)
+    assert torch.equal(sampled(pack, patcher, layout, change=averaged(1.0)), sampled(pack, patcher, layout))
+
+
+def test_layouts_are_combined_by_masks(pack: Any, model: Any, layout: Any) -> None:
+    """Under masks that share the image each half follows its own layout alone."""
+    import nodes
+
+    patcher, sockets, left = model(), pack("nodes.sockets"), torch.zeros(1, *SIZE)
+    left[..., : SIZE[1] // 2] = 1
+    other = sockets.Layout(pack("scdm.layouts.labels").LabelMap(torch.full((1, *SIZE), 7), 14), layout.palette)
+    also = encoded(pack, patcher, other)[0]
+
+    def both(positive: Any, negative: Any) -> tuple[Any, Any]:
+        mask = nodes.ConditioningSetMask().append
+        halves = (mask(given, part, "default", 1.0)[0] for given, part in ((positive, left), (also, 1 - left)))
+        return nodes.ConditioningCombine().combine(*halves)[0], negative
+
+    out = sampled(pack, patcher, layout, change=both, steps=1)
+    middle = SIZE[1] // 2
+    assert torch.allclose(out[..., :middle], sampled(pack, patcher, layout, steps=1)[..., :middle], atol=1e-4)
+    assert torch.allclose(out[..., middle:], sampled(pack, patcher, other, steps=1)[..., middle:], atol=1e-4)
+
+
+def test_comfyuis_empty_latent_is_as_large_as_its_image_or_refused(pack: Any, model: Any, layout: Any) -> None:
+    """Versions that say at what scale it is make it larger; of others an eighth would come."""
+    import nodes
+
+    patcher = model()
+    large = pack("nodes.sockets").Layout(layout.labels.resized(64, 96), layout.palette)
+    positive, negative, _ = encoded(pack, patcher, large)
+    latent = nodes.EmptyLatentImage().generate(96, 64)[0]
+
+    def run() -> Tensor:
+        return nodes.common_ksampler(patcher, 1, 1, 1.5, "euler", "simple", positive, negative, latent)[0]["samples"]
+
+    if "downscale_ratio_spacial" in latent:
+        assert run().shape == (1, 3, 64, 96)
+    else:
+        with pytest.raises(ValueError, match="the latent is an eighth of the layout, 12 x 8 pixels"):
+            run()
+
+
 def test_broken_or_foreign_latents_are_refused_in_words(pack: Any, model: Any, layout: Any) -> None:
     from comfy_extras import nodes_model_advanced
 

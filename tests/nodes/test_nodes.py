@@ -43,7 +43,7 @@ def generate(pack: Any, layout: Any, model: Any = None, **changed: Any) -> Any:
     return node.execute(model or untrained(pack), layout, **inputs).result[0]
 
 
-def test_nodes_explain_themselves(pack: Any) -> None:
+def test_nodes_explain_themselves(pack: Any, folders: Any) -> None:
     nodes = asyncio.run(pack("").comfy_entrypoint().get_node_list())
     schemas = [node.GET_SCHEMA() for node in nodes]
     assert len({schema.node_id for schema in schemas}) == len(schemas) == 13
@@ -72,6 +72,7 @@ VARIANCE = ("variance", "COMBO", "learned", ["learned", "fixed_large", "fixed_sm
 REPEATS = ("repeats", "INT", 1, 1, 100)
 ETA = ("eta", "FLOAT", 0, 0, 1)
 TRUST = [("roughness", "FLOAT", -0.05, -0.05, 1), ("layout_end", "FLOAT", 1, 0.05, 1)]
+FIT = ("fit", "COMBO", "resize", ["resize", "crop", "pad"])
 WIDGETS = {
     "Generate": [
         *SAMPLING,
@@ -85,6 +86,7 @@ WIDGETS = {
         VARIANCE,
         ETA,
         *TRUST,
+        FIT,
     ],
     "EditImage": [
         *SAMPLING,
@@ -95,6 +97,7 @@ WIDGETS = {
         REPEATS,
         ETA,
         *TRUST,
+        FIT,
     ],
 }
 
@@ -274,12 +277,52 @@ def test_a_mask_protects_the_image(pack: Any, folders: Any, tmp_path: Path) -> N
     assert (little - image).abs().mean() < (made - image.repeat(2, 1, 1, 1)).abs()[:, ~kept].mean() / 2
     with pytest.raises(ValueError, match="mask 1 of 2 is empty"):
         generate(pack, layout, model, image=image, mask=torch.zeros(1, 16, 24))
-    with pytest.raises(ValueError, match="the mask is 8x8"):
-        generate(pack, layout, model, image=image, mask=torch.ones(1, 8, 8))
     with pytest.raises(ValueError, match="2 images cannot serve a batch of 3"):
         generate(pack, layout, model, image=image, mask=mask.repeat(3, 1, 1))
     with pytest.raises(ValueError, match="give the image too"):
         generate(pack, layout, model, mask=mask)
+
+
+def test_an_image_and_a_mask_of_another_size_are_made_to_fit(
+    pack: Any, folders: Any, tmp_path: Path, caplog: Any
+) -> None:
+    """As the layout of a painting of that size is placed. What a padded image does not reach is painted anew."""
+    painted(tmp_path / "input" / "a.png", (16, 24))
+    layout, model = load_layout(pack, "a.png"), untrained(pack)
+    image, mask = torch.rand(1, 32, 32, 3), torch.zeros(1, 32, 32)
+    mask[:, 8:24, 8:24] = 1
+    node = pack("nodes.generate").Generate
+    given = {spec.id: spec.default for spec in node.define_schema().inputs[2:] if not spec.optional}
+
+    def made(fit: str, **inputs: Any) -> tuple[torch.Tensor, str]:
+        output = node.execute(model, layout, **given | {"steps": 2, "fit": fit} | inputs)
+        return output.result[0], "\n".join(output.ui["text"])
+
+    def whole(value: float) -> torch.Tensor:
+        return torch.full((1, 32, 32, 3), value)
+
+    out, words = made("resize", image=whole(0.25), mask=mask)
+    kept = (out - 0.25).abs().amax(-1)[0] < 1e-6
+    assert out.shape == (1, 16, 24, 3) and kept[:4].all() and kept[:, :6].all() and not kept[5:11, 8:16].any()
+    assert (
+        "the image is 32 x 32 pixels, the layout 24 x 16: fitted by resize" in words and "the mask is 32 x 32" in words
+    )
+    kept = (made("crop", image=whole(0.25), mask=mask)[0] - 0.25).abs().amax(-1)[0] < 1e-6
+    assert kept[:2].all() and kept[:, :6].all() and not kept[3:13, 7:17].any()
+    kept = (made("pad", image=whole(0.25), mask=mask)[0] - 0.25).abs().amax(-1)[0] < 1e-6
+    assert kept[:4, 4:20].all() and not kept[:, :4].any() and not kept[:, 20:].any(), "beyond the image all is new"
+    assert made("pad", image=image, denoise=0.5)[0].shape == (1, 16, 24, 3)
+    assert not made("pad", image=torch.rand(1, 16, 24, 3), mask=torch.eye(16, 24)[None])[1]
+    with pytest.raises(ValueError, match="the mask is empty"):
+        made("resize", image=image, mask=torch.zeros(1, 64, 64))
+    with pytest.raises(ValueError, match="fits by resize, crop, pad, not 'stretch'"):
+        made("stretch", image=image, mask=mask)
+
+
+def test_repeats_without_a_mask_are_said_to_have_no_effect(pack: Any, folders: Any, caplog: Any) -> None:
+    layout, model = load_layout(pack, "example: landscape", width=16), untrained(pack)
+    assert torch.equal(generate(pack, layout, model, repeats=4), generate(pack, layout, model))
+    assert "repeats settles the seam around a mask, and has no effect without one" in caplog.text
 
 
 def test_masks_of_zero_and_one_of_255_are_white(pack: Any, folders: Any, tmp_path: Path, caplog: Any) -> None:

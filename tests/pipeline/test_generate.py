@@ -330,6 +330,18 @@ class TestRepainting:
         outside = self.mask.expand_as(result) == 0
         assert torch.equal(back[outside], levels[outside])
 
+    def test_repeats_without_a_mask_neither_change_the_image_nor_take_longer(self, model):
+        def made(repeats: int, **given) -> tuple[torch.Tensor, int]:
+            steps = []
+            options = replace(FAST, repeats=repeats, strength=0.5 if "image" in given and "mask" not in given else 1.0)
+            return generate(model, layout(), options, on_step=lambda *step: steps.append(step), **given), len(steps)
+
+        for given in ({}, {"image": self.image}):
+            (once, few), (again, many) = made(1, **given), made(4, **given)
+            assert torch.equal(once, again) and few == many
+        masked = {"image": self.image, "mask": self.mask}
+        assert not torch.equal(made(1, **masked)[0], made(4, **masked)[0])
+
     def test_the_less_strength_the_closer_to_the_image(self, model):
         options = GenerateOptions(steps=20, guidance=1.0)
         distance = [

@@ -1,0 +1,8 @@
+// What this pack adds to ComfyUI's front end: a list of extensions, each in a module of its own.
+
+import { app } from "../../scripts/app.js";
+import { classes } from "./classes.mjs";
+import { examples } from "./examples.mjs";
+import { texts } from "./texts.mjs";
+
+for (const extension of [classes, examples, texts]) app.registerExtension(extension);
