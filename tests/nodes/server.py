@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import socket
 import subprocess
 import time
@@ -22,7 +23,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600  # seconds, for a machine with much else to do
 
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "SCDM_PAINTING")
 
 Json = dict[str, Any]
 
@@ -52,6 +53,7 @@ class Server:
         self.base, self.log = base, base / "log"
         command = [python, str(Path(checkout) / "main.py"), "--cpu", "--port", str(port), "--base-directory", str(base)]
         command += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch", "--disable-api-nodes"]
+        command += shlex.split(os.environ.get("COMFYUI_ARGS", ""))  # another front end, for instance
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=base, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.wait_until(self.answers, "start")
