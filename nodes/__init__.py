@@ -9,6 +9,7 @@ from .files import place_examples
 from .generate import Generate
 from .layouts import BlankLayout, LayoutFromImage, LoadLayout
 from .models import LoadModel
+from .paint import PaintLayout
 from .painting import LayoutToMasks, PaintClass
 from .previews import LayoutInfo, PreviewLayout
 from .translate import TranslateLayout
@@ -22,6 +23,7 @@ class ScdmExtension(ComfyExtension):
             LoadLayout,
             LayoutFromImage,
             BlankLayout,
+            PaintLayout,
             PaintClass,
             LayoutToMasks,
             PreviewLayout,

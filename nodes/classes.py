@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import folder_paths
 from comfy_api.latest import io
@@ -11,13 +13,14 @@ from comfy_api.latest import io
 from ..scdm.assets import embedded_models
 from ..scdm.layouts.contents import UNPAINTED
 from ..scdm.layouts.painting import class_choices
-from ..scdm.layouts.palette import Palette, palette_names
-from ..scdm.models.checkpoint import model_file, read_header
+from ..scdm.layouts.palette import GOLDEN_ANGLE, Palette, palette_names
+from ..scdm.models.checkpoint import Header, model_file, read_header
 from .messages import complaint
 from .models import FOLDER
 
 USUAL = "scenes"  # the palette whose classes come first
 ALL_CLASSES = "all classes"
+COLORLESS = (128, 128, 128)  # of classes without a colour, in painters
 
 
 def class_input(tooltip: str, first: tuple[str, ...] = ()) -> io.Input:
@@ -51,24 +54,55 @@ def shipped_classes() -> dict[str, list[str]]:
 
 def model_classes() -> dict[str, list[str]]:
     """The choices of each model whose header says its classes."""
+    return of_models(lambda header: class_choices(header.palette))
+
+
+# For painters: classes with their colours, and the size (width, height) that a model paints best.
+
+
+def shipped_subjects() -> dict[str, list[list[Any]]]:
+    """The classes of each palette that comes with SCDM, [name, colour], by the names in `palette_input`."""
+    names = palette_names()
+    return {name: coloured(Palette.named(name)) for name in (*names, *(name + GOLDEN_ANGLE for name in names))}
+
+
+def model_subjects() -> dict[str, dict[str, Any]]:
+    """The same of each model whose header says its classes, and its size."""
+    return of_models(_subject)
+
+
+def _subject(header: Header) -> dict[str, Any]:
+    height, width = header.config.taught.preferred
+    return {"classes": coloured(header.palette), "size": [width, height]}
+
+
+def coloured(palette: Palette) -> list[list[Any]]:
+    return [[name, color or COLORLESS] for name, color in zip(palette.names, palette.colors, strict=True)]
+
+
+Told = TypeVar("Told")
+
+
+def of_models(tell: Callable[[Header], Told]) -> dict[str, Told]:
+    """What is told of the header of each model that has one; the list of models shows the others all the same."""
     found = {}
     for name in embedded_models():
         with model_file(name) as path:
-            found[name] = _classes_of(path, path.stat().st_mtime_ns)
+            found[name] = _header_of(path, path.stat().st_mtime_ns)
     for name in folder_paths.get_filename_list(FOLDER):
         path = Path(folder_paths.get_full_path(FOLDER, name) or "")
         if path.suffix.lower() == ".safetensors" and path.is_file():
-            found[name] = _classes_of(path, path.stat().st_mtime_ns)
-    return {name: classes for name, classes in found.items() if classes}
+            found[name] = _header_of(path, path.stat().st_mtime_ns)
+    return {name: tell(header) for name, header in found.items() if header is not None}
 
 
 @lru_cache(maxsize=256)
-def _classes_of(path: Path, changed: int) -> list[str]:
-    """None where the file is no model of ours; the list of models shows it all the same. changed: when, in ns."""
+def _header_of(path: Path, changed: int) -> Header | None:
+    """None where the file is no model of ours. changed: when, in ns."""
     try:
-        return class_choices(read_header(path).palette)
+        return read_header(path)
     except (ValueError, OSError):
-        return []
+        return None
 
 
 def _require_name(name: str) -> None:

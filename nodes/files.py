@@ -52,16 +52,20 @@ def layout_file(name: str) -> Path:
         raise ValueError(f"a layout has a name, not {shown(name)}: choose one from the list")
     if name.startswith(EXAMPLE):
         name = f"{SHIPPED}{name.removeprefix(EXAMPLE)}.png"
-    name, annotated = folder_paths.annotated_filepath(name)  # "painted.png [output]"
-    folder = Path(annotated or folder_paths.get_input_directory())
     shipped = {SHIPPED + example.name: example for example in _examples()}
-    if not annotated and name in shipped and not _is_file(folder / name):
+    if name in shipped and not _is_file(Path(folder_paths.get_input_directory()) / name):
         return shipped[name]
+    return existing_file(name, "layout", "upload it, or choose one from the list")
+
+
+def existing_file(name: str, what: str, advice: str) -> Path:
+    """The file of that name, "painted.png [output]" for instance, in ComfyUI's folders. ValueError if there is none."""
+    bare, annotated = folder_paths.annotated_filepath(name)
+    folder = Path(annotated or folder_paths.get_input_directory())
     # "..", but no links, is followed to where it leads: links are the user's own.
-    path, inside = (Path(os.path.abspath(place)) for place in (folder / name, folder))  # noqa: PTH100
+    path, inside = (Path(os.path.abspath(place)) for place in (folder / bare, folder))  # noqa: PTH100
     if not path.is_relative_to(inside) or not _is_file(path):
-        place = f"{shown(name)} in the folder {folder.name}"
-        raise ValueError(f"there is no layout {place}: upload it, or choose one from the list")
+        raise ValueError(f"there is no {what} {shown(bare)} in the folder {folder.name}: {advice}")
     return path
 
 

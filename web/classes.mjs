@@ -11,7 +11,7 @@ export const classes = {
 };
 
 /** What the node's definition says of an input beside its type. */
-function declared(node, name) {
+export function declared(node, name) {
   const { required, optional } = node.constructor.nodeData?.input ?? {};
   return (required?.[name] ?? optional?.[name])?.[1];
 }
@@ -37,13 +37,13 @@ function paletteOf(node, known, seen = new Set()) {
   return paletteOf(source(node, "layout"), known, seen);
 }
 
-function valueOf(node, name) {
+export function valueOf(node, name) {
   const value = node.widgets?.find((widget) => widget.name === name)?.value;
   return typeof value === "string" ? value : undefined;
 }
 
 /** The node that an input is linked to, through reroutes. */
-function source(node, name) {
+export function source(node, name) {
   let slot = node.inputs?.findIndex((input) => input.name === name) ?? -1;
   let origin = slot >= 0 ? node.getInputNode(slot) : null;
   for (let hops = 0; origin?.type === "Reroute" && hops < 100; hops++) origin = origin.getInputNode(0);

@@ -2,7 +2,8 @@
 
 import { app } from "../../scripts/app.js";
 import { classes } from "./classes.mjs";
+import { paint } from "./comfyui/paint.mjs";
 import { examples } from "./examples.mjs";
 import { texts } from "./texts.mjs";
 
-for (const extension of [classes, examples, texts]) app.registerExtension(extension);
+for (const extension of [classes, examples, texts, paint(app)]) app.registerExtension(extension);

@@ -20,7 +20,7 @@ LEGIBLE = 512  # pixels of the longer side: a picture with a legend has at least
 CHEQUERED = (232, 232, 230), (212, 212, 210)  # the two greys of a chequered ground
 COLOURLESS = (128, 128, 132), (106, 106, 110)  # for classes that no colour stands for
 LONGEST = 24  # letters of a name in a legend
-LINE = 32  # pixels, of a line below an enlarged picture
+LINE = 48  # pixels, of a line below an enlarged picture
 
 
 def preview(

@@ -22,7 +22,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600  # seconds, for a machine with much else to do
 
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "SCDM_PAINTING")
 
 Json = dict[str, Any]
 

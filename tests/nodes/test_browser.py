@@ -52,7 +52,7 @@ def page(server: Server) -> Iterator[Any]:
         pytest.skip("CHROMIUM does not name a browser")
     with driver.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})  # zoomed out far, widgets are not drawn
         opened(page, server)
         yield page
         browser.close()
@@ -114,7 +114,9 @@ def test_what_nodes_say_stays_when_a_run_has_ended(server: Server, page: Any) ->
         for kind, words in (("SCDM_PaintClass", "64 x 64: sky"), ("SCDM_EditImage", "of the image painted anew")):
             text, _, seen = page.evaluate(SAID, kind)
             assert words in text and seen, (kind, newer)
-        saved = page.evaluate("() => app.graph._nodes.map(node => JSON.stringify(node.serialize().widgets_values))")
+        saved = page.evaluate(
+            "() => app.graph._nodes.map(node => JSON.stringify(node.serialize().widgets_values ?? []))"
+        )
         assert not any("painted anew" in values for values in saved)
 
 

@@ -260,6 +260,13 @@ export class LayoutDocument {
     return this.#exchange(this.#undone, this.#done);
   }
 
+  // Takes away all steps: what is here now is where undo ends.
+  forget() {
+    this.cancel();
+    this.#done = [];
+    this.#undone = [];
+  }
+
   #exchange(from, to) {
     const step = from.pop();
     if (!step) return null;

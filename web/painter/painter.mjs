@@ -68,6 +68,12 @@ export class Painter extends EventTarget {
     this.#easel.clear();
   }
 
+  // What is here now is where undo ends: for hosts that have just put it there.
+  forget() {
+    this.document.forget();
+    this.#easel.dispatchEvent(new Event("change"));
+  }
+
   // By name: {kept, lost}, names of classes. What is lost becomes unpainted, in one step.
   setClasses(classes) {
     const told = this.#easel.renew((document) => document.setClasses(classes));

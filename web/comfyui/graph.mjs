@@ -1,0 +1,82 @@
+// What the graph says around a Paint Layout node: classes and size before it, images after it.
+
+import { declared, source, valueOf } from "../classes.mjs";
+
+const USUAL = 512; // pixels a side
+const LEAST = 256; // pixels of the longer side, below which brushes are coarse: the server reduces the layout to the model's size
+const FAR = 100; // nodes, beyond which a chain is none
+const MUTED = [2, 4]; // modes of nodes that do not run, or are passed by
+
+// {classes: [{name, color}], width, height, isAsked: whether widgets say the size, underlay: a file or undefined}.
+// told: what the last run said, for models that the server's list does not describe.
+export function subjectOf(node, input, told) {
+  const known = declared(fresh(node), input) ?? {};
+  const model = modelOf(node, "model", known);
+  const paletteModel = modelOf(node, "model_palette", known) ?? model;
+  const isLinked = Boolean(source(node, "model_palette") ?? source(node, "model"));
+  const table = paletteModel?.classes ?? (isLinked && told.classes) ?? undefined;
+  const classes = table || (known.scdm_palettes?.[valueOf(node, "palette")] ?? known.scdm_palettes?.scenes ?? []);
+  const size = model?.size ?? (source(node, "model") && told.size);
+  const [width, height] = size ? size.map((side) => side * Math.ceil(LEAST / Math.max(...size))) : [USUAL, USUAL];
+  const asked = ["width", "height"].map((name) => node.widgets?.find((widget) => widget.name === name)?.value || 0);
+  return {
+    classes: classes.map(([name, color]) => ({ name, color })),
+    width: asked[0] || width,
+    height: asked[1] || height,
+    isAsked: Boolean(asked[0] && asked[1]),
+    underlay: underlayOf(node, told),
+  };
+}
+
+// The definition that the server gave last: a model may have come since the node was made.
+function fresh(node) {
+  const type = globalThis.LiteGraph?.registered_node_types?.[node.type];
+  return { constructor: type?.nodeData ? type : node.constructor };
+}
+
+// What is known of the model at the end of a chain of nodes that pass one on.
+function modelOf(node, input, known) {
+  let origin = source(node, input);
+  for (let hops = 0; origin && origin.type !== "SCDM_LoadModel" && hops < FAR; hops++) origin = source(origin, "model");
+  return origin ? known.scdm_models?.[valueOf(origin, "model")] : undefined;
+}
+
+// The file that Load Image shows, or what the last run showed.
+function underlayOf(node, told) {
+  const origin = source(node, "underlay");
+  if (!origin) return undefined;
+  return (origin.type === "LoadImage" && valueOf(origin, "image")) || told.underlay;
+}
+
+// The nodes that run because this one does: {results: ids of those whose images follow from it, targets: ids of outputs}.
+export function after(node) {
+  const [results, targets] = [new Set(), new Set()];
+  const seen = new Set([node]);
+  const waiting = [node];
+  while (waiting.length) {
+    const from = waiting.pop();
+    for (const [slot, output] of (from.outputs ?? []).entries()) {
+      for (const next of linked(from, output)) {
+        if (seen.has(next) || MUTED.includes(next.mode)) continue;
+        seen.add(next);
+        const isOutput = next.constructor.nodeData?.output_node;
+        if (isOutput) targets.add(String(next.id));
+        const isLayout = next.type === "SCDM_PreviewLayout" || (from === node && slot > 0 && isOutput);
+        if (!isLayout) results.add(String(next.id));
+        if (!isLayout) waiting.push(next);
+      }
+    }
+  }
+  return { results, targets };
+}
+
+function linked(node, output) {
+  const { graph } = node;
+  return (output.links ?? []).map((id) => graph.getNodeById((graph.getLink?.(id) ?? graph.links[id])?.target_id)).filter(Boolean);
+}
+
+// Ours show layouts, and steps on the way: their previews are the image, but what they leave is a layout.
+export function isLayoutNode(graph, id) {
+  const node = graph.getNodeById(id) ?? graph.getNodeById(Number(id)); // ids are numbers in older front ends
+  return Boolean(node?.type?.startsWith("SCDM_"));
+}
