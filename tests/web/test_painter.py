@@ -560,6 +560,34 @@ def test_a_hand_that_rests_beside_the_pen_does_nothing(painter: Put) -> None:
     assert (board.ids[20, 20:40] == 0).all() and board.ids[40, 50] == UNPAINTED and board.get("edits.length") == 1
 
 
+def test_two_fingers_move_the_view_while_a_polygon_is_half_done(painter: Put) -> None:
+    board = painter()
+    board.focus()
+    board.press("p")
+    for i, corner in enumerate(((10, 10), (30, 10), (30, 30))):
+        if i == 2:
+            pointer(board, "pointerdown", 1, 50, 40)
+            pointer(board, "pointerdown", 2, 55, 40)
+            pointer(board, "pointermove", 2, 56, 40)
+            pointer(board, "pointerup", 1, 50, 40)
+            pointer(board, "pointerup", 2, 56, 40)
+        pointer(board, "pointerdown", 1, *corner)
+        pointer(board, "pointerup", 1, *corner)
+    board.press("Enter")
+    assert board.ids[12, 28] == 0 and 150 < (board.ids == 0).sum() < 250
+
+
+def test_a_pen_paints_although_the_hand_came_first(painter: Put) -> None:
+    board = painter()
+    pointer(board, "pointerdown", 1, 50, 40)
+    pointer(board, "pointerdown", 3, 20, 20, "pen", 1.0)
+    pointer(board, "pointermove", 1, 52, 40)
+    pointer(board, "pointermove", 3, 30, 20, "pen", 1.0)
+    pointer(board, "pointerup", 3, 30, 20, "pen", 0)
+    pointer(board, "pointerup", 1, 52, 40)
+    assert (board.ids[20, 20:30] == 0).all() and board.ids[40, 50] == UNPAINTED and board.get("edits.length") == 1
+
+
 def test_the_outline_of_the_brush_is_around_the_pixels_that_it_paints(blank: Any) -> None:
     script = """async () => {
       const { LayoutDocument, stamp } = await import("/painter/document.mjs");

@@ -137,8 +137,17 @@ export class Easel extends EventTarget {
   }
 
   cancel() {
+    this.#lift(() => this.active.cancel());
+  }
+
+  // Takes back what has been done since the pointer was put down, and no more.
+  retract() {
+    this.#lift(() => this.active.retract());
+  }
+
+  #lift(leave) {
     this.#isDown = false;
-    this.active.cancel();
+    leave();
     this.isErasing = false;
   }
 

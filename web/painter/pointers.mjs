@@ -26,6 +26,7 @@ export class Pointers {
   down(event) {
     event.preventDefault();
     this.stage.setPointerCapture?.(event.pointerId);
+    if (event.pointerType === "pen") this.#dropTouches();
     if (event.pointerType === "touch" && !this.#isPenDown) this.#touches.set(event.pointerId, this.#place(event));
     if (this.#touches.size === 2) return this.#pinch();
     if (this.#painting !== null || this.#panning || this.#touches.size > 2) return;
@@ -48,9 +49,19 @@ export class Pointers {
 
   // A second finger: what the first one has begun was no stroke.
   #pinch() {
-    if (this.#painting !== null) this.easel.cancel();
-    this.#painting = null;
+    this.#retract();
     this.easel.point = null;
+  }
+
+  #retract() {
+    if (this.#painting !== null) this.easel.retract();
+    this.#painting = null;
+  }
+
+  // A pen has come: touches before it were the hand's.
+  #dropTouches() {
+    if (this.#touches.has(this.#painting)) this.#retract();
+    this.#touches.clear();
   }
 
   move(event) {
@@ -95,8 +106,7 @@ export class Pointers {
   }
 
   lost(event) {
-    if (this.#painting === event.pointerId) this.easel.cancel();
-    this.#painting = null;
+    if (this.#painting === event.pointerId) this.#retract();
     this.up(event);
   }
 

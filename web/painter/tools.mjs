@@ -1,7 +1,8 @@
 // The tools: what a pointer, or the keyboard's cursor, does between being put down and being lifted.
 //
-// Each has begin(point), move(point), end(point) and cancel(), where a point is {x, y, size, shift} in pixels of the document,
-// and may draw marks over the canvas. `easel` is easel.mjs.
+// Each has begin(point), move(point), end(point), cancel(), which gives up all that is half done, and retract(), which gives up
+// what came since begin(); it may draw marks over the canvas. A point is {x, y, size, shift} in pixels of the document. `easel` is
+// easel.mjs.
 
 import { UNPAINTED, stamp } from "./document.mjs";
 
@@ -22,6 +23,10 @@ class Tool {
 
   cancel() {
     this.easel.giveUp();
+  }
+
+  retract() {
+    this.cancel();
   }
 
   // Whether it is half done while the pointer is lifted.
@@ -193,6 +198,12 @@ class Polygon extends Tool {
   cancel() {
     this.#forget();
     super.cancel();
+  }
+
+  retract() {
+    if (this.#start >= 0) this.#points.length = this.#start;
+    this.#start = -1;
+    this.easel.view.showMarks();
   }
 
   #forget() {
