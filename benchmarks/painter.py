@@ -29,7 +29,7 @@ from scdm.layouts.palette import Palette
 from scdm.training.command import ending
 
 WEB = Path(__file__).resolve().parents[1] / "web"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = (os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome")
 OPEN = """async ({side, classes, shapes}) => {
   const { Painter } = await import("/painter/painter.mjs");
   globalThis.painter?.destroy();
@@ -92,7 +92,7 @@ def page_of_painter() -> Iterator[Any]:
 
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        raise ValueError(f"there is no Chromium here: install one of {', '.join(BROWSERS)}")
+        raise ValueError("there is no Chromium here: install one, or name it in CHROMIUM")
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(WEB)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

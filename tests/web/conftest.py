@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 
 WEB = Path(__file__).parents[2] / "web"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSERS = (os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 POLICY = "default-src 'self'; img-src 'self' blob: data:"
 BLANK = b"<!doctype html><html lang=en><title>Painters</title><body></body></html>"
 UNPAINTED = 65535
@@ -129,6 +131,11 @@ class Board:
         return base64.b64decode(self.page.evaluate(SAVE, self.number))
 
     @property
+    def size(self) -> int:
+        """Of the brush, in pixels of the document."""
+        return self.page.evaluate("number => painters[number].brushSize", self.number)
+
+    @property
     def options(self) -> list[str]:
         """The names in the list of classes."""
         return self.root.locator("[role=option] > span:nth-child(2)").all_inner_texts()
@@ -147,7 +154,7 @@ def chromium() -> Iterator[Any]:
     """A browser without a window."""
     tools = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
+        pytest.skip("there is no Chromium here: CHROMIUM may name one")
     with tools.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -195,7 +202,13 @@ def painter(blank: Any) -> Callable[..., Board]:
         at: tuple[int, int] = (900, 640),
         names: list[dict[str, Any]] | None = None,
     ) -> Board:
-        options = {"width": width, "height": height, "classes": names or classes(count), "compact": compact, "at": at}
+        options = {
+            "width": width,
+            "height": height,
+            "classes": classes(count) if names is None else names,
+            "compact": compact,
+            "at": at,
+        }
         blank.evaluate(OPEN, options)
         return Board(blank, blank.evaluate("painters.length - 1"))
 

@@ -30,7 +30,7 @@ export function swatch(document, id) {
 
 let lists = 0; // that this page has had: ids of elements must differ
 
-// A search, the classes in use, and the list of all, where "unpainted" is the first.
+// A search, the classes in use, and the list of all, where "unpainted" is the last.
 export class ClassList {
   #options = new Map(); // id -> element
   #state = ""; // what the list shows as chosen, and which keys

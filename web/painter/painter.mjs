@@ -155,7 +155,10 @@ export class Painter extends EventTarget {
     const keys = new Keys(this.frame, this.keys, easel, pointers);
     easel.addEventListener("say", ({ detail }) => this.message(detail));
     easel.addEventListener("point", () => this.#showPlace());
-    easel.addEventListener("change", () => this.#showTool());
+    for (const show of [() => this.#showTool(), () => this.#showPlace()]) {
+      easel.addEventListener("change", show);
+      show();
+    }
     this.frame.addEventListener("scdm-search", () => this.#toClasses());
     for (const type of ["pointerdown", "wheel", "mousedown", "dblclick", "click"]) {
       this.frame.addEventListener(type, (event) => event.stopPropagation()); // none of the host's affair
@@ -168,7 +171,6 @@ export class Painter extends EventTarget {
     const themes = new MutationObserver(() => easel.view.theme());
     for (const each of [this.root, this.root.ownerDocument]) themes.observe(each, { attributeFilter: ["data-theme"], subtree: true });
     signal.addEventListener("abort", () => themes.disconnect());
-    this.#showTool();
   }
 
   focus() {

@@ -1,12 +1,14 @@
 // The tools: what a pointer, or the keyboard's cursor, does between being put down and being lifted.
 //
-// Each has begin(point), move(point), end(point) and cancel(), where a point is {x, y, size, shift} in pixels of the document,
-// and may draw marks over the canvas. `easel` is easel.mjs.
+// Each has begin(point), move(point), end(point), cancel(), which gives up all that is half done, and retract(), which gives up
+// what came since begin(); it may draw marks over the canvas. A point is {x, y, size, shift} in pixels of the document. `easel` is
+// easel.mjs.
 
-import { UNPAINTED } from "./document.mjs";
+import { UNPAINTED, stamp } from "./document.mjs";
 
 const NEAR = 9; // pixels of the canvas within which a corner is the first one again
 const APART = 3; // pixels of the canvas between two points of a lasso
+const EXACT = 3; // zoom from which single pixels are seen, which the outline of the brush then follows
 
 class Tool {
   constructor(easel) {
@@ -21,6 +23,10 @@ class Tool {
 
   cancel() {
     this.easel.giveUp();
+  }
+
+  retract() {
+    this.cancel();
   }
 
   // Whether it is half done while the pointer is lifted.
@@ -194,6 +200,12 @@ class Polygon extends Tool {
     super.cancel();
   }
 
+  retract() {
+    if (this.#start >= 0) this.#points.length = this.#start;
+    this.#start = -1;
+    this.easel.view.showMarks();
+  }
+
   #forget() {
     this.#points = [];
     this.#start = -1;
@@ -273,13 +285,27 @@ function twoTone(context, path) {
 function outline(context, view, point) {
   if (!point) return;
   const [x, y] = view.toCanvas(point);
-  const path = new Path2D();
-  path.arc(x, y, Math.max(2, (point.size / 2) * view.zoom), 0, 2 * Math.PI);
-  twoTone(context, path);
+  twoTone(context, view.zoom < EXACT ? circle(x, y, Math.max(2, (point.size / 2) * view.zoom)) : edge(view, stamp(point)));
   if (point.size * view.zoom > 24) {
     context.fillStyle = "#fff";
     context.fillRect(x - 1, y - 1, 2, 2);
   }
+}
+
+function circle(x, y, radius) {
+  const path = new Path2D();
+  path.arc(x, y, radius, 0, 2 * Math.PI);
+  return path;
+}
+
+// Around rows of pixels: down their right sides, and up their left ones.
+function edge(view, rows) {
+  const path = new Path2D();
+  const right = rows.flatMap(([y, , to]) => [{ x: to, y }, { x: to, y: y + 1 }]);
+  const left = rows.flatMap(([y, from]) => [{ x: from, y }, { x: from, y: y + 1 }]).reverse();
+  for (const point of [...right, ...left]) path.lineTo(...view.toCanvas(point));
+  path.closePath();
+  return path;
 }
 
 function cross(context, view, point) {
