@@ -14,7 +14,9 @@ from ..scdm.files.untrusted import shown
 log = logging.getLogger(__name__)
 
 EXAMPLES = Path(str(assets.folder() / "examples"))
-SHIPPED = "scdm_"  # begins their names in the input folder, where the front end shows them and its mask editor opens them
+SHIPPED = (
+    "scdm_"  # begins their names in the input folder, where the front end shows them and its mask editor opens them
+)
 EXAMPLE = "example: "  # began their names in workflows from before
 
 

@@ -27,6 +27,8 @@ SCENES = Palette.named("scenes")
 INLINE = "data:image/png;base64,"
 READY = "window.app?.graph && window.LiteGraph && app.extensionManager?.workflow?.activeWorkflow"
 NODES_2 = "Comfy.VueNodes.Enabled"
+VERSION = "() => (window.__COMFYUI_FRONTEND_VERSION__ ?? '0.0').split('.').map(Number)"
+FIRST_WITH_NODES_2 = [1, 40]
 TEMPLATE = (ROOT / "workflows" / "paint.json").read_text(encoding="utf-8")
 OPEN = """async text => {
   await app.loadGraphData(JSON.parse(text));
@@ -42,15 +44,14 @@ MIDDLES = """() => [...document.querySelectorAll('.scdm-board .scdm-layout')].ma
   return [r, g, b];
 })"""
 FOLLOWED = "() => /^Image after/.test(document.querySelector('.scdm-board-bar p').textContent)"
-NOISE = """async () => {
+NOISE = """async colors => {
   const [width, height] = [512, 512];
   const canvas = Object.assign(document.createElement('canvas'), {width, height});
   const picture = new ImageData(width, height);
-  const colors = %s;
   let seed = 1;
   for (let i = 0; i < width * height; i++) {
-    seed = (seed * 1103515245 + 12345) %% 2147483648;
-    picture.data.set([...colors[(seed >> 16) %% colors.length], 255], 4 * i);
+    seed = (seed * 1103515245 + 12345) % 2147483648;
+    picture.data.set([...colors[(seed >> 16) % colors.length], 255], 4 * i);
   }
   canvas.getContext('2d').putImageData(picture, 0, 0);
   const blob = await new Promise(done => canvas.toBlob(done));
@@ -58,7 +59,7 @@ NOISE = """async () => {
   files.items.add(new File([blob], 'noise.png', {type: 'image/png'}));
   const drop = new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer: files});
   document.querySelector('.scdm-board .scdm-painter').dispatchEvent(drop);
-}""" % json.dumps([color for color in SCENES.colors[:4]])
+}"""  # a layout that no compression makes small
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +87,8 @@ def page(server: Server, browser: Any, request: pytest.FixtureRequest) -> Iterat
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(server.url, wait_until="domcontentloaded")
     page.wait_for_function(READY, timeout=120_000)
-    open_template(page)
-    if request.param != "classic" and not page.evaluate("() => document.querySelector('[data-node-id] .scdm-board')"):
-        pytest.skip("this front end has no Nodes 2.0")
+    if request.param != "classic" and page.evaluate(VERSION)[:2] < FIRST_WITH_NODES_2:
+        pytest.skip("in this front end Nodes 2.0 is an experiment, and has no room for elements of others")
     yield page
     page.close()
 
@@ -242,7 +242,9 @@ def test_copies_are_paintings_of_their_own(painter: Painter) -> None:
       app.canvas.copyToClipboard([node]);
       app.canvas.pasteFromClipboard({{position: [380, 700]}});
     }}""")
-    painter.until(f"() => ({VALUES})().length === 2 && document.querySelectorAll('.scdm-board .scdm-layout').length === 2")
+    painter.until(
+        f"() => ({VALUES})().length === 2 && document.querySelectorAll('.scdm-board .scdm-layout').length === 2"
+    )
     assert page.evaluate(VALUES) == [value, value]
     painter.until_middle("flower", of=1)
     painter.choose("snow")
@@ -274,7 +276,9 @@ def test_the_image_follows_and_a_newer_stroke_takes_the_place_of_the_run(painter
 
 def test_other_classes_keep_what_they_have_by_name_and_the_rest_comes_back_with_its_palette(painter: Painter) -> None:
     page, value = painter.page, painter.value
-    unlinked = f"() => {{ const [node] = {PAINTERS}; node.disconnectInput(node.inputs.findIndex(i => i.name === 'model')); }}"
+    unlinked = (
+        f"() => {{ const [node] = {PAINTERS}; node.disconnectInput(node.inputs.findIndex(i => i.name === 'model')); }}"
+    )
     choose = f"name => {{ const [node] = {PAINTERS}; node.widgets.find(w => w.name === 'palette').value = name; }}"
     page.evaluate(unlinked)
     painter.choose("flower")
@@ -295,7 +299,7 @@ def test_other_classes_keep_what_they_have_by_name_and_the_rest_comes_back_with_
 
 def test_a_large_painting_is_uploaded_and_opened_by_its_name(painter: Painter, server: Server) -> None:
     page = painter.page
-    page.evaluate(NOISE)
+    page.evaluate(NOISE, SCENES.colors[:4])
     painter.until(f"() => ({VALUES})()[0].endsWith('.png [input]')")
     name = painter.value.removesuffix(" [input]")
     kept = paintings.read(server.base / "input" / name)
@@ -317,7 +321,7 @@ def test_a_server_that_is_gone_loses_nothing(painter: Painter) -> None:
     for path in gone:
         page.route(path, lambda route: route.abort())
     painter.live(True)
-    page.evaluate(NOISE)
+    page.evaluate(NOISE, SCENES.colors[:4])
     painter.until("() => /does not answer/.test(document.querySelector('.scdm-board-bar p').textContent)")
     painter.until("() => /kept in the workflow/.test(document.querySelector('.scdm-status').textContent)")
     assert set(np.unique(painter.ids)) == {0, 1, 2, 3}
@@ -355,5 +359,7 @@ def test_shots(painter: Painter) -> None:
     painter.choose("flower")
     painter.stroke(0.8)
     painter.until(FOLLOWED, seconds=300)
-    kind = "nodes2" if painter.page.evaluate("() => !!document.querySelector('[data-node-id] .scdm-board')") else "classic"
+    kind = (
+        "nodes2" if painter.page.evaluate("() => !!document.querySelector('[data-node-id] .scdm-board')") else "classic"
+    )
     painter.page.screenshot(path=str(Path(folder) / f"{kind}.png"))
