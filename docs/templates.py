@@ -4,10 +4,13 @@
 
 Each is what its template makes, run by a ComfyUI server as it is: two images side by side, four of a batch, or the layout
 and its image along a diagonal. photo_to_layout needs another pack's preprocessor: its layout stands for a photo's.
+layout_to_controlnet needs models of the user's own: it shows the layout alone. repaint_part_of_a_photo repaints an image of
+the model's.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import tempfile
@@ -20,6 +23,7 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from scdm.layouts import paintings  # noqa: E402
 from scdm.layouts.palette import Palette  # noqa: E402
 from scdm.layouts.preview import preview  # noqa: E402
 from tests.nodes.server import Server, inputs, template  # noqa: E402
@@ -91,6 +95,25 @@ def photo(prompt: dict[str, Any], server: Server) -> list[Image.Image]:
     return run(server, prompt)
 
 
+def kept(prompt: dict[str, Any]) -> np.ndarray:
+    """The layout in the painter of a prompt, in the colours of its classes."""
+    node = inputs(prompt, "SCDM_PaintLayout")
+    palette = Palette.named(node["palette"])
+    labels, _ = paintings.onto(paintings.read(base64.b64decode(node["painting"].split(",", 1)[1])), palette)
+    return preview(labels, palette)[0]
+
+
+def repainted(server: Server, info: dict[str, Any]) -> list[Image.Image]:
+    """Before and after."""
+    prompt = template("layout_to_image", info)
+    inputs(prompt, "SCDM_LoadLayout")["image"] = "scdm_strokes_meadow.png"
+    (meadow,) = server.run(prompt)
+    Image.fromarray(meadow).save(server.base / "input" / "photo.png")
+    prompt = template("repaint_part_of_a_photo", info)
+    inputs(prompt, "LoadImage")["image"] = "photo.png"
+    return [square(meadow), *run(server, prompt)]
+
+
 def thumbnails(server: Server) -> dict[str, Image.Image]:
     info = server.get("/object_info")
     made = {}
@@ -103,6 +126,10 @@ def thumbnails(server: Server) -> dict[str, Image.Image]:
     inputs(prompt, "SCDM_PaintClass")["class_name"] = "snow"
     made["paint_and_follow"] = beside([*before, *run(server, prompt)])
     made["photo_to_layout"] = across(painted("seaside"), photo(template("photo_to_layout", info), server)[0])
+    prompt = saved(template("paint", info), "PreviewImage")
+    made["paint"] = across(square(kept(prompt)), run(server, prompt)[0])
+    made["layout_to_controlnet"] = square(kept(template("layout_to_controlnet", info)))
+    made["repaint_part_of_a_photo"] = beside(repainted(server, info))
     return made
 
 

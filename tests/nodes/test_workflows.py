@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from scdm.diffusion.inpainting import grown
 from scdm.editing.session import MARGIN
+from scdm.layouts import paintings
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.layouts.reading import read_layout
@@ -142,3 +144,50 @@ def test_photo_to_layout(server: Server, info: Json) -> None:
         16
     )
     assert_follows(image, LabelMap(layout[None, :, None].expand(1, SIDE, SIDE), SCENES.num_classes))
+
+
+def test_paint(server: Server, info: Json) -> None:
+    """The image is of the layout that the template holds, and follows another one."""
+    prompt = template("paint", info)
+    (shown,) = [node for node in prompt.values() if node["class_type"] == "PreviewImage"]
+    shown["class_type"], shown["inputs"]["filename_prefix"] = "SaveImage", "painted"
+    (image,) = server.run(prompt)
+    with model_file(inputs(prompt, "SCDM_LoadModel")["model"]) as path:
+        assert image.shape[:2] == read_header(path).config.taught.nearest((512, 512)), "as the model was taught"
+    assert_follows(image, painted_in(prompt, SCENES).reduced(*image.shape[:2]))
+
+
+def test_layout_to_controlnet(server: Server, info: Json) -> None:
+    """It needs models of the user's own, and nothing else; the hint is in the colours of ADE20K."""
+    prompt = template("layout_to_controlnet", info)
+    refusal = json.loads(server.refusal(prompt))["node_errors"]
+    assert {error["class_type"] for error in refusal.values()} == {"ControlNetLoader", "CheckpointLoaderSimple"}
+    (hint,) = [node["inputs"]["image"] for node in prompt.values() if node["class_type"] == "ControlNetApplyAdvanced"]
+    saved = {"class_type": "SaveImage", "inputs": {"images": hint, "filename_prefix": "hint"}}
+    (image,) = server.run({hint[0]: prompt[hint[0]], "99": saved})
+    ade20k = Palette.named("ade20k")
+    assert image[0, 0].tolist() == list(ade20k.colors[ade20k.names.index("sky")] or ()) == [6, 230, 230]
+    assert np.array_equal(image, ade20k.to_image(painted_in(prompt, ade20k), (0, 0, 0))[0])
+
+
+def test_repaint_part_of_a_photo(server: Server, info: Json) -> None:
+    """A lake where it was painted; elsewhere the photograph."""
+    prompt = template("repaint_part_of_a_photo", info)
+    with model_file(inputs(prompt, "SCDM_LoadModel")["model"]) as path:
+        height, width = read_header(path).config.taught.nearest((512, 512))
+    photo = np.full((height, width, 3), (124, 150, 70), np.uint8)
+    Image.fromarray(photo).save(server.base / "input" / "meadow.png")
+    inputs(prompt, "LoadImage").update(image="meadow.png")
+    inputs(prompt, "SCDM_Generate").update(steps=10)
+    (image,) = server.run(prompt)
+    lake = painted_in(prompt, SCENES).reduced(height, width).ids[0] == SCENES.names.index("water")
+    rim = inputs(prompt, "GrowMask")["expand"]
+    assert np.array_equal(image[~grown(lake, rim + 1)], photo[~grown(lake, rim + 1)])
+    blueness = [float((picture[lake][:, 2].astype(int) - picture[lake][:, 0]).mean()) for picture in (photo, image)]
+    assert blueness[1] > blueness[0] + 20, "meadow became water"
+
+
+def painted_in(prompt: Json, palette: Palette) -> LabelMap:
+    """The layout that the template's painter holds."""
+    value = inputs(prompt, "SCDM_PaintLayout")["painting"]
+    return paintings.onto(paintings.read(base64.b64decode(value.split(",", 1)[1])), palette)[0]
