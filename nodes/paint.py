@@ -49,8 +49,7 @@ class PaintLayout(io.ComfyNode):
                 _side("width", "Width"),
                 _side("height", "Height"),
                 Painting.Input(
-                    "painting",
-                    tooltip="What is painted. What stays unpainted is left to the model.",
+                    "painting",  # without a tooltip, which Nodes 2.0 would lay over what is painted
                     extra_dict={
                         "default": "",
                         "socketless": True,

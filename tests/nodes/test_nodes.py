@@ -54,7 +54,8 @@ def test_nodes_explain_themselves(pack: Any, folders: Any) -> None:
             and schema.description
             and schema.display_name
         )
-        assert all(socket.tooltip for socket in (*schema.inputs, *schema.outputs))
+        sockets = [socket for socket in (*schema.inputs, *schema.outputs) if socket.id != "painting"]
+        assert all(socket.tooltip for socket in sockets), "but for the painter, which it would lie over"
         page = (ROOT / "web" / "docs" / f"{schema.node_id}.md").read_text(encoding="utf-8")
         assert all(f"**{spec.id}**" in page for spec in schema.inputs), "the help page describes every input"
 

@@ -7,6 +7,7 @@ import { subjectOf } from "./graph.mjs";
 import { Live } from "./live.mjs";
 
 const PAUSE = 40; // milliseconds after an edit in which others join it
+const FOLLOWS = 10_000; // milliseconds within which a node takes the place of one that is gone
 const UNDERLAY = 0.4; // opacity
 const LIVE = "scdm_live"; // property of the node
 const left = new Map(); // the elements of boards whose node is gone, by its id
@@ -61,7 +62,9 @@ export class Board {
   }
 
   destroy() {
-    left.set(String(this.node.id), this.element);
+    const id = String(this.node.id);
+    left.set(id, this.element);
+    setTimeout(() => left.get(id) === this.element && left.delete(id), FOLLOWS);
     this.#ended.abort();
     this.live.stop().catch(() => {});
     this.painter?.destroy();

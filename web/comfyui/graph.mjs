@@ -70,6 +70,9 @@ export function after(node) {
   return { results, targets };
 }
 
+// Whether a node is in a subgraph: what follows from it outside is not looked for.
+export const isInner = ({ graph }) => Boolean(graph?.rootGraph && graph.rootGraph !== graph);
+
 function linked(node, output) {
   const { graph } = node;
   return (output.links ?? []).map((id) => graph.getNodeById((graph.getLink?.(id) ?? graph.links[id])?.target_id)).filter(Boolean);

@@ -1,7 +1,7 @@
 // The image that follows the painting: after each edit what depends on the node is queued, in place of the run before.
 
 import { viewed } from "./documents.mjs";
-import { after, isLayoutNode } from "./graph.mjs";
+import { after, isInner, isLayoutNode } from "./graph.mjs";
 
 const GONE = "ComfyUI does not answer. The painting is kept; the image follows when it is back.";
 const NOWHERE = "Connect the layout to Edit Image, and that to Preview Image: then the image follows.";
@@ -53,12 +53,12 @@ export class Live {
     await this.host.settled();
     const began = this.#wanted;
     await this.stop();
-    const { targets } = after(this.node);
-    if (!targets.size) return this.host.say(NOWHERE);
+    const targets = isInner(this.node) ? undefined : [...after(this.node).targets];
+    if (targets?.length === 0) return this.host.say(NOWHERE);
     this.host.busy(true);
     this.host.say("The image follows…");
     const prompt = await this.app.graphToPrompt();
-    const { prompt_id: id } = await this.app.api.queuePrompt(0, prompt, { partialExecutionTargets: [...targets] });
+    const { prompt_id: id } = await this.app.api.queuePrompt(0, prompt, { partialExecutionTargets: targets });
     this.#missed = false;
     if (!this.#ended.includes(id)) this.#run = { id, began };
     else this.#succeeded(began);
@@ -144,6 +144,6 @@ export class Live {
   }
 
   #follows(id) {
-    return Boolean(this.node.graph) && after(this.node).results.has(String(id));
+    return isInner(this.node) || (Boolean(this.node.graph) && after(this.node).results.has(String(id)));
   }
 }
