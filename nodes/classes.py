@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ def class_complaint(name: str | None) -> bool | str:
     return complaint(_require_name, name)
 
 
+@cache
 def shipped_classes() -> dict[str, list[str]]:
     """The choices of each palette that comes with SCDM, the usual one first."""
     names = sorted(palette_names(), key=lambda name: (name != USUAL, name))

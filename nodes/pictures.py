@@ -12,8 +12,7 @@ from torch import Tensor
 from ..scdm.files.images import to_levels
 from ..scdm.files.levels import scaled_strength
 from ..scdm.layouts.fitting import FITS, framed
-
-SEEN = 512  # pixels: smaller pictures are enlarged to be seen, as browsers would blur them
+from ..scdm.layouts.preview import enlarged
 
 
 def levels(image: Tensor) -> np.ndarray:
@@ -78,6 +77,5 @@ def mask_at_size(mask: Tensor, size: tuple[int, int], fit: str, remark: Callable
 
 
 def shown(node: type[io.ComfyNode], pictures: np.ndarray) -> ui.PreviewImage:
-    """For a node's `ui`: pictures, uint8 (B, H, W, C), inside the node."""
-    times = max(1, SEEN // max(pictures.shape[1:3]))
-    return ui.PreviewImage(comfy_image(pictures.repeat(times, axis=1).repeat(times, axis=2)), cls=node)
+    """For a node's `ui`: pictures, uint8 (B, H, W, 3), inside the node; small ones enlarged, as browsers would not."""
+    return ui.PreviewImage(comfy_image(enlarged(pictures)), cls=node)

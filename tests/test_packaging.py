@@ -50,11 +50,14 @@ def test_the_pack_leaves_the_environment_of_comfyui_alone() -> None:
 
 
 IMPORTING = """
-import asyncio, importlib.util, json, sys, time
+import asyncio, importlib.util, json, sys, tempfile, time
 sys.path.insert(0, sys.argv.pop(1))
 from comfy.cli_args import args
 args.cpu = True
 import utils.install_util, execution, server, comfy.sd, comfy_api.latest  # what ComfyUI has before it loads packs
+import folder_paths
+empty = tempfile.TemporaryDirectory()
+folder_paths.set_input_directory(empty.name)  # where examples are put
 before, start = set(sys.modules), time.process_time()
 spec = importlib.util.spec_from_file_location("/custom_nodes/scdm", sys.argv.pop(1))
 sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)

@@ -20,6 +20,7 @@ LEGIBLE = 512  # pixels of the longer side: a picture with a legend has at least
 CHEQUERED = (232, 232, 230), (212, 212, 210)  # the two greys of a chequered ground
 COLOURLESS = (128, 128, 132), (106, 106, 110)  # for classes that no colour stands for
 LONGEST = 24  # letters of a name in a legend
+LINE = 48  # pixels, of a line below an enlarged picture
 
 
 def preview(
@@ -47,6 +48,23 @@ def preview(
     parts = [contents(labels[i : i + 1], palette) for i in range(labels.batch)]
     plan = _Legend(parts, *pictures.shape[1:3])
     return np.stack([plan.beside(picture, own, palette) for picture, own in zip(pictures, parts, strict=True)])
+
+
+def enlarged(pictures: np.ndarray, side: int = LEGIBLE) -> np.ndarray:
+    """uint8 (B, H, W, 3): small pictures a whole number of times as large, up to `side` pixels, above a line that says their
+    own size: whatever shows a picture says how large that is."""
+    height, width = pictures.shape[1:3]
+    times = max(1, side // max(height, width))
+    if times == 1:
+        return pictures
+    large = pictures.repeat(times, axis=1).repeat(times, axis=2)
+    line = Image.new("RGB", (large.shape[2], LINE), PAPER)
+    words = f"{width} x {height} pixels, shown {times} times as large"
+    font = ImageFont.load_default(LINE // 2)
+    if font.getlength(words) > line.width - LINE // 2:
+        words = f"{width} x {height}"
+    ImageDraw.Draw(line).text((line.width // 2, LINE // 2), words, INK, font, anchor="mm")
+    return np.concatenate([large, np.broadcast_to(np.asarray(line), (len(large), LINE, line.width, 3))], axis=1)
 
 
 def _over(ground: np.ndarray, colors: np.ndarray, opacity: float) -> np.ndarray:

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -125,6 +124,8 @@ def _meetings(ids: NDArray[np.int64], mask_id: int) -> tuple[Plane, Plane]:
 
 def _straight(plane: Plane, along: tuple[int, int], length: int) -> float:
     """Share of the outlines that run straight for `length` pixels."""
+    import cv2  # late: every model file asks for this module, few programs for what it measures
+
     if not plane.size:
         return 0.0
     kernel = np.ones((length, 1) if along == (0, 1) else (1, length), np.uint8)
@@ -161,6 +162,8 @@ def _centres(length: int, step: float) -> NDArray[np.int64]:
 
 def _distance(upright: Plane, level: Plane) -> NDArray[Any]:
     """(H, W) pixels from each pixel to the next outline."""
+    import cv2
+
     away = np.ones((upright.shape[0], level.shape[1]), np.uint8)
     away[:, 1:] &= 1 - upright
     away[1:] &= 1 - level
@@ -178,6 +181,8 @@ def _turns(upright: Plane, level: Plane, count: int) -> tuple[float, float]:
 
 def _rounded_away(ids: NDArray[np.int64], painted: NDArray[np.bool_], radius: int) -> float:
     """Share of what is painted that belongs to parts thinner than two radii."""
+    import cv2
+
     small = ids.astype(np.uint16)
     kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     inner = cv2.erode(small, kernel) == cv2.dilate(small, kernel)  # nothing but one class around

@@ -7,7 +7,7 @@ import torch
 from scdm.files.contact_sheet import PAPER
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Color, Palette
-from scdm.layouts.preview import CHEQUERED, COLOURLESS, LEGIBLE, preview
+from scdm.layouts.preview import CHEQUERED, COLOURLESS, LEGIBLE, LINE, enlarged, preview
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 THREE = Palette("three", ("red", "blue", "nameless colour"), (RED, BLUE, None))
@@ -91,3 +91,18 @@ def test_a_legend_has_room_for_every_class_and_long_names() -> None:
     assert {color for color in ade20k.colors if color} <= swatches
     odd = Palette("odd", ("x" * 255, "two\nlines", ""), (RED, BLUE, BLUE))
     assert preview(layout([0, 1, 2]), odd, legend=True).shape[2] < 3 * LEGIBLE
+
+
+def test_small_pictures_are_enlarged_in_their_colours_above_a_line_that_says_their_size() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), dtype=np.uint8)
+    large = enlarged(pictures)
+    assert large.shape == (2, 256 + LINE, 512, 3)
+    assert np.array_equal(large[:, :256:8, ::8], pictures) and np.array_equal(large[:, 7:256:8, 7::8], pictures)
+    assert colors(large[0, 256:]) > {PAPER[:3]} and np.array_equal(large[0, 256:], large[1, 256:])
+    assert enlarged(pictures[:, :1, :1]).shape == (2, 512 + LINE, 512, 3)
+    assert enlarged(pictures[:, :, :2]).shape == (2, 512 + LINE, 32, 3), "with less room than words"
+
+
+def test_pictures_that_are_large_enough_stay_as_they_are() -> None:
+    pictures = np.zeros((1, 100, 300, 3), dtype=np.uint8)
+    assert enlarged(pictures) is pictures

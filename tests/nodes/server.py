@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shlex
 import socket
 import subprocess
 import time
@@ -53,7 +52,8 @@ class Server:
         self.base, self.log = base, base / "log"
         command = [python, str(Path(checkout) / "main.py"), "--cpu", "--port", str(port), "--base-directory", str(base)]
         command += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch", "--disable-api-nodes"]
-        command += shlex.split(os.environ.get("COMFYUI_ARGS", ""))  # another front end, for instance
+        if front_end := os.environ.get("COMFYUI_FRONT_END"):  # another than its own: the folder that holds index.html
+            command += ["--front-end-root", front_end]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=base, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.wait_until(self.answers, "start")
@@ -73,7 +73,7 @@ class Server:
             time.sleep(0.2)
         return result
 
-    def request(self, path: str, data: Json | None = None) -> bytes:
+    def request(self, path: str, data: Any = None) -> bytes:
         body = None if data is None else json.dumps(data).encode()
         with urllib.request.urlopen(urllib.request.Request(self.url + path, body), timeout=PATIENCE) as response:
             return response.read()

@@ -152,8 +152,8 @@ def test_the_node_shows_what_it_understood(pack: Any, folders: Any, tmp_path: Pa
     assert ui["text"] == ["16 x 8: sky 50%, grass 50%"]
     (shown,) = ui["images"]
     picture = np.asarray(Image.open(tmp_path / "temp" / shown["filename"]))
-    assert picture.shape == (256, 512, 3)
-    assert (picture[:128] == SKY).all() and (picture[128:] == GRASS).all()
+    assert picture.shape == (256 + 48, 512, 3), "and a line below says that it is 16 x 8 pixels"
+    assert (picture[:128] == SKY).all() and (picture[128:256] == GRASS).all()
 
 
 def test_a_layout_is_made_to_fit(pack: Any, folders: Any, tmp_path: Path) -> None:
@@ -395,7 +395,7 @@ def test_a_preview_is_an_image_and_is_shown(pack: Any, folders: Any, tmp_path: P
     output = preview.execute(layout, legend=False, opacity=0.5)
     assert torch.equal(output.result[0], comfy(SKY, GRASS))
     (shown,) = output.ui.as_dict()["images"]
-    assert Image.open(tmp_path / "temp" / shown["filename"]).size == (512, 256)
+    assert Image.open(tmp_path / "temp" / shown["filename"]).size == (512, 256 + 48)
     over = preview.execute(layout, legend=False, opacity=0.5, image=torch.zeros(1, 2, 2, 3)).result[0]
     assert over.shape == (1, 2, 2, 3) and torch.allclose(over[0, 0], comfy(SKY, GRASS)[0, 0] / 2, atol=1 / 255)
     legend = preview.execute(layout, legend=True, opacity=0.5).result[0]

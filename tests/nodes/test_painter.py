@@ -1,6 +1,6 @@
 """Paint Layout in ComfyUI's front end: what is painted there is kept, and the image follows.
 
-Needs a Chromium (CHROMIUM) and the Python package playwright; COMFYUI_ARGS chooses another front end.
+Needs a Chromium (CHROMIUM) and the Python package playwright; COMFYUI_FRONT_END names the folder of another front end.
 """
 
 from __future__ import annotations

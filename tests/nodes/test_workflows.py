@@ -113,8 +113,11 @@ def test_paint_and_follow(server: Server, info: Json) -> None:
 
 
 def test_rough_layouts(server: Server, info: Json) -> None:
-    fading, still = server.run(small("rough_layouts", info))
-    assert fading.shape == still.shape == (SIDE, SIDE, 3) and not np.array_equal(fading, still)
+    """The whole layout's image follows it; that of a few strokes shows another scene, by far more than in details."""
+    rough, whole = server.run(small("rough_layouts", info))
+    assert rough.shape == whole.shape == (SIDE, SIDE, 3)
+    assert_follows(whole)
+    assert np.abs(rough.astype(int) - whole).mean() > 10, "levels"
 
 
 def test_stock_ksampler(server: Server, info: Json) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,19 +16,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("aiohttp", reason="the extra paint is not installed: pip install -e '.[paint]'")
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
-
-from playwright.sync_api import sync_playwright
 
 from scdm.models import checkpoint
 from scdm.paint import pages
 from tests.editing.test_session import build
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
-    pytest.mark.skipif("/painter/painter.mjs" not in pages.files(), reason="there is no painter here"),
-]
 SIDE = 48
 FOLLOWED = "The image came after"
 UNPAINTED = 65535
@@ -84,23 +75,15 @@ def served(model: Path) -> Iterator[Served]:
     served.kill()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def context(chromium: Any) -> Iterator[Any]:
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     yield context
     context.close()
 
 
-def wait(page: Any, expression: str, seconds: float = 30) -> None:
+def wait(page: Any, expression: str, seconds: float = 60) -> None:
     """Until the expression is true. (Playwright's own way evaluates text in the page, which its policy forbids.)"""
     end = time.monotonic() + seconds
     while not page.evaluate(f"Boolean({expression})"):

@@ -55,7 +55,6 @@ export function undoButtons(easel) {
 export function sizeSlider(easel) {
   const { element, set } = slider({ label: "Size", min: 0, max: 100, value: 0, title: "Size of the brush ([ and ], or Shift and the wheel)", oninput: (value) => easel.setSize(fromSlider(value)) });
   const show = () => {
-    if (fromSlider(element.querySelector("input").valueAsNumber) !== easel.size) set(toSlider(easel.size), `${easel.size} pixels`);
     set(toSlider(easel.size), `${easel.size} px`);
     element.classList.toggle("scdm-faint", !easel.tool.isSized);
   };
@@ -97,7 +96,7 @@ export class Popup {
     Object.assign(this, { root, opener, panel, canvasFocus });
     panel.classList.add("scdm-popup");
     panel.hidden = true;
-    opener.setAttribute("aria-haspopup", panel.getAttribute("role") === "menu" ? "menu" : "dialog");
+    if (!opener.hasAttribute("aria-haspopup")) opener.setAttribute("aria-haspopup", panel.getAttribute("role") === "menu" ? "menu" : "dialog");
     opener.setAttribute("aria-expanded", "false");
     root.addEventListener("pointerdown", ({ target }) => this.isOpen && !panel.contains(target) && !opener.contains(target) && this.close(false), true);
     panel.addEventListener("keydown", (event) => {

@@ -4,6 +4,7 @@ import { UNPAINTED } from "./document.mjs";
 import { icon, make } from "./elements.mjs";
 
 const FEW = 20; // classes that need neither a search nor a place for those in use
+const PAUSE = 1000; // milliseconds after which typing in the list begins anew
 
 // Pixels (ABGR) of each class id, of 65536; 0 where there is no class.
 export function colorTable(classes) {
@@ -29,12 +30,14 @@ export function swatch(document, id) {
 
 let lists = 0; // that this page has had: ids of elements must differ
 
-// A search, the classes in use, and the list of all, where "unpainted" is the first.
+// A search, the classes in use, and the list of all, where "unpainted" is the last.
 export class ClassList {
   #options = new Map(); // id -> element
-  #seen = null; // the id that was chosen when the list was last shown
+  #state = ""; // what the list shows as chosen, and which keys
   #shown = []; // ids that match the search, in order
   #active = null; // id on which the keyboard is
+  #typed = ""; // letters, in the list
+  #typedAt = 0;
 
   // chosen(id) is called once somebody has chosen.
   constructor(easel, chosen = () => {}) {
@@ -63,7 +66,7 @@ export class ClassList {
     this.#options = new Map(ids.map((id) => [id, this.#option(id)]));
     this.list.replaceChildren(...this.#options.values());
     this.field.hidden = this.recent.hidden = document.classes.length <= FEW;
-    this.search.value = "";
+    this.search.value = this.#state = "";
     this.#filter();
     this.show();
   }
@@ -78,14 +81,16 @@ export class ClassList {
   // What is chosen, and which keys choose what.
   show() {
     const { chosen, keys } = this.easel;
+    const state = [chosen, ...keys].join();
+    if (state === this.#state) return; // most changes are of the document
+    this.#state = state;
     for (const [id, option] of this.#options) {
       const key = keys.indexOf(id) + 1;
       option.setAttribute("aria-selected", String(id === chosen));
       option.lastChild.textContent = key || "";
     }
     if (!this.recent.hidden) this.recent.replaceChildren(...keys.map((id, i) => this.#keyed(id, i + 1)));
-    if (chosen !== this.#seen) this.#activate(chosen);
-    this.#seen = chosen;
+    this.#activate(chosen);
   }
 
   #keyed(id, key) {
@@ -119,9 +124,18 @@ export class ClassList {
     if (event.key in steps) this.#activate(this.#shown[Math.max(0, Math.min(this.#shown.length - 1, at + steps[event.key]))]);
     else if (event.key === "Enter" || (event.key === " " && event.target === this.list)) this.#choose(this.#active);
     else if (event.key === "Escape" && this.search.value) this.#clear();
+    else if (event.target === this.list && /^\p{L}$/u.test(event.key) && !event.ctrlKey && !event.metaKey) this.#seek(event);
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  // The class whose name begins with what is typed in quick succession.
+  #seek({ key, timeStamp }) {
+    this.#typed = timeStamp - this.#typedAt < PAUSE ? this.#typed + key.toLowerCase() : key.toLowerCase();
+    this.#typedAt = timeStamp;
+    const found = this.#shown.find((id) => this.easel.document.nameOf(id).toLowerCase().startsWith(this.#typed));
+    if (found !== undefined) this.#activate(found);
   }
 
   #choose(id) {

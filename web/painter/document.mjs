@@ -3,6 +3,8 @@
 export const UNPAINTED = 65535;
 export const MOST_PIXELS = 4096 * 4096;
 const MOST_UNDO_BYTES = 128 * 2 ** 20;
+const TILE = 64; // pixels: a side of the squares that a step keeps, for most of a long stroke's rectangle is as before
+const MOST_TILES = MOST_PIXELS / TILE; // in a row
 
 // Of both directions, from how much larger the new size is in each.
 const SCALES = {
@@ -32,13 +34,19 @@ export function intersection(a, b) {
 
 // Layouts are large areas of one class: runs of (count - 1) << 16 | id, unless the ids themselves are smaller.
 function packed(ids) {
-  const runs = new Uint32Array(ids.length >> 1);
+  let runs = new Uint32Array(1024);
   let length = 0;
-  for (let start = 0, i = 1; i <= ids.length; i++) {
-    if (i < ids.length && ids[i] === ids[start] && i - start < 65536) continue;
-    if (length === runs.length) return ids;
-    runs[length++] = ((i - start - 1) << 16) | ids[start];
-    start = i;
+  for (let start = 0, end = 0; start < ids.length; start = end) {
+    const id = ids[start];
+    const most = Math.min(ids.length, start + 65536);
+    while (end < most && ids[end] === id) end++;
+    if (length === runs.length) {
+      if (2 * runs.byteLength >= ids.byteLength) return ids;
+      const more = new Uint32Array(2 * length);
+      more.set(runs);
+      runs = more;
+    }
+    runs[length++] = ((end - start - 1) << 16) | id;
   }
   return runs.slice(0, length);
 }
@@ -49,6 +57,21 @@ function unpacked(content, length) {
   let at = 0;
   for (const run of content) ids.fill(run & 65535, at, (at += (run >>> 16) + 1));
   return ids;
+}
+
+// The ids that occur, as a Set. (Made from millions of ids, a Set alone takes long.)
+export function usedIn(ids) {
+  const flags = new Uint8Array(65536);
+  for (let i = 0; i < ids.length; i++) flags[ids[i]] = 1;
+  const used = new Set();
+  flags.forEach((flag, id) => flag && used.add(id));
+  return used;
+}
+
+export function translated(ids, table) {
+  const made = new Uint16Array(ids.length);
+  for (let i = 0; i < ids.length; i++) made[i] = table[ids[i]];
+  return made;
 }
 
 // A size that a document may have, or an Error that says why not.
@@ -62,6 +85,7 @@ export class LayoutDocument {
   unpainted = UNPAINTED;
   #before; // the ids as they were when the step began
   #dirty = null; // what the step may have changed
+  #tiles = new Set(); // the same, as places in rows of tiles
   #undone = [];
   #done = [];
 
@@ -128,7 +152,7 @@ export class LayoutDocument {
       const xs = crossings(points, y + 0.5);
       for (let i = 0; i + 1 < xs.length; i += 2) touched = union(touched, this.#clippedSpan(y, xs[i], xs[i + 1], id));
     }
-    return this.#touched(touched);
+    return this.#widened(touched);
   }
 
   // The area of one class around a pixel, connected through the four sides of pixels.
@@ -189,21 +213,21 @@ export class LayoutDocument {
   // Takes these ids, and with them a size and classes, as one step.
   adopt(width, height, ids, classes = this.classes) {
     checkSize(width, height);
-    this.#remember(this.#captured(this.all, true));
+    this.#remember(this.#whole());
     this.classes = classes;
     this.#adopt(width, height, ids);
     return this.all;
   }
 
   // Other classes, kept by name: {kept, lost, isStep}, names of classes. What is lost becomes unpainted; `lost` are those that were
-  // painted. isStep: whether undo takes it back.
+  // painted. isStep: whether undo takes it back, as there is something to take back where ids change.
   setClasses(classes) {
     const before = this.classes;
     const { table, kept, lost } = byName(before.map(({ name }) => name), classes);
-    const used = new Set(this.ids);
-    const isStep = used.size > 1 || !used.has(UNPAINTED) || this.canUndo; // or there is nothing to take back
-    if (!isStep) this.classes = classes;
-    else this.adopt(this.width, this.height, this.ids.map((id) => table[id]), classes);
+    const used = usedIn(this.ids);
+    const isStep = before.some((_, id) => table[id] !== id) && (used.size > 1 || !used.has(UNPAINTED) || this.canUndo);
+    if (!isStep) this.#rename(classes);
+    else this.adopt(this.width, this.height, translated(this.ids, table), classes);
     return { kept, lost: lost.filter((id) => used.has(id)).map((id) => before[id].name), isStep };
   }
 
@@ -211,19 +235,18 @@ export class LayoutDocument {
 
   // Ends a step: the rectangle that it changed, or null where every pixel is as before, which leaves no step.
   commit() {
-    const dirty = this.#dirty;
-    this.#dirty = null;
-    if (!dirty || !this.#differs(dirty)) return null;
-    this.#remember(this.#step(dirty, copied(this.#before, this.width, dirty)));
-    this.#settle(dirty);
+    const { dirty, parts } = this.#taken();
+    const changed = parts.filter((part) => this.#differs(part));
+    if (!changed.length) return null;
+    this.#remember(this.#step(this.#before, dirty, changed));
+    this.#settle(changed);
     return dirty;
   }
 
   // Gives a step up: the rectangle that is as before again, or null.
   cancel() {
-    const dirty = this.#dirty;
-    this.#dirty = null;
-    if (dirty) paste(copied(this.#before, this.width, dirty), this.ids, this.width, dirty);
+    const { dirty, parts } = this.#taken();
+    for (const part of parts) paste(copied(this.#before, this.width, part), this.ids, this.width, part);
     return dirty;
   }
 
@@ -247,38 +270,47 @@ export class LayoutDocument {
   #exchange(from, to) {
     const step = from.pop();
     if (!step) return null;
-    to.push(this.#captured(step.isWhole ? this.all : step.part, step.isWhole));
-    const ids = unpacked(step.content, step.part.width * step.part.height);
+    const parts = step.pieces.map(({ part }) => part);
+    const contents = step.pieces.map(({ part, content }) => unpacked(content, part.width * part.height));
+    to.push(step.isWhole ? this.#whole() : this.#step(this.ids, step.part, parts));
     this.classes = step.classes;
-    if (step.isWhole) this.#adopt(step.part.width, step.part.height, ids);
-    else paste(ids, this.ids, this.width, step.part);
-    this.#settle(step.part);
+    if (step.isWhole) this.#adopt(step.part.width, step.part.height, contents[0]);
+    else parts.forEach((part, i) => paste(contents[i], this.ids, this.width, part));
+    if (!step.isWhole) this.#settle(parts);
     return step.part;
   }
 
-  #captured(part, isWhole) {
-    return this.#step(part, copied(this.ids, this.width, part), isWhole);
+  // Classes of which those that were have kept their ids, which so mean the same in every step.
+  #rename(classes) {
+    for (const step of [...this.#done, ...this.#undone]) if (step.classes === this.classes) step.classes = classes;
+    this.classes = classes;
   }
 
-  #step(part, ids, isWhole = false) {
-    return { part, content: packed(ids), classes: this.classes, isWhole };
+  #whole() {
+    return { ...this.#step(this.ids, this.all, [this.all]), isWhole: true };
+  }
+
+  // What ids hold in these parts of a rectangle.
+  #step(ids, part, parts) {
+    const pieces = parts.map((each) => ({ part: each, content: packed(copied(ids, this.width, each)) }));
+    return { part, pieces, bytes: pieces.reduce((sum, { content }) => sum + content.byteLength, 0), classes: this.classes };
   }
 
   #remember(step) {
     this.#undone = [];
     this.#done.push(step);
-    let bytes = this.#done.reduce((sum, { content }) => sum + content.byteLength, 0);
-    while (bytes > this.mostUndoBytes && this.#done.length > 1) bytes -= this.#done.shift().content.byteLength;
+    let bytes = this.#done.reduce((sum, step) => sum + step.bytes, 0);
+    while (bytes > this.mostUndoBytes && this.#done.length > 1) bytes -= this.#done.shift().bytes;
   }
 
   #adopt(width, height, ids) {
-    this.#dirty = null;
+    this.#taken();
     Object.assign(this, { width, height, ids });
     this.#before = ids.slice();
   }
 
-  #settle(part) {
-    paste(copied(this.ids, this.width, part), this.#before, this.width, part);
+  #settle(parts) {
+    for (const part of parts) paste(copied(this.ids, this.width, part), this.#before, this.width, part);
   }
 
   #differs({ x, y, width, height }) {
@@ -291,27 +323,47 @@ export class LayoutDocument {
   // Pixels
 
   #touched(part) {
+    this.#note(part);
+    return this.#widened(part);
+  }
+
+  #widened(part) {
     this.#dirty = union(this.#dirty, part);
     return part;
+  }
+
+  #note({ x, y, width, height }) {
+    const [left, right, top, bottom] = [x, x + width - 1, y, y + height - 1].map((at) => Math.floor(at / TILE));
+    for (let row = top; row <= bottom; row++) for (let column = left; column <= right; column++) this.#tiles.add(row * MOST_TILES + column);
+  }
+
+  // The rectangle that the step may have changed, and those within it that it may have.
+  #taken() {
+    const dirty = this.#dirty;
+    const parts = rectangles(this.#tiles).map((part) => intersection(part, dirty));
+    this.#dirty = null;
+    this.#tiles.clear();
+    return { dirty, parts };
   }
 
   #span(y, from, to, id) {
     this.ids.fill(id, y * this.width + from, y * this.width + to);
   }
 
-  // The pixels of a row whose centres lie from left to right.
   #clippedSpan(y, left, right, id) {
-    const from = Math.max(0, Math.ceil(left - 0.5));
-    const to = Math.min(this.width, Math.floor(right - 0.5) + 1);
+    const [first, end] = covered(left, right);
+    const [from, to] = [Math.max(0, first), Math.min(this.width, end)];
     if (y < 0 || y >= this.height || from >= to) return null;
     this.#span(y, from, to, id);
-    return { x: from, y, width: to - from, height: 1 };
+    const part = { x: from, y, width: to - from, height: 1 };
+    this.#note(part);
+    return part;
   }
 
   #fillRows(rows, id) {
     let touched = null;
     for (const [y, [left, right]] of rows.spans) touched = union(touched, this.#clippedSpan(y, left, right, id));
-    return this.#touched(touched);
+    return this.#widened(touched);
   }
 }
 
@@ -324,6 +376,18 @@ export function byName(names, classes) {
   const table = new Uint16Array(65536).fill(UNPAINTED);
   names.forEach((name, id) => (table[id] = found(name, id) ?? UNPAINTED));
   return { table, kept: names.filter((_, id) => table[id] !== UNPAINTED), lost: [...names.keys()].filter((id) => table[id] === UNPAINTED) };
+}
+
+// The pixels that a round brush covers at a point {x, y, size}: for each row, [y, from, to), from top to bottom.
+export function stamp(point) {
+  const rows = new Rows();
+  rows.addDisc(placed(point));
+  return [...rows.spans].map(([y, [left, right]]) => [y, ...covered(left, right)]).filter(([, from, to]) => from < to);
+}
+
+// The pixels [from, to) of a row whose centres lie from left to right.
+function covered(left, right) {
+  return [Math.ceil(left - 0.5), Math.floor(right - 0.5) + 1];
 }
 
 // The brush where pixels are: odd sizes about the middle of one, even sizes about a corner.
@@ -373,6 +437,14 @@ function crossings(points, y) {
     if (a.y > y !== b.y > y) xs.push(a.x + ((y - a.y) / (b.y - a.y)) * (b.x - a.x));
   }
   return xs.sort((a, b) => a - b);
+}
+
+// Tiles as rectangles in pixels, of which neighbours in a row are one.
+function rectangles(tiles) {
+  const sorted = [...tiles].sort((a, b) => a - b);
+  const lasts = sorted.filter((tile, i) => sorted[i + 1] !== tile + 1);
+  const firsts = sorted.filter((tile, i) => sorted[i - 1] !== tile - 1);
+  return firsts.map((first, i) => ({ x: (first % MOST_TILES) * TILE, y: Math.floor(first / MOST_TILES) * TILE, width: (lasts[i] - first + 1) * TILE, height: TILE }));
 }
 
 // The first pixel of every run of a class between two places.

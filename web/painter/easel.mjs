@@ -11,7 +11,7 @@ export const MOST_SIZE = 512; // pixels of the brush
 const KEYS = 9;
 
 export class Easel extends EventTarget {
-  chosen = 0;
+  chosen; // id
   point = null; // where the pointer or the keyboard's cursor is, or null
   isErasing = false;
   tool = TOOLS[0];
@@ -24,6 +24,7 @@ export class Easel extends EventTarget {
   constructor({ classes, width, height }) {
     super();
     this.document = new LayoutDocument({ classes, width, height });
+    this.chosen = classes.length ? 0 : UNPAINTED;
     this.size = Math.max(1, Math.min(64, Math.round(Math.min(width, height) / 16)));
     this.#assignKeys();
   }
@@ -125,7 +126,7 @@ export class Easel extends EventTarget {
   }
 
   move(point) {
-    this.active.move(point);
+    if (this.#isDown) this.active.move(point); // it may have been given up
   }
 
   end(point) {
@@ -136,9 +137,23 @@ export class Easel extends EventTarget {
   }
 
   cancel() {
+    this.#lift(() => this.active.cancel());
+  }
+
+  // Takes back what has been done since the pointer was put down, and no more.
+  retract() {
+    this.#lift(() => this.active.retract());
+  }
+
+  #lift(leave) {
     this.#isDown = false;
-    this.active.cancel();
+    leave();
     this.isErasing = false;
+  }
+
+  giveUpStroke() {
+    if (this.#isDown || this.active.isOpen) this.say("Given up.");
+    this.cancel();
   }
 
   // For tools: what they have changed is shown; is a step; is taken back.
@@ -183,8 +198,10 @@ export class Easel extends EventTarget {
     this.#exchange(this.document.canRedo, "redo");
   }
 
+  // What is half done is taken back first, and alone.
   #exchange(can, what) {
-    this.cancel();
+    if (this.active.isOpen) return this.active.removeCorner();
+    if (this.#isDown) return this.giveUpStroke();
     const { width, height, classes } = this.document;
     const part = this.document[what]();
     if (classes !== this.document.classes) this.#classesChanged(classes);
@@ -217,7 +234,8 @@ export class Easel extends EventTarget {
     const { classes } = this.document;
     const name = before[this.chosen]?.name;
     const found = classes.findIndex((each) => each.name === name);
-    this.chosen = found >= 0 ? found : this.chosen < classes.length ? this.chosen : 0;
+    const [first = UNPAINTED] = classes.keys();
+    this.chosen = found >= 0 ? found : this.chosen < classes.length ? this.chosen : first;
     this.#assignKeys();
     if (this.chosen !== UNPAINTED) this.#giveKey(this.chosen);
     this.view.theme();

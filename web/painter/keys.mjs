@@ -17,6 +17,7 @@ export class Keys {
     root.addEventListener("keydown", (event) => this.down(event));
     root.addEventListener("keyup", (event) => this.up(event));
     input.addEventListener("blur", () => this.leave());
+    input.addEventListener("keyup", ({ key }) => key === "Tab" && root.classList.add("scdm-by-keys")); // which brought the focus
     for (const type of ["input", "paste", "cut", "copy", "beforeinput"]) {
       input.addEventListener(type, (event) => event.stopPropagation());
     }
@@ -29,7 +30,7 @@ export class Keys {
 
   down(event) {
     const isText = event.target !== this.input && event.target.matches("input:not([type=range]), select, textarea");
-    const isPlain = !event.ctrlKey && !event.metaKey;
+    const isPlain = !event.metaKey && (!event.ctrlKey || event.getModifierState("AltGraph")); // AltGr is Ctrl+Alt on Windows
     const isDone = isText ? false : isPlain ? this.#plain(event) : this.#withControl(event);
     if (isDone) event.preventDefault();
     if (isDone || (isPlain && event.key !== "Tab")) event.stopPropagation();
@@ -45,20 +46,21 @@ export class Keys {
 
   #withControl(event) {
     const { easel } = this;
-    const key = event.key.toLowerCase();
+    const key = latin(event);
     if (key === "z") event.shiftKey ? easel.redo() : easel.undo();
     else if (key === "y") easel.redo();
     else return false;
+    if (event.target.tagName !== "INPUT") this.input.focus({ preventScroll: true }); // or the host would undo too
     return true;
   }
 
   #plain(event) {
     const { easel } = this;
-    const key = event.key.toLowerCase();
+    const key = latin(event);
     if (this.isOnCanvas && this.#onCanvas(event)) return true;
-    if (event.altKey) return false;
-    if (BY_KEY.has(key)) easel.use(BY_KEY.get(key));
-    else if (key === "[" || key === "]") easel.changeSize(key === "]" ? 1 : -1);
+    if (key === "[" || key === "]") easel.changeSize(key === "]" ? 1 : -1); // which some keyboards have only with AltGr or Option
+    else if (event.altKey) return false;
+    else if (BY_KEY.has(key)) easel.use(BY_KEY.get(key));
     else if (/^[1-9]$/.test(key)) easel.choose(easel.keys[key - 1]);
     else if (key === "+" || key === "=") easel.view.zoomBy(1.25);
     else if (key === "-") easel.view.zoomBy(0.8);
@@ -72,7 +74,7 @@ export class Keys {
     if (event.key in ARROWS) return this.#walk(ARROWS[event.key], event);
     const { easel } = this;
     const { active } = easel;
-    if (event.key === "Escape") return this.#giveUp();
+    if (event.key === "Escape") return easel.giveUpStroke() ?? true;
     if (event.key === "Backspace" && active.isOpen) return active.removeCorner() ?? true;
     if (event.key === "Enter" && active.isOpen) return active.close() ?? true;
     if (event.key === "Enter") return this.#toggle(event);
@@ -92,12 +94,6 @@ export class Keys {
   #begin(event) {
     this.#enter();
     this.easel.begin(this.#point(event));
-  }
-
-  #giveUp() {
-    if (this.easel.isDown || this.easel.active.isOpen) this.easel.say("Given up.");
-    this.easel.cancel();
-    return true;
   }
 
   #walk([dx, dy], event) {
@@ -133,10 +129,10 @@ export class Keys {
   // The pointer is used again, or the focus is elsewhere.
   leave() {
     this.pointers.isSpaceDown = false;
+    this.root.classList.remove("scdm-by-keys");
     if (!this.#isOn) return;
     this.#isOn = false;
     if (this.easel.isDown) this.easel.end(this.easel.point);
-    this.root.classList.remove("scdm-by-keys");
     this.easel.point = null;
     this.easel.view.showMarks();
   }
@@ -152,4 +148,9 @@ export class Keys {
       if (point) this.easel.say(`${Math.floor(point.x)}, ${Math.floor(point.y)}: ${document.nameOf(document.idAt(point.x, point.y))}`);
     }, QUIET);
   }
+}
+
+// The key, or where its letter is of no Latin script the one at its place on an American keyboard.
+function latin({ key, code }) {
+  return /^[^\0-~]$/.test(key) ? code.replace(/^Key|^Digit/, "").toLowerCase() : key.toLowerCase();
 }

@@ -1,11 +1,12 @@
 // A painter of layouts: what a host makes, and what it asks of it.
 //
 // Events: "edit" after every finished edit, "painting" while a stroke moves, at most once a frame. Their detail is the
-// rectangle that changed, {x, y, width, height} in pixels.
+// rectangle that changed, {x, y, width, height} in pixels. "underlay" when a picture is laid over the layout, shown to another
+// degree or removed; detail: {picture, opacity}.
 
 import { Popup, chosenClass, menu, sizeForm, sizeSlider, toolbar, undoButtons, zoomButtons } from "./bar.mjs";
 import { ClassList } from "./classes.mjs";
-import { byName } from "./document.mjs";
+import { byName, translated, usedIn } from "./document.mjs";
 import { Easel } from "./easel.mjs";
 import { button, make, slider } from "./elements.mjs";
 import { Keys } from "./keys.mjs";
@@ -21,6 +22,7 @@ export class Painter extends EventTarget {
   #easel;
   #list;
   #ended = new AbortController();
+  #opacity = 0.5; // of the underlay
 
   // root: the element that is filled. classes: [{name, color: [r, g, b]}], the place being the class id. compact: for little
   // room, such as a node's.
@@ -38,6 +40,20 @@ export class Painter extends EventTarget {
 
   get document() {
     return this.#easel.document;
+  }
+
+  // What is seen: zoomTo(), panBy(), fit().
+  get view() {
+    return this.#easel.view;
+  }
+
+  // In pixels of the document.
+  get brushSize() {
+    return this.#easel.size;
+  }
+
+  set brushSize(size) {
+    this.#easel.setSize(size);
   }
 
   undo() {
@@ -81,20 +97,23 @@ export class Painter extends EventTarget {
     const read = (await readDocument(blob)) ?? (await readPicture(blob, this.document.classes));
     const { width, height, ids, names, unmatched = 0 } = read;
     const { table, lost } = byName(names ?? this.document.classes.map(({ name }) => name), this.document.classes);
-    const used = names ? new Set(ids) : new Set();
+    const used = names ? usedIn(ids) : new Set();
     const remark = lossOf(lost.filter((id) => used.has(id)).map((id) => names[id]), unmatched);
-    this.#easel.edited(this.#easel.renew((document) => document.adopt(width, height, ids.map((id) => table[id]))));
+    this.#easel.edited(this.#easel.renew((document) => document.adopt(width, height, translated(ids, table))));
     this.message(remark || `A layout of ${width} x ${height} pixels.`);
   }
 
-  // A picture over the layout, or null. opacity: from 0 to 1.
-  setUnderlay(picture, opacity = 0.5) {
+  // A picture over the layout, or null. opacity: from 0 to 1; what it was, if it is left out.
+  setUnderlay(picture, opacity = this.#opacity) {
+    this.#opacity = opacity;
     this.#easel.view.setUnderlay(picture, opacity);
-    this.#showUnderlay(opacity);
+    this.underlay.element.hidden = !picture;
+    this.underlay.set(Math.round(100 * opacity), `${Math.round(100 * opacity)} %`);
+    this.dispatchEvent(new CustomEvent("underlay", { detail: { picture, opacity } }));
   }
 
   message(sentence) {
-    this.status.textContent = sentence;
+    this.status.textContent = this.status.title = sentence; // there may be no room for all of it
   }
 
   destroy() {
@@ -136,7 +155,10 @@ export class Painter extends EventTarget {
     const keys = new Keys(this.frame, this.keys, easel, pointers);
     easel.addEventListener("say", ({ detail }) => this.message(detail));
     easel.addEventListener("point", () => this.#showPlace());
-    easel.addEventListener("change", () => this.#showTool());
+    for (const show of [() => this.#showTool(), () => this.#showPlace()]) {
+      easel.addEventListener("change", show);
+      show();
+    }
     this.frame.addEventListener("scdm-search", () => this.#toClasses());
     for (const type of ["pointerdown", "wheel", "mousedown", "dblclick", "click"]) {
       this.frame.addEventListener(type, (event) => event.stopPropagation()); // none of the host's affair
@@ -147,9 +169,8 @@ export class Painter extends EventTarget {
     this.frame.addEventListener("drop", (event) => this.#dropped(event));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => easel.view.theme(), { signal });
     const themes = new MutationObserver(() => easel.view.theme());
-    for (const each of [this.frame, this.root, this.root.ownerDocument.documentElement]) themes.observe(each, { attributeFilter: ["data-theme"] });
+    for (const each of [this.root, this.root.ownerDocument]) themes.observe(each, { attributeFilter: ["data-theme"], subtree: true });
     signal.addEventListener("abort", () => themes.disconnect());
-    this.#showTool();
   }
 
   focus() {
@@ -222,7 +243,7 @@ export class Painter extends EventTarget {
 
   async #underlaid(file) {
     try {
-      this.setUnderlay(await createImageBitmap(file), 0.5);
+      this.setUnderlay(await createImageBitmap(file));
       this.message("The picture lies over the layout; its slider says how much of it shows.");
     } catch {
       this.message("The file is no picture that this browser reads: choose a PNG or JPEG.");
@@ -254,11 +275,6 @@ export class Painter extends EventTarget {
     this.underlay = slider({ label: "Underlay", min: 0, max: 100, value: 50, oninput: (value) => this.setUnderlay(this.#easel.view.picture, value / 100) });
     const remove = make("button", { type: "button", className: "scdm-text", title: "Remove the underlay", "aria-label": "Remove the underlay", onclick: () => this.setUnderlay(null) }, "×");
     this.underlay.element = make("div", { className: "scdm-under", hidden: true }, this.underlay.element, remove);
-  }
-
-  #showUnderlay(opacity) {
-    this.underlay.element.hidden = !this.#easel.view.picture;
-    this.underlay.set(Math.round(100 * opacity), `${Math.round(100 * opacity)} %`);
   }
 }
 

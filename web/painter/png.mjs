@@ -46,15 +46,17 @@ export async function idMapBlob({ width, height, ids, classes }) {
 }
 
 function narrow(ids, unpainted) {
-  return Uint8Array.from(ids, (id) => (id === UNPAINTED ? unpainted : id));
+  const bytes = new Uint8Array(ids.length);
+  for (let i = 0; i < ids.length; i++) bytes[i] = ids[i] === UNPAINTED ? unpainted : ids[i];
+  return bytes;
 }
 
 function wide(ids) {
   const bytes = new Uint8Array(2 * ids.length);
-  ids.forEach((id, i) => {
-    bytes[2 * i] = id >> 8;
-    bytes[2 * i + 1] = id;
-  });
+  for (let i = 0; i < ids.length; i++) {
+    bytes[2 * i] = ids[i] >> 8;
+    bytes[2 * i + 1] = ids[i];
+  }
   return bytes;
 }
 
@@ -173,7 +175,8 @@ function unfiltered(rows, { height, stride, step }) {
     const filter = FILTERS[rows[y * (stride + 1)]];
     if (!filter) throw new Error(DAMAGED);
     const [from, to] = [y * (stride + 1) + 1, y * stride];
-    for (let x = 0; x < stride; x++) {
+    if (filter === FILTERS[0]) out.set(rows.subarray(from, from + stride), to);
+    else for (let x = 0; x < stride; x++) {
       const left = x < step ? 0 : out[to + x - step];
       const up = y ? out[to + x - stride] : 0;
       const corner = x < step || !y ? 0 : out[to + x - stride - step];
@@ -194,18 +197,25 @@ const FILTERS = [
   },
 ];
 
-function idsIn(bytes, { width, height, bits, type, stride }, count) {
-  const ids = new Uint16Array(width * height);
-  const most = 2 ** bits - 1;
-  for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, at++) {
-      const value = bits === 16 ? (bytes[y * stride + 2 * x] << 8) | bytes[y * stride + 2 * x + 1] : (bytes[y * stride + ((x * bits) >> 3)] >> (8 - bits - ((x * bits) & 7))) & most;
-      const isUnpainted = value === (type === INDEXED ? count : most);
-      if (!isUnpainted && value >= count) throw new Error(`The PNG holds class ${value}, and lists ${count} classes: export it again.`);
-      ids[at] = isUnpainted ? UNPAINTED : value;
-    }
+function idsIn(bytes, header, count) {
+  const values = samples(bytes, header);
+  const unpainted = header.type === INDEXED ? count : 2 ** header.bits - 1;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] === unpainted) values[i] = UNPAINTED;
+    else if (values[i] >= count) throw new Error(`The PNG holds class ${values[i]}, and lists ${count} classes: export it again.`);
   }
-  return ids;
+  return values;
+}
+
+function samples(bytes, { width, height, bits, stride }) {
+  if (bits === 8) return new Uint16Array(bytes);
+  const values = new Uint16Array(width * height);
+  for (let y = 0, at = 0; y < height; y++) {
+    const row = y * stride;
+    if (bits === 16) for (let x = 0; x < width; x++) values[at++] = (bytes[row + 2 * x] << 8) | bytes[row + 2 * x + 1];
+    else for (let x = 0; x < width; x++) values[at++] = (bytes[row + ((x * bits) >> 3)] >> (8 - bits - ((x * bits) & 7))) & (2 ** bits - 1);
+  }
+  return values;
 }
 
 // A picture in the classes' colours: {width, height, ids, unmatched}, where `unmatched` is the share of its pixels that have
@@ -254,7 +264,8 @@ function nearest(pixel, classes) {
 export async function pictureBlob({ width, height, ids, classes }) {
   const colors = colorTable(classes);
   const picture = new ImageData(width, height);
-  new Uint32Array(picture.data.buffer).set(Uint32Array.from(ids, (id) => colors[id]));
+  const pixels = new Uint32Array(picture.data.buffer);
+  for (let i = 0; i < ids.length; i++) pixels[i] = colors[ids[i]];
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d").putImageData(picture, 0, 0);
   return canvas.convertToBlob({ type: "image/png" });

@@ -26,7 +26,8 @@ export class Pointers {
   down(event) {
     event.preventDefault();
     this.stage.setPointerCapture?.(event.pointerId);
-    if (event.pointerType === "touch") this.#touches.set(event.pointerId, this.#place(event));
+    if (event.pointerType === "pen") this.#dropTouches();
+    if (event.pointerType === "touch" && !this.#isPenDown) this.#touches.set(event.pointerId, this.#place(event));
     if (this.#touches.size === 2) return this.#pinch();
     if (this.#painting !== null || this.#panning || this.#touches.size > 2) return;
     if (event.buttons & MIDDLE || this.isSpaceDown) this.#panning = { id: event.pointerId, at: this.#place(event) };
@@ -41,11 +42,26 @@ export class Pointers {
     easel.begin(easel.point, Boolean(event.buttons & (RIGHT | PEN_ERASER)));
   }
 
+  // Whether a pen or the mouse paints, beside which touches are those of the hand that holds it.
+  get #isPenDown() {
+    return this.#painting !== null && !this.#touches.has(this.#painting);
+  }
+
   // A second finger: what the first one has begun was no stroke.
   #pinch() {
-    if (this.#painting !== null) this.easel.cancel();
-    this.#painting = null;
+    this.#retract();
     this.easel.point = null;
+  }
+
+  #retract() {
+    if (this.#painting !== null) this.easel.retract();
+    this.#painting = null;
+  }
+
+  // A pen has come: touches before it were the hand's.
+  #dropTouches() {
+    if (this.#touches.has(this.#painting)) this.#retract();
+    this.#touches.clear();
   }
 
   move(event) {
@@ -53,6 +69,7 @@ export class Pointers {
     if (this.#panning?.id === event.pointerId) return this.#pan(event);
     const { easel } = this;
     if (event.pointerId === this.#painting) this.#follow(event);
+    else if (easel.isDown) return; // the keyboard paints
     easel.point = this.#point(event);
     easel.view.showMarks();
     easel.dispatchEvent(new Event("point"));
@@ -89,13 +106,12 @@ export class Pointers {
   }
 
   lost(event) {
-    if (this.#painting === event.pointerId) this.easel.cancel();
-    this.#painting = null;
+    if (this.#painting === event.pointerId) this.#retract();
     this.up(event);
   }
 
   leave() {
-    if (this.#painting !== null) return;
+    if (this.#painting !== null || this.easel.isDown) return;
     this.easel.point = null;
     this.easel.view.showMarks();
     this.easel.dispatchEvent(new Event("point"));

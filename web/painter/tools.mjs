@@ -1,12 +1,14 @@
 // The tools: what a pointer, or the keyboard's cursor, does between being put down and being lifted.
 //
-// Each has begin(point), move(point), end(point) and cancel(), where a point is {x, y, size, shift} in pixels of the document,
-// and may draw marks over the canvas. `easel` is easel.mjs.
+// Each has begin(point), move(point), end(point), cancel(), which gives up all that is half done, and retract(), which gives up
+// what came since begin(); it may draw marks over the canvas. A point is {x, y, size, shift} in pixels of the document. `easel` is
+// easel.mjs.
 
-import { UNPAINTED } from "./document.mjs";
+import { UNPAINTED, stamp } from "./document.mjs";
 
 const NEAR = 9; // pixels of the canvas within which a corner is the first one again
 const APART = 3; // pixels of the canvas between two points of a lasso
+const EXACT = 3; // zoom from which single pixels are seen, which the outline of the brush then follows
 
 class Tool {
   constructor(easel) {
@@ -23,6 +25,10 @@ class Tool {
     this.easel.giveUp();
   }
 
+  retract() {
+    this.cancel();
+  }
+
   // Whether it is half done while the pointer is lifted.
   get isOpen() {
     return false;
@@ -33,7 +39,9 @@ class Tool {
     return false;
   }
 
-  marks() {}
+  marks(context, view, point) {
+    cross(context, view, point);
+  }
 }
 
 class Brush extends Tool {
@@ -136,10 +144,6 @@ class Rectangle extends Shape {
     const side = Math.max(Math.abs(dx), Math.abs(dy));
     return { ...point, x: this.start.x + side * (Math.sign(dx) || 1), y: this.start.y + side * (Math.sign(dy) || 1) };
   }
-
-  marks(context, view, point) {
-    cross(context, view, point);
-  }
 }
 
 // Corners by clicks, or a lasso by a movement.
@@ -187,12 +191,19 @@ class Polygon extends Tool {
 
   removeCorner() {
     this.#points.pop();
+    this.#start = -1; // the rest of this movement counts no more
     this.easel.view.showMarks();
   }
 
   cancel() {
     this.#forget();
     super.cancel();
+  }
+
+  retract() {
+    if (this.#start >= 0) this.#points.length = this.#start;
+    this.#start = -1;
+    this.easel.view.showMarks();
   }
 
   #forget() {
@@ -206,7 +217,7 @@ class Polygon extends Tool {
   }
 
   marks(context, view, point) {
-    if (!this.isOpen) return cross(context, view, point);
+    if (!this.isOpen) return super.marks(context, view, point);
     const points = point ? [...this.#points, point] : this.#points;
     const path = new Path2D();
     points.forEach((each, i) => path[i ? "lineTo" : "moveTo"](...view.toCanvas(each)));
@@ -233,10 +244,6 @@ class Eyedropper extends Tool {
   end() {
     this.easel.useBefore();
   }
-
-  marks(context, view, point) {
-    cross(context, view, point);
-  }
 }
 
 class Hand extends Tool {
@@ -248,14 +255,16 @@ class Hand extends Tool {
     const { view } = this.easel;
     view.panBy((x - this.held.x) * view.zoom, (y - this.held.y) * view.zoom);
   }
+
+  marks() {}
 }
 
 // What each is called, its key, whether the size of the brush matters to it, and the pointer's look.
 export const TOOLS = [
   { id: "brush", name: "Brush", key: "b", isSized: true, cursor: "none", Tool: Brush },
   { id: "eraser", name: "Eraser", key: "e", isSized: true, cursor: "none", Tool: Eraser },
-  { id: "fill", name: "Fill an area", key: "f", cursor: "crosshair", Tool: Fill },
-  { id: "replace", name: "Replace a class everywhere", key: "a", cursor: "crosshair", Tool: Replace },
+  { id: "fill", name: "Fill an area", key: "f", cursor: "none", Tool: Fill },
+  { id: "replace", name: "Replace a class everywhere", key: "a", cursor: "none", Tool: Replace },
   { id: "line", name: "Line", key: "l", isSized: true, cursor: "none", Tool: Line },
   { id: "rectangle", name: "Rectangle", key: "r", cursor: "none", Tool: Rectangle },
   { id: "polygon", name: "Polygon or lasso", key: "p", cursor: "none", Tool: Polygon },
@@ -276,13 +285,27 @@ function twoTone(context, path) {
 function outline(context, view, point) {
   if (!point) return;
   const [x, y] = view.toCanvas(point);
-  const path = new Path2D();
-  path.arc(x, y, Math.max(2, (point.size / 2) * view.zoom), 0, 2 * Math.PI);
-  twoTone(context, path);
+  twoTone(context, view.zoom < EXACT ? circle(x, y, Math.max(2, (point.size / 2) * view.zoom)) : edge(view, stamp(point)));
   if (point.size * view.zoom > 24) {
     context.fillStyle = "#fff";
     context.fillRect(x - 1, y - 1, 2, 2);
   }
+}
+
+function circle(x, y, radius) {
+  const path = new Path2D();
+  path.arc(x, y, radius, 0, 2 * Math.PI);
+  return path;
+}
+
+// Around rows of pixels: down their right sides, and up their left ones.
+function edge(view, rows) {
+  const path = new Path2D();
+  const right = rows.flatMap(([y, , to]) => [{ x: to, y }, { x: to, y: y + 1 }]);
+  const left = rows.flatMap(([y, from]) => [{ x: from, y }, { x: from, y: y + 1 }]).reverse();
+  for (const point of [...right, ...left]) path.lineTo(...view.toCanvas(point));
+  path.closePath();
+  return path;
 }
 
 function cross(context, view, point) {

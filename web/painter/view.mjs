@@ -34,7 +34,6 @@ export class View {
     this.context = this.layout.getContext("2d", { willReadFrequently: true });
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(stage);
-    this.theme();
     this.resize();
   }
 
@@ -61,7 +60,7 @@ export class View {
     this.#frame = new ImageData(width, height);
     this.#pixels = new Uint32Array(this.#frame.data.buffer);
     if (this.#fitted) this.fit();
-    this.redraw();
+    this.theme(); // a stage outside the document had no style
   }
 
   // Pixels of the canvas for one of the page: the host may have scaled the element.
