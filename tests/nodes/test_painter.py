@@ -279,21 +279,22 @@ def test_other_classes_keep_what_they_have_by_name_and_the_rest_comes_back_with_
     unlinked = (
         f"() => {{ const [node] = {PAINTERS}; node.disconnectInput(node.inputs.findIndex(i => i.name === 'model')); }}"
     )
-    choose = f"name => {{ const [node] = {PAINTERS}; node.widgets.find(w => w.name === 'palette').value = name; }}"
+    choose = f"""name => {{
+      const palette = {PAINTERS}[0].widgets.find(widget => widget.name === 'palette');
+      palette.value = name;
+      palette.callback?.(name); // as the front end does
+    }}"""
     page.evaluate(unlinked)
     painter.choose("flower")
     painter.stroke()
     value = painter.value
     page.evaluate(choose, "cityscapes")
-    page.locator(".scdm-board").first.hover()
     painter.until("() => /not here/.test(document.querySelector('.scdm-status').textContent)")
     assert "flower" in page.inner_text(".scdm-status") and painter.value == value
     page.locator(".scdm-chosen").first.click()
     assert page.get_by_role("option", name="building").count()
     page.keyboard.press("Escape")
     page.evaluate(choose, "scenes")
-    page.mouse.move(5, 5)
-    page.locator(".scdm-board").first.hover()
     painter.until_middle("flower")
 
 

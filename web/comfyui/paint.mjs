@@ -5,6 +5,7 @@ import { Board } from "./board.mjs";
 const NODE = "SCDM_PaintLayout";
 const KIND = "SCDM_PAINTING";
 const SIZE = [420, 660]; // pixels, of a new node
+const OBEYED = ["palette", "width", "height"]; // widgets that the painter follows at once
 const LEAST_HEIGHT = 400; // pixels, of the widget
 
 export const paint = (app) => ({
@@ -26,7 +27,9 @@ export const paint = (app) => ({
     });
   },
   nodeCreated(node) {
-    if (node.comfyClass === NODE) node.setSize([Math.max(node.size[0], SIZE[0]), Math.max(node.size[1], SIZE[1])]);
+    if (node.comfyClass !== NODE) return;
+    node.setSize([Math.max(node.size[0], SIZE[0]), Math.max(node.size[1], SIZE[1])]);
+    for (const widget of node.widgets) if (OBEYED.includes(widget.name)) chain(widget, "callback", () => boardOf(node)?.refresh());
   },
 });
 
@@ -51,9 +54,9 @@ function added(app, node, name) {
   return widget;
 }
 
-function chain(prototype, name, after) {
-  const before = prototype[name];
-  prototype[name] = function (...args) {
+function chain(owner, name, after) {
+  const before = owner[name];
+  owner[name] = function (...args) {
     const result = before?.apply(this, args);
     after.apply(this, args);
     return result;
