@@ -7,6 +7,11 @@ Paints in a Chromium without a window, with the mouse, on a page whose canvas ho
 seconds: how many of their images are shown, and how long the last one takes. Needs the extras paint and dev, and Chromium.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where tests/browser.py is
+
 from scdm.start import begin, perform
 
 if __name__ == "__main__":
@@ -16,14 +21,11 @@ import argparse
 import base64
 import io
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -31,6 +33,7 @@ from scdm.layouts import paintings
 from scdm.layouts.reading import read_layout
 from scdm.models import checkpoint
 from scdm.training.command import ending
+from tests.browser import found
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "scdm" / "assets" / "examples" / "landscape.png"
 WINDOW = {"width": 1280, "height": 800}
@@ -39,7 +42,6 @@ LOAD = """async text => {
   const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
   await page.painter.load(new Blob([bytes], {type: "image/png"}));
 }"""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @ending("paint")
@@ -68,9 +70,9 @@ def page_at(model: str, dark: bool = False) -> Iterator[Any]:
     """A page in a browser, at a server of its own."""
     from playwright.sync_api import sync_playwright
 
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = found()
     if browser is None:
-        raise ValueError(f"there is no Chromium here: install one of {', '.join(BROWSERS)}")
+        raise ValueError("there is no Chromium here: install one, or name it in CHROMIUM")
     command = [sys.executable, "-m", "scdm", "paint", "--model", model, "--port", "0", "--no-browser"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

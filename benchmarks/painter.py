@@ -8,28 +8,27 @@ in a frame: painting into the ids, and drawing what has changed. "interval" is t
 mouse moves; a screen of 60 frames a second leaves 16.7 ms. Needs the extra dev, and Chromium.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where tests/browser.py is
+
 from scdm.start import begin, perform
 
 if __name__ == "__main__":
     begin("painter")
 
 import argparse
-import functools
 import os
-import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 from scdm.layouts.palette import Palette
 from scdm.training.command import ending
+from tests.browser import found, served
 
-WEB = Path(__file__).resolve().parents[1] / "web"
-BROWSERS = (os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome")
 OPEN = """async ({side, classes, shapes}) => {
   const { Painter } = await import("/painter/painter.mjs");
   globalThis.painter?.destroy();
@@ -90,36 +89,15 @@ def main() -> int:
 def page_of_painter() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = found()
     if browser is None:
         raise ValueError("there is no Chromium here: install one, or name it in CHROMIUM")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(WEB)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with sync_playwright() as tools:
-            running = tools.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-            page = running.new_page(viewport={"width": 900, "height": 800})
-            page.goto(f"http://127.0.0.1:{server.server_port}/")
-            yield page
-            running.close()
-    finally:
-        server.shutdown()
-
-
-class Files(SimpleHTTPRequestHandler):
-    def guess_type(self, path: Any) -> str:
-        return {".mjs": "text/javascript", ".css": "text/css"}.get(Path(path).suffix, "application/octet-stream")
-
-    def do_GET(self) -> None:
-        if self.path != "/":
-            return super().do_GET()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<!doctype html><title>Painter</title><body></body>")
-
-    def log_message(self, *_: Any) -> None:
-        pass
+    with served() as address, sync_playwright() as tools:
+        running = tools.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = running.new_page(viewport={"width": 900, "height": 800})
+        page.goto(address)
+        yield page
+        running.close()
 
 
 def row(page: Any, side: int, brush: int, zoom: float | None, strokes: int) -> str:

@@ -13,6 +13,7 @@ from comfy_api.latest import io
 from ..scdm.assets import embedded_models
 from ..scdm.layouts.contents import UNPAINTED
 from ..scdm.layouts.painting import class_choices
+from ..scdm.layouts.paintings import colored
 from ..scdm.layouts.palette import GOLDEN_ANGLE, Palette, palette_names
 from ..scdm.models.checkpoint import Header, model_file, read_header
 from .messages import complaint
@@ -20,12 +21,11 @@ from .models import FOLDER
 
 USUAL = "scenes"  # the palette whose classes come first
 ALL_CLASSES = "all classes"
-COLORLESS = (128, 128, 128)  # of classes without a colour, in painters
 
 
 def class_input(tooltip: str, first: tuple[str, ...] = ()) -> io.Input:
-    """A list of classes, after the choices `first`; a link may bring any text. `web/classes.mjs` narrows the list to the
-    palette of the layout that is connected.
+    """A list of classes, after the choices `first`; a link may bring any text. `web/comfyui/classes.mjs` narrows the list to
+    the palette of the layout that is connected.
 
     The node names `class_name` in `validate_inputs`: workflows may hold names that were typed, or ids.
     """
@@ -60,10 +60,11 @@ def model_classes() -> dict[str, list[str]]:
 # For painters: classes with their colours, and the size (width, height) that a model paints best.
 
 
-def shipped_subjects() -> dict[str, list[list[Any]]]:
-    """The classes of each palette that comes with SCDM, [name, colour], by the names in `palette_input`."""
+@cache
+def shipped_subjects() -> dict[str, list[tuple[str, tuple[int, int, int]]]]:
+    """The classes of each palette that comes with SCDM, name and colour, by the names in `palette_input`."""
     names = palette_names()
-    return {name: coloured(Palette.named(name)) for name in (*names, *(name + GOLDEN_ANGLE for name in names))}
+    return {name: colored(Palette.named(name)) for name in (*names, *(name + GOLDEN_ANGLE for name in names))}
 
 
 def model_subjects() -> dict[str, dict[str, Any]]:
@@ -73,11 +74,7 @@ def model_subjects() -> dict[str, dict[str, Any]]:
 
 def _subject(header: Header) -> dict[str, Any]:
     height, width = header.config.taught.preferred
-    return {"classes": coloured(header.palette), "size": [width, height]}
-
-
-def coloured(palette: Palette) -> list[list[Any]]:
-    return [[name, color or COLORLESS] for name, color in zip(palette.names, palette.colors, strict=True)]
+    return {"classes": colored(header.palette), "size": [width, height]}
 
 
 Told = TypeVar("Told")

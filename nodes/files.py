@@ -14,9 +14,8 @@ from ..scdm.files.untrusted import shown
 log = logging.getLogger(__name__)
 
 EXAMPLES = Path(str(assets.folder() / "examples"))
-SHIPPED = (
-    "scdm_"  # begins their names in the input folder, where the front end shows them and its mask editor opens them
-)
+# Begins the examples' names in the input folder, where the front end shows them and its mask editor opens them.
+SHIPPED = "scdm_"
 EXAMPLE = "example: "  # began their names in workflows from before
 
 

@@ -171,8 +171,7 @@ class BlankLayout(io.ComfyNode):
             **where_known(search_aliases=["empty layout", "new layout"]),
             inputs=[
                 palette_input(),
-                _blank_side("width", "Width"),
-                _blank_side("height", "Height"),
+                *blank_sides("the model's own"),
                 model_palette_input(),
                 model_input(
                     "Load SCDM Model: a width or height of 0 is that of the largest images which it was taught."
@@ -191,14 +190,23 @@ class BlankLayout(io.ComfyNode):
         model: ModelPatcher | None = None,
     ) -> io.NodeOutput:
         classes = chosen_palette(palette, model_palette)
-        own = (USUAL_SIDE, USUAL_SIDE) if model is None else scdm_model(model).config.taught.preferred
-        height, width = height or own[0], width or own[1]
-        pixel = LabelMap(torch.full((1, 1, 1), classes.num_classes), classes.num_classes)
-        return io.NodeOutput(Layout(fitted(pixel, height, width), classes))
+        return io.NodeOutput(Layout(blank(classes, height, width, model), classes))
 
 
-def _blank_side(name: str, word: str) -> io.Input:
-    tooltip = f"{word} in pixels. 0: the model's own, or {USUAL_SIDE} where none is connected."
+def blank(classes: Palette, height: int, width: int, model: ModelPatcher | None) -> LabelMap:
+    """A layout on which nothing is painted. A side of 0 is the model's own."""
+    own = (USUAL_SIDE, USUAL_SIDE) if model is None else scdm_model(model).config.taught.preferred
+    pixel = LabelMap(torch.full((1, 1, 1), classes.num_classes), classes.num_classes)
+    return fitted(pixel, height or own[0], width or own[1])
+
+
+def blank_sides(zero: str) -> list[io.Input]:
+    """Width and height, of which 0 is what `zero` says, or the usual side without a model."""
+    return [_blank_side(name, zero) for name in ("width", "height")]
+
+
+def _blank_side(name: str, zero: str) -> io.Input:
+    tooltip = f"{name.capitalize()} in pixels. 0: {zero}, or {USUAL_SIDE} where none is connected."
     return io.Int.Input(name, default=0, min=0, max=MAX_SIDE, tooltip=tooltip)
 
 

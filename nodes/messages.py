@@ -37,8 +37,8 @@ def size_remarks(model: Model, labels: LabelMap) -> list[str]:
 
 
 def said(text: str, remarks: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Lines of text for a node's `ui`, which `web/texts.mjs` shows below its widgets; the remarks come first, each once, and
-    are also logged.
+    """Lines of text for a node's `ui`, which `web/comfyui/texts.mjs` shows below its widgets; the remarks come first, each
+    once, and are also logged.
 
     A node that says something at times does so at every run: no lines take those of the last run away. Plain text: names of
     classes come out of files from anywhere.

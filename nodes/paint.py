@@ -8,7 +8,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 from torch import Tensor
@@ -19,9 +18,9 @@ from ..scdm.layouts.fitting import fitted
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.layouts.painting import class_masks
 from ..scdm.layouts.palette import Palette
-from .classes import coloured, model_subjects, shipped_subjects
+from .classes import model_subjects, shipped_subjects
 from .files import existing_file
-from .layouts import MAX_SIDE, USUAL_SIDE, chosen_size, model_input
+from .layouts import blank, blank_sides, chosen_size, model_input
 from .messages import complaint, said
 from .native import scdm_model
 from .palettes import chosen_palette, model_palette_input, palette_input
@@ -46,8 +45,7 @@ class PaintLayout(io.ComfyNode):
             **where_known(search_aliases=["draw layout", "paint segmentation", "GauGAN", "live painting", "canvas"]),
             inputs=[
                 palette_input(),
-                _side("width", "Width"),
-                _side("height", "Height"),
+                *blank_sides("the painting's own; of a blank one the model's"),
                 Painting.Input(
                     "painting",  # without a tooltip, which Nodes 2.0 would lay over what is painted
                     extra_dict={
@@ -120,10 +118,7 @@ def painted(
     painting's or the model's own."""
     content = document(value)
     if content is None:
-        preferred = (USUAL_SIDE, USUAL_SIDE) if model is None else scdm_model(model).config.taught.preferred
-        height, width = (asked or own for asked, own in zip(size, preferred, strict=True))
-        pixel = LabelMap(torch.full((1, 1, 1), classes.num_classes), classes.num_classes)
-        return fitted(pixel, height, width), []
+        return blank(classes, *size, model), []
     labels, remarks = paintings.onto(paintings.read(content), classes)
     return fitted(labels, *chosen_size(labels, *size, model)), remarks
 
@@ -154,7 +149,7 @@ def for_painter(classes: Palette | None, model: ModelPatcher | None, underlay: T
     """What only a run knows: the classes and size of a model whose file does not say them, and the underlay."""
     about: dict[str, Any] = {}
     if classes is not None:
-        about["classes"] = coloured(classes)
+        about["classes"] = paintings.colored(classes)
     if model is not None:
         height, width = scdm_model(model).config.taught.preferred
         about["size"] = [width, height]
@@ -163,8 +158,3 @@ def for_painter(classes: Palette | None, model: ModelPatcher | None, underlay: T
         saved = ui.ImageSaveHelper.save_images(picture, "scdm_underlay", io.FolderType.temp, None, compress_level=1)
         about["underlay"] = saved[0]
     return about
-
-
-def _side(name: str, word: str) -> io.Input:
-    tooltip = f"{word} in pixels. 0: the painting's own; of a blank one the model's, or {USUAL_SIDE} without a model."
-    return io.Int.Input(name, default=0, min=0, max=MAX_SIDE, tooltip=tooltip)

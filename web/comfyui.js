@@ -1,9 +1,9 @@
 // What this pack adds to ComfyUI's front end: a list of extensions, each in a module of its own.
 
 import { app } from "../../scripts/app.js";
-import { classes } from "./classes.mjs";
+import { classes } from "./comfyui/classes.mjs";
 import { paint } from "./comfyui/paint.mjs";
-import { examples } from "./examples.mjs";
-import { texts } from "./texts.mjs";
+import { examples } from "./comfyui/examples.mjs";
+import { texts } from "./comfyui/texts.mjs";
 
 for (const extension of [classes, examples, texts, paint(app)]) app.registerExtension(extension);

@@ -30,6 +30,7 @@ MOST_INDEXED = 255  # classes in a colour table of 256, of which one is unpainte
 UNPAINTED_GREY = 65535
 MOST_FILE_BYTES = 2**28
 NAMED_IN_A_REMARK = 5  # classes
+COLORLESS = (128, 128, 128)  # how painters show classes without a colour
 NOT_ONE = "no document of the painter: read it as a picture of a layout, or export it from the painter again"
 
 
@@ -41,6 +42,11 @@ class Painting(NamedTuple):
 
     names: tuple[str, ...]
     ids: np.ndarray
+
+
+def colored(palette: Palette) -> list[tuple[str, tuple[int, int, int]]]:
+    """The classes in the order of their ids, name and colour, as painters show them."""
+    return [(name, color or COLORLESS) for name, color in zip(palette.names, palette.colors, strict=True)]
 
 
 def read(source: str | Path | bytes) -> Painting:

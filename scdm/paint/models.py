@@ -12,13 +12,12 @@ import torch
 from .. import assets
 from ..devices import AUTO, fast_dtype
 from ..files.untrusted import shown
+from ..layouts.paintings import colored
 from ..layouts.palette import Palette
 from ..models import checkpoint, conversion
 from ..models.checkpoint import Header
 from ..models.model import Model
 from ..pipeline import GenerateOptions
-
-COLORLESS = (128, 128, 128)
 
 
 class Models:
@@ -93,13 +92,10 @@ def _about(name: str, header: Header) -> dict[str, Any]:
     return {
         "name": name,
         "palette": palette.name,
-        "classes": [
-            {"name": called, "color": color or COLORLESS}
-            for called, color in zip(palette.names, palette.colors, strict=True)
-        ],
+        "classes": [{"name": called, "color": color} for called, color in colored(palette)],
         "size": [width, height],
         "taught": str(config.taught),
         "distilled": config.distilled_steps is not None,
         "guidance": config.distilled_guidance is None,
-        "roughness": bool(config.network.roughness),
+        "roughness": config.network.roughness,
     }

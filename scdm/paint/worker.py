@@ -241,10 +241,11 @@ class Worker:
         session = self._session
         if session is None:
             raise ValueError("there is no image yet: paint first")
-        before = session.labels
-        moved = session.undo() if by < 0 else session.redo()
-        if moved and not torch.equal(session.labels.ids, before.ids):
-            moved = (session.redo() if by < 0 else session.undo()) and False
+        move, back = (session.undo, session.redo) if by < 0 else (session.redo, session.undo)
+        before, moved = session.labels, move()
+        if moved and not torch.equal(session.labels.ids, before.ids):  # another layout's, and no draw of this one
+            back()
+            moved = False
         if not moved:
             raise ValueError(f"there is no {'earlier' if by < 0 else 'later'} draw of this layout")
         self._follow(number, [])

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser import chromium
 from tests.nodes.server import ROOT, Server, serving
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -46,16 +46,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def page(server: Server) -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not chromium:
-        pytest.skip("CHROMIUM does not name a browser")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})  # zoomed out far, widgets are not drawn
         opened(page, server)
         yield page
-        browser.close()
 
 
 def opened(page: Any, server: Server) -> None:

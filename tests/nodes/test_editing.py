@@ -263,7 +263,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from serving(tmp_path_factory.mktemp("comfyui"))
 
 
-def test_a_server_can_be_interrupted_and_goes_on_from_the_image_before(server: Server) -> None:
+def edit_of_a_layout(server: Server) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A prompt that edits before.png, beside which after.png lies, where a square has another class; and its Edit Image."""
     layout = np.full((64, 64), 6, np.uint8)
     Image.fromarray(layout).save(server.base / "input" / "before.png")
     layout[40:50, 20:30] = 8
@@ -273,6 +274,18 @@ def test_a_server_can_be_interrupted_and_goes_on_from_the_image_before(server: S
     node["class_type"] = "SCDM_EditImage"
     node["inputs"] |= {"steps": 2, "margin": MARGIN, "feather": 0.0}
     inputs(prompt, "SCDM_LoadLayout").update(image="before.png")
+    return prompt, node
+
+
+def margin_around_the_edit() -> np.ndarray:
+    """(64, 64) bool: the square, and what is repainted around it."""
+    edited = np.zeros((64, 64), dtype=bool)
+    edited[40 - MARGIN : 50 + MARGIN, 20 - MARGIN : 30 + MARGIN] = True
+    return edited
+
+
+def test_a_server_can_be_interrupted_and_goes_on_from_the_image_before(server: Server) -> None:
+    prompt, node = edit_of_a_layout(server)
     (before,) = server.run(prompt)
     inputs(prompt, "SCDM_LoadLayout").update(image="after.png")
     node["inputs"]["steps"] = 1000  # another setting, so all of it: there is time to interrupt
@@ -283,26 +296,16 @@ def test_a_server_can_be_interrupted_and_goes_on_from_the_image_before(server: S
     assert "execution_interrupted" in dict(server.outcome(running)["status"]["messages"])
     node["inputs"]["steps"] = 2
     (after,) = server.run(prompt)
-    edited = np.zeros((64, 64), dtype=bool)
-    edited[40 - MARGIN : 50 + MARGIN, 20 - MARGIN : 30 + MARGIN] = True
+    edited = margin_around_the_edit()
     assert np.array_equal(after[~edited], before[~edited])
     assert (after != before)[40:50, 20:30].mean() > 0.5
 
 
 def test_an_edit_goes_on_after_the_server_has_freed_its_memory(server: Server) -> None:
-    layout = np.full((64, 64), 6, np.uint8)
-    Image.fromarray(layout).save(server.base / "input" / "before.png")
-    layout[40:50, 20:30] = 8
-    Image.fromarray(layout).save(server.base / "input" / "after.png")
-    prompt = template("layout_to_image", server.get("/object_info"))
-    (node,) = [node for node in prompt.values() if node["class_type"] == "SCDM_Generate"]
-    node["class_type"] = "SCDM_EditImage"
-    node["inputs"] |= {"steps": 2, "margin": MARGIN, "feather": 0.0}
-    inputs(prompt, "SCDM_LoadLayout").update(image="before.png")
+    prompt, _ = edit_of_a_layout(server)
     (before,) = server.run(prompt)
     server.request("/free", {"unload_models": True, "free_memory": True})
     inputs(prompt, "SCDM_LoadLayout").update(image="after.png")
     (after,) = server.run(prompt)
-    edited = np.zeros((64, 64), dtype=bool)
-    edited[40 - MARGIN : 50 + MARGIN, 20 - MARGIN : 30 + MARGIN] = True
+    edited = margin_around_the_edit()
     assert np.array_equal(after[~edited], before[~edited]) and not np.array_equal(after, before)

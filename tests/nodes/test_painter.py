@@ -9,7 +9,6 @@ import base64
 import io
 import json
 import os
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from PIL import Image
 
 from scdm.layouts import paintings
 from scdm.layouts.palette import Palette
+from tests.browser import chromium
 from tests.nodes.server import ROOT, Server, serving
 
 SCENES = Palette.named("scenes")
@@ -69,14 +69,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not chromium:
-        pytest.skip("CHROMIUM does not name a browser")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=["classic", "nodes 2.0"])

@@ -1,25 +1,17 @@
-"""A Chromium for the tests of pages, and pages of nothing but painters, served as strictly as `scdm paint` does."""
+"""Pages of nothing but painters."""
 
 from __future__ import annotations
 
 import base64
-import functools
 import os
-import shutil
-import threading
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-WEB = Path(__file__).parents[2] / "web"
-BROWSERS = (os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-POLICY = "default-src 'self'; img-src 'self' blob: data:"
-BLANK = b"<!doctype html><html lang=en><title>Painters</title><body></body></html>"
+from tests.browser import chromium, served
+
 UNPAINTED = 65535
 OPEN = """async ({width, height, classes, compact, at}) => {
   const { Painter } = await import("/painter/painter.mjs");
@@ -57,28 +49,6 @@ SAVE = """async number => {
   for (let at = 0; at < bytes.length; at += 32768) text += String.fromCharCode(...bytes.subarray(at, at + 32768));
   return btoa(text);
 }"""
-
-
-class Files(SimpleHTTPRequestHandler):
-    """What is under web/, and a blank page at /."""
-
-    def guess_type(self, path: Any) -> str:
-        return {".mjs": "text/javascript", ".css": "text/css"}.get(Path(path).suffix, "application/octet-stream")
-
-    def do_GET(self) -> None:
-        if self.path not in ("/", "/favicon.ico"):
-            return super().do_GET()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(BLANK)
-
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", POLICY)
-        super().end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 class Board:
@@ -149,29 +119,20 @@ class Board:
         return self.root.locator("[role=status]").text_content()
 
 
-@pytest.fixture(scope="module")  # not of the session: while it runs, no other test of the process has an event loop
-def chromium() -> Iterator[Any]:
-    """A browser without a window."""
+@pytest.fixture(scope="module", name="chromium")  # not of the session: meanwhile no other test has an event loop
+def _chromium() -> Iterator[Any]:
     if not os.environ.get("SCDM_BROWSER_TESTS"):
         pytest.skip(
             "tests in a browser run where SCDM_BROWSER_TESTS is set: beside the whole suite their waits run out"
         )
-    tools = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here: CHROMIUM may name one")
-    with tools.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(WEB)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with served() as address:
+        yield address
 
 
 @pytest.fixture

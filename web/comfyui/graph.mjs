@@ -1,6 +1,6 @@
 // What the graph says around a Paint Layout node: classes and size before it, images after it.
 
-import { declared, source, valueOf } from "../classes.mjs";
+import { declared, source, valueOf } from "./classes.mjs";
 
 const USUAL = 512; // pixels a side
 const LEAST = 256; // pixels of the longer side, below which brushes are coarse: the server reduces the layout to the model's size
