@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -121,10 +120,6 @@ class Board:
 
 @pytest.fixture(scope="module", name="chromium")  # not of the session: meanwhile no other test has an event loop
 def _chromium() -> Iterator[Any]:
-    if not os.environ.get("SCDM_BROWSER_TESTS"):
-        pytest.skip(
-            "tests in a browser run where SCDM_BROWSER_TESTS is set: beside the whole suite their waits run out"
-        )
     with chromium() as browser:
         yield browser
 
