@@ -61,8 +61,8 @@ def model_classes() -> dict[str, list[str]]:
 
 
 @cache
-def shipped_subjects() -> dict[str, list[tuple[str, tuple[int, int, int]]]]:
-    """The classes of each palette that comes with SCDM, name and colour, by the names in `palette_input`."""
+def shipped_subjects() -> dict[str, list[list[Any]]]:
+    """The classes of each palette that comes with SCDM, [name, colour], by the names in `palette_input`."""
     names = palette_names()
     return {name: colored(Palette.named(name)) for name in (*names, *(name + GOLDEN_ANGLE for name in names))}
 

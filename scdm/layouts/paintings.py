@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -44,9 +44,9 @@ class Painting(NamedTuple):
     ids: np.ndarray
 
 
-def colored(palette: Palette) -> list[tuple[str, tuple[int, int, int]]]:
-    """The classes in the order of their ids, name and colour, as painters show them."""
-    return [(name, color or COLORLESS) for name, color in zip(palette.names, palette.colors, strict=True)]
+def colored(palette: Palette) -> list[list[Any]]:
+    """The classes in the order of their ids, each [name, colour], as painters show them."""
+    return [[name, color or COLORLESS] for name, color in zip(palette.names, palette.colors, strict=True)]
 
 
 def read(source: str | Path | bytes) -> Painting:
