@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..diffusion.inpainting import grown
 from ..diffusion.samplers import Step
@@ -192,7 +192,7 @@ class EditSession:
             then = self._history
             region, image = _region(then.now, self._margin), then.now.image
             if image is None or region.any():
-                with _cancelling(self.model.network, self._cancelled, on_step) as watched:
+                with _cancelling(self.model, self._cancelled, on_step) as watched:
                     image = to_levels(self._made(then.now, region, watched))[0]
                 with self._editing:
                     self._history = self._history.painted(then, image)
@@ -260,7 +260,7 @@ class EditSession:
 
 @contextmanager
 def _cancelling(
-    network: nn.Module, cancelled: threading.Event, on_step: Callable[[Step, int], None] | None
+    model: Model, cancelled: threading.Event, on_step: Callable[[Step, int], None] | None
 ) -> Iterator[Callable[[Step, int], None]]:
     """Gives an `on_step` that raises `Cancelled` once the event is set. So does the next layer that this thread comes to,
     but not within a compiled network, whose graph this would break."""
@@ -275,8 +275,9 @@ def _cancelling(
         if on_step is not None:
             on_step(step, steps)
 
-    layers = () if isinstance(network, Compiled) else network.modules()
-    hooks = [layer.register_forward_pre_hook(stop) for layer in layers]
+    networks = [model.network, *([model.upsampler.network] if model.upsampler else [])]
+    plain = [network for network in networks if not isinstance(network, Compiled)]
+    hooks = [layer.register_forward_pre_hook(stop) for network in plain for layer in network.modules()]
     try:
         yield watched
     finally:

@@ -22,8 +22,10 @@ def windowed(model: Model, region: Tensor) -> Model:
     The window has the region in it with its surroundings, is never smaller than what the model was trained on (whole images,
     or windows of larger ones), and lies where the network's strides meet. Noise, layout and height are still the whole
     canvas's, so that a pixel sees the same of them whatever the window. The model itself where the window would be the whole
-    canvas.
+    canvas. Of a model with an upsampler it is that one's network, where it is needed.
     """
+    if model.upsampler is not None and model.small_size((region.shape[0], region.shape[1])) is not None:
+        return replace(model, upsampler=windowed(model.upsampler, region))  # the small image is little work
     stride = model.config.stride
     padding = Padding((region.shape[0], region.shape[1]), stride)
     rows, columns = (

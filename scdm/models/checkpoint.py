@@ -1,7 +1,8 @@
 """Model files: safetensors whose header says everything needed to use the weights.
 
 Header key "scdm" holds JSON: {"version", "config": ModelConfig, "palette": class table, "provenance": {...}}, and of models
-that estimate how rough a layout is "roughness": RoughnessEstimator.
+that estimate how rough a layout is "roughness": RoughnessEstimator. Where there is an upsampler, "upsampler" holds its own
+header, and its tensors have that name before theirs.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from .model import Model, ModelConfig
 
 HEADER = "scdm"
 VERSION = 1
+UPSAMPLER = "upsampler."  # before the names of its tensors
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,33 @@ class Header:
     provenance: dict[str, Any]
     version: int = VERSION
     roughness: RoughnessEstimator | None = None
+    upsampler: Header | None = None
+
+    @classmethod
+    def of(cls, model: Model) -> Header:
+        upsampler = None if model.upsampler is None else cls.of(model.upsampler)
+        return cls(model.config, model.palette, model.provenance, roughness=model.roughness, upsampler=upsampler)
 
     def to_json(self) -> str:
-        content = {
+        return json.dumps(self._content(), ensure_ascii=False)
+
+    def _content(self) -> dict[str, Any]:
+        return {
             "version": self.version,
             "config": configuration.to_dict(self.config),
             "palette": self.palette.to_dict(),
             "provenance": self.provenance,
             **({} if self.roughness is None else {"roughness": configuration.to_dict(self.roughness)}),
+            **({} if self.upsampler is None else {"upsampler": self.upsampler._content()}),
         }
-        return json.dumps(content, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Header:
         """ValueError says which part is missing, unknown or impossible."""
-        content = parsed(text, "JSON")
+        return cls._of_content(parsed(text, "JSON"))
+
+    @classmethod
+    def _of_content(cls, content: Any) -> Header:
         if not isinstance(content, dict):
             raise ValueError(f"its header must be a mapping, not {shown(content)}")
         version = content.get("version", VERSION)
@@ -73,7 +87,10 @@ class Header:
         config = configuration.from_dict(ModelConfig, parts.config, "config.")
         palette = Palette.from_dict(parts.palette)
         require_same_classes("its palette", palette.num_classes, "its network", config.network.num_classes)
-        return cls(config, palette, parts.provenance, roughness=parts.roughness)
+        upsampler = None if parts.upsampler is None else cls._of_content(parts.upsampler)
+        if upsampler is not None and (upsampler.config.upsamples is None or upsampler.upsampler is not None):
+            raise ValueError("what its header calls an upsampler is none")
+        return cls(config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler)
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,7 @@ class _Parts:
     palette: Any
     provenance: dict[str, Any]
     roughness: RoughnessEstimator | None = None
+    upsampler: dict[str, Any] | None = None
 
 
 def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> None:
@@ -93,14 +111,20 @@ def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> No
     ValueError names a tensor with NaN or infinite values in that dtype (float16 ends at 65504). OSError names the
     file and says why it cannot be written; what was there before is kept.
     """
-    header = Header(model.config, model.palette, model.provenance, roughness=model.roughness)
     tensors = {
-        name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous()
-        for name, tensor in model.network.state_dict().items()
+        name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous() for name, tensor in weights(model).items()
     }
     if broken := not_finite(tensors):
         raise ValueError(f"{path} is not written: {broken} is NaN or infinite in {name_of(tensors[broken].dtype)}")
-    write_tensors(path, tensors, {HEADER: header.to_json()})
+    write_tensors(path, tensors, {HEADER: Header.of(model).to_json()})
+
+
+def weights(model: Model) -> dict[str, Tensor]:
+    """All tensors of a model, by their names in files."""
+    own = dict(model.network.state_dict())
+    if model.upsampler is None:
+        return own
+    return own | {UPSAMPLER + name: tensor for name, tensor in model.upsampler.network.state_dict().items()}
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -130,8 +154,19 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
     with naming(path), opened(path) as file:
         header = _header(file)
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network = build(header.config.network, stored, device_called(device), operations=operations, copy=True)
-    return Model(header.config, header.palette, network, header.provenance, header.roughness)
+        return _built(header, stored, device_called(device), operations)
+
+
+def _built(header: Header, stored: dict[str, Tensor], device: torch.device, operations: Any) -> Model:
+    """Without an upsampler in the header, all tensors are to be the network's."""
+    theirs = {name for name in stored if header.upsampler is not None and name.startswith(UPSAMPLER)}
+    own = {name: tensor for name, tensor in stored.items() if name not in theirs}
+    network = build(header.config.network, own, device, operations=operations, copy=True)
+    upsampler = None
+    if header.upsampler is not None:
+        detail = {name.removeprefix(UPSAMPLER): stored[name] for name in theirs}
+        upsampler = _built(header.upsampler, detail, device, operations)
+    return Model(header.config, header.palette, network, header.provenance, header.roughness, upsampler)
 
 
 def is_model(path: str | Path) -> bool:

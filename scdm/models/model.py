@@ -17,6 +17,7 @@ from ..diffusion.limits import MOST_GUIDANCE
 from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
 from ..diffusion.space import SPACES, Space
+from ..diffusion.upsampling import small_size
 from ..files import config as configuration
 from ..files.options import Option, check_fields
 from ..files.untrusted import shown
@@ -42,6 +43,8 @@ class ModelConfig:
         next (`LabelDiffusion.at_next_timestep`).
     distilled_guidance: the scale of guidance that was distilled in, None for a model that is still to be guided.
     noise_shift: of the signal-to-noise ratio (`NoiseSchedule.named`).
+    upsamples: of an upsampler, the shorter side of the small images that it was trained to add detail to; None for a model
+        that makes images by itself.
     window: side of the windows of larger images that it was trained in, None for a model that knows only whole images. Of a
         network that reads the height of the whole (`UNetConfig.sized`), edits need not compute more than such a window.
     """
@@ -62,6 +65,9 @@ class ModelConfig:
     window: Annotated[
         int | None, Option("side of the windows that it was trained in", ge=1, le=MOST_SIDE, unit="pixels")
     ] = configuration.implied(None)
+    upsamples: Annotated[
+        int | None, Option("shorter side of the small images that it adds detail to", ge=1, le=MOST_SIDE, unit="pixels")
+    ] = configuration.implied(None)
     sizes: Annotated[
         tuple[tuple[int, int], ...],
         Option("all (height, width) that it was trained at", ge=1, le=MOST_SIDE, unit="pixels"),
@@ -77,6 +83,8 @@ class ModelConfig:
         if (channels := SPACES[self.space].channels) != self.network.image_channels:
             held = f"samples of {channels} channels, the network takes {self.network.image_channels}"
             raise ValueError(f"the space {self.space} has {held}: choose a space and a network that fit")
+        if (self.upsamples is None) == self.network.upsamples:
+            raise ValueError("a network that is given small images, and only that, needs their side: set upsamples")
         for height, width in self.taught.sizes:
             if height % self.stride or width % self.stride:
                 raise ValueError(f"the sides of a model's images are multiples of {self.stride}, not {height}x{width}")
@@ -121,6 +129,7 @@ class Model:
     """A network with its meaning, its classes, and where it comes from (`provenance`: data, steps, licence, ...).
 
     roughness: estimates how rough a layout is, for networks that read it; None in files without an estimator.
+    upsampler: a model of its own that adds detail to larger images, which this one makes small; None where it makes all.
     """
 
     config: ModelConfig
@@ -128,6 +137,7 @@ class Model:
     network: Network
     provenance: dict[str, Any] = field(default_factory=dict)
     roughness: RoughnessEstimator | None = None
+    upsampler: Model | None = None
 
     @classmethod
     def new(cls, config: ModelConfig, palette: Palette, operations: Any = nn, **provenance: Any) -> Model:
@@ -146,6 +156,22 @@ class Model:
             return replace(labels, edges=None)
         return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
 
+    def small_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        """The (height, width) at which this model makes images of `size` before its upsampler adds detail; None where it
+        makes them at once."""
+        if self.upsampler is None or self.upsampler.config.upsamples is None:
+            return None
+        return small_size(size, self.upsampler.config.upsamples)
+
+    def upsampled_by(self, upsampler: Model) -> Model:
+        """This model, whose larger images are made in two stages: it knows the sizes of both. ValueError for a model that is
+        no upsampler, or one for other classes."""
+        if upsampler.config.upsamples is None:
+            raise ValueError("this model is no upsampler: training/train_upsampler.py trains one")
+        upsampler.palette.require_same(self.palette, "the upsampler", "the model")
+        sizes = dict.fromkeys((*self.config.taught.sizes, *upsampler.config.taught.sizes))
+        return replace(self, config=replace(self.config, sizes=tuple(sizes)), upsampler=upsampler)
+
     def digest(self) -> str:
         """SHA-256 of the weights and of what the configuration says of them, which tells this model from any other.
 
@@ -163,6 +189,8 @@ class Model:
         for name, weight in self.network.state_dict().items():
             digest.update(name.encode())
             digest.update(weight.detach().float().cpu().numpy().tobytes())
+        if self.upsampler is not None:
+            digest.update(self.upsampler.digest().encode())
         return digest.hexdigest()
 
     @property
@@ -187,6 +215,8 @@ class Model:
         """Moves the network (in place, as torch does), casts its weights if they are to be of another type, and lays them
         out for fast convolutions. ValueError for devices and types that cannot be had (`devices`)."""
         self.network.placed(device_called(device), None if dtype is None else dtype_called(dtype))
+        if self.upsampler is not None:
+            self.upsampler.to(device, dtype)
         return self
 
     def compiled(self, backend: str = "inductor", dynamic: bool | None = None) -> Model:
@@ -196,7 +226,8 @@ class Model:
         `torch.compile`): ValueError there if torch cannot compile. It pays where many images of one size are made. torch
         keeps a few variants in a process; further ones run uncompiled, with a warning.
         """
-        return replace(self, network=Compiled.of(self.network, backend, dynamic))
+        upsampler = self.upsampler and self.upsampler.compiled(backend, dynamic)
+        return replace(self, network=Compiled.of(self.network, backend, dynamic), upsampler=upsampler)
 
 
 def _with_whole_numbers(settings: Any) -> Any:

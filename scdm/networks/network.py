@@ -20,6 +20,7 @@ class NetworkConfig:
 
     num_classes, edges: of the layouts that it reads; edges are a plane of instance borders.
     roughness: whether it reads how rough a layout is (`LabelMap.roughness`).
+    upsamples: whether it is given a small image, enlarged, to add detail to: as many more channels, behind those of x.
     learn_sigma: as many more output channels, for the learned variance (Nichol & Dhariwal 2021).
     dropout: in training alone.
     stride: heights and widths of images must be divisible by it.
@@ -31,6 +32,7 @@ class NetworkConfig:
     num_classes: int
     edges: bool
     roughness: bool = False
+    upsamples: bool = False
     learn_sigma: bool
     dropout: float
 
@@ -44,6 +46,10 @@ class NetworkConfig:
     @property
     def working_values(self) -> int:
         raise NotImplementedError
+
+    @property
+    def in_channels(self) -> int:
+        return self.image_channels * (2 if self.upsamples else 1)
 
     @property
     def out_channels(self) -> int:
@@ -76,7 +82,7 @@ class Network(nn.Module):
         self.compute_dtype: torch.dtype | None = None
 
     def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Any:
-        """x (B, image_channels, H, W), t (B,) original steps -> features, the same for every layout.
+        """x (B, in_channels, H, W), t (B,) original steps -> features, the same for every layout.
 
         height: of the whole images in samples, where x are windows of them; for networks that read it.
         ValueError if H or W is not divisible by `config.stride`.

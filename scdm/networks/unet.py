@@ -81,6 +81,13 @@ class UNetConfig(NetworkConfig):
         bool, Option("whether the network is given the height of the whole image (Podell et al. 2023)")
     ] = implied(False)
     roughness: Annotated[bool, Option("whether the network is given the roughness of the layout")] = implied(False)
+    upsamples: Annotated[
+        bool,
+        Option(
+            "whether the network is given a small image, enlarged, beside the noisy one, and adds detail to it (Saharia et "
+            "al. 2021, SR3)"
+        ),
+    ] = implied(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,6 +101,8 @@ class UNetConfig(NetworkConfig):
             if attends and self.head_channels is not None and width % self.head_channels:
                 fault = f"attention heads of {self.head_channels} channels do not fill a level of {width}"
                 raise ValueError(f"{fault}: choose head_channels that divides it")
+        if self.upsamples and self.learn_sigma:
+            raise ValueError("a network that adds detail to an image learns no variance: set learn_sigma to false")
         if self.patch == 1 and (self.layout_width or self.head):
             raise ValueError(
                 "layout_width and head give patches the borders of their pixels: leave both at 0, or set patch to 2, 4 or 8"
@@ -134,7 +143,8 @@ class UNetConfig(NetworkConfig):
             *([f"layout embedded in {self.layout_width} channels"] if self.layout_width else []),
             *([f"head of {self.head} channels"] if self.head else []),
         ]
-        given = [name for name, reads in (("image height", self.sized), ("roughness", self.roughness)) if reads]
+        inputs = (("a small image", self.upsamples), ("image height", self.sized), ("roughness", self.roughness))
+        given = [name for name, reads in inputs if reads]
         return [
             *([("patches", ", ".join([f"{self.patch}x{self.patch} pixels", *borders]))] if self.patch > 1 else []),
             *([("also given", ", ".join(given))] if given else []),
@@ -149,7 +159,7 @@ class UNetConfig(NetworkConfig):
 class Features(NamedTuple):
     """What the encoder knows of x at t. It never saw the labels: any number of layouts can be decoded from it.
 
-    pixels: x itself, for a head at full resolution.
+    pixels: x itself, for a head at full resolution and for the image in it that detail is added to.
     """
 
     bottom: Tensor
@@ -203,7 +213,8 @@ class UNet(Network):
         if self.size_embed is not None:
             side = torch.full((1,), height or x.shape[-2], dtype=torch.float32, device=x.device)
             embedding = embedding + self._embedded(self.size_embed, 100 * (side / BASE_HEIGHT).log2())
-        pixels, embedding = x if self.head is not None else None, embedding.to(self.dtype)
+        kept = self.head is not None or self.config.upsamples
+        pixels, embedding = x if kept else None, embedding.to(self.dtype)
         if self.config.patch > 1:  # which would copy single pixels, too
             x = F.pixel_unshuffle(x, self.config.patch)
         x = x.to(self.dtype)
@@ -226,7 +237,11 @@ class UNet(Network):
         y = self._exactly(self.out, h)
         if self.config.patch > 1:
             y = F.pixel_shuffle(y, self.config.patch)
-        return y if pixels is None else y + self._correction(y, pixels, condition)
+        if pixels is None:
+            return y
+        if self.head is not None:
+            y = y + self._correction(y, pixels, condition)
+        return y + pixels[:, self.config.image_channels :] if self.config.upsamples else y
 
     def _embedded(self, embed: nn.Module, numbers: Tensor) -> Tensor:
         """(B,) numbers, on a scale of about 0 to 1000 as steps are -> (B, E)."""
@@ -286,7 +301,7 @@ class _Builder:
     def head(self) -> nn.Module:
         config, conv = self.config, self.operations.Conv2d
         return nn.Sequential(
-            conv(config.out_channels + config.image_channels + config.label_channels, config.head, 3, padding=1),
+            conv(config.out_channels + config.in_channels + config.label_channels, config.head, 3, padding=1),
             nn.SiLU(),
             conv(config.head, config.head, 3, padding=1),
             nn.SiLU(),
@@ -297,7 +312,7 @@ class _Builder:
         """The blocks and the width that each leaves behind as a skip."""
         config = self.config
         width = config.widths[0]
-        first = self.operations.Conv2d(config.image_channels * config.patch**2, width, 3, padding=1)
+        first = self.operations.Conv2d(config.in_channels * config.patch**2, width, 3, padding=1)
         stages: list[Sequence[nn.Module]] = [[first]]
         skips = [width]
         for level, level_width in enumerate(config.widths):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..devices import AUTO, HALVES, PRECISIONS
@@ -18,6 +20,7 @@ from ..diffusion.padding import Padding
 from ..diffusion.samplers import SAMPLERS, Step
 from ..diffusion.schedules import NoiseSchedule
 from ..diffusion.space import Space
+from ..diffusion.upsampling import Upsampling, enlarged, reduced
 from ..layouts.labels import LabelMap
 from ..models.model import Model
 from ..models.sizes import UnfamiliarSize
@@ -49,7 +52,8 @@ def generate(
         space, (1 or B, 3, H, W) for pixels, to start from, after which the seed goes on; or a function like
         `noise.image_noise`, for the start and each step of a sampler that adds noise. It is asked for the size of the
         network's canvas: that of the layout, each side rounded up to a multiple of `model.config.stride`, two of them at
-        least. Noise for labels is an option, `label_noise`.
+        least. Of a model with an upsampler, numbers are those of the small image (`Model.small_size`), and a function is
+        asked for both sizes. Noise for labels is an option, `label_noise`.
     draws: (H, W) integers from 0 to add to the seed, so that one place can have other noise than the next; None is 0.
     on_step: called after every step with the step, whose x0 is a preview (B, 3, h, w), and their number; an exception from
         it stops the work.
@@ -58,6 +62,10 @@ def generate(
     """
     options = GenerateOptions() if options is None else options
     require_kinds(model, options, labels)
+    require(
+        model.config.upsamples is None,
+        "an upsampler adds detail to another model's images: make one model of both with training/join_upsampler.py",
+    )
     options = options.for_model(model)
     options.require_use(image is not None, mask is not None)
     if mask is None:
@@ -68,6 +76,62 @@ def generate(
         warnings.warn(far, UnfamiliarSize, stacklevel=2)  # shown once for each caller and size
     image, mask = checked_source(image, mask, batch, size)
     draws = checked_draws(draws, size)
+    made = _made_small_first if model.small_size(size) else _made
+    x = made(model, labels, options, _Given(image, mask, noise, draws), on_step)
+    require(bool(x.isfinite().all()), OVERFLOWED)
+    return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
+
+
+class _Given(NamedTuple):
+    """What an image is made from beside layout and options, see `generate`; checked. draws: (H, W)."""
+
+    image: Tensor | None
+    mask: Tensor | None
+    noise: Tensor | Noise | None
+    draws: Tensor
+
+
+OnStep = Callable[[Step, int], None]
+
+
+def _made_small_first(
+    model: Model, labels: LabelMap, options: GenerateOptions, given: _Given, on_step: OnStep | None
+) -> Tensor:
+    """A small image, to which the upsampler then adds detail.
+
+    Both see the noise of the same seeds. In a part of an image that is kept, the small one is that image, reduced.
+    """
+    upsampler, size = model.upsampler, (labels.height, labels.width)
+    small = model.small_size(size)
+    assert upsampler is not None and small is not None
+    finishing = GenerateOptions(
+        seed=options.seed,
+        strength=options.strength,
+        feather=options.feather,
+        precision=options.precision,
+        label_noise=options.label_noise,
+    ).for_model(upsampler)
+    counts = [
+        len(_process(stage, its, given.image is not None)[0])
+        for stage, its in ((model, options), (upsampler, finishing))
+    ]
+    first, second = _counted(on_step, 0, sum(counts), size), _counted(on_step, counts[0], sum(counts), size)
+    low = _made(model, labels.reduced(*small), replace(options, feather=0), _reduced(given, small), first)
+    low = enlarged(low.clamp(-1, 1), size)
+    return _made(upsampler, labels, finishing, given._replace(noise=_later(given.noise)), second, low)
+
+
+def _made(
+    model: Model,
+    labels: LabelMap,
+    options: GenerateOptions,
+    given: _Given,
+    on_step: OnStep | None,
+    low: Tensor | None = None,
+) -> Tensor:
+    """The images of one stage, not clamped, on the CPU. low: (B, 3, H, W) that an upsampler adds detail to."""
+    image, mask, noise, draws = given
+    batch, size = labels.batch, (labels.height, labels.width)
     schedule, denoiser = _process(model, options, partial=image is not None)
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
     with torch.inference_mode():
@@ -80,6 +144,9 @@ def generate(
         noise = noise_of(noise, mixed(image_noise, seeds, offsets), batch, (space.channels, *frame.size))
         x = noise(torch.empty(batch, space.channels, *frame.padded_size, device=device))
         label_noise = label_noise_of(options.label_noise, seeds, draws)
+        if low is not None:
+            network = Upsampling(denoiser.network, canvas.padded(low.to(device)))
+            denoiser = replace(denoiser, network=network)
         denoise = _denoise(model, denoiser, schedule, layout, label_noise, options)
         if image is not None:
             image = canvas.padded(image.to(device))
@@ -96,9 +163,36 @@ def generate(
         x = space.decode(x)
         if image is not None and mask is not None:
             x = paste(x, image, mask)
-        x = canvas.cropped(x).float().cpu()
-    require(bool(x.isfinite().all()), OVERFLOWED)
-    return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
+        return canvas.cropped(x).float().cpu()
+
+
+def _reduced(given: _Given, small: tuple[int, int]) -> _Given:
+    """The same for a small image. Where any pixel of an area is repainted, all of it is."""
+    image, mask, noise, draws = given
+    rows, columns = (torch.arange(own) * length // own for own, length in zip(small, draws.shape, strict=True))
+    return _Given(
+        None if image is None else reduced(image, small),
+        None if mask is None else F.adaptive_max_pool2d(mask, small),
+        noise,
+        draws[rows][:, columns],
+    )
+
+
+def _later(noise: Tensor | Noise | None) -> Noise | None:
+    """Noise for the second stage: what is given as numbers was for the first."""
+    return None if isinstance(noise, Tensor) else noise
+
+
+def _counted(on_step: OnStep | None, before: int, steps: int, size: tuple[int, int]) -> OnStep | None:
+    """`on_step` for a stage that begins after so many steps of all, its previews as large as the image."""
+    if on_step is None:
+        return None
+
+    def told(step: Step, _: int) -> None:
+        x0 = step.x0 if step.x0.shape[-2:] == size else enlarged(step.x0, size)
+        on_step(step._replace(done=before + step.done, x0=x0), steps)
+
+    return told
 
 
 def with_roughness(model: Model, labels: LabelMap, options: GenerateOptions) -> LabelMap:

@@ -336,3 +336,64 @@ class DistillConfig(RunConfig):
             )
             teacher = f"{folder}/{MODEL}"
         return runs
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """The network that tells renderings from what the upsampler makes (`critic`)."""
+
+    width: Annotated[int, Option("of its first level", ge=1, le=8192)] = 32
+    lr: Annotated[float, Option("its learning rate", ge=0, le=10)] = 6e-4
+    after: Annotated[int, Option("steps of squared error alone, before it is trained", ge=0, le=MOST_STEPS)] = 300
+    patience: Annotated[int, Option("steps that it is trained for, before it is listened to", ge=0, le=MOST_STEPS)] = (
+        150
+    )
+    weight: Annotated[
+        float,
+        Option(
+            "gradient that it has on the image, as a multiple of that of the squared error; 0 is the squared error alone",
+            ge=0,
+            le=1e3,
+        ),
+    ] = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, "critic.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplerConfig(RunConfig):
+    """A run that teaches an upsampler to add detail to small images (training/train_upsampler.py)."""
+
+    network: NetworkConfig
+    small: Annotated[
+        int, Option("shorter side of the small images that it adds detail to", ge=1, le=MOST_SIDE, unit="pixels")
+    ] = 64
+    visits: Annotated[str, Option("steps that it visits, as --steps reads them")] = "trailing2"
+    noise_schedule: Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")] = "cosine"
+    noise_shift: Annotated[
+        float, Option("factor of the root of the signal-to-noise ratio at every step", gt=0, le=64)
+    ] = 2.5
+    flaws: Annotated[
+        float,
+        Option(
+            "standard deviation that noise on small images has at most, so that the upsampler bears those of another model "
+            "(noise conditioning augmentation, Ho et al. 2022)",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.08
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    init: Annotated[str | None, Option("upsampler whose weights the run begins with", unset="random weights")] = None
+    samples: Annotated[int, Option("an upsampler alone makes none", ge=0, le=0)] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.network.upsamples:
+            raise ValueError("an upsampler's network is given a small image: set network.upsamples")
+        for height, width in (data.height_width for data in self.turns()):
+            if not self.small <= height <= width:
+                raise ValueError(
+                    f"images of an upsampler are at least {self.small} pixels high and no higher than wide, not "
+                    f"{width}x{height}"
+                )

@@ -102,7 +102,7 @@ class Learner:
             "network": network,
             "optimizer": optimizer,
             "ema": {decay: ema.state_dict(self.accelerator.is_main_process) for decay, ema in self.ema.items()},
-            "timesteps": self.timesteps.state_dict(),
+            "timesteps": self.objective.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
         }
 
@@ -116,7 +116,7 @@ class Learner:
         )
         for decay, ema in self.ema.items():
             ema.load_state_dict(state["ema"][decay])
-        self.timesteps.load_state_dict(state["timesteps"])
+        self.objective.load_state_dict(state["timesteps"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 

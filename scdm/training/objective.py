@@ -43,6 +43,23 @@ class Objective(Protocol):
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses: ...
 
+    def state_dict(self) -> dict[str, Any]:
+        """What the loss itself has learned."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Stateless:
+    """An objective that learns nothing but at which steps there is most to learn."""
+
+    timesteps: Timesteps
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.timesteps.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.timesteps.load_state_dict(state)
+
 
 class Task(NamedTuple):
     """What a run trains, and by what loss.
@@ -70,7 +87,7 @@ def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = 
 
 
 @dataclass(frozen=True)
-class DataObjective:
+class DataObjective(Stateless):
     """The denoising loss of a data set's images.
 
     model: prepares layouts. denoiser: the model's, around the network as it was prepared for training.
@@ -83,7 +100,7 @@ class DataObjective:
     null_rate: float
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
-        batch, draws = drawn
+        batch, draws, _ = drawn
         t, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.null_rate, device)
         terms = replace(self.denoiser, height=batch.height).loss(

@@ -18,11 +18,12 @@ from ..layouts.palette import Palette
 from ..models.conversion import load
 from ..models.model import Model, ModelConfig
 from ..networks import NetworkConfig, described
-from .config import MODEL, RunConfig, StudentConfig, TrainConfig
+from .config import MODEL, RunConfig, StudentConfig, TrainConfig, UpsamplerConfig
 from .distillation import TEACHER, distillation
 from .learner import Learner
 from .objective import Task, learning
 from .states import States, require_form, require_same_run, settings
+from .upsampling import new_upsampler, upsampling
 
 
 @dataclass
@@ -105,6 +106,9 @@ def task_of(config: RunConfig, palette: Palette, fresh: bool, accelerator: Accel
     """What the configuration asks for. Of a run that is not `fresh` the first weights do not matter."""
     if isinstance(config, StudentConfig):
         return distillation(config, palette, accelerator)
+    if isinstance(config, UpsamplerConfig):
+        model = new_upsampler(config, palette)
+        return upsampling(config, model, start_from(config.init, model) if config.init and fresh else None, accelerator)
     assert isinstance(config, TrainConfig)
     model = new_model(config, palette)
     return learning(config, model, start_from(config.init, model) if config.init and fresh else None)

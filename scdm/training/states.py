@@ -24,7 +24,7 @@ from ..files.config import flat, require_same, to_dict
 from ..files.tensors import tensors_in
 from ..files.untrusted import is_out_of_memory
 from ..networks.registry import described
-from .config import MODEL, OLDER_NAMES, RunConfig, TrainConfig
+from .config import MODEL, OLDER_NAMES, RunConfig, TrainConfig, UpsamplerConfig
 
 if TYPE_CHECKING:
     from .learner import Learner  # whose import takes accelerate
@@ -179,7 +179,7 @@ def _is_part_of_model(path: Path) -> bool:
 def settings(config: RunConfig, images: int) -> dict[str, Any]:
     """What must stay the same while a run lasts, by dotted names. images: in the data set."""
     fixed = {key: value for key, value in flat(to_dict(config)).items() if key not in FREE}
-    if isinstance(config, TrainConfig):
+    if isinstance(config, (TrainConfig, UpsamplerConfig)):
         fixed[KIND] = described(config.network)["kind"]
     if config.micro_batch_sum:
         fixed["micro_batches"] = config.micro_batches
@@ -221,7 +221,7 @@ def is_of(learner: Learner, state: object, steps: int) -> bool:
     parts = {
         "network": learner.plain.state_dict(),
         "ema": {decay: {"updates": 0, "weights": ema.weights} for decay, ema in learner.ema.items()},
-        "timesteps": learner.timesteps.state_dict(),
+        "timesteps": learner.objective.state_dict(),
         "scaler": None if learner.accelerator.scaler is None else learner.accelerator.scaler.state_dict(),
     }
     return (

@@ -21,7 +21,7 @@ from ..layouts.roughening import roughened
 from .config import RunConfig
 
 # Keys of random streams, beside a data set's order (0) and augmentation (1).
-DRAWS, PATTERNS, ROUGHNESS, WINDOWS = range(2, 6)
+DRAWS, PATTERNS, ROUGHNESS, WINDOWS, FLAWS = range(2, 7)
 
 
 class ExampleDraws(NamedTuple):
@@ -51,8 +51,11 @@ class RoughnessDraws(NamedTuple):
 
 
 class DrawnBatch(NamedTuple):
+    """exact: (B, H, W) the ids of the layouts before they were made rough or sparse."""
+
     batch: Batch
     draws: ExampleDraws
+    exact: Tensor
 
 
 def steps_from(
@@ -172,10 +175,11 @@ class Drawing:
     roughness_null_rate: float = 0.0
 
     def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
-        batch = self._thinned(self._roughened(collate(examples)))
+        whole = collate(examples)
+        batch = self._thinned(self._roughened(whole))
         size = batch.ids.shape[1:]
         draws = [draws_at(self.seed, position, size, self.space) for position in batch.positions.tolist()]
-        return DrawnBatch(batch, ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))))
+        return DrawnBatch(batch, ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))), whole.ids)
 
     def _roughened(self, batch: Batch) -> Batch:
         if not self.rough_share:

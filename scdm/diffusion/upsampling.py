@@ -1,0 +1,55 @@
+"""Images in two stages: a small one, and the detail that an upsampler adds to it (cascaded diffusion, Ho et al. 2022).
+
+The first stage decides what there is and in which light, at a size at which that is cheap. The second is a diffusion model
+of its own that is given the small image beside the noisy one (SR3, Saharia et al. 2021), and reads the layout at full size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..layouts.labels import LabelMap
+from ..networks import Network
+
+LEAST = 1.5  # times the small side from which an image is made in two stages
+
+
+def small_size(size: tuple[int, int], side: int) -> tuple[int, int] | None:
+    """The (height, width) of the first stage, whose shorter side is `side`, for images of `size`; None where they are made
+    at once, since they are hardly larger."""
+    if min(size) < LEAST * side:
+        return None
+    height, width = (max(side, round(length * side / min(size))) for length in size)
+    return height, width
+
+
+def reduced(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (B, C, H, W) -> (B, C, *size): the mean of the area."""
+    return F.adaptive_avg_pool2d(planes, size)
+
+
+def enlarged(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (B, C, h, w) -> (B, C, *size), as an upsampler is given them."""
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+
+
+class Upsampling(Network):
+    """An upsampler's network together with the image (B, C, H, W) that it adds detail to."""
+
+    def __init__(self, network: Network, image: Tensor):
+        super().__init__(network.config)
+        self.network, self.image = network, image
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.network.dtype
+
+    def encode(self, x: Tensor, t: Tensor, height: int | None = None) -> Any:
+        return self.network.encode(torch.cat([x, self.image.to(x)], dim=1), t, height)
+
+    def decode(self, features: Any, labels: LabelMap | None) -> Tensor:
+        return self.network.decode(features, labels)

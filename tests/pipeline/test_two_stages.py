@@ -1,0 +1,189 @@
+"""generate() in two stages: a small image, and the detail that an upsampler adds to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scdm.diffusion.noise import image_noise
+from scdm.diffusion.upsampling import enlarged
+from scdm.editing.session import EditSession
+from scdm.editing.window import windowed
+from scdm.models import checkpoint
+from scdm.models.model import Model, ModelConfig
+from scdm.networks import UNetConfig
+from scdm.pipeline import GenerateOptions, generate
+from tests.pipeline.test_generate import CLASSES, FAST, NETWORK, PALETTE, build, layout, same
+from tests.weights import randomize
+
+DETAIL = UNetConfig(
+    CLASSES,
+    channels=32,
+    channel_mult=(1, 1),
+    res_blocks=1,
+    attention=(),
+    head_channels=None,
+    hidden=8,
+    learn_sigma=False,
+    patch=2,
+    head=4,
+    sized=True,
+    upsamples=True,
+)
+OWN = ModelConfig(
+    DETAIL,
+    size=(64, 64),
+    sizes=((32, 32), (64, 64)),
+    noise_schedule="cosine",
+    noise_shift=2.5,
+    prediction="x0",
+    label_diffusion="none",
+    distilled_steps="trailing2",
+    distilled_guidance=1.0,
+    window=16,
+    upsamples=16,
+)
+
+
+def upsampler_of(config: ModelConfig = OWN) -> Model:
+    model = Model.new(config, PALETTE)
+    randomize(model.network)
+    model.network.eval().requires_grad_(False)
+    return model.to("cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return build().upsampled_by(upsampler_of())
+
+
+def part(height: int = 64, width: int = 64) -> torch.Tensor:
+    mask = torch.zeros(1, 1, height, width)
+    mask[..., 20:33, 24:40] = 1
+    return mask
+
+
+def test_an_image_is_what_the_small_one_is_with_detail(model):
+    """An upsampler without weights gives the small image back, enlarged."""
+    idle = upsampler_of()
+    for weight in idle.network.parameters():
+        weight.zero_()
+    coarse = layout(16, 16)
+    fine = coarse.resized(64, 64)
+    small = generate(build(), coarse, FAST)
+    assert same(generate(build().upsampled_by(idle), fine, FAST), enlarged(small, (64, 64)))
+    image = generate(model, fine, FAST)
+    assert image.shape == (1, 3, 64, 64) and (image - enlarged(small, (64, 64))).abs().max() > 0.05
+
+
+def test_a_seed_gives_the_same_image_in_any_batch(model):
+    batch = generate(model, layout(64, 64).expanded(2), replace(FAST, seed=5))
+    for i in range(2):
+        assert same(batch[i : i + 1], generate(model, layout(64, 64), replace(FAST, seed=5 + i)))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (20, 23)])
+def test_what_is_hardly_larger_than_small_is_made_at_once(model, size):
+    assert torch.equal(generate(model, layout(*size), FAST), generate(build(), layout(*size), FAST))
+
+
+@pytest.mark.parametrize("size", [(25, 31), (64, 40), (33, 90)])
+def test_any_size_has_two_stages(model, size):
+    image = generate(model, layout(*size), FAST)
+    assert image.shape == (1, 3, *size) and image.isfinite().all()
+
+
+def test_steps_are_counted_through_and_their_previews_are_as_large_as_the_image(model):
+    seen = []
+    generate(
+        model, layout(64, 48), FAST, on_step=lambda step, steps: seen.append((step.done, steps, step.x0.shape[-2:]))
+    )
+    assert seen == [(done, 6, (64, 48)) for done in range(1, 7)]
+
+
+def test_what_a_mask_keeps_is_the_image_to_the_bit(model):
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    made = generate(model, layout(64, 64), FAST, image=image, mask=part())
+    kept = (part() == 0).expand_as(made)
+    assert torch.equal(made[kept], image[kept]) and (made - image)[~kept].abs().max() > 0.1
+
+
+def test_little_strength_keeps_an_image(model):
+    """It starts both stages from the image, the second as the first."""
+    image = enlarged(torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3)) - 0.5, (64, 64))
+    told = []
+    generate(
+        model, layout(64, 64), replace(FAST, strength=0.5), image=image, on_step=lambda step, steps: told.append(steps)
+    )
+    assert told == [3, 3, 3]  # 2 of 4 and 1 of 2
+
+
+def test_noise_is_that_of_the_small_image_or_a_function(model):
+    labels = layout(64, 64)
+    by_seed = generate(model, labels, replace(FAST, seed=9))
+    assert same(generate(model, labels, replace(FAST, seed=9), noise=image_noise([9])), by_seed) is False
+    first = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert generate(model, labels, FAST, noise=first).isfinite().all()
+    with pytest.raises(ValueError, match=r"noise must be floats of the shape \(1, 3, 16, 16\), not"):
+        generate(model, labels, FAST, noise=torch.zeros(1, 3, 64, 64))
+
+
+def test_an_upsampler_alone_makes_no_image():
+    with pytest.raises(
+        ValueError, match=r"^an upsampler adds detail to another model's images: make one model of both"
+    ):
+        generate(upsampler_of(), layout(64, 64), FAST)
+
+
+def test_only_an_upsampler_of_the_same_classes_joins(model):
+    with pytest.raises(ValueError, match="this model is no upsampler"):
+        build().upsampled_by(build())
+    other = replace(upsampler_of(), palette=replace(PALETTE, names=tuple("abce")))
+    with pytest.raises(ValueError, match="the upsampler"):
+        build().upsampled_by(other)
+    assert str(model.config.taught) == "16 to 64 pixels"
+
+
+def test_an_edit_computes_the_small_image_whole_and_a_window_of_the_detail(model):
+    region = torch.zeros(256, 256, dtype=torch.bool)
+    region[40:60, 200:220] = True
+    seen = windowed(model, region)
+    assert seen.network is model.network and seen.upsampler is not None
+    network = seen.upsampler.network
+    assert len(network.rows) < 256 and 40 in network.rows and 219 in network.columns
+    session = EditSession(model, (64, 64), FAST)
+    session.update()
+    before = session.image
+    session.paint((part() > 0)[0, 0].numpy(), "b")
+    update = session.update()
+    assert before is not None and update.region.any() and not update.region.all()
+    assert torch.equal(update.image[..., ~update.region], before[..., ~update.region])
+
+
+def test_a_file_holds_both(model, tmp_path):
+    path = tmp_path / "joined.safetensors"
+    checkpoint.save(path, model)
+    back = checkpoint.load(path)
+    assert back.digest() == model.digest() != build().digest() and back.upsampler is not None
+    assert same(generate(back, layout(64, 64), FAST), generate(model, layout(64, 64), FAST))
+    header = checkpoint.read_header(path)
+    assert header.upsampler is not None and header.upsampler.config == OWN
+
+
+def test_a_header_without_the_upsampler_that_its_tensors_have_is_refused(model, tmp_path):
+    tensors = {name: weight.contiguous() for name, weight in checkpoint.weights(model).items()}
+    path = tmp_path / "half.safetensors"
+    checkpoint.write_tensors(path, tensors, {checkpoint.HEADER: checkpoint.Header.of(build()).to_json()})
+    with pytest.raises(ValueError, match="half.safetensors"):
+        checkpoint.load(path)
+    header = replace(checkpoint.Header.of(model), upsampler=checkpoint.Header.of(build()))
+    checkpoint.write_tensors(path, tensors, {checkpoint.HEADER: header.to_json()})
+    with pytest.raises(ValueError, match="what its header calls an upsampler is none"):
+        checkpoint.load(path)
+
+
+def test_options_of_the_first_stage_do_not_reach_the_second(model):
+    options = GenerateOptions(steps=4, guidance=2.0, sampler="dpmpp_2m", dynamic_threshold=0.9)
+    assert generate(model, layout(64, 64), options).isfinite().all()

@@ -1,0 +1,143 @@
+"""Training of an upsampler: what it is shown, what its critic learns, and that a run goes on where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from scdm.datasets import open_dataset
+from scdm.diffusion.upsampling import enlarged, reduced
+from scdm.layouts.palette import Palette
+from scdm.models import checkpoint
+from scdm.networks import UNetConfig
+from scdm.training.config import CriticConfig, RunConfig, UpsamplerConfig
+from scdm.training.critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
+from scdm.training.loop import train
+from scdm.training.run import task_of
+from scdm.training.stream import steps_from
+from scdm.training.upsampling import Upsampling
+from tests.training.tiny import assert_same, config, learned
+
+SCENES = Palette.named("scenes")
+CPU = torch.device("cpu")
+NETWORK = UNetConfig(
+    14,
+    channels=32,
+    channel_mult=(1, 1),
+    res_blocks=1,
+    attention=(),
+    head_channels=None,
+    hidden=8,
+    learn_sigma=False,
+    patch=2,
+    sized=True,
+    upsamples=True,
+)
+
+
+def upsampler_config(run: Path | str = "-", **changes: Any) -> UpsamplerConfig:
+    shared = {field.name: getattr(config(run), field.name) for field in fields(RunConfig)}
+    data = replace(config().data, size=32)
+    critic = CriticConfig(width=4, after=1, patience=1)
+    return replace(UpsamplerConfig(**{**shared, "data": data}, network=NETWORK, small=16, critic=critic), **changes)
+
+
+def objective_of(run: UpsamplerConfig) -> Upsampling:
+    task = task_of(run, SCENES, True, Accelerator(cpu=True))
+    objective = task.objective(task.model.network)
+    assert isinstance(objective, Upsampling)
+    return objective
+
+
+def batch_of(run: UpsamplerConfig) -> Any:
+    return next(steps_from(0, open_dataset(run.data), run))[0]
+
+
+def test_it_is_shown_the_rendering_made_small():
+    run = upsampler_config(flaws=0.0)
+    drawn = batch_of(run)
+    low = objective_of(run)._small(drawn, 32)
+    assert torch.equal(low, enlarged(reduced(drawn.batch.images, (16, 16)), (32, 32)))
+    assert torch.equal(objective_of(run)._small(drawn, 64), enlarged(reduced(drawn.batch.images, (8, 8)), (32, 32)))
+
+
+def test_flaws_belong_to_the_example_and_are_bounded():
+    drawn = batch_of(upsampler_config())
+    clean = objective_of(upsampler_config(flaws=0.0))._small(drawn, 32)
+    flawed = objective_of(upsampler_config(flaws=0.3))._small(drawn, 32)
+    assert torch.equal(flawed, objective_of(upsampler_config(flaws=0.3))._small(drawn, 32))
+    strengths = (flawed - clean).flatten(1).std(1)
+    assert strengths.max() > 0.02 and (strengths < 0.35).all()
+
+
+def test_layouts_are_judged_as_they_were_before_they_were_made_sparse():
+    drawn = batch_of(upsampler_config(sparse_share=1.0))
+    assert (drawn.batch.ids == 14).float().mean() > 0.3 and (drawn.exact == 14).sum() == 0
+
+
+def test_a_critic_learns_to_tell_renderings_and_its_word_reaches_the_image():
+    torch.manual_seed(0)
+    critic = Critic(2, 8)
+    ids = torch.zeros(4, 32, 32, dtype=torch.int64)
+    ids[:, :, 16:] = 1
+    real = ids[:, None].expand(-1, 3, -1, -1) - 0.5 + 0.1 * torch.randn(4, 3, 32, 32)
+    made = torch.zeros_like(real)
+    weights, own = class_weights(ids, 2), cells(ids)
+    optimizer = torch.optim.Adam(critic.parameters(), 3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss_of_critic(critic(real, 32), critic(made, 32), own, weights).backward()
+        optimizer.step()
+    assert (critic(real, 32).argmax(1) == own).float().mean() > 0.9
+    assert (critic(made, 32).argmax(1) == 2).float().mean() > 0.9
+    known = torch.ones_like(own, dtype=torch.bool)
+    assert loss_of_maker(critic(real, 32), own, known, weights).max() < 0.3
+    assert loss_of_maker(critic(made, 32), own, known, weights).min() > 1
+    assert loss_of_maker(critic(real, 32), 1 - own, ~known, weights).max() < 0.3, "of no known class any will do"
+
+
+def test_rare_classes_weigh_more_and_unpainted_pixels_nothing():
+    ids = torch.tensor([[0] * 12 + [1] * 3 + [2]])
+    weights = class_weights(ids, 2)
+    assert weights[2] == 0 and weights[1] > weights[0]
+    assert weights[1] / weights[0] == pytest.approx(2)
+    assert (weights[ids][ids < 2]).mean() == pytest.approx(1)
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
+    train(upsampler_config(tmp_path / "whole"))
+    for steps in (1, 3, 4):
+        train(upsampler_config(tmp_path / "parts", steps=steps, save_every=1))
+    assert_same(learned(tmp_path / "parts", 4), learned(tmp_path / "whole", 4))
+    states = [
+        torch.load(tmp_path / run / "state-4.pt", weights_only=True)["learner"]["timesteps"]
+        for run in ("parts", "whole")
+    ]
+    assert_same(states[0]["critic"], states[1]["critic"])
+    assert states[0]["updates"] == 4 and states[0]["ratio"] == states[1]["ratio"] > 0
+
+
+def test_what_it_releases_joins_a_model_and_says_what_it_is(tmp_path):
+    path = train(upsampler_config(tmp_path, steps=1))
+    upsampler = checkpoint.load(path)
+    assert upsampler.config.upsamples == 16 and upsampler.config.distilled_steps == "trailing2"
+    assert upsampler.provenance["steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"network": replace(NETWORK, upsamples=False)}, "set network.upsamples"),
+        ({"small": 64}, "at least 64 pixels high"),
+        ({"more_sizes": ((48, 32),)}, "no higher than wide, not 32x48"),
+        ({"samples": 2}, "samples"),
+    ],
+)
+def test_what_is_no_run_of_an_upsampler_is_refused(changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        upsampler_config(**changes)

@@ -1,0 +1,37 @@
+"""Make one model of a model and an upsampler: python training/join_upsampler.py MODEL UPSAMPLER --out FILE
+
+The model then makes larger images in two stages: small ones, to which the upsampler adds detail. An upsampler that MODEL has
+already is replaced. Ends with status 0, or 2 if something is wrong.
+"""
+
+from scdm.start import begin, perform
+
+if __name__ == "__main__":
+    begin("join_upsampler")  # before the imports that take seconds
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from scdm import load
+from scdm.models import checkpoint
+from scdm.training.command import ending
+
+
+@ending("join_upsampler")
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="as scdm.load reads it")
+    parser.add_argument("upsampler", help="model file that training/train_upsampler.py made")
+    parser.add_argument("--out", required=True, metavar="FILE", help="model file to write")
+    parser.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    arguments = parser.parse_args(argv)
+    joined = load(arguments.model).upsampled_by(load(arguments.upsampler))
+    checkpoint.save(arguments.out, joined, torch.float16 if arguments.half else None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(perform(main))
