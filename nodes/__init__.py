@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .corruption import CorruptLayout
+from .detail import AddDetail
 from .editing import EditImage
 from .encode import EncodeLayout
 from .files import place_examples
@@ -31,6 +32,7 @@ class ScdmExtension(ComfyExtension):
             CorruptLayout,
             TranslateLayout,
             EncodeLayout,
+            AddDetail,
             Generate,
             EditImage,
         ]

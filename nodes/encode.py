@@ -24,7 +24,7 @@ class EncodeLayout(io.ComfyNode):
             display_name="Encode Layout (SCDM)",
             category="SCDM",
             description="Makes a layout into what ComfyUI's own samplers take: positive and negative conditioning, and an "
-            "empty latent of the layout's size.",
+            "empty latent of the size at which the model makes it.",
             **where_known(search_aliases=["layout conditioning", "segmentation conditioning", "empty pixel latent"]),
             inputs=[
                 *subject_inputs(),
@@ -36,7 +36,9 @@ class EncodeLayout(io.ComfyNode):
                 io.Conditioning.Output(display_name="positive", tooltip="The layout."),
                 io.Conditioning.Output(display_name="negative", tooltip="An empty layout, to be guided away from."),
                 io.Latent.Output(
-                    display_name="latent", tooltip="Empty, of the layout's size: the model works on pixels."
+                    display_name="latent",
+                    tooltip="Empty, in pixels: of the layout's size, or of the small image that Add Detail (SCDM) adds "
+                    "detail to, for a model with an upsampler.",
                 ),
             ],
         )
@@ -51,7 +53,8 @@ class EncodeLayout(io.ComfyNode):
         check_batch(batch_size)
         check_classes(layout, source)
         labels, space = rough(source, layout.labels, options)[0], source.space
-        shape = (max(batch_size, labels.batch), space.channels, *space.size(labels.height, labels.width))
+        size = source.small_size((labels.height, labels.width)) or (labels.height, labels.width)
+        shape = (max(batch_size, labels.batch), space.channels, *space.size(*size))
         empty = torch.zeros(shape, device=model_management.intermediate_device())
         return io.NodeOutput(
             conditioning(Layout(labels, layout.palette), label_noise),

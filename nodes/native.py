@@ -34,6 +34,7 @@ from ..scdm.diffusion.schedules import NoiseSchedule, visited_steps
 from ..scdm.diffusion.space import PIXELS
 from ..scdm.layouts.labels import LabelMap, require_same_classes
 from ..scdm.models.model import Model
+from ..scdm.networks import Network
 from ..scdm.pipeline import GenerateOptions
 from .sockets import Layout
 
@@ -80,10 +81,19 @@ def scdm_model(patcher: ModelPatcher) -> Model:
 def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> HostedModel:
     """The `scdm` model with its weights in place, as far as they fit beside what images of this size need."""
     model = scdm_model(patcher)
-    memory = patcher.model.memory_required((batch, model.space.channels, height, width))
+    small, native = model.small_size((height, width)), patcher.model
+    memory = native.memory_required((batch, model.space.channels, *(small or (height, width))))
+    if small and model.upsampler is not None:
+        values = model.upsampler.config.network.working_values * batch * height * width
+        memory = max(memory, values * native.get_dtype_inference().itemsize)
     model_management.load_models_gpu([patcher], memory_required=memory)
+    return hosted(model, patcher.load_device)
+
+
+def hosted(model: Model, device: torch.device) -> HostedModel:
+    upsampler = None if model.upsampler is None else hosted(model.upsampler, device)
     return HostedModel(
-        model.config, model.palette, model.network, model.provenance, model.roughness, patcher.load_device
+        model.config, model.palette, model.network, model.provenance, model.roughness, upsampler, host_device=device
     )
 
 
@@ -189,14 +199,19 @@ class NativeModel(comfy.model_base.BaseModel):
     def __init__(self, model: Model, weight: torch.dtype, cast: torch.dtype | None):
         self.scdm = model
         super().__init__(Config(weight, cast), device=model_management.unet_offload_device())
-        model.network.cast(weight)
-        if cast is not None:
-            for layer in model.network.modules():
+        self.upsampler = None if model.upsampler is None else model.upsampler.network  # so that it is moved, too
+        for network in self.networks:
+            network.cast(weight)
+            for layer in network.modules() if cast is not None else ():
                 if hasattr(layer, "comfy_cast_weights"):
                     layer.comfy_cast_weights = True  # as ComfyUI's operations called `manual_cast`
         sampling = model_sampling(model.denoiser.schedule, model.config.prediction)
         self.model_sampling = sampling
         self.diffusion_model = LayoutNetwork(model, weight, sampling.timestep)
+
+    @property
+    def networks(self) -> list[Network]:
+        return [stage.network for stage in (self.scdm, self.scdm.upsampler) if stage is not None]
 
     @property
     def manual_cast_dtype(self) -> torch.dtype | None:
@@ -205,7 +220,8 @@ class NativeModel(comfy.model_base.BaseModel):
 
     @manual_cast_dtype.setter
     def manual_cast_dtype(self, dtype: torch.dtype | None) -> None:
-        self.scdm.network.compute_dtype = dtype
+        for network in self.networks:
+            network.compute_dtype = dtype
 
     def get_dtype_inference(self) -> torch.dtype:
         """What is computed in. Later versions ask for it; 0.3.64 works it out where it needs it."""
@@ -232,7 +248,8 @@ class NativeModel(comfy.model_base.BaseModel):
         batch, _, height, width = noise.shape
         layout = layout_of(given)
         check_classes(layout, self.scdm)
-        if (layout.labels.height, layout.labels.width) == (STOCK_RATIO * height, STOCK_RATIO * width):
+        size = (layout.labels.height, layout.labels.width)
+        if size == (STOCK_RATIO * height, STOCK_RATIO * width) and self.scdm.small_size(size) != (height, width):
             raise ValueError(
                 f"the latent is an eighth of the layout, {width} x {height} pixels, as Empty Latent Image makes it for "
                 "other models: take the one of Encode Layout (SCDM)"

@@ -1,7 +1,8 @@
 """Make one model of a model and an upsampler: python training/join_upsampler.py MODEL UPSAMPLER --out FILE
 
 The model then makes larger images in two stages: small ones, to which the upsampler adds detail. An upsampler that MODEL has
-already is replaced. Ends with status 0, or 2 if something is wrong.
+already is replaced. --shared is for the models that come with the package: their files name the upsampler, which they share.
+Ends with status 0, or 2 if something is wrong.
 """
 
 from scdm.start import begin, perform
@@ -12,11 +13,13 @@ if __name__ == "__main__":
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from scdm import load
 from scdm.models import checkpoint
+from scdm.models.checkpoint import Header
 from scdm.training.command import ending
 
 
@@ -27,9 +30,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("upsampler", help="model file that training/train_upsampler.py made")
     parser.add_argument("--out", required=True, metavar="FILE", help="model file to write")
     parser.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    parser.add_argument(
+        "--shared", metavar="NAME", help="name this upsampler of the package instead of storing its weights"
+    )
     arguments = parser.parse_args(argv)
     joined = load(arguments.model).upsampled_by(load(arguments.upsampler))
-    checkpoint.save(arguments.out, joined, torch.float16 if arguments.half else None)
+    dtype = torch.float16 if arguments.half else None
+    if arguments.shared is None:
+        checkpoint.save(arguments.out, joined, dtype)
+    else:
+        header = replace(Header.of(joined), shared=arguments.shared)
+        weights = checkpoint.weights(replace(joined, upsampler=None))
+        own = {name: weight.to(dtype or weight.dtype).contiguous() for name, weight in weights.items()}
+        checkpoint.write_tensors(arguments.out, own, {checkpoint.HEADER: header.to_json()})
     return 0
 
 

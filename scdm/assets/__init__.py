@@ -10,12 +10,20 @@ if TYPE_CHECKING:
 
 
 SUFFIX = ".safetensors"  # how the names of model files end
+UPSAMPLERS = "upsamplers"  # the folder of those that embedded models share
 ALIASES = {"scenes64": "scenes", "scenes64-fast": "scenes-fast"}  # former names of embedded models, and their names now
 
 
 def embedded_models() -> list[str]:
     """Names of the models that come with the package."""
     return sorted(file.name.removesuffix(SUFFIX) for file in folder().iterdir() if file.name.endswith(SUFFIX))
+
+
+def upsamplers() -> list[str]:
+    """Names of the upsamplers that come with the package."""
+    there = folder() / UPSAMPLERS
+    names = (file.name for file in there.iterdir()) if there.is_dir() else ()
+    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
 
 
 def current(name: str) -> str:

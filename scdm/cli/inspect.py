@@ -97,6 +97,7 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
             f"{config.size[1]}x{config.size[0]}{f', in windows of {config.window}' if config.window else ''}",
         ),
         *([("taught", f"images of {config.taught}")] if config.sizes else []),
+        *_upsampler_rows(header),
         ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
         *network.summary(),
         ("process", _process(config)),
@@ -104,6 +105,16 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
         *_roughness_row(header),
         *((brief(key), _plain(value)) for key, value in header.provenance.items() if value not in (None, "")),
     ]
+
+
+def _upsampler_rows(header: Header) -> list[tuple[str, str]]:
+    if header.config.upsamples is not None:
+        return [("upsampler", f"of small images of {header.config.upsamples} pixels, for another model")]
+    if header.upsampler is None:
+        return []
+    network, config = header.upsampler.config.network, header.upsampler.config
+    parts = "; ".join(value for _, value in network.summary())
+    return [("upsampler", f"of small images of {config.upsamples} pixels, {_process(config)}: {parts}")]
 
 
 def _roughness_row(header: Header) -> list[tuple[str, str]]:

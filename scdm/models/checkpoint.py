@@ -2,7 +2,7 @@
 
 Header key "scdm" holds JSON: {"version", "config": ModelConfig, "palette": class table, "provenance": {...}}, and of models
 that estimate how rough a layout is "roughness": RoughnessEstimator. Where there is an upsampler, "upsampler" holds its own
-header, and its tensors have that name before theirs.
+header, and its tensors have that name before theirs; or it names one that comes with the package, for models that share it.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Header:
     version: int = VERSION
     roughness: RoughnessEstimator | None = None
     upsampler: Header | None = None
+    shared: str | None = None  # the name of the upsampler's file among the assets
 
     @classmethod
     def of(cls, model: Model) -> Header:
@@ -68,7 +69,7 @@ class Header:
             "palette": self.palette.to_dict(),
             "provenance": self.provenance,
             **({} if self.roughness is None else {"roughness": configuration.to_dict(self.roughness)}),
-            **({} if self.upsampler is None else {"upsampler": self.upsampler._content()}),
+            **({} if self.upsampler is None else {"upsampler": self.shared or self.upsampler._content()}),
         }
 
     @classmethod
@@ -87,10 +88,16 @@ class Header:
         config = configuration.from_dict(ModelConfig, parts.config, "config.")
         palette = Palette.from_dict(parts.palette)
         require_same_classes("its palette", palette.num_classes, "its network", config.network.num_classes)
-        upsampler = None if parts.upsampler is None else cls._of_content(parts.upsampler)
+        shared, upsampler = None, None
+        if isinstance(parts.upsampler, str):
+            shared, upsampler = parts.upsampler, _shared_header(parts.upsampler)
+        elif parts.upsampler is not None:
+            upsampler = cls._of_content(parts.upsampler)
         if upsampler is not None and (upsampler.config.upsamples is None or upsampler.upsampler is not None):
             raise ValueError("what its header calls an upsampler is none")
-        return cls(config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler)
+        return cls(
+            config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler or None, shared=shared
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ class _Parts:
     palette: Any
     provenance: dict[str, Any]
     roughness: RoughnessEstimator | None = None
-    upsampler: dict[str, Any] | None = None
+    upsampler: dict[str, Any] | str | None = None
 
 
 def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> None:
@@ -159,11 +166,15 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
 
 def _built(header: Header, stored: dict[str, Tensor], device: torch.device, operations: Any) -> Model:
     """Without an upsampler in the header, all tensors are to be the network's."""
-    theirs = {name for name in stored if header.upsampler is not None and name.startswith(UPSAMPLER)}
+    inside = header.upsampler is not None and header.shared is None
+    theirs = {name for name in stored if inside and name.startswith(UPSAMPLER)}
     own = {name: tensor for name, tensor in stored.items() if name not in theirs}
     network = build(header.config.network, own, device, operations=operations, copy=True)
     upsampler = None
-    if header.upsampler is not None:
+    if header.shared is not None:
+        with _shared(header.shared) as path:
+            upsampler = load(path, device, operations)
+    elif header.upsampler is not None:
         detail = {name.removeprefix(UPSAMPLER): stored[name] for name in theirs}
         upsampler = _built(header.upsampler, detail, device, operations)
     return Model(header.config, header.palette, network, header.provenance, header.roughness, upsampler)
@@ -197,6 +208,20 @@ def model_file(name: str | Path) -> Iterator[Path]:
             meant(str(name), known) or f"give a file, or the name of an embedded model ({', '.join(known) or 'none'})"
         )
         raise ValueError(f"there is no model {shown(str(name))}: {hint}")
+
+
+@contextmanager
+def _shared(name: str) -> Iterator[Path]:
+    """The file of an upsampler that comes with the package. ValueError if there is none of that name."""
+    if name not in assets.upsamplers():
+        raise ValueError(f"its upsampler {shown(name)} does not come with this version of scdm: update it")
+    with resources.as_file(assets.folder() / assets.UPSAMPLERS / f"{name}{assets.SUFFIX}") as path:
+        yield path
+
+
+def _shared_header(name: str) -> Header:
+    with _shared(name) as path:
+        return read_header(path)
 
 
 def _header(file: Any) -> Header:

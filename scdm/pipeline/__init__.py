@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from .options import GenerateOptions as GenerateOptions
 
 if TYPE_CHECKING:
+    from .composition import add_detail as add_detail
     from .composition import generate as generate
 
 
 def __getattr__(name: str) -> Any:
-    if name != "generate":
+    if name not in ("add_detail", "generate"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .composition import generate  # with torch, which `scdm sample --help` does not need for the options
+    from . import composition  # with torch, which `scdm sample --help` does not need for the options
 
-    return generate
+    return getattr(composition, name)

@@ -21,6 +21,7 @@ from ..diffusion.samplers import SAMPLERS, Step
 from ..diffusion.schedules import NoiseSchedule
 from ..diffusion.space import Space
 from ..diffusion.upsampling import Upsampling, enlarged, reduced
+from ..files.untrusted import shown
 from ..layouts.labels import LabelMap
 from ..models.model import Model
 from ..models.sizes import UnfamiliarSize
@@ -92,6 +93,41 @@ class _Given(NamedTuple):
 
 
 OnStep = Callable[[Step, int], None]
+
+
+def add_detail(
+    model: Model,
+    labels: LabelMap,
+    small: Tensor,
+    options: GenerateOptions | None = None,
+    *,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """The second stage of `generate` alone: images (B, 3, H, W) in [-1, 1] of the size of `labels`, with the detail that the
+    model's upsampler adds to `small` (1 or B, 3, h, w) in [-1, 1], of about `Model.small_size`.
+
+    Of the options it reads the seed, the precision and the roughness.
+    ValueError for a model without an upsampler, for classes that are not the model's, and for what is no small image.
+    """
+    options = GenerateOptions() if options is None else options
+    require_kinds(model, options, labels)
+    upsampler, size = model.upsampler, (labels.height, labels.width)
+    require(upsampler is not None, "this model has no upsampler, so there is no detail that it could add")
+    assert upsampler is not None
+    labels = with_roughness(model, model.prepared(labels), options.for_model(model))
+    require(isinstance(small, Tensor) and small.ndim == 4, f"the image must be a tensor, not {shown(small)}")
+    height, width = small.shape[-2:]
+    low, _ = checked_source(small, None, labels.batch, (height, width))
+    assert low is not None
+    require(
+        height <= size[0] and width <= size[1],
+        f"the image is {width}x{height} and the layout {size[1]}x{size[0]}: detail is added to smaller images",
+    )
+    finishing = GenerateOptions(seed=options.seed, precision=options.precision).for_model(upsampler)
+    given = _Given(None, None, None, checked_draws(None, size))
+    x = _made(upsampler, labels, finishing, given, on_step, enlarged(low.clamp(-1, 1), size))
+    require(bool(x.isfinite().all()), OVERFLOWED)
+    return x.clamp(-1, 1)
 
 
 def _made_small_first(

@@ -14,8 +14,8 @@ from scdm.editing.window import windowed
 from scdm.models import checkpoint
 from scdm.models.model import Model, ModelConfig
 from scdm.networks import UNetConfig
-from scdm.pipeline import GenerateOptions, generate
-from tests.pipeline.test_generate import CLASSES, FAST, NETWORK, PALETTE, build, layout, same
+from scdm.pipeline import GenerateOptions, add_detail, generate
+from tests.pipeline.test_generate import CLASSES, FAST, PALETTE, build, layout, same
 from tests.weights import randomize
 
 DETAIL = UNetConfig(
@@ -176,7 +176,7 @@ def test_a_header_without_the_upsampler_that_its_tensors_have_is_refused(model, 
     tensors = {name: weight.contiguous() for name, weight in checkpoint.weights(model).items()}
     path = tmp_path / "half.safetensors"
     checkpoint.write_tensors(path, tensors, {checkpoint.HEADER: checkpoint.Header.of(build()).to_json()})
-    with pytest.raises(ValueError, match="half.safetensors"):
+    with pytest.raises(ValueError, match=r"half\.safetensors"):
         checkpoint.load(path)
     header = replace(checkpoint.Header.of(model), upsampler=checkpoint.Header.of(build()))
     checkpoint.write_tensors(path, tensors, {checkpoint.HEADER: header.to_json()})
@@ -187,3 +187,39 @@ def test_a_header_without_the_upsampler_that_its_tensors_have_is_refused(model, 
 def test_options_of_the_first_stage_do_not_reach_the_second(model):
     options = GenerateOptions(steps=4, guidance=2.0, sampler="dpmpp_2m", dynamic_threshold=0.9)
     assert generate(model, layout(64, 64), options).isfinite().all()
+
+
+def test_detail_can_be_added_to_a_small_image_of_another_sampler(model):
+    """As `generate` adds it to its own."""
+    options, labels = replace(FAST, seed=4), layout(64, 64)
+    small = generate(build(), labels.reduced(16, 16), options)
+    assert same(add_detail(model, labels, small, options), generate(model, labels, options))
+
+
+@pytest.mark.parametrize(
+    ("upsampled", "small", "complaint"),
+    [
+        (False, torch.zeros(1, 3, 16, 16), "this model has no upsampler"),
+        (True, torch.zeros(1, 3, 65, 64), "the image is 64x65 and the layout 64x64: detail is added to smaller images"),
+        (True, torch.zeros(3, 16, 16), "the image must be a tensor"),
+        (True, torch.zeros(1, 4, 16, 16), r"the image must have the shape \(1, 3, height, width\)"),
+        (True, torch.full((1, 3, 16, 16), torch.nan), "NaN"),
+    ],
+)
+def test_what_detail_cannot_be_added_to_is_refused(model, upsampled, small, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        add_detail(model if upsampled else build(), layout(64, 64), small, FAST)
+
+
+def test_models_of_the_package_share_an_upsampler_by_name(model, tmp_path, monkeypatch):
+    (tmp_path / "upsamplers").mkdir()
+    checkpoint.save(tmp_path / "upsamplers" / "test.safetensors", model.upsampler)
+    monkeypatch.setattr(checkpoint.assets, "folder", lambda: tmp_path)
+    own = {name: weight.contiguous() for name, weight in checkpoint.weights(build()).items()}
+    header = replace(checkpoint.Header.of(model), shared="test")
+    checkpoint.write_tensors(tmp_path / "base.safetensors", own, {checkpoint.HEADER: header.to_json()})
+    assert checkpoint.load(tmp_path / "base.safetensors").digest() == model.digest()
+    absent = replace(header, shared="../test").to_json()
+    checkpoint.write_tensors(tmp_path / "other.safetensors", own, {checkpoint.HEADER: absent})
+    with pytest.raises(ValueError, match="does not come with this version of scdm"):
+        checkpoint.load(tmp_path / "other.safetensors")
