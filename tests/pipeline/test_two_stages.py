@@ -214,7 +214,7 @@ def test_what_detail_cannot_be_added_to_is_refused(model, upsampled, small, comp
 def test_models_of_the_package_share_an_upsampler_by_name(model, tmp_path, monkeypatch):
     (tmp_path / "upsamplers").mkdir()
     checkpoint.save(tmp_path / "upsamplers" / "test.safetensors", model.upsampler)
-    monkeypatch.setattr(checkpoint.assets, "folder", lambda: tmp_path)
+    monkeypatch.setattr(checkpoint.assets, "UPSAMPLERS", str(tmp_path / "upsamplers"))
     own = {name: weight.contiguous() for name, weight in checkpoint.weights(build()).items()}
     header = replace(checkpoint.Header.of(model), shared="test")
     checkpoint.write_tensors(tmp_path / "base.safetensors", own, {checkpoint.HEADER: header.to_json()})
