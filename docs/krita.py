@@ -29,7 +29,7 @@ from scdm.pipeline import GenerateOptions, generate
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 512  # pixels of the document
-WORK = 64  # pixels: the width at which the graphs let the model work
+WORK = 512  # pixels: the width at which the graphs let the model work
 BOX = Image.Resampling.BOX
 LIVE = {"label_noise": "coupled"}
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 BASE_HEIGHT = 64  # of the image whose size is given as 0, three octaves more as 1
 SLOPE = 0.2
+GAIN = 8.0  # of fine detail, whose contrast is an eighth of that of colours or less
 CELL = 2  # pixels along a side of what it judges
 RAREST = 1e-3  # share of pixels from which rare classes have no more weight
 
@@ -25,7 +26,7 @@ class Critic(nn.Module):
         self.num_classes = num_classes
         self.down = nn.ModuleList(
             nn.Conv2d(inner, outer, 4, stride=2, padding=1)
-            for inner, outer in ((4, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
+            for inner, outer in ((7, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
         )
         self.up = nn.ModuleList(
             nn.Conv2d(inner, outer, 3, padding=1)
@@ -35,7 +36,8 @@ class Critic(nn.Module):
 
     def forward(self, images: Tensor, height: int) -> Tensor:
         scale = torch.full_like(images[:, :1], math.log2(height / BASE_HEIGHT) / 3)
-        h, skips = torch.cat([images, scale], dim=1), []
+        blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        h, skips = torch.cat([images, scale, GAIN * (images - blurred)], dim=1), []
         for layer in self.down:
             h = F.leaky_relu(layer(h), SLOPE)
             skips.append(h)
