@@ -105,6 +105,14 @@ def open_template(page: Any, text: str = TEMPLATE) -> None:
     page.wait_for_timeout(500)
 
 
+def changed(**fields: Any) -> str:
+    """The template with other fields of the painter."""
+    graph = json.loads(TEMPLATE)
+    (node,) = [node for node in graph["nodes"] if node["type"] == "SCDM_PaintLayout"]
+    node.update(fields)
+    return json.dumps(graph)
+
+
 class Painter:
     """The first painter of the graph."""
 
@@ -324,6 +332,55 @@ def test_a_server_that_is_gone_loses_nothing(painter: Painter) -> None:
         page.unroute(path)
     page.evaluate("() => app.api.dispatchEvent(new CustomEvent('reconnected'))")
     painter.until(FOLLOWED, seconds=300)
+    painter.live(False)
+
+
+@pytest.mark.parametrize("side", [8192, -5, "abc"])
+def test_a_size_that_cannot_be_painted_is_said_and_the_painting_is_kept(painter: Painter, side: Any) -> None:
+    page, value = painter.page, painter.value
+    open_template(page, changed(widgets_values=["scenes", side, side, value]))
+    assert painter.value == value and (painter.ids != SCENES.num_classes).any()
+    open_template(page, changed(widgets_values=["scenes", side, side, ""]))
+    painter.until("() => /pixels/.test(document.querySelector('.scdm-status').textContent)")
+    assert str(side) in page.inner_text(".scdm-status")
+    painter.stroke()
+    assert page.evaluate(f"() => {PAINTERS}[0].widgets.find(widget => widget.name === 'width').value") == side
+
+
+def test_a_damaged_painting_is_said_in_a_sentence(painter: Painter) -> None:
+    open_template(painter.page, changed(widgets_values=["scenes", 0, 0, INLINE + "%%"]))
+    painter.until("() => /^The painting is damaged: paint/.test(document.querySelector('.scdm-status').textContent)")
+    assert painter.value == INLINE + "%%"
+
+
+def test_the_image_follows_through_nodes_that_are_bypassed(painter: Painter) -> None:
+    page = painter.page
+    page.evaluate(f"""() => {{
+      const [node] = {PAINTERS};
+      const between = LiteGraph.createNode('SCDM_TranslateLayout');
+      app.graph.add(between);
+      between.mode = 4;
+      const edit = app.graph._nodes.find(node => node.type === 'SCDM_EditImage');
+      for (const [from, to] of [[node, between], [between, edit]])
+        from.connect(0, to, to.inputs.findIndex(input => input.name === 'layout'));
+    }}""")
+    painter.live(True)
+    painter.stroke()
+    painter.until(FOLLOWED, seconds=300)
+    painter.live(False)
+
+
+def test_the_image_follows_from_inside_of_a_subgraph(painter: Painter) -> None:
+    page = painter.page
+    if not page.evaluate("() => Boolean(app.graph.convertToSubgraph)"):
+        pytest.skip("this front end has no subgraphs")
+    page.evaluate("""() => app.graph.convertToSubgraph(
+      new Set(app.graph._nodes.filter(node => ['SCDM_EditImage', 'PreviewImage'].includes(node.type))))""")
+    page.wait_for_timeout(500)
+    painter.live(True)
+    painter.stroke()
+    painter.until(FOLLOWED, seconds=300)
+    painter.until("() => document.querySelector('.scdm-board-picture img')?.naturalWidth > 0")
     painter.live(False)
 
 

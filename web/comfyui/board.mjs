@@ -80,7 +80,10 @@ export class Board {
     this.#turn = this.#turn.then(pause).then(() => {
       this.#isAsked = false;
       return this.#follow();
-    }).catch((error) => console.error("Paint Layout (SCDM):", error));
+    }).catch((error) => {
+      console.error("Paint Layout (SCDM):", error);
+      this.say(error.message);
+    });
     return this.#turn;
   }
   #isAsked = false;
@@ -128,9 +131,13 @@ export class Board {
     if (document.width === width && document.height === height) return;
     const isBlank = document.isBlank;
     const resize = () => this.painter.resize(width, height);
-    if (!isBlank) return resize(); // an edit, which is kept
-    this.#ours(resize);
-    this.painter.forget();
+    try {
+      if (!isBlank) return resize(); // an edit, which is kept
+      this.#ours(resize);
+      this.painter.forget();
+    } catch (error) {
+      this.painter.message(error.message); // the widgets take sizes that no painter does
+    }
   }
 
   async #lay(underlay) {
@@ -150,7 +157,7 @@ export class Board {
   // The painting
 
   #painter(subject) {
-    const painter = new Painter(this.canvas, { ...subject, compact: true });
+    const painter = new Painter(this.canvas, { ...subject, ...subject.own, compact: true });
     painter.addEventListener("edit", () => this.#isOurs || this.#edited());
     return painter;
   }

@@ -28,14 +28,19 @@ export async function uploaded(api, blob) {
 
 // The document behind a value. Rejects with a sentence if there is none.
 export async function opened(api, value) {
-  if (value.startsWith(INLINE)) {
-    const text = atob(value.slice(INLINE.length));
-    return new Blob([Uint8Array.from(text, (letter) => letter.charCodeAt(0))], { type: "image/png" });
-  }
+  if (value.startsWith(INLINE)) return decoded(value.slice(INLINE.length));
   const response = await api.fetchApi(viewed(value)).catch(() => null);
   if (!response) throw new Error("ComfyUI does not answer: the painting is opened when it does.");
   if (!response.ok) throw new Error(`There is no painting ${value} on the server: paint it again, or put the file back.`);
   return response.blob();
+}
+
+function decoded(text) {
+  try {
+    return new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], { type: "image/png" });
+  } catch {
+    throw new Error("The painting is damaged: paint it again, or open a saved one.");
+  }
 }
 
 // Where the server shows a file, "folder/name.png [input]" or {filename, subfolder, type}.
