@@ -384,6 +384,21 @@ def test_the_image_follows_from_inside_of_a_subgraph(painter: Painter) -> None:
     painter.live(False)
 
 
+def test_an_upload_that_nobody_answers_is_given_up(painter: Painter) -> None:
+    page = painter.page
+    page.evaluate(
+        "() => { AbortSignal.usual = AbortSignal.timeout; AbortSignal.timeout = () => AbortSignal.usual(500); }"
+    )
+    page.route("**/upload/image", lambda route: None)
+    page.evaluate(NOISE, SCENES.colors[:4])
+    painter.until("() => /kept in the workflow/.test(document.querySelector('.scdm-status').textContent)")
+    exported = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (node,) = [node for node in exported.values() if node["class_type"] == "SCDM_PaintLayout"]
+    assert set(np.unique(ids_in(node["inputs"]["painting"]))) == {0, 1, 2, 3}, "and runs do not wait for it"
+    page.unroute("**/upload/image")
+    page.evaluate("() => { AbortSignal.timeout = AbortSignal.usual; }")
+
+
 def test_an_underlay_is_shown_over_the_layout(painter: Painter, server: Server) -> None:
     page = painter.page
     file = io.BytesIO()

@@ -4,6 +4,7 @@
 export const INLINE = "data:image/png;base64,";
 const MOST_INLINE = 48 * 1024; // characters
 const FOLDER = "scdm";
+const LONGEST = 20_000; // milliseconds of an upload, for which runs and strokes wait
 
 export async function inline(blob) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
@@ -20,7 +21,7 @@ export async function uploaded(api, blob) {
   form.append("image", new File([blob], `painting-${await fingerprint(blob)}.png`, { type: "image/png" }));
   form.append("subfolder", FOLDER);
   form.append("type", "input"); // where another content has the name, the server gives this one another
-  const response = await api.fetchApi("/upload/image", { method: "POST", body: form });
+  const response = await api.fetchApi("/upload/image", { method: "POST", body: form, signal: AbortSignal.timeout(LONGEST) });
   if (!response.ok) throw new Error(`The server refuses the painting (${response.status}).`);
   const { name, subfolder } = await response.json();
   return `${subfolder ? `${subfolder}/` : ""}${name} [input]`;
