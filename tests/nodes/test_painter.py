@@ -62,6 +62,20 @@ NOISE = """async colors => {
 }"""  # a layout that no compression makes small
 
 
+# In all painters by turns, wherever they lie.
+STROKES = """async () => {
+  for (const height of [0.3, 0.5, 0.7]) for (const stage of document.querySelectorAll('.scdm-board .scdm-stage')) {
+    const {x, y, width, height: most} = stage.getBoundingClientRect();
+    stage.setPointerCapture = () => {};
+    for (const [type, across, buttons] of [['pointerdown', 0.3, 1], ['pointermove', 0.6, 1], ['pointerup', 0.6, 0]])
+      stage.dispatchEvent(new PointerEvent(type, {
+        bubbles: true, cancelable: true, pointerId: 1, pointerType: 'mouse', isPrimary: true, buttons,
+        button: type === 'pointermove' ? -1 : 0, clientX: x + across * width, clientY: y + height * most}));
+    await new Promise(done => setTimeout(done, 150));
+  }
+}"""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from serving(tmp_path_factory.mktemp("comfyui"))
@@ -397,6 +411,27 @@ def test_an_upload_that_nobody_answers_is_given_up(painter: Painter) -> None:
     assert set(np.unique(ids_in(node["inputs"]["painting"]))) == {0, 1, 2, 3}, "and runs do not wait for it"
     page.unroute("**/upload/image")
     page.evaluate("() => { AbortSignal.timeout = AbortSignal.usual; }")
+
+
+def test_two_live_painters_do_not_stop_each_other(painter: Painter) -> None:
+    page = painter.page
+    page.evaluate(f"""() => {{
+      const [node] = {PAINTERS};
+      const others = ['SCDM_PaintLayout', 'SCDM_EditImage', 'PreviewImage'].map(type => LiteGraph.createNode(type));
+      const model = app.graph._nodes.find(node => node.type === 'SCDM_LoadModel');
+      const link = (from, to, name) => from.connect(0, to, to.inputs.findIndex(input => input.name === name));
+      const [twin, edit, shown] = others;
+      others.forEach((node, i) => {{ app.graph.add(node); node.pos = [380 + 500 * i, 800]; }});
+      for (const node of [twin, edit]) link(model, node, 'model');
+      link(twin, edit, 'layout');
+      link(edit, shown, 'images');
+      for (const each of [node, twin]) each.properties.scdm_live = true;
+    }}""")
+    painter.until("() => document.querySelectorAll('.scdm-board .scdm-layout').length === 2")
+    page.evaluate(STROKES)
+    painter.until(f"() => new Set(({VALUES})()).size === 2 && ({VALUES})().every(Boolean)")
+    followed = "/^Image after/.test(board.querySelector('.scdm-board-bar p').textContent)"
+    painter.until(f"() => [...document.querySelectorAll('.scdm-board')].every(board => {followed})", seconds=120)
 
 
 def test_an_underlay_is_shown_over_the_layout(painter: Painter, server: Server) -> None:
