@@ -434,6 +434,29 @@ def test_two_live_painters_do_not_stop_each_other(painter: Painter) -> None:
     painter.until(f"() => [...document.querySelectorAll('.scdm-board')].every(board => {followed})", seconds=120)
 
 
+def test_a_painting_that_cannot_be_fetched_is_not_painted_over(painter: Painter, server: Server) -> None:
+    page = painter.page
+    page.evaluate(NOISE, SCENES.colors[:4])
+    painter.until(f"() => ({VALUES})()[0].endsWith('.png [input]')")
+    value, saved = painter.value, page.evaluate("() => JSON.stringify(app.graph.serialize())")
+    page.route("**/view?*", lambda route: route.abort())
+    open_template(page, saved)
+    painter.until("() => /^ComfyUI does not answer/.test(document.querySelector('.scdm-status').textContent)")
+    painter.stroke(settles=False)
+    page.wait_for_timeout(500)
+    assert painter.value == value
+    page.unroute("**/view?*")
+    page.mouse.move(5, 5)
+    page.locator(".scdm-board-bar").first.hover()
+    painter.until("() => !document.querySelector('.scdm-board-painter').inert")
+    painter.choose("flower")
+    painter.stroke()
+    now = f"({VALUES})()[0]"
+    painter.until(f"value => {now} !== value && {now}.endsWith('.png [input]')", value)
+    kept = paintings.read(server.base / "input" / painter.value.removesuffix(" [input]"))
+    assert {0, 1, 2, 3} < set(np.unique(kept.ids))
+
+
 def test_an_underlay_is_shown_over_the_layout(painter: Painter, server: Server) -> None:
     page = painter.page
     file = io.BytesIO()

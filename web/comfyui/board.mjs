@@ -2,7 +2,7 @@
 
 import { make } from "../painter/elements.mjs";
 import { Painter } from "../painter/painter.mjs";
-import { inline, isLarge, opened, uploaded, viewed } from "./documents.mjs";
+import { Away, inline, isLarge, opened, uploaded, viewed } from "./documents.mjs";
 import { subjectOf } from "./graph.mjs";
 import { Live } from "./live.mjs";
 
@@ -121,7 +121,10 @@ export class Board {
       if (this.#document) await this.#oursAsync(() => painter.load(this.#document));
       else this.#ours(() => painter.clear());
       painter.forget();
+      this.canvas.inert = false;
     } catch (error) {
+      this.#isOpened = !(error instanceof Away); // else it is tried again
+      this.canvas.inert = !this.#isOpened; // strokes would take the place of what is not there yet
       painter.message(error.message);
     }
   }

@@ -6,6 +6,9 @@ const MOST_INLINE = 48 * 1024; // characters
 const FOLDER = "scdm";
 const LONGEST = 20_000; // milliseconds of an upload, for which runs and strokes wait
 
+// Of a server that does not answer, and may do so later.
+export class Away extends Error {}
+
 export async function inline(blob) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
   let text = "";
@@ -31,7 +34,7 @@ export async function uploaded(api, blob) {
 export async function opened(api, value) {
   if (value.startsWith(INLINE)) return decoded(value.slice(INLINE.length));
   const response = await api.fetchApi(viewed(value)).catch(() => null);
-  if (!response) throw new Error("ComfyUI does not answer: the painting is opened when it does.");
+  if (!response) throw new Away("ComfyUI does not answer: the painting is opened when it does.");
   if (!response.ok) throw new Error(`There is no painting ${value} on the server: paint it again, or put the file back.`);
   return response.blob();
 }
