@@ -41,6 +41,10 @@ from .sockets import Layout
 SLACK = 2  # of 1000 steps, by which ComfyUI's schedulers round
 LAYOUT, LABEL_NOISE_KIND, MARK = "scdm_layout", "scdm_label_noise", "scdm_mark"  # in a conditioning
 STOCK_RATIO = 8  # pixels of a pixel of the latents that Empty Latent Image makes
+NOT_JOINED = (
+    "layouts cannot be joined or averaged as texts can: instead of ConditioningConcat or ConditioningAverage paint both "
+    "onto one layout, or take ConditioningCombine, with areas or masks"
+)
 PREDICTION = {  # of other parametrisations ComfyUI is given x0
     "eps": comfy.model_sampling.EPS,
     "v": comfy.model_sampling.V_PREDICTION,
@@ -109,12 +113,24 @@ def conditioning(layout: Layout, label_noise: str) -> list[Any]:
     return [[mark, {LAYOUT: layout, LABEL_NOISE_KIND: label_noise, MARK: mark}]]
 
 
-def marked(labels: LabelMap) -> Tensor:
-    """(1, 1, 1) from 1 to 2, another number for another layout."""
+class Mark(Tensor):
+    """Of a layout, (1, 1, 1), where a text's embedding would be. Other nodes may zero it or join it with those of texts,
+    whose shapes do not fit."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        try:
+            return super().__torch_function__(func, types, args, kwargs or {})
+        except RuntimeError as error:
+            raise ValueError(NOT_JOINED) from error
+
+
+def marked(labels: LabelMap) -> Mark:
+    """From 1 to 2, another number for another layout."""
     digest = hashlib.sha256(labels.ids.cpu().numpy().tobytes())
     if labels.edges is not None:
         digest.update(labels.edges.cpu().numpy().tobytes())
-    return 1 + torch.full((1, 1, 1), int.from_bytes(digest.digest()[:3], "big") / 2**24)
+    return (1 + torch.full((1, 1, 1), int.from_bytes(digest.digest()[:3], "big") / 2**24)).as_subclass(Mark)
 
 
 def layout_of(given: dict[str, Any]) -> Layout:
@@ -127,10 +143,7 @@ def layout_of(given: dict[str, Any]) -> Layout:
     if not seen.any():
         return replace(layout, labels=layout.labels.blank())
     if seen.shape != mark.shape or not torch.allclose(seen.to(mark), mark, rtol=0, atol=1e-6):
-        raise ValueError(
-            "layouts cannot be joined or averaged as texts can: instead of ConditioningConcat or ConditioningAverage paint "
-            "both onto one layout, or take ConditioningCombine, with areas or masks"
-        )
+        raise ValueError(NOT_JOINED)
     return layout
 
 

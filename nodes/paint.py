@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..scdm.files.untrusted import content_of, shown
 from ..scdm.layouts import paintings
 from ..scdm.layouts.contents import summary
 from ..scdm.layouts.fitting import fitted
@@ -30,6 +30,7 @@ from .versions import where_known
 
 Painting = io.Custom("SCDM_PAINTING")  # its widget gives the document, or the name of one that was uploaded
 INLINE = "data:image/png;base64,"
+ANEW = "paint it again, or open a saved one in the painter"
 MOST_INLINE = 2**26  # characters; larger documents are uploaded
 UNPAINTED_COLOR = (0, 0, 0)
 
@@ -126,23 +127,25 @@ def painted(
 def document(value: str) -> bytes | None:
     """The PNG behind a widget's value: the document itself, or the name of a file in ComfyUI's folders; None where nothing
     is painted. ValueError if there is none."""
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str | None):
+        raise ValueError(f"a painting is a document or the name of one, not {shown(value)}: {ANEW}")
+    if value is None or not value.strip():
         return None
     if not value.startswith(INLINE):
-        path = existing_file(value, "painting", "paint it again, or put the file back")
-        return _content(path)
+        return _content(existing_file(value, "painting", "paint it again, or put the file back"))
     if len(value) > MOST_INLINE:
         raise ValueError(f"the painting is larger than {MOST_INLINE // 2**20} MB: paint fewer pixels, or upload it")
     try:
         return base64.b64decode(value.removeprefix(INLINE), validate=True)
-    except binascii.Error as error:
-        raise ValueError("the painting is damaged: paint it again, or open a saved one in the painter") from error
+    except ValueError as error:  # of a letter that is not ASCII, too
+        raise ValueError(f"the painting is damaged: {ANEW}") from error
 
 
 def _content(path: Path) -> bytes:
-    if path.stat().st_size > paintings.MOST_FILE_BYTES:
-        raise ValueError(f"the painting {path.name} is larger than {paintings.MOST_FILE_BYTES // 2**20} MB")
-    return path.read_bytes()
+    try:
+        return content_of(path, paintings.MOST_FILE_BYTES)
+    except ValueError as error:
+        raise ValueError(f"the painting {str(error).replace(str(path), path.name)}") from error
 
 
 def for_painter(classes: Palette | None, model: ModelPatcher | None, underlay: Tensor | None) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def levels(image: Tensor) -> np.ndarray:
 
 def rgb(image: Tensor) -> Tensor:
     """IMAGE of any channels, grey or with an alpha among them -> (B, H, W, 3)."""
-    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
-        raise ValueError("this is no image of 1, 3 or 4 channels: check the node that it comes from")
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or not image.numel():
+        raise ValueError("this is no image of 1, 3 or 4 channels, or an empty one: check the node that it comes from")
     return image[..., :3].expand(-1, -1, -1, 3)
 
 

@@ -31,7 +31,8 @@ UNPAINTED_GREY = 65535
 MOST_FILE_BYTES = 2**28
 NAMED_IN_A_REMARK = 5  # classes
 COLORLESS = (128, 128, 128)  # how painters show classes without a colour
-NOT_ONE = "no document of the painter: read it as a picture of a layout, or export it from the painter again"
+AGAIN = "export it from the painter again"
+NOT_ONE = f"no document of the painter: read it as a picture of a layout, or {AGAIN}"
 
 
 class Painting(NamedTuple):
@@ -98,6 +99,8 @@ def _read(content: bytes, name: str) -> Painting:
             if picture.width * picture.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             picture.load()  # the list of classes may follow the pixels
+            if not isinstance(picture.info.get(KEYWORD), str) or picture.mode not in ("P", "I;16", "I"):
+                raise Image.UnidentifiedImageError
             with naming(name):
                 return _painting(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -107,27 +110,27 @@ def _read(content: bytes, name: str) -> Painting:
     except Exception as error:  # damaged files make decoders raise almost anything
         if is_out_of_memory(error) or (isinstance(error, ValueError) and str(error).startswith(name)):
             raise
-        raise ValueError(f"{name} is damaged or incomplete ({brief(str(error))})") from error
+        raise ValueError(f"{name} is damaged or incomplete ({brief(str(error))}): {AGAIN}") from error
 
 
 def _painting(picture: Image.Image) -> Painting:
-    listed = picture.info.get(KEYWORD)
-    if not isinstance(listed, str) or picture.mode not in ("P", "I;16", "I"):
-        raise ValueError(NOT_ONE)
-    names = _names(listed)
+    names = _names(picture.info[KEYWORD])
     values = np.asarray(picture).astype(np.int64)
     if picture.mode != "P":
         values[values == UNPAINTED_GREY] = len(names)
     if wrong := values[(values < 0) | (values > len(names))][:1].tolist():
-        raise ValueError(f"it holds class {wrong[0]}, and lists {len(names)} classes: export it again")
+        raise ValueError(f"it holds class {wrong[0]}, and lists {len(names)} classes: {AGAIN}")
     return Painting(names, values)
 
 
 def _names(listed: str) -> tuple[str, ...]:
-    names = parsed(listed.encode("utf-8", "replace"), "JSON")
+    try:
+        names = parsed(listed.encode("utf-8", "replace"), "JSON")
+    except ValueError as error:
+        raise ValueError(f"its list of classes cannot be read ({error}): {AGAIN}") from error
     listing = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not listing or not 0 < len(names) < MAX_CLASSES:
-        raise ValueError(f"its list of classes holds no 1 to {MAX_CLASSES - 1} names: {shown(names)}")
+        raise ValueError(f"its list of classes holds no 1 to {MAX_CLASSES - 1} names, but {shown(names)}: {AGAIN}")
     return Palette("the painting's", tuple(names), (None,) * len(names)).names  # which checks each
 
 

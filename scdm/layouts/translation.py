@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import torch
 
+from ..files.untrusted import shown
 from .labels import LabelMap
 from .painting import class_called
 from .palette import Palette
@@ -27,8 +29,12 @@ def translated(labels: LabelMap, source: Palette, target: Palette, also: Mapping
 
 def _told_apart(palette: Palette) -> list[tuple[str, int]]:
     """Names whatever their case, each with the number of its namesakes before it: ADE20K has two screens."""
-    names = [name.casefold() for name in palette.names]
-    return [(name, names[:i].count(name)) for i, name in enumerate(names)]
+    before: Counter[str] = Counter()
+    found = []
+    for name in map(str.casefold, palette.names):
+        found.append((name, before[name]))
+        before[name] += 1
+    return found
 
 
 def pairs(text: str) -> dict[str, str]:
@@ -37,6 +43,8 @@ def pairs(text: str) -> dict[str, str]:
     for line in filter(str.strip, text.replace(",", "\n").splitlines()):
         old, equals, new = line.partition("=")
         if not (old.strip() and equals and new.strip()):
-            raise ValueError(f"{line.strip()!r} does not say which class becomes which: write it as in 'sea = water'")
+            raise ValueError(
+                f"{shown(line.strip())} does not say which class becomes which: write it as in 'sea = water'"
+            )
         found[old.strip()] = new.strip()
     return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from .worker import Worker, words_of
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
+USUAL_PORT = 80  # of http
 LATE = 20.0  # seconds after which a silent connection counts as lost
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' {sockets}; base-uri 'none'; form-action 'none'; "
@@ -127,30 +128,44 @@ class Server:
                 self.worker.other_draw(number, 1 if message.head.get("by") == 1 else -1)
             else:
                 self.worker.update(asked(message))
-        except ValueError as error:
+        except Exception as error:
             window.tell(Message({"kind": "error", "number": number, "words": words_of(error)}))
 
     # Sessions
 
     async def _save(self, _: web.Request) -> web.StreamResponse:
         """The session as a file."""
-        with tempfile.TemporaryDirectory(prefix="scdm-") as folder:
-            path = Path(folder) / "session.scdm"
+        with _scratch("the session") as path:
             await asyncio.get_running_loop().run_in_executor(None, self.worker.save, path)
             content = await asyncio.get_running_loop().run_in_executor(None, path.read_bytes)
         return web.Response(body=content, content_type="application/octet-stream")
 
     async def _open(self, request: web.Request) -> web.StreamResponse:
         """A file of the user's as the session. Its content comes here, and no path."""
-        with tempfile.TemporaryDirectory(prefix="scdm-") as folder:
-            path = Path(folder) / "session"
+        with _scratch("the file") as path:
             await _received(request, path)
             preferred = request.query.get("model", self.models.names[0])
-            try:
-                opened = await asyncio.wrap_future(self.worker.open(path, preferred))
-            except ValueError as error:
-                raise ValueError(str(error).replace(str(path), "the file")) from error
+            opened = await asyncio.wrap_future(self.worker.open(path, preferred))
         return web.Response(body=packed(opened), content_type="application/octet-stream")
+
+
+@contextmanager
+def _scratch(called: str) -> Iterator[Path]:
+    """Where a file lies on its way between page and session; errors speak of it as `called`. ValueError where it cannot."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="scdm-") as folder:
+            path = Path(folder) / "session.scdm"
+            try:
+                yield path
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(path), called)) from error
+    except ConnectionError:
+        raise
+    except OSError as error:
+        why = error.strerror or error
+        raise ValueError(
+            f"{called} finds no place among temporary files ({why}): make room for it, and try again"
+        ) from error
 
 
 async def _received(request: web.Request, path: Path) -> None:
@@ -208,7 +223,9 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         response = _refusal(f"the file has more than {MOST_FILE_BYTES // 2**30} GB: no session is so large", 413)
     except web.HTTPException as error:
         response = _refusal(f"{error.reason}: reload the page", error.status)
-    except (ValueError, MemoryError) as error:
+    except (ConnectionError, web.RequestPayloadError):
+        response = _refusal("the file did not arrive whole: try again", 400)
+    except Exception as error:
         response = _refusal(words_of(error), 400)
     return response if response.prepared else _answered(response, hosts)
 
@@ -218,9 +235,11 @@ def _refusal(words: str, status: int) -> web.Response:
 
 
 def _hosts(request: web.Request) -> list[str]:
-    """The names of this server: the port is the one that it listens on."""
+    """The names of this server with the port that it listens on, which browsers leave out where it is the usual one."""
     name = request.transport.get_extra_info("sockname") if request.transport else None
-    return [f"{host}:{name[1]}" for host in NAMES] if name else []
+    if not name:
+        return []
+    return [host if name[1] == USUAL_PORT else f"{host}:{name[1]}" for host in NAMES]
 
 
 def _answered(response: web.StreamResponse, hosts: list[str]) -> web.StreamResponse:

@@ -117,6 +117,8 @@ class Worker:
         opened: Future[Message] = Future()
 
         def job() -> None:
+            if not opened.set_running_or_notify_cancel():
+                return
             try:
                 opened.set_result(self._opened(path, preferred))
             except Exception as error:
@@ -156,7 +158,7 @@ class Worker:
             if isinstance(job, Asked):
                 self._reported(job.update.number, partial(self._update, job))
             else:
-                job()
+                self._reported(0, job)
             with self._changed:
                 self._running = None
 

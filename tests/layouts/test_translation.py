@@ -26,6 +26,14 @@ def test_a_palette_to_itself_changes_nothing(name):
     assert torch.equal(translated(labels, palette, palette).ids, labels.ids)
 
 
+def test_as_many_classes_as_there_can_be_are_translated_at_once():
+    """Documents from anywhere may list as many, of which each was compared with all before it."""
+    count = 65000
+    crowd = Palette("crowd", (*(f"c{i}" for i in range(count - 2)), "tree", "Tree"), (None,) * count)
+    labels = LabelMap(torch.tensor([[[0, count - 2, count - 1, count]]]), count)
+    assert translated(labels, crowd, SCENE).ids.tolist() == [[[3, 0, 3, 3]]]
+
+
 def test_names_that_are_no_class_are_refused():
     labels = LabelMap(torch.zeros(1, 1, 1, dtype=torch.int64), 4)
     with pytest.raises(ValueError, match="palette photo has no class 'see': did you mean 'sea'"):
@@ -44,3 +52,6 @@ def test_pairs_are_read_line_by_line():
     for wrong in ("sea", "= water", "sea ="):
         with pytest.raises(ValueError, match="which class becomes which"):
             pairs(wrong)
+    with pytest.raises(ValueError, match="which class becomes which") as refused:
+        pairs("x" * 10**6)
+    assert len(str(refused.value)) < 300, "and what is wrong is not repeated whole"

@@ -333,6 +333,21 @@ def test_layouts_that_are_joined_as_texts_are_refused_in_words(pack: Any, model:
     assert torch.equal(sampled(pack, patcher, layout, change=averaged(1.0)), sampled(pack, patcher, layout))
 
 
+def test_layouts_that_are_joined_with_texts_are_refused_in_words(pack: Any, model: Any, layout: Any) -> None:
+    import nodes
+
+    positive = encoded(pack, model(), layout)[0]
+    text = [[torch.rand(1, 77, 768), {"pooled_output": torch.rand(1, 768)}]]
+    for join in (
+        nodes.ConditioningConcat().concat,
+        lambda to, also: nodes.ConditioningAverage().addWeighted(to, also, 0.5),
+    ):
+        with pytest.raises(ValueError, match=r"layouts cannot be joined or averaged .* ConditioningCombine"):
+            join(text, positive)
+    with pytest.raises(ValueError, match="layouts cannot be joined or averaged"):
+        nodes.ConditioningConcat().concat(positive, text)
+
+
 def test_layouts_are_combined_by_masks(pack: Any, model: Any, layout: Any) -> None:
     """Under masks that share the image each half follows its own layout alone."""
     import nodes

@@ -6,6 +6,7 @@ import base64
 import io
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -103,12 +104,34 @@ def test_classes_are_kept_by_name_and_what_is_lost_is_said(pack: Any, folders: A
         ("scdm/gone.png [input]", "there is no painting 'scdm/gone.png' in the folder input: paint it again"),
         ("../../etc/passwd", "there is no painting"),
         ("data:image/png;base64,%%", "the painting is damaged: paint it again"),
+        ("data:image/png;base64,é", "the painting is damaged: paint it again"),
+        (5, "a painting is a document or the name of one, not 5: paint it again"),
+        ({}, "a painting is a document or the name of one, not {}: paint it again"),
     ],
 )
 def test_what_is_no_document_is_refused_before_the_graph_runs(
-    pack: Any, folders: Any, value: str, complaint: str
+    pack: Any, folders: Any, value: Any, complaint: str
 ) -> None:
     assert complaint in pack("nodes.paint").PaintLayout.validate_inputs(value)
+
+
+def test_files_that_cannot_be_read_are_refused_before_the_graph_runs(
+    pack: Any, folders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = pack("nodes.paint").PaintLayout
+    file = Path(folders.get_input_directory()) / "a.png"
+    file.write_bytes(document(picture()))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", Mock(side_effect=PermissionError(13, "Permission denied")))
+        assert node.validate_inputs("a.png") == "the painting a.png: cannot be read (Permission denied)"
+    monkeypatch.setattr(pack("scdm.layouts.paintings"), "MOST_FILE_BYTES", 2**4)
+    assert node.validate_inputs("a.png").startswith("the painting a.png has more than")
+
+
+def test_an_underlay_without_pixels_is_refused_in_words(pack: Any, folders: Any) -> None:
+    for empty in (torch.zeros(0, 4, 4, 3), torch.zeros(1, 0, 4, 3)):
+        with pytest.raises(ValueError, match="or an empty one: check the node"):
+            paint(pack, underlay=empty)
 
 
 def test_damaged_and_foreign_documents_are_sentences(pack: Any, folders: Any) -> None:

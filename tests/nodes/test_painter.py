@@ -62,6 +62,20 @@ NOISE = """async colors => {
 }"""  # a layout that no compression makes small
 
 
+# In all painters by turns, wherever they lie.
+STROKES = """async () => {
+  for (const height of [0.3, 0.5, 0.7]) for (const stage of document.querySelectorAll('.scdm-board .scdm-stage')) {
+    const {x, y, width, height: most} = stage.getBoundingClientRect();
+    stage.setPointerCapture = () => {};
+    for (const [type, across, buttons] of [['pointerdown', 0.3, 1], ['pointermove', 0.6, 1], ['pointerup', 0.6, 0]])
+      stage.dispatchEvent(new PointerEvent(type, {
+        bubbles: true, cancelable: true, pointerId: 1, pointerType: 'mouse', isPrimary: true, buttons,
+        button: type === 'pointermove' ? -1 : 0, clientX: x + across * width, clientY: y + height * most}));
+    await new Promise(done => setTimeout(done, 150));
+  }
+}"""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from serving(tmp_path_factory.mktemp("comfyui"))
@@ -103,6 +117,14 @@ def open_template(page: Any, text: str = TEMPLATE) -> None:
     page.evaluate(OPEN, text)
     page.wait_for_selector(".scdm-board .scdm-layout", timeout=30_000)
     page.wait_for_timeout(500)
+
+
+def changed(**fields: Any) -> str:
+    """The template with other fields of the painter."""
+    graph = json.loads(TEMPLATE)
+    (node,) = [node for node in graph["nodes"] if node["type"] == "SCDM_PaintLayout"]
+    node.update(fields)
+    return json.dumps(graph)
 
 
 class Painter:
@@ -325,6 +347,114 @@ def test_a_server_that_is_gone_loses_nothing(painter: Painter) -> None:
     page.evaluate("() => app.api.dispatchEvent(new CustomEvent('reconnected'))")
     painter.until(FOLLOWED, seconds=300)
     painter.live(False)
+
+
+@pytest.mark.parametrize("side", [8192, -5, "abc"])
+def test_a_size_that_cannot_be_painted_is_said_and_the_painting_is_kept(painter: Painter, side: Any) -> None:
+    page, value = painter.page, painter.value
+    open_template(page, changed(widgets_values=["scenes", side, side, value]))
+    assert painter.value == value and (painter.ids != SCENES.num_classes).any()
+    open_template(page, changed(widgets_values=["scenes", side, side, ""]))
+    painter.until("() => /pixels/.test(document.querySelector('.scdm-status').textContent)")
+    assert str(side) in page.inner_text(".scdm-status")
+    painter.stroke()
+    assert page.evaluate(f"() => {PAINTERS}[0].widgets.find(widget => widget.name === 'width').value") == side
+
+
+def test_a_damaged_painting_is_said_in_a_sentence(painter: Painter) -> None:
+    open_template(painter.page, changed(widgets_values=["scenes", 0, 0, INLINE + "%%"]))
+    painter.until("() => /^The painting is damaged: paint/.test(document.querySelector('.scdm-status').textContent)")
+    assert painter.value == INLINE + "%%"
+
+
+def test_the_image_follows_through_nodes_that_are_bypassed(painter: Painter) -> None:
+    page = painter.page
+    page.evaluate(f"""() => {{
+      const [node] = {PAINTERS};
+      const between = LiteGraph.createNode('SCDM_TranslateLayout');
+      app.graph.add(between);
+      between.mode = 4;
+      const edit = app.graph._nodes.find(node => node.type === 'SCDM_EditImage');
+      for (const [from, to] of [[node, between], [between, edit]])
+        from.connect(0, to, to.inputs.findIndex(input => input.name === 'layout'));
+    }}""")
+    painter.live(True)
+    painter.stroke()
+    painter.until(FOLLOWED, seconds=300)
+    painter.live(False)
+
+
+def test_the_image_follows_from_inside_of_a_subgraph(painter: Painter) -> None:
+    page = painter.page
+    if not page.evaluate("() => Boolean(app.graph.convertToSubgraph)"):
+        pytest.skip("this front end has no subgraphs")
+    page.evaluate("""() => app.graph.convertToSubgraph(
+      new Set(app.graph._nodes.filter(node => ['SCDM_EditImage', 'PreviewImage'].includes(node.type))))""")
+    page.wait_for_timeout(500)
+    painter.live(True)
+    painter.stroke()
+    painter.until(FOLLOWED, seconds=300)
+    painter.until("() => document.querySelector('.scdm-board-picture img')?.naturalWidth > 0")
+    painter.live(False)
+
+
+def test_an_upload_that_nobody_answers_is_given_up(painter: Painter) -> None:
+    page = painter.page
+    page.evaluate(
+        "() => { AbortSignal.usual = AbortSignal.timeout; AbortSignal.timeout = () => AbortSignal.usual(500); }"
+    )
+    page.route("**/upload/image", lambda route: None)
+    page.evaluate(NOISE, SCENES.colors[:4])
+    painter.until("() => /kept in the workflow/.test(document.querySelector('.scdm-status').textContent)")
+    exported = page.evaluate("async () => (await app.graphToPrompt()).output")
+    (node,) = [node for node in exported.values() if node["class_type"] == "SCDM_PaintLayout"]
+    assert set(np.unique(ids_in(node["inputs"]["painting"]))) == {0, 1, 2, 3}, "and runs do not wait for it"
+    page.unroute("**/upload/image")
+    page.evaluate("() => { AbortSignal.timeout = AbortSignal.usual; }")
+
+
+def test_two_live_painters_do_not_stop_each_other(painter: Painter) -> None:
+    page = painter.page
+    page.evaluate(f"""() => {{
+      const [node] = {PAINTERS};
+      const others = ['SCDM_PaintLayout', 'SCDM_EditImage', 'PreviewImage'].map(type => LiteGraph.createNode(type));
+      const model = app.graph._nodes.find(node => node.type === 'SCDM_LoadModel');
+      const link = (from, to, name) => from.connect(0, to, to.inputs.findIndex(input => input.name === name));
+      const [twin, edit, shown] = others;
+      others.forEach((node, i) => {{ app.graph.add(node); node.pos = [380 + 500 * i, 800]; }});
+      for (const node of [twin, edit]) link(model, node, 'model');
+      link(twin, edit, 'layout');
+      link(edit, shown, 'images');
+      for (const each of [node, twin]) each.properties.scdm_live = true;
+    }}""")
+    painter.until("() => document.querySelectorAll('.scdm-board .scdm-layout').length === 2")
+    page.evaluate(STROKES)
+    painter.until(f"() => new Set(({VALUES})()).size === 2 && ({VALUES})().every(Boolean)")
+    followed = "/^Image after/.test(board.querySelector('.scdm-board-bar p').textContent)"
+    painter.until(f"() => [...document.querySelectorAll('.scdm-board')].every(board => {followed})", seconds=120)
+
+
+def test_a_painting_that_cannot_be_fetched_is_not_painted_over(painter: Painter, server: Server) -> None:
+    page = painter.page
+    page.evaluate(NOISE, SCENES.colors[:4])
+    painter.until(f"() => ({VALUES})()[0].endsWith('.png [input]')")
+    value, saved = painter.value, page.evaluate("() => JSON.stringify(app.graph.serialize())")
+    page.route("**/view?*", lambda route: route.abort())
+    open_template(page, saved)
+    painter.until("() => /^ComfyUI does not answer/.test(document.querySelector('.scdm-status').textContent)")
+    painter.stroke(settles=False)
+    page.wait_for_timeout(500)
+    assert painter.value == value
+    page.unroute("**/view?*")
+    page.mouse.move(5, 5)
+    page.locator(".scdm-board-bar").first.hover()
+    painter.until("() => !document.querySelector('.scdm-board-painter').inert")
+    painter.choose("flower")
+    painter.stroke()
+    now = f"({VALUES})()[0]"
+    painter.until(f"value => {now} !== value && {now}.endsWith('.png [input]')", value)
+    kept = paintings.read(server.base / "input" / painter.value.removesuffix(" [input]"))
+    assert {0, 1, 2, 3} < set(np.unique(kept.ids))
 
 
 def test_an_underlay_is_shown_over_the_layout(painter: Painter, server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ pytest.importorskip("aiohttp", reason="the extra paint is not installed: pip ins
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 from aiohttp.test_utils import TestClient, TestServer
 
+from scdm.editing import history
 from scdm.editing.session import EditSession
 from scdm.files.images import to_levels
 from scdm.layouts import paintings
@@ -528,6 +530,48 @@ def test_what_is_too_large_is_refused(page: Run, monkeypatch: pytest.MonkeyPatch
     page(test)
 
 
+def test_where_no_file_can_lie_sessions_are_refused_in_words_and_kept(
+    page: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(page: Page) -> None:
+        socket = await page.connect()
+        await page.update(socket, painted())
+        await told(socket, "image")
+        with monkeypatch.context() as patched:
+            patched.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+            for path, called in (("/save", "the session"), ("/open", "the file")):
+                answer = await page.client.post(path, headers=page.origin, data=b"")
+                words = (await answer.json())["words"]
+                assert answer.status == 400 and words.startswith(
+                    f"{called} finds no place among temporary files (No such"
+                )
+        with monkeypatch.context() as patched:
+            patched.setattr(history.zipfile, "ZipFile", Mock(side_effect=OSError(28, "No space left on device")))
+            words = (await (await page.client.post("/save", headers=page.origin)).json())["words"]
+            assert words == "the session cannot be written, what was there is kept: No space left on device"
+        assert (await page.client.post("/save", headers=page.origin)).status == 200
+        assert not caplog.records, "and nobody sees a traceback"
+
+    page(test)
+
+
+def test_what_does_not_arrive_whole_is_refused_without_a_traceback(page: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def test(page: Page) -> None:
+        answer = await page.client.post("/open", headers=page.origin | {"Content-Encoding": "gzip"}, data=b"none")
+        assert answer.status == 400 and (await answer.json())["words"] == "the file did not arrive whole: try again"
+        caplog.clear()  # of what aiohttp says of the rest
+        head = "".join(f"{name}: {value}\r\n" for name, value in page.origin.items())
+        _, writer = await asyncio.open_connection("127.0.0.1", page.client.port)
+        writer.write(f"POST /open HTTP/1.1\r\n{head}Content-Length: 1000\r\n\r\nhalf".encode())
+        await writer.drain()
+        await asyncio.sleep(0.2)  # until it has come
+        writer.close()
+        await asyncio.sleep(0.2)
+        assert not caplog.records
+
+    page(test)
+
+
 # Mistakes
 
 
@@ -580,6 +624,32 @@ def test_an_error_that_nobody_foresaw_is_said_and_the_work_goes_on(page: Run, mo
         await told(socket, "image")
 
     page(test)
+
+
+def test_the_thread_survives_what_fails_beside_updates(page: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(page: Page) -> None:
+        socket = await page.connect()
+        await page.update(socket, painted())
+        await told(socket, "image")
+        with monkeypatch.context() as patched:
+            patched.setattr(worker.Worker, "_described", Mock(side_effect=MemoryError()))
+            await socket.send_bytes(packed(Message({"kind": "describe"})))
+            assert "not enough memory" in (await told(socket, "error")).head["words"]
+        with monkeypatch.context() as patched:
+            patched.setattr(worker.Worker, "_opened", Mock(side_effect=KeyError("x")))
+            answer = await page.client.post("/open", headers=page.origin, data=b"none")
+            assert answer.status == 400 and "failed unexpectedly" in (await answer.json())["words"]
+        await page.update(socket, painted((9, 4, 12, 8, 3)))
+        await told(socket, "image")
+
+    page(test)
+
+
+def test_browsers_leave_the_usual_port_out() -> None:
+    for port, names in ((80, ["127.0.0.1", "localhost"]), (8199, ["127.0.0.1:8199", "localhost:8199"])):
+        request = Mock()
+        request.transport.get_extra_info.return_value = ("127.0.0.1", port)
+        assert server._hosts(request) == names
 
 
 def test_messages_survive_the_way() -> None:

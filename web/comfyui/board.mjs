@@ -2,7 +2,7 @@
 
 import { make } from "../painter/elements.mjs";
 import { Painter } from "../painter/painter.mjs";
-import { inline, isLarge, opened, uploaded, viewed } from "./documents.mjs";
+import { Away, inline, isLarge, opened, uploaded, viewed } from "./documents.mjs";
 import { subjectOf } from "./graph.mjs";
 import { Live } from "./live.mjs";
 
@@ -80,7 +80,10 @@ export class Board {
     this.#turn = this.#turn.then(pause).then(() => {
       this.#isAsked = false;
       return this.#follow();
-    }).catch((error) => console.error("Paint Layout (SCDM):", error));
+    }).catch((error) => {
+      console.error("Paint Layout (SCDM):", error);
+      this.say(error.message);
+    });
     return this.#turn;
   }
   #isAsked = false;
@@ -118,7 +121,10 @@ export class Board {
       if (this.#document) await this.#oursAsync(() => painter.load(this.#document));
       else this.#ours(() => painter.clear());
       painter.forget();
+      this.canvas.inert = false;
     } catch (error) {
+      this.#isOpened = !(error instanceof Away); // else it is tried again
+      this.canvas.inert = !this.#isOpened; // strokes would take the place of what is not there yet
       painter.message(error.message);
     }
   }
@@ -128,9 +134,13 @@ export class Board {
     if (document.width === width && document.height === height) return;
     const isBlank = document.isBlank;
     const resize = () => this.painter.resize(width, height);
-    if (!isBlank) return resize(); // an edit, which is kept
-    this.#ours(resize);
-    this.painter.forget();
+    try {
+      if (!isBlank) return resize(); // an edit, which is kept
+      this.#ours(resize);
+      this.painter.forget();
+    } catch (error) {
+      this.painter.message(error.message); // the widgets take sizes that no painter does
+    }
   }
 
   async #lay(underlay) {
@@ -150,7 +160,7 @@ export class Board {
   // The painting
 
   #painter(subject) {
-    const painter = new Painter(this.canvas, { ...subject, compact: true });
+    const painter = new Painter(this.canvas, { ...subject, ...subject.own, compact: true });
     painter.addEventListener("edit", () => this.#isOurs || this.#edited());
     return painter;
   }

@@ -4,6 +4,10 @@
 export const INLINE = "data:image/png;base64,";
 const MOST_INLINE = 48 * 1024; // characters
 const FOLDER = "scdm";
+const LONGEST = 20_000; // milliseconds of an upload, for which runs and strokes wait
+
+// Of a server that does not answer, and may do so later.
+export class Away extends Error {}
 
 export async function inline(blob) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
@@ -20,7 +24,7 @@ export async function uploaded(api, blob) {
   form.append("image", new File([blob], `painting-${await fingerprint(blob)}.png`, { type: "image/png" }));
   form.append("subfolder", FOLDER);
   form.append("type", "input"); // where another content has the name, the server gives this one another
-  const response = await api.fetchApi("/upload/image", { method: "POST", body: form });
+  const response = await api.fetchApi("/upload/image", { method: "POST", body: form, signal: AbortSignal.timeout(LONGEST) });
   if (!response.ok) throw new Error(`The server refuses the painting (${response.status}).`);
   const { name, subfolder } = await response.json();
   return `${subfolder ? `${subfolder}/` : ""}${name} [input]`;
@@ -28,14 +32,19 @@ export async function uploaded(api, blob) {
 
 // The document behind a value. Rejects with a sentence if there is none.
 export async function opened(api, value) {
-  if (value.startsWith(INLINE)) {
-    const text = atob(value.slice(INLINE.length));
-    return new Blob([Uint8Array.from(text, (letter) => letter.charCodeAt(0))], { type: "image/png" });
-  }
+  if (value.startsWith(INLINE)) return decoded(value.slice(INLINE.length));
   const response = await api.fetchApi(viewed(value)).catch(() => null);
-  if (!response) throw new Error("ComfyUI does not answer: the painting is opened when it does.");
+  if (!response) throw new Away("ComfyUI does not answer: the painting is opened when it does.");
   if (!response.ok) throw new Error(`There is no painting ${value} on the server: paint it again, or put the file back.`);
   return response.blob();
+}
+
+function decoded(text) {
+  try {
+    return new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))], { type: "image/png" });
+  } catch {
+    throw new Error("The painting is damaged: paint it again, or open a saved one.");
+  }
 }
 
 // Where the server shows a file, "folder/name.png [input]" or {filename, subfolder, type}.

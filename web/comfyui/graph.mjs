@@ -5,9 +5,11 @@ import { declared, source, valueOf } from "./classes.mjs";
 const USUAL = 512; // pixels a side
 const LEAST = 256; // pixels of the longer side, below which brushes are coarse: the server reduces the layout to the model's size
 const FAR = 100; // nodes, beyond which a chain is none
-const MUTED = [2, 4]; // modes of nodes that do not run, or are passed by
+const MUTED = 2; // mode of nodes that do not run
+const BYPASSED = 4; // mode of nodes that hand on what they are given
 
-// {classes: [{name, color}], width, height, isAsked: whether widgets say the size, underlay: a file or undefined}.
+// {classes: [{name, color}], width, height, own: {width, height} where no widget says another size, isAsked: whether widgets
+// say the size, underlay: a file or undefined}.
 // told: what the last run said, for models that the server's list does not describe.
 export function subjectOf(node, input, told) {
   const known = declared(fresh(node), input) ?? {};
@@ -23,6 +25,7 @@ export function subjectOf(node, input, told) {
     classes: classes.map(([name, color]) => ({ name, color })),
     width: asked[0] || width,
     height: asked[1] || height,
+    own: { width, height },
     isAsked: Boolean(asked[0] && asked[1]),
     underlay: underlayOf(node, told),
   };
@@ -48,26 +51,45 @@ function underlayOf(node, told) {
   return (origin.type === "LoadImage" && valueOf(origin, "image")) || told.underlay;
 }
 
-// The nodes that run because this one does: {results: ids of those whose images follow from it, targets: ids of outputs}.
+// The nodes that run because this one does: {results: ids of those whose images follow from it, targets: ids of outputs}. What
+// is in a subgraph has the ids by which runs name it, "subgraph:node".
 export function after(node) {
   const [results, targets] = [new Set(), new Set()];
   const seen = new Set([node]);
-  const waiting = [node];
+  const waiting = [[node, node.outputs ?? []]];
   while (waiting.length) {
-    const from = waiting.pop();
-    for (const [slot, output] of (from.outputs ?? []).entries()) {
+    const [from, outputs] = waiting.pop();
+    for (const output of outputs) {
       for (const next of linked(from, output)) {
-        if (seen.has(next) || MUTED.includes(next.mode)) continue;
-        seen.add(next);
-        const isOutput = next.constructor.nodeData?.output_node;
-        if (isOutput) targets.add(String(next.id));
-        const isLayout = next.type === "SCDM_PreviewLayout" || (from === node && slot > 0 && isOutput);
-        if (!isLayout) results.add(String(next.id));
-        if (!isLayout) waiting.push(next);
+        const isBypassed = next.mode === BYPASSED;
+        const key = isBypassed ? `${next.id} ${output.type}` : next;
+        if (seen.has(key) || next.mode === MUTED) continue;
+        seen.add(key);
+        if (isBypassed) waiting.push([next, (next.outputs ?? []).filter(({ type }) => type === output.type)]);
+        else if (reached(next, from === node && output !== outputs[0], results, targets)) waiting.push([next, next.outputs ?? []]);
       }
     }
   }
   return { results, targets };
+}
+
+// Takes down a node and what it holds; whether an image may follow from it. isColours: it is given the painter's own picture.
+function reached(node, isColours, results, targets) {
+  let leadsOn = false;
+  for (const [id, each] of within(node)) {
+    const isOutput = each.constructor.nodeData?.output_node;
+    if (isOutput) targets.add(id);
+    if (each.type === "SCDM_PreviewLayout" || (isColours && isOutput)) continue;
+    results.add(id);
+    leadsOn = true;
+  }
+  return leadsOn;
+}
+
+// A node, and those inside of it where it is a subgraph, each [id, node].
+function* within(node, id = String(node.id)) {
+  yield [id, node];
+  for (const inner of node.subgraph?.nodes ?? []) if (![MUTED, BYPASSED].includes(inner.mode)) yield* within(inner, `${id}:${inner.id}`);
 }
 
 // Whether a node is in a subgraph: what follows from it outside is not looked for.
@@ -78,8 +100,11 @@ function linked(node, output) {
   return (output.links ?? []).map((id) => graph.getNodeById((graph.getLink?.(id) ?? graph.links[id])?.target_id)).filter(Boolean);
 }
 
-// Ours show layouts, and steps on the way: their previews are the image, but what they leave is a layout.
-export function isLayoutNode(graph, id) {
-  const node = graph.getNodeById(id) ?? graph.getNodeById(Number(id)); // ids are numbers in older front ends
+// Ours show layouts, and steps on the way: their previews are the image, but what they leave is a layout. id: as runs name it.
+export function isLayoutNode({ graph }, id) {
+  const parts = String(id).split(":");
+  const node = parts.reduce((holder, part) => find(holder?.subgraph, part), { subgraph: graph.rootGraph ?? graph });
   return Boolean(node?.type?.startsWith("SCDM_"));
 }
+
+const find = (graph, id) => graph?.getNodeById(id) ?? graph?.getNodeById(Number(id)); // ids are numbers in older front ends

@@ -6,9 +6,11 @@ import { after, isInner, isLayoutNode } from "./graph.mjs";
 const GONE = "ComfyUI does not answer. The painting is kept; the image follows when it is back.";
 const NOWHERE = "Connect the layout to Edit Image, and that to Preview Image: then the image follows.";
 const REMEMBERED = 32; // runs
+const SURE = 2; // steps after which the time of all is known
+const LONG = 3; // seconds of a run whose time is told before it ends
 
 export class Live {
-  #run = null; // {id, began} of the run that has not ended
+  #run = null; // {id, began, first: of its steps} of the run that has not ended
   #ended = []; // ids of runs that have, or that another has replaced
   #wanted = null; // when the edit was made that no run has yet
   #isQueueing = false;
@@ -82,7 +84,7 @@ export class Live {
   #handlers() {
     const ours = (handle) => (detail) => detail.prompt_id === this.#run?.id && handle(detail);
     return {
-      progress: ours(({ value, max }) => this.host.say(`Step ${value} of ${max}`)),
+      progress: ours((detail) => this.#progressed(detail)),
       b_preview_with_metadata: (detail) => this.#preview(detail),
       executed: (detail) => this.#executed(detail),
       execution_success: ({ prompt_id: id }) => this.#over(id, (run) => this.#succeeded(run.began)),
@@ -91,6 +93,16 @@ export class Live {
       reconnecting: () => this.host.say(GONE),
       reconnected: () => this.#back(),
     };
+  }
+
+  // Slow models: says how long, while there is much to wait for.
+  #progressed({ value, max }) {
+    const now = performance.now();
+    const { began, first } = Object.assign(this.#run, { first: this.#run.first ?? { value, at: now } });
+    const left = ((now - first.at) / (value - first.value)) * (max - value);
+    const all = (now - began + left) / 1000;
+    const isTold = value - first.value >= SURE && all > LONG;
+    this.host.say(`Step ${value} of ${max}` + (isTold ? `, about ${all.toFixed(0)} s in all` : ""));
   }
 
   #over(id, tell) {
@@ -135,7 +147,7 @@ export class Live {
   async #executed({ node, display_node: shown, output, prompt_id: id }) {
     const [file] = output?.images ?? [];
     if (!file || this.#isReplaced(id) || !this.#follows(shown ?? node)) return;
-    if (isLayoutNode(this.node.graph, shown ?? node)) return;
+    if (isLayoutNode(this.node, shown ?? node)) return;
     this.host.image(null, this.app.api.apiURL(viewed(file)));
   }
 
