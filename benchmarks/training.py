@@ -137,7 +137,6 @@ def made(config: TrainConfig, model: Model) -> DrawnBatch:
     drawn = DrawnBatch(
         Batch(images, labels.ids, edges, torch.arange(config.batch)),
         ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))),
-        labels.ids,
     )
     return pin_memory(drawn) if torch.cuda.is_available() else drawn
 

@@ -40,6 +40,7 @@ class Batch(NamedTuple):
 
     height: of the whole images, where these are windows of them.
     roughness: (B,) float32 of the layouts, as `LabelMap` has it.
+    exact: (B, H, W) the ids of the layouts before they were made rough or sparse, where they were.
     """
 
     images: Tensor
@@ -48,6 +49,7 @@ class Batch(NamedTuple):
     positions: Tensor
     height: int | None = None
     roughness: Tensor | None = None
+    exact: Tensor | None = None
 
     def labels(self, num_classes: int) -> LabelMap:
         return LabelMap(self.ids, num_classes, self.edges, self.roughness)

@@ -24,9 +24,17 @@ class Critic(nn.Module):
     def __init__(self, num_classes: int, width: int):
         super().__init__()
         self.num_classes = num_classes
+        self.first = nn.Conv2d(
+            7, max(1, width - width // 4), 3, padding=1
+        )  # a stride at once would not see every pixel alike
         self.down = nn.ModuleList(
             nn.Conv2d(inner, outer, 4, stride=2, padding=1)
-            for inner, outer in ((7, width), (width, 2 * width), (2 * width, 4 * width), (4 * width, 4 * width))
+            for inner, outer in (
+                (self.first.out_channels, width),
+                (width, 2 * width),
+                (2 * width, 4 * width),
+                (4 * width, 4 * width),
+            )
         )
         self.up = nn.ModuleList(
             nn.Conv2d(inner, outer, 3, padding=1)
@@ -37,7 +45,8 @@ class Critic(nn.Module):
     def forward(self, images: Tensor, height: int) -> Tensor:
         scale = torch.full_like(images[:, :1], math.log2(height / BASE_HEIGHT) / 3)
         blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-        h, skips = torch.cat([images, scale, GAIN * (images - blurred)], dim=1), []
+        h = F.leaky_relu(self.first(torch.cat([images, scale, GAIN * (images - blurred)], dim=1)), SLOPE)
+        skips = []
         for layer in self.down:
             h = F.leaky_relu(layer(h), SLOPE)
             skips.append(h)

@@ -117,7 +117,7 @@ class Distillation(Stateless):
     null_rate: float
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
-        batch, draws, _ = drawn
+        batch, draws = drawn
         schedule = self.denoiser.schedule
         index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         t = schedule.steps_at(index)

@@ -100,7 +100,7 @@ class DataObjective(Stateless):
     null_rate: float
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
-        batch, draws, _ = drawn
+        batch, draws = drawn
         t, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.null_rate, device)
         terms = replace(self.denoiser, height=batch.height).loss(

@@ -51,11 +51,8 @@ class RoughnessDraws(NamedTuple):
 
 
 class DrawnBatch(NamedTuple):
-    """exact: (B, H, W) the ids of the layouts before they were made rough or sparse."""
-
     batch: Batch
     draws: ExampleDraws
-    exact: Tensor
 
 
 def steps_from(
@@ -176,10 +173,10 @@ class Drawing:
 
     def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
         whole = collate(examples)
-        batch = self._thinned(self._roughened(whole))
+        batch = self._thinned(self._roughened(whole))._replace(exact=whole.ids)
         size = batch.ids.shape[1:]
         draws = [draws_at(self.seed, position, size, self.space) for position in batch.positions.tolist()]
-        return DrawnBatch(batch, ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))), whole.ids)
+        return DrawnBatch(batch, ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))))
 
     def _roughened(self, batch: Batch) -> Batch:
         if not self.rough_share:

@@ -138,7 +138,8 @@ class Upsampling:
     learning: Learning
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
-        batch, draws, exact = drawn
+        batch, draws = drawn
+        exact = batch.ids if batch.exact is None else batch.exact
         schedule, classes = self.denoiser.schedule, self.model.palette.num_classes
         index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.config.null_rate, device)

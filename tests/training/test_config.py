@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
+from scdm import assets
 from scdm.datasets import DataConfig
 from scdm.devices import PRECISIONS
 from scdm.files.config import load, to_dict
 from scdm.files.options import declared
 from scdm.layouts.palette import Palette
-from scdm.training.config import DistillConfig, StudentConfig, TrainConfig
+from scdm.models import checkpoint
+from scdm.training.config import DistillConfig, StudentConfig, TrainConfig, UpsamplerConfig
 from scdm.training.run import new_model
+from scdm.training.upsampling import new_upsampler
 from tests.training.tiny import NETWORK, config
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
@@ -113,9 +117,22 @@ def test_shipped_configurations_of_students_describe_runs_one_after_the_other():
     assert f"--config training/configs/{file.name}" in file.read_text()
 
 
-@pytest.mark.parametrize(
-    "file", sorted(set(CONFIGS.glob("*.yaml")) - set(CONFIGS.glob("distill_*"))), ids=lambda file: file.stem
-)
+def test_the_shipped_configuration_of_an_upsampler_describes_the_one_of_the_embedded_models():
+    file = CONFIGS / "scenes_upsampler.yaml"
+    palette = Palette.named("scenes")
+    with torch.device("meta"):
+        model = new_upsampler(load(UpsamplerConfig, file), palette)
+    (name,) = assets.upsamplers()
+    with resources.as_file(assets.folder() / assets.UPSAMPLERS / f"{name}.safetensors") as path:
+        shipped = checkpoint.read_header(path)
+    assert (shipped.config, shipped.palette) == (model.config, palette)
+    assert f"--config training/configs/{file.name}" in file.read_text()
+
+
+OTHERS = {*CONFIGS.glob("distill_*"), *CONFIGS.glob("*_upsampler.yaml")}
+
+
+@pytest.mark.parametrize("file", sorted(set(CONFIGS.glob("*.yaml")) - OTHERS), ids=lambda file: file.stem)
 def test_shipped_configurations_describe_models(file, monkeypatch):
     monkeypatch.chdir(CONFIGS.parents[1])  # where their commands are given
     run = load(TrainConfig, file)

@@ -77,7 +77,7 @@ def test_flaws_belong_to_the_example_and_are_bounded():
 
 def test_layouts_are_judged_as_they_were_before_they_were_made_sparse():
     drawn = batch_of(upsampler_config(sparse_share=1.0))
-    assert (drawn.batch.ids == 14).float().mean() > 0.3 and (drawn.exact == 14).sum() == 0
+    assert (drawn.batch.ids == 14).float().mean() > 0.3 and (drawn.batch.exact == 14).sum() == 0
 
 
 def test_a_critic_learns_to_tell_renderings_and_its_word_reaches_the_image():
