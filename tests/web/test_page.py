@@ -171,6 +171,37 @@ def test_a_reload_keeps_painting_image_and_settings(context: Any, served: Served
     assert page.input_value("#seed") == "77"
 
 
+def test_nothing_painted_shows_no_image_whatever_was_under_way(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    stroke(page)
+    page.evaluate("page.painter.undo()")
+    wait(page, "!page.asked.size && document.querySelector('#status').textContent === 'Ready.'")
+    page.wait_for_timeout(1500)  # in which the image of the stroke would come
+    assert page.is_visible("#empty") and page.inner_text("#status") == "Ready." and page.is_disabled("#download")
+    page.evaluate("page.painter.redo()")
+    followed(page)
+    assert not page.is_visible("#empty") and image(page).std() > 0
+    page.evaluate("page.painter.clear()")
+    wait(page, "!page.image")
+    page.wait_for_timeout(200)  # the record is written
+    page.reload()
+    wait(page, "globalThis.page?.mine")
+    page.wait_for_timeout(500)  # in which the server's session would come back
+    assert set(ids(page)) == {UNPAINTED} and page.is_visible("#empty") and page.is_disabled("#download")
+
+
+def test_undo_ends_at_what_a_reload_brought_back(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    stroke(page)
+    followed(page)
+    before = ids(page)
+    page.wait_for_timeout(200)  # the record is written
+    page.reload()
+    wait(page, "globalThis.page?.mine")
+    page.evaluate("page.painter.undo()")
+    assert np.array_equal(ids(page), before)
+
+
 def test_a_killed_server_costs_nothing_but_the_update_that_ran(context: Any, served: Served) -> None:
     page = opened(context, served)
     stroke(page, 0.2)

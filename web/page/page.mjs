@@ -30,6 +30,7 @@ class Page {
   spent = 0; // seconds of it that the server painted
   images = 0; // that have come
   #last = 0;
+  #forgotten = 0; // the number up to which answers count no more, as nothing is painted since
   #wanted = null;
   #encoding = false;
   #resumed = false; // whether this connection has been told of the image that was kept
@@ -39,7 +40,10 @@ class Page {
     this.selection = new Selection($("frame"), $("selection"));
     const name = (sessionStorage.window ??= crypto.randomUUID());
     this.connection = new Connection(`ws://${location.host}/socket?window=${name}`);
-    this.connection.addEventListener("message", ({ detail }) => this[`on_${detail.head.kind}`]?.(detail.head, ...detail.pictures));
+    this.connection.addEventListener("message", ({ detail }) => {
+      if (detail.head.number && detail.head.number <= this.#forgotten) return;
+      this[`on_${detail.head.kind}`]?.(detail.head, ...detail.pictures);
+    });
     this.connection.addEventListener("lost", ({ detail }) => this.lost(detail.seconds));
     this.#listen();
   }
@@ -57,6 +61,7 @@ class Page {
   }
 
   #ready = null;
+  #touched = false; // whether a blank canvas is what somebody wants
 
   async on_yours() {
     await this.#ready;
@@ -67,7 +72,7 @@ class Page {
     this.asked.clear();
     this.status(this.image ? "Connected." : "Ready.");
     if (fromElsewhere) await this.restore(await kept());
-    if (this.blank) this.connection.send({ kind: "describe" }); // another browser may have painted
+    if (this.blank && !this.#touched) this.connection.send({ kind: "describe" }); // another browser may have painted
     else if ($("live").checked) this.want({ at: performance.now() });
     this.refresh();
   }
@@ -75,6 +80,7 @@ class Page {
   async on_session({ settings, remarks }, document) {
     if (!this.blank) return;
     await this.#begun(settings, document);
+    this.painter.forget();
     this.note(remarks.map(sentence).join(" "));
   }
 
@@ -182,7 +188,7 @@ class Page {
   }
 
   #send({ at = performance.now(), again = false, area = null, whole = false, known = false }, document) {
-    if (this.blank) return this.clearImage();
+    if (this.blank) return this.#emptied();
     if (!this.mine || !this.connection.open) return;
     const number = this.#number();
     const before = !this.#resumed && !known && this.image ? [this.image.painted, this.image.blob] : [];
@@ -192,6 +198,20 @@ class Page {
     this.asked.set(number, { at, document, made, known, anew: whole || (again && !area) || this.image?.made !== made });
     if (!known) this.painting(true);
     this.connection.send({ kind: "update", number, settings, again, area, whole, known }, document, ...before);
+  }
+
+  // Nothing is painted: what is under way would show an image of what is there no more.
+  #emptied() {
+    if (this.asked.size && this.mine) this.connection.send({ kind: "cancel" });
+    this.#shown = this.#forgotten = this.#number();
+    this.asked.clear();
+    this.image = null;
+    this.keep({ image: null, painted: null });
+    this.painting(false);
+    this.clearImage();
+    this.note("");
+    if (this.mine) this.status("Ready.");
+    this.refresh();
   }
 
   #number() {
@@ -237,6 +257,7 @@ class Page {
     this.#sameSize();
     $("live").checked = live;
     await this.restore(this.record);
+    this.painter.forget();
     if (!saved) this.status("Ready.");
   }
 
@@ -244,6 +265,7 @@ class Page {
   async restore({ document: saved, image, painted, settings }) {
     this.image = image && painted ? { blob: image, painted } : null;
     if (settings) this.showSettings(settings);
+    this.#touched ||= Boolean(saved);
     if (saved) await this.#load(saved).catch((error) => this.note(error.message));
     await this.showKept();
     this.showSize();
@@ -267,6 +289,7 @@ class Page {
     this.showSize();
     this.refresh();
     if (this.#restoring) return;
+    this.#touched = true;
     this.want({ at: performance.now(), known: !$("live").checked });
   }
 
@@ -296,6 +319,8 @@ class Page {
 
   clearImage() {
     delete $("frame").dataset.there;
+    if (this.#laid) this.painter.setUnderlay(null);
+    this.#laid = false;
     $("empty").textContent = NOTHING_YET;
     $("empty").hidden = false;
     $("image").ariaLabel = "No image yet";
@@ -306,7 +331,7 @@ class Page {
     if ($("under").ariaPressed !== "true" || !("there" in $("frame").dataset)) return;
     const control = document.querySelector("#painter .scdm-under"); // where the painter lets it be removed
     if (this.#laid && control?.hidden) this.toggleUnderlay(false);
-    else this.painter.setUnderlay(await createImageBitmap($("image")), this.#laid ? control?.querySelector("input").value / 100 : 0.5);
+    else this.painter.setUnderlay(await createImageBitmap($("image")));
     this.#laid = $("under").ariaPressed === "true";
   }
 
