@@ -202,6 +202,19 @@ def test_undo_ends_at_what_a_reload_brought_back(context: Any, served: Served) -
     assert np.array_equal(ids(page), before)
 
 
+def test_undo_of_another_model_chooses_the_one_before(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.uncheck("#live")
+    stroke(page, key="2")
+    page.evaluate("page.note('The model was taught images of 16x16 pixels.')")
+    page.select_option("#model", "scenes-fast")
+    assert page.inner_text("#note") == "The model has no sea: unpainted now. Undo brings it back."
+    page.evaluate("page.painter.undo()")
+    assert page.input_value("#model") == "tiny" and set(ids(page)) == {1, UNPAINTED} and not page.is_visible("#note")
+    page.evaluate("page.painter.redo()")
+    assert page.input_value("#model") == "scenes-fast", "and not another of the same classes"
+
+
 def test_a_killed_server_costs_nothing_but_the_update_that_ran(context: Any, served: Served) -> None:
     page = opened(context, served)
     stroke(page, 0.2)

@@ -15,6 +15,7 @@ const NOTHING_YET = "Pick a class and paint. The image appears here.";
 const $ = (id) => document.getElementById(id);
 const seconds = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(0)) + " s";
 const sentence = (words) => words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
+const namesOf = (classes) => classes.map(({ name }) => name).join("\n");
 const png = (bytes) => new Blob([bytes], { type: "image/png" });
 
 class Page {
@@ -290,6 +291,7 @@ class Page {
     this.refresh();
     if (this.#restoring) return;
     this.#touched = true;
+    this.#followClasses();
     this.want({ at: performance.now(), known: !$("live").checked });
   }
 
@@ -361,6 +363,7 @@ class Page {
     $("seed").value = seed ?? ($("seed").value || "0");
     $("guidance").value = guidance ?? "";
     $("roughness").value = roughness ?? "auto";
+    this.#lately = [this.model, ...this.#lately.filter(({ name }) => name !== this.model.name)];
     $("guided").hidden = !this.model.guidance;
     $("rough").hidden = !this.model.roughness;
     $("model").title = `Taught images of ${this.model.taught}` + (this.model.distilled ? "" : "; not a fast model: an image takes many steps");
@@ -376,10 +379,25 @@ class Page {
     $("size").value = now;
   }
 
+  // Undo and redo bring back classes of another model: that one is chosen again, of several the one chosen last.
+  #followClasses() {
+    const now = namesOf(this.painter.document.classes);
+    if (now === namesOf(this.model.classes)) return;
+    const model = [...this.#lately, ...this.models].find(({ classes }) => namesOf(classes) === now);
+    if (!model || !this.models.some(({ name }) => name === model.name)) return;
+    this.showSettings({ ...this.settings, model: model.name });
+    this.note("");
+    this.note("", "classes");
+    this.keep({ settings: this.settings });
+  }
+
+  #lately = []; // models, the last chosen first
+
   changeModel() {
     this.insisted = false;
     this.#slowed = null;
     this.note("", "pace");
+    this.note(""); // was about the model before
     this.showSettings(this.settings);
     const { lost } = this.painter.setClasses(this.model.classes);
     this.note(lost.length ? `The model has no ${lost.join(", ")}: unpainted now. Undo brings it back.` : "", "classes");
