@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
@@ -293,6 +294,51 @@ def test_a_session_is_saved_and_opened_through_the_page(context: Any, served: Se
     page.set_input_files("#file", tmp_path / "none")
     wait(page, "document.querySelector('#status').textContent.startsWith('The file is no history')")
     assert np.array_equal(ids(page), before[0])
+
+
+DROP = """([at, name, text]) => {
+  const dataTransfer = new DataTransfer();
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  dataTransfer.items.add(new File([bytes], name));
+  const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+  document.querySelector(at).dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+def test_a_dropped_file_never_takes_the_place_of_the_page(context: Any, served: Served, tmp_path: Path) -> None:
+    page = opened(context, served)
+    stroke(page)
+    followed(page)
+    before = ids(page)
+    with page.expect_download() as download:
+        page.click("#save")
+    content = base64.b64encode(Path(download.value.path()).read_bytes()).decode()
+    assert page.evaluate(DROP, ["#image", "layout.png", ""])
+    assert page.inner_text("#status").startswith("Drop layouts on the painter")
+    page.uncheck("#live")
+    stroke(page, 0.7, "3")
+    assert page.evaluate(DROP, ["#painter .scdm-stage", "painting.scdm", content])
+    wait(page, "!page.painter.document.ids.includes(2)")
+    assert np.array_equal(ids(page), before)
+
+
+def test_the_painter_hears_keys_from_the_start_and_undo_from_anywhere(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.uncheck("#live")
+    page.reload()
+    wait(page, "globalThis.page?.mine")
+    page.keyboard.press("e")
+    assert page.inner_text("#painter .scdm-status").startswith("Eraser")
+    stroke(page, key="2")
+    page.focus("#paint")
+    page.keyboard.press("Control+z")
+    assert set(ids(page)) == {UNPAINTED}
+    page.keyboard.press("Control+Shift+z")
+    assert set(ids(page)) == {1, UNPAINTED}
+    page.focus("#seed")
+    page.keyboard.press("Control+z")
+    assert set(ids(page)) == {1, UNPAINTED}, "there it is the text's"
 
 
 def test_a_slow_model_says_how_long_it_takes_and_waits_to_be_asked(context: Any, served: Served) -> None:

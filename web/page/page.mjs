@@ -260,6 +260,7 @@ class Page {
     await this.restore(this.record);
     this.painter.forget();
     if (!saved) this.status("Ready.");
+    if (document.activeElement === document.body) this.painter.focus(); // its keys are heard at once
   }
 
   // Puts the painting and the image of a record there.
@@ -520,6 +521,30 @@ class Page {
     on("take", "click", () => this.connection.send({ kind: "take" }));
     on("elsewhere", "cancel", (event) => event.preventDefault());
     this.selection.addEventListener("change", () => this.refresh());
+    addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("dragover", (event) => event.preventDefault());
+    addEventListener("drop", (event) => this.#dropped(event), true); // before the painter, which takes layouts
+  }
+
+  // Undo and redo wherever the focus is, but in what is typed into; the painter hears its keys itself.
+  #key(event) {
+    const key = event.key.toLowerCase();
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || !["z", "y"].includes(key)) return;
+    if (event.defaultPrevented || !this.painter || $("elsewhere").open || event.target.matches("input:not([type=checkbox]), select")) return;
+    event.preventDefault();
+    if (key === "y" || event.shiftKey) this.painter.redo();
+    else this.painter.undo();
+  }
+
+  // Dropped beside the painter, a file would be opened by the browser in place of the page.
+  #dropped(event) {
+    const [file] = event.dataTransfer?.files ?? [];
+    const isSession = file?.name.endsWith(".scdm");
+    if (!isSession && $("painter").contains(event.target)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (isSession && this.mine) this.open(file);
+    else if (file && !isSession) this.status("Drop layouts on the painter; sessions, files that end in .scdm, anywhere.", true);
   }
 }
 
