@@ -382,6 +382,22 @@ def test_a_search_finds_one_of_150_classes_and_gives_it_a_key(painter: Put) -> N
     assert "scdm-keys" in board.focused
 
 
+def test_the_canvas_stays_where_it_is_while_a_class_is_searched(painter: Put) -> None:
+    board = painter(count=150, at=(620, 640))
+    before = board.root.locator(".scdm-stage").bounding_box()
+    for text in ("class 14", "class 149", "none"):
+        board.root.get_by_label("Search classes").fill(text)
+        assert board.root.locator(".scdm-stage").bounding_box() == before, text
+
+
+def test_the_chosen_class_can_be_read_where_there_is_little_room(painter: Put) -> None:
+    board = painter(names=[{"name": "mountain", "color": [9, 9, 9]}], at=(494, 640))
+    name = board.root.locator(".scdm-chosen > span:nth-child(2)")
+    assert name.evaluate("each => each.scrollWidth <= each.clientWidth")
+    bar = board.root.locator(".scdm-bar")
+    assert bar.evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
 def press_as(board: Board, key: str, code: str, **modifiers: bool) -> None:
     """A key of another keyboard than the one that playwright has."""
     script = """([number, options]) =>
