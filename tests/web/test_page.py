@@ -296,6 +296,13 @@ def test_a_session_is_saved_and_opened_through_the_page(context: Any, served: Se
     assert np.array_equal(ids(page), before[0])
 
 
+def test_a_seed_that_is_left_out_is_shown_as_0(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.fill("#seed", "")
+    page.press("#seed", "Tab")
+    assert page.input_value("#seed") == "0"
+
+
 DROP = """([at, name, text]) => {
   const dataTransfer = new DataTransfer();
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

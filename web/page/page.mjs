@@ -406,6 +406,7 @@ class Page {
   }
 
   changeSettings() {
+    $("seed").value ||= "0"; // which it is
     this.keep({ settings: this.settings });
     this.showSize();
     if ($("live").checked) this.want({ at: performance.now() });
