@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
@@ -171,6 +172,50 @@ def test_a_reload_keeps_painting_image_and_settings(context: Any, served: Served
     assert page.input_value("#seed") == "77"
 
 
+def test_nothing_painted_shows_no_image_whatever_was_under_way(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    stroke(page)
+    page.evaluate("page.painter.undo()")
+    wait(page, "!page.asked.size && document.querySelector('#status').textContent === 'Ready.'")
+    page.wait_for_timeout(1500)  # in which the image of the stroke would come
+    assert page.is_visible("#empty") and page.inner_text("#status") == "Ready." and page.is_disabled("#download")
+    page.evaluate("page.painter.redo()")
+    followed(page)
+    assert not page.is_visible("#empty") and image(page).std() > 0
+    page.evaluate("page.painter.clear()")
+    wait(page, "!page.image")
+    page.wait_for_timeout(200)  # the record is written
+    page.reload()
+    wait(page, "globalThis.page?.mine")
+    page.wait_for_timeout(500)  # in which the server's session would come back
+    assert set(ids(page)) == {UNPAINTED} and page.is_visible("#empty") and page.is_disabled("#download")
+
+
+def test_undo_ends_at_what_a_reload_brought_back(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    stroke(page)
+    followed(page)
+    before = ids(page)
+    page.wait_for_timeout(200)  # the record is written
+    page.reload()
+    wait(page, "globalThis.page?.mine")
+    page.evaluate("page.painter.undo()")
+    assert np.array_equal(ids(page), before)
+
+
+def test_undo_of_another_model_chooses_the_one_before(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.uncheck("#live")
+    stroke(page, key="2")
+    page.evaluate("page.note('The model was taught images of 16x16 pixels.')")
+    page.select_option("#model", "scenes-fast")
+    assert page.inner_text("#note") == "The model has no sea: unpainted now. Undo brings it back."
+    page.evaluate("page.painter.undo()")
+    assert page.input_value("#model") == "tiny" and set(ids(page)) == {1, UNPAINTED} and not page.is_visible("#note")
+    page.evaluate("page.painter.redo()")
+    assert page.input_value("#model") == "scenes-fast", "and not another of the same classes"
+
+
 def test_a_killed_server_costs_nothing_but_the_update_that_ran(context: Any, served: Served) -> None:
     page = opened(context, served)
     stroke(page, 0.2)
@@ -249,6 +294,58 @@ def test_a_session_is_saved_and_opened_through_the_page(context: Any, served: Se
     page.set_input_files("#file", tmp_path / "none")
     wait(page, "document.querySelector('#status').textContent.startsWith('The file is no history')")
     assert np.array_equal(ids(page), before[0])
+
+
+def test_a_seed_that_is_left_out_is_shown_as_0(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.fill("#seed", "")
+    page.press("#seed", "Tab")
+    assert page.input_value("#seed") == "0"
+
+
+DROP = """([at, name, text]) => {
+  const dataTransfer = new DataTransfer();
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  dataTransfer.items.add(new File([bytes], name));
+  const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+  document.querySelector(at).dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+def test_a_dropped_file_never_takes_the_place_of_the_page(context: Any, served: Served, tmp_path: Path) -> None:
+    page = opened(context, served)
+    stroke(page)
+    followed(page)
+    before = ids(page)
+    with page.expect_download() as download:
+        page.click("#save")
+    content = base64.b64encode(Path(download.value.path()).read_bytes()).decode()
+    assert page.evaluate(DROP, ["#image", "layout.png", ""])
+    assert page.inner_text("#status").startswith("Drop layouts on the painter")
+    page.uncheck("#live")
+    stroke(page, 0.7, "3")
+    assert page.evaluate(DROP, ["#painter .scdm-stage", "painting.scdm", content])
+    wait(page, "!page.painter.document.ids.includes(2)")
+    assert np.array_equal(ids(page), before)
+
+
+def test_the_painter_hears_keys_from_the_start_and_undo_from_anywhere(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.uncheck("#live")
+    page.reload()
+    wait(page, "globalThis.page?.mine")
+    page.keyboard.press("e")
+    assert page.inner_text("#painter .scdm-status").startswith("Eraser")
+    stroke(page, key="2")
+    page.focus("#paint")
+    page.keyboard.press("Control+z")
+    assert set(ids(page)) == {UNPAINTED}
+    page.keyboard.press("Control+Shift+z")
+    assert set(ids(page)) == {1, UNPAINTED}
+    page.focus("#seed")
+    page.keyboard.press("Control+z")
+    assert set(ids(page)) == {1, UNPAINTED}, "there it is the text's"
 
 
 def test_a_slow_model_says_how_long_it_takes_and_waits_to_be_asked(context: Any, served: Served) -> None:

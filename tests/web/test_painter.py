@@ -111,6 +111,7 @@ def test_fill_line_rectangle_and_polygon(painter: Put) -> None:
         board.click(*corner)
     board.press("Enter")
     assert (board.ids[5:15, 50:60] == 5).all() and (board.ids == 5).sum() == 100
+    assert board.status == "class 5, polygon or lasso", "and no longer how one is closed"
 
 
 def test_a_polygon_closes_on_its_first_corner_and_a_movement_is_a_lasso(painter: Put) -> None:
@@ -372,7 +373,29 @@ def test_a_search_finds_one_of_150_classes_and_gives_it_a_key(painter: Put) -> N
     board.press("9")
     assert board.status.startswith("mountain"), "it has the key of the class that was not used for longest"
     board.root.get_by_label("Search classes").fill("nothing like it")
-    assert board.root.get_by_text("No class is called “nothing like it”.").is_visible()
+    missing = board.root.get_by_text("No class is called “nothing like it”.")
+    field = board.root.get_by_label("Search classes").bounding_box()
+    assert missing.bounding_box()["y"] - field["y"] < 2 * field["height"], "right under what was typed"
+    board.press("Escape")
+    assert len(board.options) == len(names) + 1 and "scdm-keys" not in board.focused
+    board.press("Escape")
+    assert "scdm-keys" in board.focused
+
+
+def test_the_canvas_stays_where_it_is_while_a_class_is_searched(painter: Put) -> None:
+    board = painter(count=150, at=(620, 640))
+    before = board.root.locator(".scdm-stage").bounding_box()
+    for text in ("class 14", "class 149", "none"):
+        board.root.get_by_label("Search classes").fill(text)
+        assert board.root.locator(".scdm-stage").bounding_box() == before, text
+
+
+def test_the_chosen_class_can_be_read_where_there_is_little_room(painter: Put) -> None:
+    board = painter(names=[{"name": "mountain", "color": [9, 9, 9]}], at=(494, 640))
+    name = board.root.locator(".scdm-chosen > span:nth-child(2)")
+    assert name.evaluate("each => each.scrollWidth <= each.clientWidth")
+    bar = board.root.locator(".scdm-bar")
+    assert bar.evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
 def press_as(board: Board, key: str, code: str, **modifiers: bool) -> None:

@@ -15,6 +15,7 @@ const NOTHING_YET = "Pick a class and paint. The image appears here.";
 const $ = (id) => document.getElementById(id);
 const seconds = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(0)) + " s";
 const sentence = (words) => words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
+const namesOf = (classes) => classes.map(({ name }) => name).join("\n");
 const png = (bytes) => new Blob([bytes], { type: "image/png" });
 
 class Page {
@@ -30,6 +31,7 @@ class Page {
   spent = 0; // seconds of it that the server painted
   images = 0; // that have come
   #last = 0;
+  #forgotten = 0; // the number up to which answers count no more, as nothing is painted since
   #wanted = null;
   #encoding = false;
   #resumed = false; // whether this connection has been told of the image that was kept
@@ -39,7 +41,10 @@ class Page {
     this.selection = new Selection($("frame"), $("selection"));
     const name = (sessionStorage.window ??= crypto.randomUUID());
     this.connection = new Connection(`ws://${location.host}/socket?window=${name}`);
-    this.connection.addEventListener("message", ({ detail }) => this[`on_${detail.head.kind}`]?.(detail.head, ...detail.pictures));
+    this.connection.addEventListener("message", ({ detail }) => {
+      if (detail.head.number && detail.head.number <= this.#forgotten) return;
+      this[`on_${detail.head.kind}`]?.(detail.head, ...detail.pictures);
+    });
     this.connection.addEventListener("lost", ({ detail }) => this.lost(detail.seconds));
     this.#listen();
   }
@@ -57,6 +62,7 @@ class Page {
   }
 
   #ready = null;
+  #touched = false; // whether a blank canvas is what somebody wants
 
   async on_yours() {
     await this.#ready;
@@ -67,7 +73,7 @@ class Page {
     this.asked.clear();
     this.status(this.image ? "Connected." : "Ready.");
     if (fromElsewhere) await this.restore(await kept());
-    if (this.blank) this.connection.send({ kind: "describe" }); // another browser may have painted
+    if (this.blank && !this.#touched) this.connection.send({ kind: "describe" }); // another browser may have painted
     else if ($("live").checked) this.want({ at: performance.now() });
     this.refresh();
   }
@@ -75,6 +81,7 @@ class Page {
   async on_session({ settings, remarks }, document) {
     if (!this.blank) return;
     await this.#begun(settings, document);
+    this.painter.forget();
     this.note(remarks.map(sentence).join(" "));
   }
 
@@ -182,7 +189,7 @@ class Page {
   }
 
   #send({ at = performance.now(), again = false, area = null, whole = false, known = false }, document) {
-    if (this.blank) return this.clearImage();
+    if (this.blank) return this.#emptied();
     if (!this.mine || !this.connection.open) return;
     const number = this.#number();
     const before = !this.#resumed && !known && this.image ? [this.image.painted, this.image.blob] : [];
@@ -192,6 +199,20 @@ class Page {
     this.asked.set(number, { at, document, made, known, anew: whole || (again && !area) || this.image?.made !== made });
     if (!known) this.painting(true);
     this.connection.send({ kind: "update", number, settings, again, area, whole, known }, document, ...before);
+  }
+
+  // Nothing is painted: what is under way would show an image of what is there no more.
+  #emptied() {
+    if (this.asked.size && this.mine) this.connection.send({ kind: "cancel" });
+    this.#shown = this.#forgotten = this.#number();
+    this.asked.clear();
+    this.image = null;
+    this.keep({ image: null, painted: null });
+    this.painting(false);
+    this.clearImage();
+    this.note("");
+    if (this.mine) this.status("Ready.");
+    this.refresh();
   }
 
   #number() {
@@ -237,13 +258,16 @@ class Page {
     this.#sameSize();
     $("live").checked = live;
     await this.restore(this.record);
+    this.painter.forget();
     if (!saved) this.status("Ready.");
+    if (document.activeElement === document.body) this.painter.focus(); // its keys are heard at once
   }
 
   // Puts the painting and the image of a record there.
   async restore({ document: saved, image, painted, settings }) {
     this.image = image && painted ? { blob: image, painted } : null;
     if (settings) this.showSettings(settings);
+    this.#touched ||= Boolean(saved);
     if (saved) await this.#load(saved).catch((error) => this.note(error.message));
     await this.showKept();
     this.showSize();
@@ -267,6 +291,8 @@ class Page {
     this.showSize();
     this.refresh();
     if (this.#restoring) return;
+    this.#touched = true;
+    this.#followClasses();
     this.want({ at: performance.now(), known: !$("live").checked });
   }
 
@@ -296,6 +322,8 @@ class Page {
 
   clearImage() {
     delete $("frame").dataset.there;
+    if (this.#laid) this.painter.setUnderlay(null);
+    this.#laid = false;
     $("empty").textContent = NOTHING_YET;
     $("empty").hidden = false;
     $("image").ariaLabel = "No image yet";
@@ -306,7 +334,7 @@ class Page {
     if ($("under").ariaPressed !== "true" || !("there" in $("frame").dataset)) return;
     const control = document.querySelector("#painter .scdm-under"); // where the painter lets it be removed
     if (this.#laid && control?.hidden) this.toggleUnderlay(false);
-    else this.painter.setUnderlay(await createImageBitmap($("image")), this.#laid ? control?.querySelector("input").value / 100 : 0.5);
+    else this.painter.setUnderlay(await createImageBitmap($("image")));
     this.#laid = $("under").ariaPressed === "true";
   }
 
@@ -336,6 +364,7 @@ class Page {
     $("seed").value = seed ?? ($("seed").value || "0");
     $("guidance").value = guidance ?? "";
     $("roughness").value = roughness ?? "auto";
+    this.#lately = [this.model, ...this.#lately.filter(({ name }) => name !== this.model.name)];
     $("guided").hidden = !this.model.guidance;
     $("rough").hidden = !this.model.roughness;
     $("model").title = `Taught images of ${this.model.taught}` + (this.model.distilled ? "" : "; not a fast model: an image takes many steps");
@@ -351,10 +380,25 @@ class Page {
     $("size").value = now;
   }
 
+  // Undo and redo bring back classes of another model: that one is chosen again, of several the one chosen last.
+  #followClasses() {
+    const now = namesOf(this.painter.document.classes);
+    if (now === namesOf(this.model.classes)) return;
+    const model = [...this.#lately, ...this.models].find(({ classes }) => namesOf(classes) === now);
+    if (!model || !this.models.some(({ name }) => name === model.name)) return;
+    this.showSettings({ ...this.settings, model: model.name });
+    this.note("");
+    this.note("", "classes");
+    this.keep({ settings: this.settings });
+  }
+
+  #lately = []; // models, the last chosen first
+
   changeModel() {
     this.insisted = false;
     this.#slowed = null;
     this.note("", "pace");
+    this.note(""); // was about the model before
     this.showSettings(this.settings);
     const { lost } = this.painter.setClasses(this.model.classes);
     this.note(lost.length ? `The model has no ${lost.join(", ")}: unpainted now. Undo brings it back.` : "", "classes");
@@ -362,6 +406,7 @@ class Page {
   }
 
   changeSettings() {
+    $("seed").value ||= "0"; // which it is
     this.keep({ settings: this.settings });
     this.showSize();
     if ($("live").checked) this.want({ at: performance.now() });
@@ -477,6 +522,30 @@ class Page {
     on("take", "click", () => this.connection.send({ kind: "take" }));
     on("elsewhere", "cancel", (event) => event.preventDefault());
     this.selection.addEventListener("change", () => this.refresh());
+    addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("dragover", (event) => event.preventDefault());
+    addEventListener("drop", (event) => this.#dropped(event), true); // before the painter, which takes layouts
+  }
+
+  // Undo and redo wherever the focus is, but in what is typed into; the painter hears its keys itself.
+  #key(event) {
+    const key = event.key.toLowerCase();
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || !["z", "y"].includes(key)) return;
+    if (event.defaultPrevented || !this.painter || $("elsewhere").open || event.target.matches("input:not([type=checkbox]), select")) return;
+    event.preventDefault();
+    if (key === "y" || event.shiftKey) this.painter.redo();
+    else this.painter.undo();
+  }
+
+  // Dropped beside the painter, a file would be opened by the browser in place of the page.
+  #dropped(event) {
+    const [file] = event.dataTransfer?.files ?? [];
+    const isSession = file?.name.endsWith(".scdm");
+    if (!isSession && $("painter").contains(event.target)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (isSession && this.mine) this.open(file);
+    else if (file && !isSession) this.status("Drop layouts on the painter; sessions, files that end in .scdm, anywhere.", true);
   }
 }
 

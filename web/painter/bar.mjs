@@ -53,7 +53,7 @@ export function undoButtons(easel) {
 }
 
 export function sizeSlider(easel) {
-  const { element, set } = slider({ label: "Size", min: 0, max: 100, value: 0, title: "Size of the brush ([ and ], or Shift and the wheel)", oninput: (value) => easel.setSize(fromSlider(value)) });
+  const { element, set } = slider({ label: "Brush", min: 0, max: 100, value: 0, title: "Size of the brush ([ and ], or Shift and the wheel)", oninput: (value) => easel.setSize(fromSlider(value)) });
   const show = () => {
     set(toSlider(easel.size), `${easel.size} px`);
     element.classList.toggle("scdm-faint", !easel.tool.isSized);

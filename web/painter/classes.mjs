@@ -49,7 +49,7 @@ export class ClassList {
     this.list = make("div", { id: this.name, className: "scdm-list", role: "listbox", tabIndex: 0, "aria-label": "Classes" });
     this.empty = make("p", { className: "scdm-none", hidden: true });
     this.field = make("label", { className: "scdm-search" }, icon("search"), this.search);
-    this.element = make("section", { className: "scdm-classes", "aria-label": "Classes" }, this.recent, this.field, this.list, this.empty);
+    this.element = make("section", { className: "scdm-classes", "aria-label": "Classes" }, this.recent, this.field, this.empty, this.list);
     this.search.addEventListener("input", () => this.#filter());
     this.search.addEventListener("keydown", (event) => this.#key(event));
     this.list.addEventListener("keydown", (event) => this.#key(event));

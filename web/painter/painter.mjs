@@ -144,6 +144,7 @@ export class Painter extends EventTarget {
     const bar = make("div", { className: "scdm-bar" }, chosen, sizeSlider(easel), make("span", { className: "scdm-space" }), undoButtons(easel), zoom, more);
     this.body.prepend(bar, toolbar(easel, !isCompact));
     this.body.append(make("div", { className: "scdm-foot" }, this.status, this.underlay.element, this.place));
+    this.#list.element.addEventListener("keydown", ({ key }) => key === "Escape" && this.focus());
     if (isCompact) this.classPopup = new Popup(this.frame, chosen, this.#list.element, () => this.focus());
     this.#listen();
   }
@@ -244,7 +245,7 @@ export class Painter extends EventTarget {
   async #underlaid(file) {
     try {
       this.setUnderlay(await createImageBitmap(file));
-      this.message("The picture lies over the layout; its slider says how much of it shows.");
+      this.message("The picture lies over the layout.");
     } catch {
       this.message("The file is no picture that this browser reads: choose a PNG or JPEG.");
     }

@@ -187,6 +187,7 @@ class Polygon extends Tool {
     if (this.#points.length > 2) this.easel.show(document.polygon(this.#points, id));
     this.#forget();
     this.easel.finish();
+    this.easel.describe(); // instead of how it is closed
   }
 
   removeCorner() {
