@@ -71,9 +71,13 @@ class Settings:
         if not (self.seed.isascii() and self.seed.isdigit() and len(self.seed) <= 20):
             raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {shown(self.seed)}")
 
-    def applied(self, options: GenerateOptions) -> GenerateOptions:
-        """The options with what the page sets. ValueError for what they may not be."""
-        return replace(options, seed=int(self.seed), guidance=self.guidance, roughness=self.roughness)
+    def applied(self, options: GenerateOptions, distilled: bool = False) -> GenerateOptions:
+        """The options with what the page sets. ValueError for what they may not be.
+
+        distilled: whether the model has its steps built in; those that were asked for are for the others then.
+        """
+        steps = None if distilled else options.steps
+        return replace(options, seed=int(self.seed), guidance=self.guidance, roughness=self.roughness, steps=steps)
 
     @classmethod
     def of(cls, model: str, options: GenerateOptions) -> Settings:

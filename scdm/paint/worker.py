@@ -187,7 +187,7 @@ class Worker:
             self._send(Message({"kind": "loading", "number": update.number, "model": name}))
         model = self.models.called(name)
         labels, remarks = _layout(asked.document, model)
-        options = update.settings.applied(self._options)
+        options = update.settings.applied(self._options, model.config.distilled_steps is not None)
         session = self._session if self._made_with == (name, options) else None
         if session is not None and _size(session.labels) != _size(labels):
             session = None
