@@ -676,3 +676,58 @@ def test_roughness_is_refused_where_it_is_not_read(pack: Any, model: Any, layout
     with pytest.raises(ValueError, match="does not read how rough a layout is"):
         pack("nodes.encode").EncodeLayout.execute(model(), layout, "fresh", 1, roughness=0.5)
     assert pack("nodes.encode").EncodeLayout.execute(model(), layout, "fresh", 1, roughness=-0.05)
+
+
+def test_a_model_with_an_upsampler_is_sampled_small_and_given_its_detail(
+    pack: Any, model: Any, layout: Any, tmp_path: Path
+) -> None:
+    """The second stage after a sampler of ComfyUI's is the one of `generate`, and its weights lie where the model's do."""
+    import comfy.ops
+
+    models, networks, composition = (
+        pack(f"scdm.{name}") for name in ("models.model", "networks", "pipeline.composition")
+    )
+    detail = networks.UNetConfig(
+        14,
+        channels=32,
+        channel_mult=(1, 1),
+        res_blocks=1,
+        attention=(),
+        head_channels=None,
+        hidden=8,
+        learn_sigma=False,
+        patch=2,
+        head=4,
+        upsamples=True,
+    )
+    config = models.ModelConfig(
+        detail,
+        (64, 96),
+        noise_schedule="cosine",
+        prediction="x0",
+        label_diffusion="none",
+        distilled_steps="trailing2",
+        distilled_guidance=1.0,
+        upsamples=16,
+    )
+    base = model().model.scdm
+    upsampler = models.Model.new(config, base.palette)
+    for parameter in upsampler.network.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1
+    path = tmp_path / "joined.safetensors"
+    pack("scdm.models.checkpoint").save(path, base.upsampled_by(upsampler))
+    joined = pack("nodes.native").managed(
+        pack("scdm.models.conversion").load(path, operations=comfy.ops.disable_weight_init)
+    )
+    large = replace(layout, labels=layout.labels.resized(64, 96))
+    _, _, latent = encoded(pack, joined, large)
+    assert latent["samples"].shape == (1, 3, 16, 24)
+    options = pack("scdm.pipeline").GenerateOptions(seed=3, guidance=1.5, steps=STEPS, sampler="ddim")
+    small = composition.generate(base, layout.labels, options)
+    whole = composition.add_detail(joined.model.scdm, large.labels, small, options)
+    shown = ((small + 1) / 2).movedim(1, -1)
+    (made,) = pack("nodes.detail").AddDetail.execute(joined, large, shown, seed=3, roughness=-0.05).result
+    assert made.shape == (1, 64, 96, 3)
+    assert torch.allclose(made.movedim(-1, 1) * 2 - 1, whole, atol=1e-4)
+    with pytest.raises(ValueError, match="this model has no upsampler"):
+        pack("nodes.detail").AddDetail.execute(model(), large, shown, seed=3, roughness=-0.05)

@@ -46,7 +46,7 @@ def generate(pack: Any, layout: Any, model: Any = None, **changed: Any) -> Any:
 def test_nodes_explain_themselves(pack: Any, folders: Any) -> None:
     nodes = asyncio.run(pack("").comfy_entrypoint().get_node_list())
     schemas = [node.GET_SCHEMA() for node in nodes]
-    assert len({schema.node_id for schema in schemas}) == len(schemas) == 14
+    assert len({schema.node_id for schema in schemas}) == len(schemas) == 15
     for schema in schemas:
         assert (
             schema.node_id.startswith("SCDM_")
