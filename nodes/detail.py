@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..scdm.pipeline import add_detail
-from .generate import Progress, ran_out_of_memory, to_comfy, too_large
+from .generate import Progress, enough_memory_for_one, to_comfy
 from .messages import said
 from .native import check_classes, on_device, scdm_model
 from .pictures import rgb
@@ -45,11 +45,7 @@ class AddDetail(io.ComfyNode):
         check_classes(layout, source)
         small = rgb(image).movedim(-1, 1) * 2 - 1
         labels, estimates = rough(source, layout.labels.expanded(max(layout.labels.batch, len(small))), options)
-        ready = on_device(model, labels.batch, labels.height, labels.width)
-        try:
+        with enough_memory_for_one(labels):
+            ready = on_device(model, labels.batch, labels.height, labels.width)
             images = add_detail(ready, labels, small, ready.options(options), on_step=Progress())
-        except (MemoryError, RuntimeError) as error:
-            if not ran_out_of_memory(error):
-                raise
-            raise too_large(labels) from None
         return io.NodeOutput(to_comfy(images), ui=said("\n".join(estimates), []))

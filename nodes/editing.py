@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from ..scdm.files.images import from_levels, to_levels
 from ..scdm.layouts.fitting import fitted
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.pipeline import GenerateOptions
-from .generate import Progress, ran_out_of_memory, to_comfy, too_large
+from .generate import Progress, enough_memory_for_one, to_comfy
 from .messages import said, size_remarks
 from .native import NativeModel, check_classes, on_device, scdm_model
 from .pictures import at_size, rgb
@@ -159,7 +158,7 @@ def edited(
 ) -> Update:
     """The image as its layout becomes `labels`: the one that is given, else that of the node's last run, else a new one."""
     weights = digest(model.model) if given is None else ""  # of which nothing is then remembered
-    try:
+    with enough_memory_for_one(labels):
         ready = on_device(model, labels.batch, labels.height, labels.width)
         options = ready.options(options)
         last = given or remembered(node, weights, labels, options)
@@ -167,11 +166,6 @@ def edited(
         session = EditSession(ready, before, options, margin=margin, image=image, moments=MOMENTS)
         session.change(labels)
         update = session.update(Progress())
-    except (MemoryError, RuntimeError) as error:
-        if not ran_out_of_memory(error):
-            raise
-        model_management.soft_empty_cache()
-        raise too_large(labels) from None
     if node is not None and given is None:
         remember(
             node, Made(weights, options, session.labels.ids[0].numpy().astype(np.uint16), to_levels(update.image)[0])

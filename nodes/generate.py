@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -177,6 +178,18 @@ def painted(model: ModelPatcher, job: Job, options: GenerateOptions) -> Tensor:
 
 def ran_out_of_memory(error: Exception) -> bool:
     return isinstance(error, model_management.OOM_EXCEPTION) or is_out_of_memory(error)
+
+
+@contextmanager
+def enough_memory_for_one(labels: LabelMap) -> Iterator[None]:
+    """ValueError where there is not the memory for a single image; it is free again then."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        model_management.soft_empty_cache()
+        raise too_large(labels) from None
 
 
 def too_large(labels: LabelMap) -> ValueError:

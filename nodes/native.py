@@ -86,10 +86,9 @@ def on_device(patcher: ModelPatcher, batch: int, height: int, width: int) -> Hos
     """The `scdm` model with its weights in place, as far as they fit beside what images of this size need."""
     model = scdm_model(patcher)
     small, native = model.small_size((height, width)), patcher.model
-    memory = native.memory_required((batch, model.space.channels, *(small or (height, width))))
+    memory = native.working_bytes(model, batch, *(small or (height, width)))
     if small and model.upsampler is not None:
-        values = model.upsampler.config.network.working_values * batch * height * width
-        memory = max(memory, values * native.get_dtype_inference().itemsize)
+        memory = max(memory, native.working_bytes(model.upsampler, batch, height, width))
     model_management.load_models_gpu([patcher], memory_required=memory)
     return hosted(model, patcher.load_device)
 
@@ -288,8 +287,11 @@ class NativeModel(comfy.model_base.BaseModel):
 
     def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
         batch, *_, height, width = input_shape
-        values = self.scdm.config.network.working_values * batch * height * width
-        return values * self.get_dtype_inference().itemsize
+        return self.working_bytes(self.scdm, batch, height, width)
+
+    def working_bytes(self, stage: Model, batch: int, height: int, width: int) -> float:
+        """What a step of the model, or of its upsampler, holds beside the weights."""
+        return stage.config.network.working_values * batch * height * width * self.get_dtype_inference().itemsize
 
 
 class Trajectory(NamedTuple):

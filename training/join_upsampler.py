@@ -13,13 +13,11 @@ if __name__ == "__main__":
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
 from scdm import load
 from scdm.models import checkpoint
-from scdm.models.checkpoint import Header
 from scdm.training.command import ending
 
 
@@ -35,14 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     joined = load(arguments.model).upsampled_by(load(arguments.upsampler))
-    dtype = torch.float16 if arguments.half else None
-    if arguments.shared is None:
-        checkpoint.save(arguments.out, joined, dtype)
-    else:
-        header = replace(Header.of(joined), shared=arguments.shared)
-        weights = checkpoint.weights(replace(joined, upsampler=None))
-        own = {name: weight.to(dtype or weight.dtype).contiguous() for name, weight in weights.items()}
-        checkpoint.write_tensors(arguments.out, own, {checkpoint.HEADER: header.to_json()})
+    checkpoint.save(arguments.out, joined, torch.float16 if arguments.half else None, arguments.shared)
     return 0
 
 

@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,7 @@ class Header:
             upsampler = cls._of_content(parts.upsampler)
         if upsampler is not None and (upsampler.config.upsamples is None or upsampler.upsampler is not None):
             raise ValueError("what its header calls an upsampler is none")
-        return cls(
-            config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler or None, shared=shared
-        )
+        return cls(config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler, shared=shared)
 
 
 @dataclass(frozen=True)
@@ -112,18 +110,18 @@ class _Parts:
     upsampler: dict[str, Any] | str | None = None
 
 
-def save(path: str | Path, model: Model, dtype: torch.dtype | None = None) -> None:
+def save(path: str | Path, model: Model, dtype: torch.dtype | None = None, shared: str | None = None) -> None:
     """Writes the model, whole or not at all; with the `dtype` torch.float16 in half the space.
 
+    shared: the name of its upsampler among those that come with the package, which the file then names instead.
     ValueError names a tensor with NaN or infinite values in that dtype (float16 ends at 65504). OSError names the
     file and says why it cannot be written; what was there before is kept.
     """
-    tensors = {
-        name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous() for name, tensor in weights(model).items()
-    }
+    held = weights(model) if shared is None else weights(replace(model, upsampler=None))
+    tensors = {name: tensor.detach().to("cpu", dtype or tensor.dtype).contiguous() for name, tensor in held.items()}
     if broken := not_finite(tensors):
         raise ValueError(f"{path} is not written: {broken} is NaN or infinite in {name_of(tensors[broken].dtype)}")
-    write_tensors(path, tensors, {HEADER: Header.of(model).to_json()})
+    write_tensors(path, tensors, {HEADER: replace(Header.of(model), shared=shared).to_json()})
 
 
 def weights(model: Model) -> dict[str, Tensor]:
@@ -159,25 +157,25 @@ def load(path: str | Path, device: torch.device | str = "cpu", operations: Any =
     """
     path = file_at(path)
     with naming(path), opened(path) as file:
-        header = _header(file)
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _built(header, stored, device_called(device), operations)
+        return _built(_header(file), _tensors(file), device_called(device), operations)
 
 
 def _built(header: Header, stored: dict[str, Tensor], device: torch.device, operations: Any) -> Model:
     """Without an upsampler in the header, all tensors are to be the network's."""
-    inside = header.upsampler is not None and header.shared is None
-    theirs = {name for name in stored if inside and name.startswith(UPSAMPLER)}
-    own = {name: tensor for name, tensor in stored.items() if name not in theirs}
-    network = build(header.config.network, own, device, operations=operations, copy=True)
-    upsampler = None
+    detail: dict[str, Tensor] = {}
     if header.shared is not None:
-        with _shared(header.shared) as path:
-            upsampler = load(path, device, operations)
+        with _shared(header.shared) as path, opened(path) as file:
+            detail = _tensors(file)
     elif header.upsampler is not None:
-        detail = {name.removeprefix(UPSAMPLER): stored[name] for name in theirs}
-        upsampler = _built(header.upsampler, detail, device, operations)
+        theirs = [name for name in stored if name.startswith(UPSAMPLER)]
+        detail = {name.removeprefix(UPSAMPLER): stored.pop(name) for name in theirs}
+    network = build(header.config.network, stored, device, operations=operations, copy=True)
+    upsampler = None if header.upsampler is None else _built(header.upsampler, detail, device, operations)
     return Model(header.config, header.palette, network, header.provenance, header.roughness, upsampler)
+
+
+def _tensors(file: Any) -> dict[str, Tensor]:
+    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def is_model(path: str | Path) -> bool:

@@ -77,10 +77,10 @@ def generate(
         warnings.warn(far, UnfamiliarSize, stacklevel=2)  # shown once for each caller and size
     image, mask = checked_source(image, mask, batch, size)
     draws = checked_draws(draws, size)
-    made = _made_small_first if model.small_size(size) else _made
-    x = made(model, labels, options, _Given(image, mask, noise, draws), on_step)
-    require(bool(x.isfinite().all()), OVERFLOWED)
-    return x.clamp(-1, 1)  # an ordinary tensor, which may be changed and learned from
+    given = _Given(image, mask, noise, draws)
+    if model.small_size(size):
+        return _whole(_made_small_first(model, labels, options, given, on_step))
+    return _whole(_made(_Stage.of(model, options, given), labels, given, on_step))
 
 
 class _Given(NamedTuple):
@@ -90,6 +90,19 @@ class _Given(NamedTuple):
     mask: Tensor | None
     noise: Tensor | Noise | None
     draws: Tensor
+
+
+class _Stage(NamedTuple):
+    """A model, and how it makes images: all of them, or of two stages one."""
+
+    model: Model
+    options: GenerateOptions
+    schedule: NoiseSchedule
+    denoiser: Denoiser
+
+    @classmethod
+    def of(cls, model: Model, options: GenerateOptions, given: _Given) -> _Stage:
+        return cls(model, options, *_process(model, options, partial=given.image is not None))
 
 
 OnStep = Callable[[Step, int], None]
@@ -125,9 +138,15 @@ def add_detail(
     )
     finishing = GenerateOptions(seed=options.seed, precision=options.precision).for_model(upsampler)
     given = _Given(None, None, None, checked_draws(None, size))
-    x = _made(upsampler, labels, finishing, given, on_step, enlarged(low.clamp(-1, 1), size))
-    require(bool(x.isfinite().all()), OVERFLOWED)
-    return x.clamp(-1, 1)
+    return _whole(
+        _made(_Stage.of(upsampler, finishing, given), labels, given, on_step, enlarged(low.clamp(-1, 1), size))
+    )
+
+
+def _whole(images: Tensor) -> Tensor:
+    """Images of the last stage, an ordinary tensor, which may be changed and learned from. ValueError if they overflowed."""
+    require(bool(images.isfinite().all()), OVERFLOWED)
+    return images.clamp(-1, 1)
 
 
 def _made_small_first(
@@ -147,28 +166,21 @@ def _made_small_first(
         precision=options.precision,
         label_noise=options.label_noise,
     ).for_model(upsampler)
-    counts = [
-        len(_process(stage, its, given.image is not None)[0])
-        for stage, its in ((model, options), (upsampler, finishing))
-    ]
-    first, second = _counted(on_step, 0, sum(counts), size), _counted(on_step, counts[0], sum(counts), size)
-    low = _made(model, labels.reduced(*small), replace(options, feather=0), _reduced(given, small), first)
+    small_given = _reduced(given, small)
+    first = _Stage.of(model, replace(options, feather=0), small_given)
+    second = _Stage.of(upsampler, finishing, given)
+    before, steps = len(first.schedule), len(first.schedule) + len(second.schedule)
+    low = _made(first, labels.reduced(*small), small_given, _counted(on_step, 0, steps, size))
     low = enlarged(low.clamp(-1, 1), size)
-    return _made(upsampler, labels, finishing, given._replace(noise=_later(given.noise)), second, low)
+    given = given._replace(noise=_later(given.noise))
+    return _made(second, labels, given, _counted(on_step, before, steps, size), low)
 
 
-def _made(
-    model: Model,
-    labels: LabelMap,
-    options: GenerateOptions,
-    given: _Given,
-    on_step: OnStep | None,
-    low: Tensor | None = None,
-) -> Tensor:
+def _made(stage: _Stage, labels: LabelMap, given: _Given, on_step: OnStep | None, low: Tensor | None = None) -> Tensor:
     """The images of one stage, not clamped, on the CPU. low: (B, 3, H, W) that an upsampler adds detail to."""
+    model, options, schedule, denoiser = stage
     image, mask, noise, draws = given
     batch, size = labels.batch, (labels.height, labels.width)
-    schedule, denoiser = _process(model, options, partial=image is not None)
     device, seeds = model.device, [(options.seed + i) % 2**64 for i in range(batch)]
     with torch.inference_mode():
         space = model.space

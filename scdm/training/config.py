@@ -252,26 +252,32 @@ class RunConfig:
         return " and ".join(str(data.size) for data in self.turns())
 
 
+Schedule = Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")]
+Shift = Annotated[
+    float,
+    Option("factor of the root of the signal-to-noise ratio at every step (Hoogeboom et al. 2023)", gt=0, le=64),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(RunConfig):
-    """A run that teaches a model what a data set shows (training/train.py)."""
+class NewModelConfig(RunConfig):
+    """A run that begins with a network of its own."""
 
     network: NetworkConfig
-    label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    noise_schedule: Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")] = "linear"
-    noise_shift: Annotated[
-        float,
-        Option(
-            "factor of the root of the signal-to-noise ratio at every step (Hoogeboom et al. 2023)",
-            gt=0,
-            le=64,
-        ),
-    ] = implied(1.0)
-    prediction: Annotated[str, Option("what the network predicts", choices=PARAMETRIZATIONS)] = "eps"
+    noise_schedule: Schedule = "linear"
+    noise_shift: Shift = implied(1.0)  # noqa: RUF009  (`implied` makes a field, as `field` does)
     init: Annotated[
         str | None, Option("model whose weights the run begins with, as scdm.load reads it", unset="random weights")
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(NewModelConfig):
+    """A run that teaches a model what a data set shows (training/train.py)."""
+
+    label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    prediction: Annotated[str, Option("what the network predicts", choices=PARAMETRIZATIONS)] = "eps"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -362,18 +368,15 @@ class CriticConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpsamplerConfig(RunConfig):
+class UpsamplerConfig(NewModelConfig):
     """A run that teaches an upsampler to add detail to small images (training/train_upsampler.py)."""
 
-    network: NetworkConfig
     small: Annotated[
         int, Option("shorter side of the small images that it adds detail to", ge=1, le=MOST_SIDE, unit="pixels")
     ] = 64
     visits: Annotated[str, Option("steps that it visits, as --steps reads them")] = "trailing2"
-    noise_schedule: Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")] = "cosine"
-    noise_shift: Annotated[
-        float, Option("factor of the root of the signal-to-noise ratio at every step", gt=0, le=64)
-    ] = 2.5
+    noise_schedule: Schedule = "cosine"
+    noise_shift: Shift = 2.5
     flaws: Annotated[
         float,
         Option(
@@ -384,7 +387,6 @@ class UpsamplerConfig(RunConfig):
         ),
     ] = 0.08
     critic: CriticConfig = field(default_factory=CriticConfig)
-    init: Annotated[str | None, Option("upsampler whose weights the run begins with", unset="random weights")] = None
     samples: Annotated[int, Option("an upsampler alone makes none", ge=0, le=0)] = 0
 
     def __post_init__(self) -> None:

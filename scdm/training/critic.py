@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -24,18 +25,10 @@ class Critic(nn.Module):
     def __init__(self, num_classes: int, width: int):
         super().__init__()
         self.num_classes = num_classes
-        self.first = nn.Conv2d(
-            7, max(1, width - width // 4), 3, padding=1
-        )  # a stride at once would not see every pixel alike
-        self.down = nn.ModuleList(
-            nn.Conv2d(inner, outer, 4, stride=2, padding=1)
-            for inner, outer in (
-                (self.first.out_channels, width),
-                (width, 2 * width),
-                (2 * width, 4 * width),
-                (4 * width, 4 * width),
-            )
-        )
+        first = max(1, width - width // 4)
+        widths = (first, width, 2 * width, 4 * width, 4 * width)
+        self.first = nn.Conv2d(7, first, 3, padding=1)  # a stride at once would not see every pixel alike
+        self.down = nn.ModuleList(nn.Conv2d(*pair, 4, stride=2, padding=1) for pair in pairwise(widths))
         self.up = nn.ModuleList(
             nn.Conv2d(inner, outer, 3, padding=1)
             for inner, outer in ((8 * width, 3 * width), (5 * width, 2 * width), (3 * width, width + width // 2))

@@ -35,7 +35,7 @@ from ..models.conversion import load
 from ..models.model import Model
 from ..pipeline import GenerateOptions
 from .config import StudentConfig
-from .objective import Losses, Stateless, Task, UniformSteps, layouts
+from .objective import LearnsTimesteps, Losses, Task, UniformSteps, layouts
 from .stream import DrawnBatch
 
 TEACHER = "teacher_weights"  # in a run's origin: their digest
@@ -104,7 +104,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Distillation(Stateless):
+class Distillation(LearnsTimesteps):
     """The squared error of the student's x0, weighted by the signal-to-noise ratio, but by 1 at least ("truncated SNR").
 
     model, denoiser: the student's, the latter around the network as it was prepared for training.

@@ -49,7 +49,7 @@ class Objective(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-class Stateless:
+class LearnsTimesteps:
     """An objective that learns nothing but at which steps there is most to learn."""
 
     timesteps: Timesteps
@@ -87,7 +87,7 @@ def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = 
 
 
 @dataclass(frozen=True)
-class DataObjective(Stateless):
+class DataObjective(LearnsTimesteps):
     """The denoising loss of a data set's images.
 
     model: prepares layouts. denoiser: the model's, around the network as it was prepared for training.

@@ -18,12 +18,12 @@ from ..layouts.palette import Palette
 from ..models.conversion import load
 from ..models.model import Model, ModelConfig
 from ..networks import NetworkConfig, described
-from .config import MODEL, RunConfig, StudentConfig, TrainConfig, UpsamplerConfig
+from .config import MODEL, NewModelConfig, RunConfig, StudentConfig, TrainConfig, UpsamplerConfig
 from .distillation import TEACHER, distillation
 from .learner import Learner
 from .objective import Task, learning
 from .states import States, require_form, require_same_run, settings
-from .upsampling import new_upsampler, upsampling
+from .upsampling import upsampling
 
 
 @dataclass
@@ -108,10 +108,15 @@ def task_of(config: RunConfig, palette: Palette, fresh: bool, accelerator: Accel
         return distillation(config, palette, accelerator)
     if isinstance(config, UpsamplerConfig):
         model = new_upsampler(config, palette)
-        return upsampling(config, model, start_from(config.init, model) if config.init and fresh else None, accelerator)
+        return upsampling(config, model, _origin(config, model, fresh), accelerator)
     assert isinstance(config, TrainConfig)
     model = new_model(config, palette)
-    return learning(config, model, start_from(config.init, model) if config.init and fresh else None)
+    return learning(config, model, _origin(config, model, fresh))
+
+
+def _origin(config: NewModelConfig, model: Model, fresh: bool) -> dict[str, Any] | None:
+    """The provenance of the model whose weights the run begins with, once `model` has them."""
+    return start_from(config.init, model) if config.init and fresh else None
 
 
 def new_model(config: TrainConfig, palette: Palette) -> Model:
@@ -119,16 +124,25 @@ def new_model(config: TrainConfig, palette: Palette) -> Model:
     if config.network.edges and not palette.edge_channel:
         raise ValueError(f"the network reads instance borders, but {palette.name} has none: set network.edges to false")
     kind, rates = config.label_diffusion.kind, config.label_diffusion.rates
+    rates = class_rates(rates, config.data.name) if kind == "classwise" else None
+    return _untrained(config, palette, prediction=config.prediction, label_diffusion=kind, class_rates=rates)
+
+
+def new_upsampler(config: UpsamplerConfig, palette: Palette) -> Model:
+    """Likewise. It sees whole layouts at its few steps, and needs no guidance."""
+    own = {"distilled_steps": config.visits, "distilled_guidance": 1.0, "upsamples": config.small}
+    return _untrained(config, palette, prediction="x0", label_diffusion="none", **own)
+
+
+def _untrained(config: NewModelConfig, palette: Palette, **meaning: Any) -> Model:
     model_config = ModelConfig(
         network=config.network,
         size=config.data.height_width,
         sizes=config.taught,
         noise_schedule=config.noise_schedule,
         noise_shift=config.noise_shift,
-        prediction=config.prediction,
-        label_diffusion=kind,
-        class_rates=class_rates(rates, config.data.name) if kind == "classwise" else None,
         window=config.window_used,
+        **meaning,
     )
     torch.manual_seed(config.seed)
     return Model.new(model_config, palette)

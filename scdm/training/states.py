@@ -24,7 +24,7 @@ from ..files.config import flat, require_same, to_dict
 from ..files.tensors import tensors_in
 from ..files.untrusted import is_out_of_memory
 from ..networks.registry import described
-from .config import MODEL, OLDER_NAMES, RunConfig, TrainConfig, UpsamplerConfig
+from .config import MODEL, OLDER_NAMES, NewModelConfig, RunConfig
 
 if TYPE_CHECKING:
     from .learner import Learner  # whose import takes accelerate
@@ -179,7 +179,7 @@ def _is_part_of_model(path: Path) -> bool:
 def settings(config: RunConfig, images: int) -> dict[str, Any]:
     """What must stay the same while a run lasts, by dotted names. images: in the data set."""
     fixed = {key: value for key, value in flat(to_dict(config)).items() if key not in FREE}
-    if isinstance(config, (TrainConfig, UpsamplerConfig)):
+    if isinstance(config, NewModelConfig):
         fixed[KIND] = described(config.network)["kind"]
     if config.micro_batch_sum:
         fixed["micro_batches"] = config.micro_batches

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.parametrization import WEIGHTINGS
 from ..diffusion.upsampling import enlarged, reduced
-from ..layouts.palette import Palette
-from ..models.model import Model, ModelConfig
+from ..models.model import Model
 from .config import UpsamplerConfig
 from .critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
 from .learner import FUSED
@@ -30,25 +29,6 @@ from .stream import FLAWS, DrawnBatch
 LOG_SNR_LIMIT = 3.0  # of the weight of the squared error
 INERTIA = 0.98  # of the mean over steps of how the two gradients compare
 BETAS = (0.5, 0.99)  # of the critic's optimizer
-
-
-def new_upsampler(config: UpsamplerConfig, palette: Palette) -> Model:
-    """Untrained, with the initial weights of the configuration's seed."""
-    torch.manual_seed(config.seed)
-    model_config = ModelConfig(
-        network=config.network,
-        size=config.data.height_width,
-        sizes=config.taught,
-        noise_schedule=config.noise_schedule,
-        noise_shift=config.noise_shift,
-        prediction="x0",
-        label_diffusion="none",
-        distilled_steps=config.visits,
-        distilled_guidance=1.0,
-        window=config.window_used,
-        upsamples=config.small,
-    )
-    return Model.new(model_config, palette)
 
 
 def upsampling(config: UpsamplerConfig, model: Model, origin: dict[str, Any] | None, accelerator: Accelerator) -> Task:
@@ -83,7 +63,7 @@ class Learning:
     critic: nn.Module
     optimizer: Any
     backward: Callable[[Tensor], None]
-    updates: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
+    updates: int = 0
     ratio: Tensor = field(default_factory=lambda: torch.full((), torch.nan))
 
     def __post_init__(self) -> None:
@@ -103,15 +83,21 @@ class Learning:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def balance(self, ratio: Tensor) -> Tensor:
+    def heard(self, made: Tensor, error: Tensor, ids: Tensor, known: Tensor, weights: Tensor, height: int) -> Tensor:
+        """(B,) the critic's loss of made images, whose gradient on them is as large as that of their `error` (B,)."""
+        self.plain.requires_grad_(False)
+        loss = loss_of_maker(self.plain(made, height), ids, known, weights)
+        own, others = (torch.autograd.grad(part.mean(), made, retain_graph=True)[0] for part in (error, loss))
+        self.plain.requires_grad_(True)
+        ratio = own.norm() / others.norm().clamp(min=1e-12)
         self.ratio = torch.where(self.ratio.isnan(), ratio, torch.lerp(ratio, self.ratio.to(ratio), INERTIA))
-        return self.ratio
+        return self.ratio * loss
 
     def state_dict(self) -> dict[str, Any]:
         state = self.optimizer.optimizer.state
         moments = {name: dict(state[weight]) for name, weight in self.plain.named_parameters()}
         ratio = float(self.ratio.nan_to_num(-1.0))
-        return {"critic": self.plain.state_dict(), "moments": moments, "updates": int(self.updates), "ratio": ratio}
+        return {"critic": self.plain.state_dict(), "moments": moments, "updates": self.updates, "ratio": ratio}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.plain.load_state_dict(state["critic"])
@@ -119,7 +105,7 @@ class Learning:
         for name, weight in self.plain.named_parameters():
             for key, value in state["moments"][name].items():
                 own[weight][key].copy_(value)
-        self.updates.fill_(state["updates"])
+        self.updates = state["updates"]
         self.ratio = torch.tensor(state["ratio"] if state["ratio"] >= 0 else torch.nan)
 
 
@@ -139,43 +125,29 @@ class Upsampling:
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
         batch, draws = drawn
-        exact = batch.ids if batch.exact is None else batch.exact
-        schedule, classes = self.denoiser.schedule, self.model.palette.num_classes
+        schedule = self.denoiser.schedule
         index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.config.null_rate, device)
         images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
+        exact = (batch.ids if batch.exact is None else batch.exact).to(device)
         height = batch.height or images.shape[-2]
-        low = self._small(drawn, height).to(device)
         x = schedule.add_noise(images, index, draws.noise.to(device, non_blocking=True))
-        given, t = torch.cat([x, low], dim=1), schedule.steps_at(index)
+        given, t = torch.cat([x, self._small(drawn, height).to(device)], dim=1), schedule.steps_at(index)
         made = self.denoiser.network(given, t, labels, **replace(self.denoiser, height=batch.height).whole).to(x)
-        ids = cells(exact.to(device))
-        weights = class_weights(ids, classes)
+        ids = cells(exact)
+        weights = class_weights(ids, self.model.palette.num_classes)
         squared = (made - images).square().mean(1)
         mse = squared.flatten(1).mean(1)
-        per_pixel = weights[exact.to(device)].nan_to_num()
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
-        total = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT) * (squared * per_pixel).flatten(1).mean(1)
-        total = total + self._criticised(made, total, ids, cells(labels.ids) == ids, weights, height, images)
+        error = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT) * (squared * weights[exact]).flatten(1).mean(1)
+        total, config, learning = error, self.config.critic, self.learning
+        if config.weight and learning.updates >= config.after + config.patience:
+            known = cells(labels.ids) == ids
+            total = error + config.weight * learning.heard(made, error, ids, known, weights, height)
+        if config.weight and learning.updates >= config.after:
+            learning.learn(images, made.detach(), ids, weights, height)
+        learning.updates += 1
         return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))
-
-    def _criticised(
-        self, made: Tensor, error: Tensor, ids: Tensor, known: Tensor, weights: Tensor, height: int, images: Tensor
-    ) -> Tensor:
-        """(B,) what the critic adds to the loss; it learns from the batch."""
-        critic, number = self.config.critic, int(self.learning.updates)
-        self.learning.updates += 1
-        if not critic.weight or number < critic.after:
-            return torch.zeros_like(error)
-        added = torch.zeros_like(error)
-        if number >= critic.after + critic.patience:
-            self.learning.plain.requires_grad_(False)
-            loss = loss_of_maker(self.learning.plain(made, height), ids, known, weights)
-            own, others = (torch.autograd.grad(part.mean(), made, retain_graph=True)[0] for part in (error, loss))
-            added = critic.weight * self.learning.balance(own.norm() / others.norm().clamp(min=1e-12)) * loss
-            self.learning.plain.requires_grad_(True)
-        self.learning.learn(images, made.detach(), ids, weights, height)
-        return added
 
     def _small(self, drawn: DrawnBatch, height: int) -> Tensor:
         """The images of a batch, made small, with flaws, and enlarged again. height: of the whole images."""

@@ -684,22 +684,10 @@ def test_a_model_with_an_upsampler_is_sampled_small_and_given_its_detail(
     """The second stage after a sampler of ComfyUI's is the one of `generate`, and its weights lie where the model's do."""
     import comfy.ops
 
-    models, networks, composition = (
-        pack(f"scdm.{name}") for name in ("models.model", "networks", "pipeline.composition")
-    )
-    detail = networks.UNetConfig(
-        14,
-        channels=32,
-        channel_mult=(1, 1),
-        res_blocks=1,
-        attention=(),
-        head_channels=None,
-        hidden=8,
-        learn_sigma=False,
-        patch=2,
-        head=4,
-        upsamples=True,
-    )
+    models, composition = (pack(f"scdm.{name}") for name in ("models.model", "pipeline.composition"))
+    base = model().model.scdm
+    own = {"learn_sigma": False, "patch": 2, "head": 4, "upsamples": True}
+    detail = replace(base.config.network, attention=(), **own)
     config = models.ModelConfig(
         detail,
         (64, 96),
@@ -710,7 +698,6 @@ def test_a_model_with_an_upsampler_is_sampled_small_and_given_its_detail(
         distilled_guidance=1.0,
         upsamples=16,
     )
-    base = model().model.scdm
     upsampler = models.Model.new(config, base.palette)
     for parameter in upsampler.network.parameters():
         parameter.data = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1

@@ -13,25 +13,11 @@ from scdm.editing.session import EditSession
 from scdm.editing.window import windowed
 from scdm.models import checkpoint
 from scdm.models.model import Model, ModelConfig
-from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions, add_detail, generate
-from tests.pipeline.test_generate import CLASSES, FAST, PALETTE, build, layout, same
+from tests.pipeline.test_generate import FAST, NETWORK, PALETTE, build, layout, same
 from tests.weights import randomize
 
-DETAIL = UNetConfig(
-    CLASSES,
-    channels=32,
-    channel_mult=(1, 1),
-    res_blocks=1,
-    attention=(),
-    head_channels=None,
-    hidden=8,
-    learn_sigma=False,
-    patch=2,
-    head=4,
-    sized=True,
-    upsamples=True,
-)
+DETAIL = replace(NETWORK, learn_sigma=False, patch=2, head=4, sized=True, upsamples=True)
 OWN = ModelConfig(
     DETAIL,
     size=(64, 64),

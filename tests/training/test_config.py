@@ -20,8 +20,7 @@ from scdm.files.options import declared
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
 from scdm.training.config import DistillConfig, StudentConfig, TrainConfig, UpsamplerConfig
-from scdm.training.run import new_model
-from scdm.training.upsampling import new_upsampler
+from scdm.training.run import new_model, new_upsampler
 from tests.training.tiny import NETWORK, config
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"

@@ -14,30 +14,18 @@ from scdm.datasets import open_dataset
 from scdm.diffusion.upsampling import enlarged, reduced
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
-from scdm.networks import UNetConfig
 from scdm.training.config import CriticConfig, RunConfig, UpsamplerConfig
 from scdm.training.critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
 from scdm.training.loop import train
 from scdm.training.run import task_of
 from scdm.training.stream import steps_from
 from scdm.training.upsampling import Upsampling
+from tests.training.tiny import NETWORK as TINY
 from tests.training.tiny import assert_same, config, learned
 
 SCENES = Palette.named("scenes")
 CPU = torch.device("cpu")
-NETWORK = UNetConfig(
-    14,
-    channels=32,
-    channel_mult=(1, 1),
-    res_blocks=1,
-    attention=(),
-    head_channels=None,
-    hidden=8,
-    learn_sigma=False,
-    patch=2,
-    sized=True,
-    upsamples=True,
-)
+NETWORK = replace(TINY, learn_sigma=False, patch=2, sized=True, upsamples=True)
 
 
 def upsampler_config(run: Path | str = "-", **changes: Any) -> UpsamplerConfig:
