@@ -386,6 +386,15 @@ class UpsamplerConfig(NewModelConfig):
             le=1,
         ),
     ] = 0.08
+    fine: Annotated[float, Option("share of the squared error that counts details below 4 pixels", ge=0, le=1)] = 0.25
+    texture: Annotated[
+        float,
+        Option(
+            "gradient that the distance of textures has on the image, as a multiple of that of the squared error",
+            ge=0,
+            le=1e3,
+        ),
+    ] = 1.0
     critic: CriticConfig = field(default_factory=CriticConfig)
     samples: Annotated[int, Option("an upsampler alone makes none", ge=0, le=0)] = 0
 

@@ -1,8 +1,9 @@
 """Training of an upsampler: a diffusion model of few steps that adds detail to small images.
 
 At each step that it visits it is shown a rendering with noise, and the same rendering made small and enlarged again, with
-flaws as another model's images have. It learns by the squared error, which decides colours and outlines, and from a critic
-that is trained beside it (`critic`), which decides texture.
+flaws as another model's images have. It learns by the squared error, which decides colours and outlines; from the
+statistics of textures (`texture`), which decide how much detail there is, as the squared error alone averages it away; and
+from a critic that is trained beside it (`critic`), which decides what the detail looks like.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
@@ -25,7 +27,9 @@ from .critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
 from .learner import FUSED
 from .objective import Losses, Task, UniformSteps, layouts
 from .stream import FLAWS, DrawnBatch
+from .texture import texture_distance
 
+COARSE = 4  # pixels
 LOG_SNR_LIMIT = 3.0  # of the weight of the squared error
 INERTIA = 0.98  # of the mean over steps of how the two gradients compare
 BETAS = (0.5, 0.99)  # of the critic's optimizer
@@ -53,18 +57,41 @@ def upsampling(config: UpsamplerConfig, model: Model, origin: dict[str, Any] | N
 
 
 @dataclass
-class Learning:
-    """The critic in training. plain: itself, which `critic` may wrap. updates: of the upsampler so far.
+class Balance:
+    """How the gradient of one loss compares with that of another.
 
-    ratio: the mean over the latest steps of the squared error's gradient on an image, as a multiple of the critic's.
+    ratio: the mean over the latest steps of the other's norm, as a multiple of its own.
     """
+
+    ratio: Tensor = field(default_factory=lambda: torch.full((), torch.nan))
+
+    def __call__(self, own: Tensor, other: Tensor) -> Tensor:
+        """The ratio after one more step with these gradients, by which the first becomes as large as the second."""
+        now = other.norm() / own.norm().clamp(min=1e-12)
+        self.ratio = torch.where(self.ratio.isnan(), now, torch.lerp(now, self.ratio.to(now), INERTIA))
+        return self.ratio
+
+    @property
+    def saved(self) -> float:
+        return float(self.ratio.nan_to_num(-1.0))
+
+    @classmethod
+    def of(cls, saved: float) -> Balance:
+        return cls(torch.tensor(saved if saved >= 0 else torch.nan))
+
+
+@dataclass
+class Learning:
+    """The critic in training, and how losses are balanced. plain: itself, which `critic` may wrap. updates: of the
+    upsampler so far."""
 
     plain: Critic
     critic: nn.Module
     optimizer: Any
     backward: Callable[[Tensor], None]
     updates: int = 0
-    ratio: Tensor = field(default_factory=lambda: torch.full((), torch.nan))
+    word: Balance = field(default_factory=Balance)
+    texture: Balance = field(default_factory=Balance)
 
     def __post_init__(self) -> None:
         inner = self.optimizer.optimizer
@@ -83,21 +110,18 @@ class Learning:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def heard(self, made: Tensor, error: Tensor, ids: Tensor, known: Tensor, weights: Tensor, height: int) -> Tensor:
-        """(B,) the critic's loss of made images, whose gradient on them is as large as that of their `error` (B,)."""
+    def heard(self, made: Tensor, ids: Tensor, known: Tensor, weights: Tensor, height: int) -> Tensor:
+        """(B,) the critic's loss of made images."""
         self.plain.requires_grad_(False)
         loss = loss_of_maker(self.plain(made, height), ids, known, weights)
-        own, others = (torch.autograd.grad(part.mean(), made, retain_graph=True)[0] for part in (error, loss))
         self.plain.requires_grad_(True)
-        ratio = own.norm() / others.norm().clamp(min=1e-12)
-        self.ratio = torch.where(self.ratio.isnan(), ratio, torch.lerp(ratio, self.ratio.to(ratio), INERTIA))
-        return self.ratio * loss
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         state = self.optimizer.optimizer.state
         moments = {name: dict(state[weight]) for name, weight in self.plain.named_parameters()}
-        ratio = float(self.ratio.nan_to_num(-1.0))
-        return {"critic": self.plain.state_dict(), "moments": moments, "updates": self.updates, "ratio": ratio}
+        ratios = [self.word.saved, self.texture.saved]
+        return {"critic": self.plain.state_dict(), "moments": moments, "updates": self.updates, "ratios": ratios}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.plain.load_state_dict(state["critic"])
@@ -106,13 +130,17 @@ class Learning:
             for key, value in state["moments"][name].items():
                 own[weight][key].copy_(value)
         self.updates = state["updates"]
-        self.ratio = torch.tensor(state["ratio"] if state["ratio"] >= 0 else torch.nan)
+        self.word, self.texture = map(Balance.of, state.get("ratios", (state.get("ratio", -1.0), -1.0)))
 
 
 @dataclass(frozen=True)
 class Upsampling:
-    """The squared error of x0, weighted by the signal-to-noise ratio between 1 and its limit and by the rarity of classes,
-    and the critic's loss, whose gradient on the image is as large (`critic.weight`).
+    """The squared error of x0, weighted by the signal-to-noise ratio between 1 and its limit and by the rarity of classes;
+    and the distance of textures and the critic's loss, whose gradients on the image are as large (`texture`,
+    `critic.weight`).
+
+    What the small image and the layout leave open is noise to the squared error, whose best guess of it is grey: details
+    below COARSE pixels count a share of it alone (`fine`).
 
     model, denoiser: the upsampler's, the latter around the network as it was prepared for training.
     """
@@ -138,12 +166,17 @@ class Upsampling:
         weights = class_weights(ids, self.model.palette.num_classes)
         squared = (made - images).square().mean(1)
         mse = squared.flatten(1).mean(1)
+        squared = torch.lerp(coarse_error(made, images), squared, self.config.fine)
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
         error = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT) * (squared * weights[exact]).flatten(1).mean(1)
-        total, config, learning = error, self.config.critic, self.learning
+        config, learning = self.config.critic, self.learning
+        others = []
+        if self.config.texture:
+            others.append((self.config.texture, learning.texture, texture_distance(made, images, exact)))
         if config.weight and learning.updates >= config.after + config.patience:
-            known = cells(labels.ids) == ids
-            total = error + config.weight * learning.heard(made, error, ids, known, weights, height)
+            word = learning.heard(made, ids, cells(labels.ids) == ids, weights, height)
+            others.append((config.weight, learning.word, word))
+        total = balanced(made, error, others)
         if config.weight and learning.updates >= config.after:
             learning.learn(images, made.detach(), ids, weights, height)
         learning.updates += 1
@@ -168,3 +201,25 @@ class Upsampling:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.learning.load_state_dict(state)
+
+
+def balanced(made: Tensor, error: Tensor, others: list[tuple[float, Balance, Tensor]]) -> Tensor:
+    """The sum of the losses (B,) of images `made`. Each of the others, (weight, balance, loss), has a gradient on the images
+    as large as that of the error, times its weight.
+
+    The gradients are taken here, and the sum hands them on, so that no graph is walked twice.
+    """
+    total = error.detach()
+    gradient = own = torch.autograd.grad(error.mean(), made)[0]
+    for weight, balance, loss in others:
+        other = torch.autograd.grad(loss.mean(), made)[0]
+        scale = weight * balance(other, own)
+        gradient, total = gradient + scale * other, total + scale * loss.detach()
+    pull = (made * gradient).flatten(1).sum(1) * len(made)
+    return total + pull - pull.detach()
+
+
+def coarse_error(made: Tensor, images: Tensor) -> Tensor:
+    """(B, H, W): the squared error of the means of cells of COARSE pixels, which divide the sides."""
+    error = F.avg_pool2d(made - images, COARSE).square().mean(1)
+    return error.repeat_interleave(COARSE, 1).repeat_interleave(COARSE, 2)

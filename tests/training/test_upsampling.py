@@ -19,7 +19,8 @@ from scdm.training.critic import Critic, cells, class_weights, loss_of_critic, l
 from scdm.training.loop import train
 from scdm.training.run import task_of
 from scdm.training.stream import steps_from
-from scdm.training.upsampling import Upsampling
+from scdm.training.texture import texture_distance
+from scdm.training.upsampling import Balance, Upsampling, balanced, coarse_error
 from tests.training.tiny import NETWORK as TINY
 from tests.training.tiny import assert_same, config, learned
 
@@ -97,6 +98,56 @@ def test_rare_classes_weigh_more_and_unpainted_pixels_nothing():
     assert (weights[ids][ids < 2]).mean() == pytest.approx(1)
 
 
+def test_details_count_a_share_of_the_squared_error():
+    torch.manual_seed(0)
+    images = torch.randn(1, 3, 8, 8)
+    detail = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(4, 4)
+    assert coarse_error(images + detail, images).max() < 1e-10
+    assert torch.allclose(coarse_error(images + 0.5, images), torch.full((1, 8, 8), 0.25))
+
+
+def test_losses_pull_at_an_image_as_hard_as_its_error_does():
+    torch.manual_seed(0)
+    made = torch.randn(2, 3, 8, 8, requires_grad=True)
+    shown = made * 1.0
+    error, other = shown.square().flatten(1).mean(1), 100 * shown.cos().flatten(1).mean(1)
+    own, others = (torch.autograd.grad(loss.mean(), made, retain_graph=True)[0] for loss in (error, other))
+    total = balanced(shown, error, [(0.5, Balance(), other)])
+    scale = 0.5 * own.norm() / others.norm()
+    assert torch.allclose(total, error + scale * other)
+    (gradient,) = torch.autograd.grad(total.mean(), made)
+    assert torch.allclose(gradient, own + scale * others, atol=1e-7)
+
+
+def test_textures_are_compared_class_by_class_and_wherever_they_lie():
+    """Two drawings of the same grass are close though no pixel is; what is smooth, or is the other class's, is far."""
+    torch.manual_seed(0)
+    ids = torch.zeros(1, 64, 64, dtype=torch.int64)
+    ids[:, :, 32:] = 1
+    amplitude = torch.tensor([0.1, 0.4])[ids][:, None]
+    one, two, smooth = (amplitude * strength * torch.randn(1, 3, 64, 64) for strength in (1, 1, 0))
+    same, far = texture_distance(one, two, ids), texture_distance(smooth, two, ids)
+    swapped = texture_distance(one.flip(-1), two, ids)
+    assert texture_distance(one, one, ids) < 0.01
+    assert same < 0.15 and far > 1 and swapped > 0.8, (same, far, swapped)
+    assert texture_distance(torch.cat([one, smooth]), torch.cat([two, two]), ids.expand(2, -1, -1)) == pytest.approx(
+        torch.cat([same, far])
+    ), "each image by itself"
+
+
+def test_texture_lets_a_blurred_image_grow_detail():
+    torch.manual_seed(0)
+    ids = torch.zeros(1, 32, 32, dtype=torch.int64)
+    goal = 0.3 * torch.randn(1, 3, 32, 32)
+    made = (0.02 * torch.randn(1, 3, 32, 32)).requires_grad_()
+    optimizer = torch.optim.Adam([made], 0.02)
+    for _ in range(40):
+        optimizer.zero_grad()
+        texture_distance(made, goal, ids).mean().backward()
+        optimizer.step()
+    assert 0.6 < made.std() / goal.std() < 1.4
+
+
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
     train(upsampler_config(tmp_path / "whole"))
     for steps in (1, 3, 4):
@@ -107,7 +158,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
         for run in ("parts", "whole")
     ]
     assert_same(states[0]["critic"], states[1]["critic"])
-    assert states[0]["updates"] == 4 and states[0]["ratio"] == states[1]["ratio"] > 0
+    assert states[0]["updates"] == 4 and states[0]["ratios"] == states[1]["ratios"] and min(states[0]["ratios"]) > 0
 
 
 def test_what_it_releases_joins_a_model_and_says_what_it_is(tmp_path):

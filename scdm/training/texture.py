@@ -1,0 +1,79 @@
+"""How far the texture of made images is from that of renderings, class by class.
+
+Texture is described as in Portilla & Simoncelli 2000 and Gatys et al. 2015: by the means and products (the Gram matrix) of
+what a bank of filters answers at three scales. Filters drawn at random do as well for that as trained ones (Ustyuzhaninov et
+al. 2016), and belong to no weights that would have to be shipped. Grass is compared with grass and sky with sky, in every
+image by itself, since light and weather change them together.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FILTERS = 32
+SIDE = 7  # pixels
+ENVELOPE = 1.6  # pixels: standard deviation of the filters' window
+SCALES = 3
+FEWEST = 40  # samples of a class from which its means are worth comparing
+FLOOR = 1e-6  # of energy: what is flatter counts as flat
+
+
+@functools.cache
+def filters(device: torch.device) -> Tensor:
+    """(FILTERS, 3, SIDE, SIDE), of mean 0 and norm 1; half of them read brightness, the others colours."""
+    drawn = torch.randn(FILTERS, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(7))
+    y = torch.arange(SIDE) - SIDE // 2
+    window = torch.exp(-(y[:, None].square() + y.square()) / (2 * ENVELOPE**2))
+    drawn *= window
+    drawn[: FILTERS // 2] = drawn[: FILTERS // 2].mean(1, keepdim=True)
+    drawn -= drawn.sum((2, 3), keepdim=True) / window.sum() * window
+    return (drawn / drawn.flatten(1).norm(dim=1)[:, None, None, None]).to(device)
+
+
+def responses(images: Tensor) -> list[Tensor]:
+    """Images (B, 3, H, W) -> rectified answers (B, FILTERS, h, w) at half, half and a quarter of their sides."""
+    found = []
+    for scale in range(SCALES):
+        if scale:
+            images = F.avg_pool2d(images, 2)
+        found.append(F.conv2d(images, filters(images.device), stride=1 if scale else 2, padding=SIDE // 2).relu())
+    return found
+
+
+def statistics(answers: Tensor, masks: Tensor) -> Tensor:
+    """Answers (B, C, h, w) and masks (B, K, h, w) of 0 and 1 -> (B, K, C, C + 1): of each class, the mean products of
+    answers, and their means times the mean of all of them."""
+    flat, own = answers.flatten(2), masks.flatten(2)[:, :, None]
+    area = own.sum(-1).clamp(min=1)
+    chosen = flat[:, None] * own
+    products = chosen @ flat[:, None].mT / area[..., None]
+    means = chosen.sum(-1) / area
+    return torch.cat([products, (means * means.mean(-1, keepdim=True))[..., None]], dim=-1)
+
+
+def texture_distance(made: Tensor, images: Tensor, ids: Tensor) -> Tensor:
+    """(B,), 0 for equal textures: for images (B, 3, H, W) in [-1, 1] and the layouts (B, H, W) of `images`, whose sides are
+    multiples of 4.
+
+    The relative squared distance of a class's statistics and its root, of which the first counts what is far off and the
+    second goes on where they are close; classes by the root of their area, scales alike.
+    """
+    total = weight = torch.zeros(len(made), device=made.device)
+    with torch.no_grad():
+        wanted = responses(images)
+    classes = ids.unique()
+    for answers, goal in zip(responses(made), wanted, strict=True):
+        stride = ids.shape[-1] // answers.shape[-1]
+        masks = (ids[:, None, ::stride, ::stride] == classes[:, None, None]).to(answers)
+        found, goal = statistics(answers, masks), statistics(goal, masks)
+        scale = goal.square().sum((2, 3)) + found.detach().square().sum((2, 3)) + FLOOR
+        distance = (found - goal).square().sum((2, 3)) / scale
+        area = masks.sum((2, 3))
+        share = area.sqrt() * (area >= FEWEST)
+        total = total + (share * (distance + 0.3 * (distance + 1e-4).sqrt())).sum(1)
+        weight = weight + share.sum(1)
+    return total / weight.clamp(min=1)
