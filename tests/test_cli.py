@@ -615,7 +615,9 @@ def test_inspect_shows_a_model(folder: Path, capsys: pytest.CaptureFixture[str])
     assert report["parameters"] == sum(p.numel() for p in checkpoint.load("model.safetensors").network.parameters())
     assert report["types"] == ["F32"] and report["config"]["network"]["num_classes"] == 14
     assert report["provenance"] == {"data": "none", "steps": 0}
-    assert report["bytes"] == Path("model.safetensors").stat().st_size
+    assert report["bytes"] == Path("model.safetensors").stat().st_size and report["upsampler"] is None
+    assert scdm("inspect scenes-fast --json") == 0
+    assert json.loads(capsys.readouterr().out)["upsampler"]["config"]["upsamples"] == 64
 
 
 def test_inspect_shows_patches_and_what_goes_with_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,14 +62,18 @@ def _inspect_model(arguments: Namespace) -> None:
         header = checkpoint.read_header(path)
         weights = {"bytes": path.stat().st_size, **_weights(path)}
     if arguments.json:
-        content = {
-            "config": configuration.to_dict(header.config),
-            "palette": header.palette.to_dict(),
-            "provenance": header.provenance,
-        }
-        return print_json({"file": arguments.file, **weights, "version": header.version, **content})
+        return print_json({"file": arguments.file, **weights, "version": header.version, **_content(header)})
     _print_table(_model_rows(arguments.file, header, weights))
     _print_classes(header)
+
+
+def _content(header: Header) -> dict[str, Any]:
+    return {
+        "config": configuration.to_dict(header.config),
+        "palette": header.palette.to_dict(),
+        "provenance": header.provenance,
+        "upsampler": None if header.upsampler is None else _content(header.upsampler),
+    }
 
 
 def _weights(path: Path) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class Header:
             upsampler = cls._of_content(parts.upsampler)
         if upsampler is not None and (upsampler.config.upsamples is None or upsampler.upsampler is not None):
             raise ValueError("what its header calls an upsampler is none")
+        if upsampler is not None:
+            upsampler.palette.require_same(palette, "its upsampler", "its network")
         return cls(config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler, shared=shared)
 
 

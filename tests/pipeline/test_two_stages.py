@@ -170,6 +170,16 @@ def test_a_header_without_the_upsampler_that_its_tensors_have_is_refused(model, 
         checkpoint.load(path)
 
 
+def test_a_header_whose_upsampler_reads_other_classes_is_refused(model, tmp_path):
+    theirs = checkpoint.Header.of(model.upsampler)
+    swapped = replace(theirs.palette, names=theirs.palette.names[::-1])
+    header = replace(checkpoint.Header.of(model), upsampler=replace(theirs, palette=swapped))
+    tensors = {name: weight.contiguous() for name, weight in checkpoint.weights(model).items()}
+    checkpoint.write_tensors(tmp_path / "other.safetensors", tensors, {checkpoint.HEADER: header.to_json()})
+    with pytest.raises(ValueError, match=r"other\.safetensors.* its upsampler"):
+        checkpoint.load(tmp_path / "other.safetensors")
+
+
 def test_options_of_the_first_stage_do_not_reach_the_second(model):
     options = GenerateOptions(steps=4, guidance=2.0, sampler="dpmpp_2m", dynamic_threshold=0.9)
     assert generate(model, layout(64, 64), options).isfinite().all()
