@@ -16,6 +16,7 @@ from ..editing.history import MOST_FILE_BYTES
 from . import pages
 from .messages import MOST_BYTES, Message, asked, packed, unpacked
 from .models import Models
+from .options import MOST_SIDE
 from .worker import Worker, words_of
 
 HOST = "127.0.0.1"
@@ -87,7 +88,7 @@ class Server:
         self._windows.add(window)
         sending = asyncio.create_task(window.send())
         try:
-            window.tell(Message({"kind": "hello", "models": self.models.about(), "size": self.size}))
+            window.tell(Message({"kind": "hello", "size": self.size, "most_side": MOST_SIDE, **self._known()}))
             if self._painting is None or self._painting.name == window.name:
                 self._hand_over(window)
             else:
@@ -103,6 +104,9 @@ class Server:
                 for other in self._windows:
                     other.tell(Message({"kind": "free"}))
         return socket
+
+    def _known(self) -> dict[str, Any]:
+        return {"models": self.models.about(), "palettes": self.models.palettes()}
 
     def _hand_over(self, window: _Window) -> None:
         """Lets this window paint, and the one that did know it."""

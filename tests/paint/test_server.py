@@ -187,6 +187,10 @@ def test_the_image_is_the_librarys_own(page: Run) -> None:
         hello = await told(socket, "hello")
         assert [about["name"] for about in hello.head["models"]][:2] == ["tiny", "other"]
         assert hello.head["models"][0]["classes"][1] == {"name": "sea", "color": [0, 9, 0]}
+        assert hello.head["most_side"] == 4096
+        palettes = {palette["name"]: palette for palette in hello.head["palettes"]}
+        assert palettes.keys() >= {PALETTE.name, "other", "ade20k", "ade20k_golden_angle"}
+        assert palettes["ade20k"]["values"] and not palettes["ade20k_golden_angle"]["values"], "the same are said once"
         await told(socket, "yours")
         ids = painted((9, 4, 12, 8, 3))
         number = await page.update(socket, ids)
@@ -498,7 +502,7 @@ def test_what_is_no_session_is_refused_without_a_path(page: Run, monkeypatch: py
         for content in (b"", b"none", document(painted())):
             answer = await page.client.post("/open", headers=page.origin, data=content)
             words = (await answer.json())["words"]
-            assert answer.status == 400 and words.startswith("the file is no history"), words
+            assert answer.status == 400 and words.startswith("the file is no session that can be opened: "), words
             assert "/" not in words
         answer = await page.client.post("/open?model=../tiny", headers=page.origin, data=b"")
         assert answer.status == 400

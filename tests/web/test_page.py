@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import signal
 import socket
@@ -15,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("aiohttp", reason="the extra paint is not installed: pip install -e '.[paint]'")
 
+from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
 from scdm.paint import pages
 from tests.editing.test_session import build
@@ -292,7 +295,7 @@ def test_a_session_is_saved_and_opened_through_the_page(context: Any, served: Se
     assert np.array_equal(ids(page), before[0]) and np.array_equal(image(page), before[1])
     (tmp_path / "none").write_bytes(b"none")
     page.set_input_files("#file", tmp_path / "none")
-    wait(page, "document.querySelector('#status').textContent.startsWith('The file is no history')")
+    wait(page, "document.querySelector('#status').textContent.startsWith('The file is no session')")
     assert np.array_equal(ids(page), before[0])
 
 
@@ -328,6 +331,26 @@ def test_a_dropped_file_never_takes_the_place_of_the_page(context: Any, served: 
     assert page.evaluate(DROP, ["#painter .scdm-stage", "painting.scdm", content])
     wait(page, "!page.painter.document.ids.includes(2)")
     assert np.array_equal(ids(page), before)
+
+
+def test_a_layout_in_another_palettes_colours_is_recognised_and_translated(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.uncheck("#live")
+    page.select_option("#model", "scenes-fast")
+    ade20k = Palette.named("ade20k")
+    colors = [ade20k.colors[ade20k.names.index(name)] for name in ("sky", "wall")]
+    file = io.BytesIO()
+    Image.fromarray(np.array(colors, np.uint8).repeat(8, 0).repeat(8, 0).reshape(16, 8, 3)).save(file, "PNG")
+    page.evaluate(DROP, ["#painter .scdm-stage", "layout.png", base64.b64encode(file.getvalue()).decode()])
+    page.get_by_text("The picture is a layout in the colours of ade20k.", exact=True).wait_for()
+    assert "Here by name: sky. Unpainted for want of a class: wall." in page.inner_text("#painter form:visible")
+    page.click("#painter >> text=Translate")
+    assert set(ids(page)) == {0, UNPAINTED}
+    page.evaluate("page.painter.clear()")
+    for call in ("page.painter.resize(4097, 8)", "page.painter.resize(8, 4097)"):
+        assert "up to 4096 pixels a side" in page.evaluate(
+            f"(() => {{ try {{ {call} }} catch (error) {{ return error.message; }} }})()"
+        )
 
 
 def test_the_painter_hears_keys_from_the_start_and_undo_from_anywhere(context: Any, served: Served) -> None:

@@ -21,9 +21,9 @@ export class Easel extends EventTarget {
   #painted = null; // since the last "painting"
   #used = []; // ids with a key, the latest first
 
-  constructor({ classes, width, height }) {
+  constructor({ classes, width, height, mostSide }) {
     super();
-    this.document = new LayoutDocument({ classes, width, height });
+    this.document = new LayoutDocument({ classes, width, height, mostSide });
     this.chosen = classes.length ? 0 : UNPAINTED;
     this.size = Math.max(1, Math.min(64, Math.round(Math.min(width, height) / 16)));
     this.#assignKeys();
@@ -165,7 +165,9 @@ export class Easel extends EventTarget {
   }
 
   finish() {
-    return this.edited(this.document.commit());
+    if (!this.edited(this.document.commit())) return false;
+    this.describe(); // what was said before was about what was there before
+    return true;
   }
 
   giveUp() {
