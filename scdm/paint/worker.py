@@ -253,9 +253,7 @@ class Worker:
         self._follow(number, [])
 
     def _opened(self, path: Path, preferred: str) -> Message:
-        saved = history.read(path)
-        if max(saved.history.now.plan.ids.shape) > MOST_SIDE:
-            raise ValueError(f"its canvas is larger than the {MOST_SIDE} pixels of a side that are painted here")
+        saved = history.read(path, MOST_SIDE)
         name = self.models.of_classes(saved.classes, self.models.known(preferred))
         model = self.models.called(name)
         with warnings.catch_warnings(record=True) as remarks:
@@ -288,10 +286,7 @@ def _size(labels: LabelMap) -> tuple[int, int]:
 
 
 def _layout(document: bytes, model: Model) -> tuple[LabelMap, list[str]]:
-    painting = paintings.read(document)
-    if max(painting.ids.shape) > MOST_SIDE:
-        raise ValueError(f"a canvas has up to {MOST_SIDE} pixels a side here, not {max(painting.ids.shape)}")
-    return paintings.onto(painting, model.palette)
+    return paintings.onto(paintings.read(document, MOST_SIDE), model.palette)
 
 
 def _begun(model: Model, labels: LabelMap, options: GenerateOptions, asked: Asked) -> EditSession:
