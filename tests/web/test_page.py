@@ -306,6 +306,25 @@ def test_a_seed_that_is_left_out_is_shown_as_0(context: Any, served: Served) -> 
     assert page.input_value("#seed") == "0"
 
 
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_the_mark_of_a_ticked_box_stands_out(chromium: Any, served: Served, scheme: str) -> None:
+    context = chromium.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(served.address)
+    mark, box = page.evaluate("""() => ["::before", null].map((part) =>
+      getComputedStyle(document.querySelector("#live"), part).backgroundColor.match(/[\\d.]+/g).map(Number))""")
+    context.close()
+    assert contrast(mark, box) >= 6
+
+
+def contrast(*colors: list[float]) -> float:
+    """Of two colours, [r, g, b], as WCAG 2 defines it."""
+    levels = [np.array(color[:3]) / 255 for color in colors]
+    linear = [np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4) for level in levels]
+    dark, light = sorted(float(each @ [0.2126, 0.7152, 0.0722]) for each in linear)
+    return (light + 0.05) / (dark + 0.05)
+
+
 DROP = """([at, name, text]) => {
   const dataTransfer = new DataTransfer();
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

@@ -107,6 +107,9 @@ function* within(node, id = String(node.id)) {
   for (const inner of node.subgraph?.nodes ?? []) if (![MUTED, BYPASSED].includes(inner.mode)) yield* within(inner, `${id}:${inner.id}`);
 }
 
+// Whether a node runs, or why not.
+export const whyOff = ({ mode }) => ({ [MUTED]: "muted", [BYPASSED]: "bypassed" })[mode];
+
 // Whether a node is in a subgraph: what follows from it outside is not looked for.
 export const isInner = ({ graph }) => Boolean(graph?.rootGraph && graph.rootGraph !== graph);
 
