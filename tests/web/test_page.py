@@ -160,6 +160,33 @@ def test_the_image_follows_a_stroke_and_undo_and_nothing_comes_from_elsewhere(co
     assert errors == []
 
 
+def test_a_finger_paints_and_two_zoom_the_layout_but_not_the_page(chromium: Any, served: Served) -> None:
+    context = chromium.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
+    context.set_default_timeout(60_000)
+    page = opened(context, served)
+    touches = context.new_cdp_session(page)
+    box = canvas(page).bounding_box()
+
+    def touch(kind: str, *shares: tuple[float, float]) -> None:
+        """Shares of the canvas."""
+        points = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": i}
+            for i, (x, y) in enumerate(shares)
+        ]
+        touches.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    for kind, *shares in (("Start", (0.4, 0.5)), ("Move", (0.6, 0.5)), ("End",)):
+        touch(kind, *shares)
+    followed(page)
+    before, zoom = ids(page), page.evaluate("page.painter.view.zoom")
+    assert 0 in before and image(page).std() > 0
+    for kind, *shares in (("Start", (0.4, 0.5), (0.6, 0.5)), ("Move", (0.2, 0.5), (0.8, 0.5)), ("End",)):
+        touch(kind, *shares)
+    wait(page, f"page.painter.view.zoom > 2 * {zoom}")
+    assert page.evaluate("visualViewport.scale") == 1 and np.array_equal(ids(page), before)
+    context.close()
+
+
 def test_a_reload_keeps_painting_image_and_settings(context: Any, served: Served) -> None:
     page = opened(context, served)
     page.fill("#seed", "77")
