@@ -1,7 +1,7 @@
 // What is painted with what: document, view, tool, class and size of the brush.
 //
-// Events: "change" (something that controls show), "edit" and "painting" (detail: the rectangle), "say" (detail: a sentence),
-// "classes" (there are others), "point" (the pointer has moved), "frame" (the view has been drawn).
+// Events: "change" (something that controls show), "edit" and "painting" (detail: the rectangle), "finished" (an edit by a tool),
+// "say" (detail: a sentence), "classes" (there are others), "point" (the pointer has moved), "frame" (the view has been drawn).
 
 import { cssColor } from "./classes.mjs";
 import { LayoutDocument, UNPAINTED, union } from "./document.mjs";
@@ -98,10 +98,14 @@ export class Easel extends EventTarget {
     this.setSize(this.size + direction * Math.max(1, Math.round(this.size / 8)));
   }
 
-  describe() {
+  get description() {
     const size = this.tool.isSized ? ` ${this.size} pixels` : "";
     const subject = this.tool.id === "eraser" ? "" : `${this.name}, `;
-    this.say(`${subject}${this.tool.name.toLowerCase()}${size}`);
+    return `${subject}${this.tool.name.toLowerCase()}${size}`;
+  }
+
+  describe() {
+    this.say(this.description);
   }
 
   // Keys 1 to 9: the first classes, until others are used, which take the key of the one that was not used for longest.
@@ -166,7 +170,7 @@ export class Easel extends EventTarget {
 
   finish() {
     if (!this.edited(this.document.commit())) return false;
-    this.describe(); // what was said before was about what was there before
+    this.dispatchEvent(new Event("finished"));
     return true;
   }
 

@@ -120,7 +120,6 @@ export class Painter extends EventTarget {
   }
 
   message(sentence) {
-    if (this.status.title === sentence) return; // or it would be read out again
     this.status.textContent = this.status.title = sentence; // there may be no room for all of it
   }
 
@@ -163,6 +162,7 @@ export class Painter extends EventTarget {
     const pointers = new Pointers(this.stage, easel);
     const keys = new Keys(this.frame, this.keys, easel, pointers);
     easel.addEventListener("say", ({ detail }) => this.message(detail));
+    easel.addEventListener("finished", () => this.#strokeEnded());
     easel.addEventListener("point", () => this.#showPlace());
     for (const show of [() => this.#showTool(), () => this.#showPlace()]) {
       easel.addEventListener("change", show);
@@ -180,6 +180,12 @@ export class Painter extends EventTarget {
     const themes = new MutationObserver(() => easel.view.theme());
     for (const each of [this.root, this.root.ownerDocument]) themes.observe(each, { attributeFilter: ["data-theme"], subtree: true });
     signal.addEventListener("abort", () => themes.disconnect());
+  }
+
+  // What was said was about what was there before. The same again would only be read out again.
+  #strokeEnded() {
+    const { description } = this.#easel;
+    if (this.status.title !== description) this.message(description);
   }
 
   focus() {
