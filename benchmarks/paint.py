@@ -2,9 +2,12 @@
 
     python benchmarks/paint.py --sizes 256 512
     python benchmarks/paint.py --sizes 128 --strokes 0 --screenshot docs/images/paint.png
+    python benchmarks/paint.py --comfyui --sizes 256 512
 
 Paints in a Chromium without a window, with the mouse, on a page whose canvas holds an example. "fast strokes" end every 0.3
 seconds: how many of their images are shown, and how long the last one takes. Needs the extras paint and dev, and Chromium.
+With --comfyui the same strokes go to Paint Layout in the template workflows/paint.json, in the ComfyUI of COMFYUI_DIR and
+COMFYUI_PYTHON with its own front end or that of COMFYUI_FRONT_END.
 """
 
 import sys
@@ -20,6 +23,7 @@ if __name__ == "__main__":
 import argparse
 import base64
 import io
+import json
 import os
 import subprocess
 import tempfile
@@ -34,10 +38,38 @@ from scdm.layouts.reading import read_layout
 from scdm.models import checkpoint
 from scdm.training.command import ending
 from tests.browser import found
+from tests.nodes.server import Server
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "scdm" / "assets" / "examples" / "landscape.png"
 WINDOW = {"width": 1280, "height": 800}
 FAST, PAUSE = 12, 0.3  # strokes, and seconds from one to the next
+TEMPLATE = Path(__file__).resolve().parents[1] / "workflows" / "paint.json"
+READY = "window.app?.graph && window.LiteGraph && app.extensionManager?.workflow?.activeWorkflow"
+OPEN = """async graph => {
+  await app.loadGraphData(graph);
+  app.canvas.ds.scale = 0.7;
+  app.canvas.ds.offset = [-300, 120];
+  app.canvas.setDirty(true, true);
+}"""
+# Milliseconds from the end of the last stroke until its first preview and its image were shown, and those of its run. A
+# preview is a blob, an image a file of the server.
+WATCH = """() => {
+  let shown = null, end = 0, began = 0;
+  const element = () => document.querySelector(".scdm-board-picture img");
+  globalThis.times = {};
+  addEventListener("pointerup", () => {
+    globalThis.times = {};
+    end = performance.now();
+    shown = element();
+  }, true);
+  new MutationObserver(() => {
+    if (element() === shown) return;
+    shown = element();
+    if (shown) times[shown.src.startsWith("blob:") ? "preview" : "image"] ??= performance.now() - end;
+  }).observe(document.body, { childList: true, subtree: true });
+  app.api.addEventListener("execution_start", () => (began = performance.now()));
+  app.api.addEventListener("execution_success", () => (times.run = performance.now() - began));
+}"""
 LOAD = """async text => {
   const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
   await page.painter.load(new Blob([bytes], {type: "image/png"}));
@@ -51,9 +83,16 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="of square canvases")
     parser.add_argument("--strokes", type=int, default=9, help="that are timed (default %(default)s)")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="of the page at the last size, 1280x800")
+    parser.add_argument("--comfyui", action="store_true", help="time the node in ComfyUI instead of the page")
     parser.add_argument("--dark", action="store_true", help="take it of the dark theme")
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores, model {arguments.model}, medians (and ranges) of {arguments.strokes} strokes\n")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(
+        f"{os.cpu_count()} cores at a load of {load:.1f} before, model {arguments.model}, medians (and ranges) of "
+        f"{arguments.strokes} strokes\n"
+    )
+    if arguments.comfyui:
+        return in_comfyui(arguments.model, arguments.sizes, arguments.strokes, arguments.screenshot)
     print("| canvas | first image, s | stroke to image, s | of it painting, s | undo to image, s | fast strokes |")
     print("| --- | --- | --- | --- | --- | --- |")
     with page_at(arguments.model, arguments.dark) as page:
@@ -109,6 +148,71 @@ def row(page: Any, model: str, size: int, strokes: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def in_comfyui(model: str, sizes: list[int], strokes: int, screenshot: Path | None) -> int:
+    print("| canvas | first image, s | stroke to image, s | of it the run, s | to the first preview, s |")
+    print("| --- | --- | --- | --- | --- |")
+    with comfyui_page() as page:
+        for size in sizes:
+            print(comfyui_row(page, model, size, strokes), flush=True)
+        if screenshot:
+            page.screenshot(path=screenshot)
+    return 0
+
+
+@contextmanager
+def comfyui_page() -> Iterator[Any]:
+    """The front end of a ComfyUI of its own, in a browser that notes when strokes end and images come."""
+    from playwright.sync_api import sync_playwright
+
+    browser, checkout, python = found(), os.environ.get("COMFYUI_DIR"), os.environ.get("COMFYUI_PYTHON")
+    if not (browser and checkout and python):
+        raise ValueError("this needs a Chromium, and a ComfyUI: COMFYUI_DIR names it, COMFYUI_PYTHON what runs it")
+    with tempfile.TemporaryDirectory() as base, sync_playwright() as tools:
+        server = Server(checkout, python, Path(base))
+        try:
+            launched = tools.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            look: Any = {"viewport": WINDOW}
+            page = launched.new_page(**look)
+            server.request("/api/settings/Comfy.TutorialCompleted", True)
+            page.goto(server.url, wait_until="domcontentloaded")
+            wait(page, READY)
+            page.evaluate(WATCH)
+            yield page
+            launched.close()
+        finally:
+            server.stop()
+
+
+def comfyui_row(page: Any, model: str, size: int, strokes: int) -> str:
+    page.keyboard.press("Escape")  # what the front end greets with
+    page.evaluate(OPEN, comfyui_graph(model, size))
+    wait(page, "document.querySelector('.scdm-board .scdm-layout')")
+    page.wait_for_timeout(1000)  # the painter has opened its document
+    told = [comfyui_stroke(page, number) for number in range(strokes + 1)]
+    first, rest = told[0], told[1:]
+    columns = [[each[name] for each in rest if name in each] for name in ("image", "run", "preview")]
+    return f"| {size}x{size} | {first['image']:.2f} | {' | '.join(map(spread, columns))} |"
+
+
+def comfyui_graph(model: str, size: int) -> dict[str, Any]:
+    """The template with the example at this size."""
+    graph: dict[str, Any] = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    nodes = {node["type"]: node for node in graph["nodes"]}
+    nodes["SCDM_LoadModel"]["widgets_values"][0] = model
+    document = "data:image/png;base64," + example(model, size)
+    nodes["SCDM_PaintLayout"]["widgets_values"][1:4] = [size, size, document]
+    return graph
+
+
+def comfyui_stroke(page: Any, number: int) -> dict[str, float]:
+    """Seconds from the end of a stroke to its image and the first preview, and those of its run."""
+    box = page.query_selector(".scdm-board .scdm-stage").bounding_box()
+    page.evaluate("document.querySelector('.scdm-board .scdm-keys').focus()")
+    drag(page, box, number)
+    wait(page, "times.run && times.image")
+    return {name: value / 1000 for name, value in page.evaluate("times").items()}
+
+
 def spread(times: list[float]) -> str:
     if not times:
         return ""
@@ -143,9 +247,13 @@ def stroke(page: Any, number: int) -> None:
     """A short one, each elsewhere and of another class."""
     canvases = page.query_selector_all("#painter canvas")
     box = max((canvas.bounding_box() for canvas in canvases), key=lambda each: each["width"] if each else 0)
+    page.evaluate("document.querySelector('#painter .scdm-keys').focus()")
+    drag(page, box, number)
+
+
+def drag(page: Any, box: dict[str, float], number: int) -> None:
     x = box["x"] + (0.2 + 0.07 * (number % 9)) * box["width"]
     y = box["y"] + (0.25 + 0.11 * (number % 5)) * box["height"]
-    page.evaluate("document.querySelector('#painter .scdm-keys').focus()")
     page.keyboard.press(str(1 + number % 8))
     page.mouse.move(x, y)
     page.mouse.down()

@@ -13,7 +13,7 @@ from comfy_api.latest import io
 from ..scdm.assets import embedded_models
 from ..scdm.layouts.contents import UNPAINTED
 from ..scdm.layouts.painting import class_choices
-from ..scdm.layouts.paintings import colored
+from ..scdm.layouts.paintings import colored, stored_as
 from ..scdm.layouts.palette import GOLDEN_ANGLE, Palette, palette_names
 from ..scdm.models.checkpoint import Header, model_file, read_header
 from .messages import complaint
@@ -65,6 +65,12 @@ def shipped_subjects() -> dict[str, list[list[Any]]]:
     """The classes of each palette that comes with SCDM, [name, colour], by the names in `palette_input`."""
     names = palette_names()
     return {name: colored(Palette.named(name)) for name in (*names, *(name + GOLDEN_ANGLE for name in names))}
+
+
+@cache
+def shipped_values() -> dict[str, list[list[Any]]]:
+    """How id maps store the classes of each palette that comes with SCDM."""
+    return {name: stored_as(Palette.named(name)) for name in palette_names()}
 
 
 def model_subjects() -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from ..scdm.layouts.fitting import fitted
 from ..scdm.layouts.labels import LabelMap
 from ..scdm.layouts.painting import class_masks
 from ..scdm.layouts.palette import Palette
-from .classes import model_subjects, shipped_subjects
+from .classes import model_subjects, shipped_subjects, shipped_values
 from .files import existing_file
 from .layouts import blank, blank_sides, chosen_size, model_input
 from .messages import complaint, said
@@ -53,6 +53,7 @@ class PaintLayout(io.ComfyNode):
                         "default": "",
                         "socketless": True,
                         "scdm_palettes": shipped_subjects(),
+                        "scdm_values": shipped_values(),
                         "scdm_models": model_subjects(),
                     },
                 ),

@@ -148,8 +148,8 @@ def write(path: str | Path, saved: Saved) -> None:
         raise ValueError(f"{path} cannot be written, what was there is kept: {error.strerror or error}") from error
 
 
-def read(path: str | Path) -> Saved:
-    """What `write` was given.
+def read(path: str | Path, most_side: int | None = None) -> Saved:
+    """What `write` was given. most_side: pixels of a side; of a larger canvas no picture is decoded.
 
     ValueError names the file and what is wrong with it. No code in the file is run, and reading takes no more memory than a
     session of so large an image does; MemoryError if there is not as much.
@@ -160,7 +160,7 @@ def read(path: str | Path) -> Saved:
         with path.open("rb") as file:
             require(zipfile.is_zipfile(file), "it was written by another program, or is incomplete")
             with zipfile.ZipFile(file) as archive:
-                return _saved(archive)
+                return _saved(archive, most_side)
     except Exception as error:  # damaged archives and pictures make decoders raise almost anything
         raise _about_file(path, error) from error
 
@@ -172,7 +172,7 @@ def _about_file(path: Path, error: Exception) -> Exception:
     if isinstance(error, PermissionError):
         return ValueError(f"{path}: cannot be read ({error.strerror})")
     if isinstance(error, ValueError):
-        return ValueError(f"{path} is no history that can be reopened: {error}")
+        return ValueError(f"{path} is no session that can be opened: {error}")
     return ValueError(f"{path} is damaged: {brief(str(error)) or type(error).__name__}")
 
 
@@ -239,9 +239,11 @@ def _record_of(saved: Saved, planes: _Numbered, images: _Numbered) -> dict[str, 
     return configuration.to_dict(record)
 
 
-def _saved(archive: zipfile.ZipFile) -> Saved:
+def _saved(archive: zipfile.ZipFile, most_side: int | None) -> Saved:
     record = _record(archive)
     size = (record.height, record.width)
+    fits = most_side is None or max(size) <= most_side
+    require(fits, f"its canvas has {size[1]} x {size[0]} pixels, where a side has up to {most_side}")
 
     @cache
     def plane(number: int, most: int) -> Tensor:

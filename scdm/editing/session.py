@@ -251,7 +251,7 @@ class EditSession:
         try:
             session = cls(model, _labels(saved.history.now.plan, model), saved.options, margin=saved.margin)
         except ValueError as error:
-            raise ValueError(f"{path} is no history that can be reopened: {error}") from error
+            raise ValueError(f"{path} is no session that can be opened: {error}") from error
         if not model.is_known_as(saved.weights):
             warnings.warn(f"{path} was made with another model: what it repaints may not fit the rest", stacklevel=2)
         session._history, session._draws = saved.history, saved.draws

@@ -21,6 +21,7 @@ from ..files.untrusted import brief, content_of, is_out_of_memory, naming, shown
 from .contents import UNPAINTED
 from .palette import MAX_CLASSES, Palette, as_labels
 from .translation import translated
+from .values import UNKNOWN
 
 if TYPE_CHECKING:
     from .labels import LabelMap
@@ -50,11 +51,20 @@ def colored(palette: Palette) -> list[list[Any]]:
     return [[name, color or COLORLESS] for name, color in zip(palette.names, palette.colors, strict=True)]
 
 
-def read(source: str | Path | bytes) -> Painting:
-    """The painting in a file, or in the content of one. ValueError names the file and says what is wrong with it."""
+def stored_as(palette: Palette) -> list[list[Any]]:
+    """How id maps store the classes, each [name, [[value, id], ...]], as painters ask for it; num_classes is unpainted."""
+    tables = {convention.name: palette.id_table(convention)[:-1] for convention in palette.conventions}
+    return [[name, [[int(i), int(ids[i])] for i in np.flatnonzero(ids != UNKNOWN)]] for name, ids in tables.items()]
+
+
+def read(source: str | Path | bytes, most_side: int | None = None) -> Painting:
+    """The painting in a file, or in the content of one. ValueError names the file and says what is wrong with it.
+
+    most_side: pixels of a side. A larger painting is refused by its header, before memory is taken for it.
+    """
     if isinstance(source, bytes):
-        return _read(source, "the painting")
-    return _read(content_of(source, MOST_FILE_BYTES), str(source))
+        return _read(source, "the painting", most_side)
+    return _read(content_of(source, MOST_FILE_BYTES), str(source), most_side)
 
 
 def write(target: str | Path | BinaryIO, palette: Palette, ids: np.ndarray) -> None:
@@ -93,11 +103,16 @@ def _loss(painting: Painting, lost: np.ndarray, palette: Palette) -> str:
     )
 
 
-def _read(content: bytes, name: str) -> Painting:
+def _read(content: bytes, name: str, most_side: int | None) -> Painting:
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
+            if most_side is not None and max(picture.size) > most_side:
+                size = f"{picture.width} x {picture.height}"
+                raise ValueError(
+                    f"{name}: a canvas has up to {most_side} pixels a side here, not {size}: scale it down"
+                )
             picture.load()  # the list of classes may follow the pixels
             if not isinstance(picture.info.get(KEYWORD), str) or picture.mode not in ("P", "I;16", "I"):
                 raise Image.UnidentifiedImageError

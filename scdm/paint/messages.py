@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 from ..files import config as configuration
@@ -110,12 +110,32 @@ class Asked:
     """An update with its pictures, as files hold them.
 
     painted, image: what the page has of before: a document, and the image that was made for it.
+    also: areas for new noise that earlier updates asked for, which this one has taken in.
     """
 
     update: Update
     document: bytes
     painted: bytes = b""
     image: bytes = b""
+    also: tuple[Area | None, ...] = field(default=(), kw_only=True)
+
+    @property
+    def areas(self) -> tuple[Area | None, ...]:
+        """Where new noise is wanted, None being everywhere."""
+        own = (self.update.area,) if self.update.again else ()
+        return tuple(dict.fromkeys((*self.also, *own)))
+
+    def joined(self, earlier: Asked) -> Asked | None:
+        """What both ask for as one; None where only the earlier one asks for work. Settings and a whole image begin anew, so
+        that new noise from before would be gone with them."""
+        new, old = self.update, earlier.update
+        if new.known and not old.known:
+            return None
+        same = new.settings == old.settings
+        update = replace(new, whole=new.whole or (old.whole and same))
+        also = earlier.areas if same and not new.whole else ()
+        kept = self if self.image else earlier
+        return Asked(update, self.document, kept.painted, kept.image, also=also)
 
     def replaces(self, earlier: Asked) -> bool:
         """Whether it holds all that an earlier one asks for: new noise is asked for once, and work not for what is known."""

@@ -12,8 +12,8 @@ import torch
 from .. import assets
 from ..devices import AUTO, fast_dtype
 from ..files.untrusted import shown
-from ..layouts.paintings import colored
-from ..layouts.palette import Palette
+from ..layouts.paintings import colored, stored_as
+from ..layouts.palette import Palette, palette_names
 from ..models import checkpoint, conversion
 from ..models.checkpoint import Header
 from ..models.model import Model
@@ -81,9 +81,28 @@ class Models:
             raise ValueError(f"no model here has its classes, {few}: start 'scdm paint' with --model and theirs")
         return found[0]
 
+    def palettes(self) -> list[dict[str, Any]]:
+        """Those whose layouts the page translates: the models', those that come with SCDM, and these in the colours of
+        preprocessors."""
+        shipped = [Palette.named(name) for name in palette_names()]
+        preprocessed = [palette.golden_angle() for palette in shipped]
+        found = [*(header.palette for header in self._headers.values()), *shipped, *preprocessed]
+        colored: dict[Any, Palette] = {}
+        stored: dict[Any, Palette] = {}  # of palettes with the same classes, the first says how ids are stored
+        for palette in found:
+            colored.setdefault((palette.names, palette.colors), palette)
+            stored.setdefault(palette.names, palette)
+        return [_told(palette, palette is stored[palette.names]) for palette in colored.values()]
+
     def about(self) -> list[dict[str, Any]]:
         """What the page shows of each."""
         return [_about(name, header) for name, header in self._headers.items()]
+
+
+def _told(palette: Palette, values: bool) -> dict[str, Any]:
+    """A palette as painters have it. values: whether to say how id maps store its classes."""
+    classes = [{"name": name, "color": color} for name, color in colored(palette)]
+    return {"name": palette.name, "classes": classes, "values": stored_as(palette) if values else []}
 
 
 def _about(name: str, header: Header) -> dict[str, Any]:

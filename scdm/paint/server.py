@@ -16,12 +16,14 @@ from ..editing.history import MOST_FILE_BYTES
 from . import pages
 from .messages import MOST_BYTES, Message, asked, packed, unpacked
 from .models import Models
+from .options import MOST_SIDE
 from .worker import Worker, words_of
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
 USUAL_PORT = 80  # of http
 LATE = 20.0  # seconds after which a silent connection counts as lost
+LONGEST_UPLOAD = 300.0  # seconds
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' {sockets}; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -87,7 +89,7 @@ class Server:
         self._windows.add(window)
         sending = asyncio.create_task(window.send())
         try:
-            window.tell(Message({"kind": "hello", "models": self.models.about(), "size": self.size}))
+            window.tell(Message({"kind": "hello", "size": self.size, "most_side": MOST_SIDE, **self._known()}))
             if self._painting is None or self._painting.name == window.name:
                 self._hand_over(window)
             else:
@@ -103,6 +105,9 @@ class Server:
                 for other in self._windows:
                     other.tell(Message({"kind": "free"}))
         return socket
+
+    def _known(self) -> dict[str, Any]:
+        return {"models": self.models.about(), "palettes": self.models.palettes()}
 
     def _hand_over(self, window: _Window) -> None:
         """Lets this window paint, and the one that did know it."""
@@ -169,18 +174,28 @@ def _scratch(called: str) -> Iterator[Path]:
 
 
 async def _received(request: web.Request, path: Path) -> None:
-    """Writes what is sent to a file. ValueError if it is more than a session can be."""
-    left = MOST_FILE_BYTES
-    if (request.content_length or 0) <= left:
-        with path.open("wb") as file:
-            async for part in request.content.iter_chunked(2**20):
-                left -= len(part)
-                if left < 0:
-                    break
-                file.write(part)
-            else:
-                return
-    raise web.HTTPRequestEntityTooLarge(MOST_FILE_BYTES, request.content_length or 0)
+    """Writes what is sent to a file. HTTPRequestEntityTooLarge if it is more than a session can be, HTTPRequestTimeout if it
+    stays away."""
+    if (request.content_length or 0) > MOST_FILE_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MOST_FILE_BYTES, request.content_length or 0)
+    left, loop = MOST_FILE_BYTES, asyncio.get_running_loop()
+    end = loop.time() + LONGEST_UPLOAD
+    with path.open("wb") as file:
+        while part := await _part(request, min(LATE, end - loop.time())):
+            left -= len(part)
+            if left < 0:
+                raise web.HTTPRequestEntityTooLarge(MOST_FILE_BYTES, MOST_FILE_BYTES - left)
+            file.write(part)
+
+
+async def _part(request: web.Request, seconds: float) -> bytes:
+    """What comes next, empty at the end. (`asyncio.wait_for` would read in a task, whose errors nobody sees if the page
+    leaves.)"""
+    late = asyncio.get_running_loop().call_later(seconds, request.content.set_exception, web.HTTPRequestTimeout())
+    try:
+        return await request.content.read(2**20)
+    finally:
+        late.cancel()
 
 
 def _number(head: dict[str, Any]) -> int:
@@ -221,6 +236,9 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         response = await handler(request)
     except web.HTTPRequestEntityTooLarge:
         response = _refusal(f"the file has more than {MOST_FILE_BYTES // 2**30} GB: no session is so large", 413)
+    except web.HTTPRequestTimeout:
+        response = _refusal("the file did not arrive in time: try again", 408)
+        response.force_close()  # whoever sends the rest later is not waited for
     except web.HTTPException as error:
         response = _refusal(f"{error.reason}: reload the page", error.status)
     except (ConnectionError, web.RequestPayloadError):

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -41,6 +41,14 @@ NEARLY_DONE = 0.5
 Send = Callable[[Message], None]
 
 
+@dataclass(frozen=True)
+class _Draws:
+    """Moves among the draws of the same layout, each back (-1) or forth (1)."""
+
+    number: int  # of the last that asked
+    moves: list[int]
+
+
 @dataclass
 class _Running:
     """The update that is being made."""
@@ -54,7 +62,7 @@ class _Running:
 
 
 class Worker:
-    """Makes images on a thread of its own, the newest request first: of requests that wait, only the last is made.
+    """Makes images on a thread of its own: requests that wait are joined to the newest, which asks for all that they did.
 
     A newer request stops an older one that runs, unless that is half done, or the one before it was stopped already: so
     the image follows however fast the strokes are. What was stopped is not lost, as the next update paints all that has
@@ -68,7 +76,7 @@ class Worker:
         self._options = models.options  # what the page does not set; an opened session brings its own
         self._session: EditSession | None = None
         self._made_with: tuple[str, GenerateOptions] | None = None
-        self._waiting: list[Callable[[], None] | Asked] = []
+        self._waiting: list[Callable[[], None] | Asked | _Draws] = []
         self._running: _Running | None = None
         self._stopped_one, self._closed = False, False
         self._changed = threading.Condition()
@@ -80,12 +88,20 @@ class Worker:
     def update(self, asked: Asked) -> None:
         """Has the image follow the document."""
         with self._changed:
+            asked = self._joined(asked)
             self._waiting = [job for job in self._waiting if not (isinstance(job, Asked) and asked.replaces(job))]
             self._waiting.append(asked)
             running = self._running
             if running and running.share < NEARLY_DONE and not self._stopped_one and not asked.update.known:
                 self._stop(running)
             self._changed.notify()
+
+    def _joined(self, asked: Asked) -> Asked:
+        """With what the last ones that wait ask for; they wait no longer."""
+        while self._waiting and isinstance(last := self._waiting[-1], Asked) and (both := asked.joined(last)):
+            asked = both
+            self._waiting.pop()
+        return asked
 
     def cancel(self) -> None:
         """Stops the update that runs, and forgets those that wait."""
@@ -99,8 +115,15 @@ class Worker:
             self._send(Message({"kind": "cancelled", "number": job.update.number}))
 
     def other_draw(self, number: int, by: int) -> None:
-        """Back (-1) or forth (1) among the draws of the same layout."""
-        self._put(lambda: self._reported(number, lambda: self._other_draw(number, by)))
+        """Back (-1) or forth (1) among the draws of the same layout. Moves that wait are made as one."""
+        with self._changed:
+            moves: list[int] = []
+            if self._waiting and isinstance(last := self._waiting[-1], _Draws):
+                moves = last.moves
+                self._waiting.pop()
+            moves.append(by)
+            self._waiting.append(_Draws(number, moves))
+            self._changed.notify()
 
     def describe(self) -> None:
         """Tells a page that has kept nothing what is being painted, if anything is."""
@@ -157,6 +180,8 @@ class Worker:
                 self._running = _Running(job.update.number) if isinstance(job, Asked) else None
             if isinstance(job, Asked):
                 self._reported(job.update.number, partial(self._update, job))
+            elif isinstance(job, _Draws):
+                self._reported(job.number, partial(self._other_draw, job))
             else:
                 self._reported(0, job)
             with self._changed:
@@ -199,8 +224,11 @@ class Worker:
         self._session, self._made_with = session, (name, options)
         if not session.return_to(labels):
             session.change(labels)
-        if update.again:
-            session.again(_mask(update.area, labels))
+        noise = _mask(asked.areas, labels)
+        if update.again and not noise.any():
+            raise ValueError("the selection lies outside of the canvas: select a part of it")
+        if noise.any():
+            session.again(noise)
         self._stopped_before_the_start()
         remarks.append(model.config.taught.remark(_size(labels)))
         self._follow(update.number, [words for words in remarks if words])
@@ -239,23 +267,16 @@ class Worker:
         }
         self._send(Message(head, (_preview(step.x0),)))
 
-    def _other_draw(self, number: int, by: int) -> None:
+    def _other_draw(self, draws: _Draws) -> None:
         session = self._session
         if session is None:
             raise ValueError("there is no image yet: paint first")
-        move, back = (session.undo, session.redo) if by < 0 else (session.redo, session.undo)
-        before, moved = session.labels, move()
-        if moved and not torch.equal(session.labels.ids, before.ids):  # another layout's, and no draw of this one
-            back()
-            moved = False
-        if not moved:
-            raise ValueError(f"there is no {'earlier' if by < 0 else 'later'} draw of this layout")
-        self._follow(number, [])
+        if not sum(_moved(session, by) for by in draws.moves):
+            raise ValueError(f"there is no {'earlier' if draws.moves[-1] < 0 else 'later'} draw of this layout")
+        self._follow(draws.number, [])
 
     def _opened(self, path: Path, preferred: str) -> Message:
-        saved = history.read(path)
-        if max(saved.history.now.plan.ids.shape) > MOST_SIDE:
-            raise ValueError(f"its canvas is larger than the {MOST_SIDE} pixels of a side that are painted here")
+        saved = history.read(path, MOST_SIDE)
         name = self.models.of_classes(saved.classes, self.models.known(preferred))
         model = self.models.called(name)
         with warnings.catch_warnings(record=True) as remarks:
@@ -288,10 +309,7 @@ def _size(labels: LabelMap) -> tuple[int, int]:
 
 
 def _layout(document: bytes, model: Model) -> tuple[LabelMap, list[str]]:
-    painting = paintings.read(document)
-    if max(painting.ids.shape) > MOST_SIDE:
-        raise ValueError(f"a canvas has up to {MOST_SIDE} pixels a side here, not {max(painting.ids.shape)}")
-    return paintings.onto(painting, model.palette)
+    return paintings.onto(paintings.read(document, MOST_SIDE), model.palette)
 
 
 def _begun(model: Model, labels: LabelMap, options: GenerateOptions, asked: Asked) -> EditSession:
@@ -315,15 +333,21 @@ def _levels(content: bytes) -> np.ndarray:
     raise ValueError(f"the image that the page has kept has more than {MOST_SIDE} pixels a side")
 
 
-def _mask(area: Area | None, labels: LabelMap) -> Tensor | None:
-    """(H, W) bool; None for everywhere."""
-    if area is None:
-        return None
-    x, y, width, height = area
+def _moved(session: EditSession, by: int) -> bool:
+    """Back or forth to another draw of the same layout, if there is one."""
+    move, back = (session.undo, session.redo) if by < 0 else (session.redo, session.undo)
+    before, moved = session.labels, move()
+    if moved and not torch.equal(session.labels.ids, before.ids):
+        back()
+        return False
+    return moved
+
+
+def _mask(areas: Iterable[Area | None], labels: LabelMap) -> Tensor:
+    """(H, W) bool: what they cover of the canvas."""
     mask = torch.zeros(_size(labels), dtype=torch.bool)
-    mask[y : y + height, x : x + width] = True
-    if not mask.any():
-        raise ValueError("the selection lies outside of the canvas: select a part of it")
+    for x, y, width, height in (area or (0, 0, labels.width, labels.height) for area in areas):
+        mask[y : y + height, x : x + width] = True
     return mask
 
 

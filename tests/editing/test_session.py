@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 import scdm
+from scdm.editing import history
 from scdm.editing.session import Cancelled, EditSession
 from scdm.files.images import from_levels, to_levels
 from scdm.layouts.labels import LabelMap
@@ -558,12 +559,12 @@ def test_damaged_histories_are_refused_by_name(
         EditSession.open(rewritten(tmp_path / "good", tmp_path / "bad", change), model)
 
 
-def test_what_is_no_history_or_packed_tighter_is_refused(model: Model, tmp_path: Path) -> None:
+def test_what_is_no_session_or_packed_tighter_is_refused(model: Model, tmp_path: Path) -> None:
     begun(model).save(tmp_path / "good")
     content = (tmp_path / "good").read_bytes()
     for name, written in {"empty": b"", "text": b"hello", "half": content[: len(content) // 2]}.items():
         (tmp_path / name).write_bytes(written)
-        with pytest.raises(ValueError, match=f"{name} is no history that can be reopened"):
+        with pytest.raises(ValueError, match=f"{name} is no session that can be opened"):
             EditSession.open(tmp_path / name, model)
     place = content.index(b"IDAT") + 10
     (tmp_path / "flipped").write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
@@ -574,6 +575,16 @@ def test_what_is_no_history_or_packed_tighter_is_refused(model: Model, tmp_path:
         EditSession.open(bomb, model)
     with pytest.raises(ValueError, match="there is no such file"):
         EditSession.open(tmp_path / "gone", model)
+
+
+def test_a_larger_canvas_than_is_wanted_is_refused_before_its_pictures_are_read(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(model).save(tmp_path / "good")
+    assert history.read(tmp_path / "good", most_side=16).history.now.plan.ids.shape == (16, 16)
+    monkeypatch.setattr("scdm.editing.history._pixels", lambda *_: pytest.fail("its pictures were read"))
+    with pytest.raises(ValueError, match="its canvas has 16 x 16 pixels, where a side has up to 15"):
+        history.read(tmp_path / "good", most_side=15)
 
 
 def test_an_update_is_kept_however_many_strokes_were_made_meanwhile(

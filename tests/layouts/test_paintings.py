@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from scdm.layouts import paintings
-from scdm.layouts.paintings import Painting, onto, read, write
+from scdm.layouts.paintings import Painting, onto, read, stored_as, write
 from scdm.layouts.palette import Palette
 
 SAME = (9, 200, 9)  # a colour that two classes share
@@ -60,6 +60,22 @@ def test_the_form_is_the_one_that_the_painter_writes() -> None:
     keyword, text = found[b"iTXt"].split(b"\0", 1)
     assert keyword == b"scdm:classes" and json.loads(text[4:].decode("utf-8")) == list(PALETTE.names)
     assert chunks(written(MANY, ids_of(MANY)))[b"IHDR"][8:10] == bytes([16, 0]), "16-bit greys"
+
+
+def test_a_painting_that_is_too_large_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = written(PALETTE, ids_of(PALETTE, (20, 41)))
+    assert read(content, most_side=41).ids.shape == (20, 41)
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda *_: pytest.fail("its pixels were decoded"))
+    with pytest.raises(
+        ValueError, match=r"^the painting: a canvas has up to 40 pixels a side here, not 41 x 20: scale it"
+    ):
+        read(content, most_side=40)
+
+
+def test_painters_are_told_how_id_maps_store_classes() -> None:
+    assert stored_as(PALETTE) == [["ids", [[0, 0], [1, 1], [2, 2], [3, 3], [255, 3], [65535, 3]]]]
+    tables = {name: dict(map(tuple, pairs)) for name, pairs in stored_as(Palette.named("ade20k"))}
+    assert tables["annotations"][1] == 0 and tables["annotations"][0] == 150 and tables["ids"][1] == 1
 
 
 def test_any_viewer_shows_the_colours() -> None:

@@ -42,6 +42,17 @@ def test_names_that_are_no_class_are_refused():
         translated(labels, PHOTO, SCENE, {"sea": "sea"})
 
 
+def test_a_class_becomes_one_other_and_not_two():
+    labels = LabelMap(torch.tensor([[[1]]]), 4)
+    for twice in ({"sea": "water", "1": "grass"}, {"sea": "water", "SEA": "unpainted"}):
+        with pytest.raises(ValueError, match=r"is to become both 'water' and '\w+': leave one of the two out"):
+            translated(labels, PHOTO, SCENE, twice)
+    assert translated(labels, PHOTO, SCENE, {"sea": "water", "1": "WATER"}).ids.tolist() == [[[1]]], "the same twice"
+    with pytest.raises(ValueError, match=r"^'sea' is to become both 'water' and 'grass': leave one of the two out$"):
+        pairs("sea = water\nsea = grass")
+    assert pairs("sea = water, sea = water") == {"sea": "water"}
+
+
 def test_pairs_are_read_line_by_line():
     assert pairs("sea = water\n\n house=building, 3 = unpainted,") == {
         "sea": "water",

@@ -158,5 +158,6 @@ def test_the_front_end_is_told_classes_colours_and_sizes(pack: Any, folders: Any
     assert known["socketless"] and known["default"] == ""
     assert known["scdm_palettes"]["scenes"][SKY] == ["sky", SCENES.colors[SKY]]
     assert {"ade20k", "ade20k_golden_angle"} <= known["scdm_palettes"].keys()
+    assert [name for name, _ in known["scdm_values"]["ade20k"]] == ["ids", "annotations"], "for id maps"
     assert known["scdm_models"]["scenes-fast"]["classes"] == known["scdm_palettes"]["scenes"]
     assert len(known["scdm_models"]["scenes-fast"]["size"]) == 2

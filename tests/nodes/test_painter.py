@@ -398,6 +398,40 @@ def test_the_image_follows_from_inside_of_a_subgraph(painter: Painter) -> None:
     painter.live(False)
 
 
+@pytest.mark.parametrize(("mode", "why"), [(2, "muted"), (4, "bypassed")])
+def test_a_painter_that_does_not_run_says_so_and_queues_nothing(
+    painter: Painter, server: Server, mode: int, why: str
+) -> None:
+    page, runs = painter.page, len(server.get("/history"))
+    page.evaluate(f"mode => {{ {PAINTERS}[0].mode = mode; }}", mode)
+    page.wait_for_timeout(300)
+    painter.live(True)
+    page.evaluate(STROKES)
+    painter.until("() => document.querySelector('.scdm-board-bar p').textContent.startsWith('This node is')")
+    assert painter.status == f"This node is {why}, so no image follows it: turn that off in its menu."
+    assert len(server.get("/history")) == runs
+    page.evaluate(f"() => {{ {PAINTERS}[0].mode = 0; }}")
+    painter.stroke(0.6)
+    painter.until(FOLLOWED, seconds=300)
+    painter.live(False)
+
+
+@pytest.mark.parametrize("palette", ["ade20k", "cityscapes"])
+def test_a_picture_in_another_palettes_colours_is_translated_by_name(painter: Painter, palette: str) -> None:
+    page, other = painter.page, Palette.named(palette)
+    colors = [other.colors[other.names.index(name)] for name in ("sky", "wall")]
+    page.evaluate(NOISE, colors)
+    asked = page.get_by_role("dialog", name="A layout of other classes")
+    asked.wait_for()
+    assert (
+        f"in the colours of {palette}." in asked.inner_text()
+        and "Unpainted for want of a class: wall" in asked.inner_text()
+    )
+    asked.get_by_role("button", name="Translate").click()
+    painter.until("() => /unpainted now: wall/.test(document.querySelector('.scdm-status').textContent)")
+    painter.until(f"() => ({VALUES})()[0].endsWith('.png [input]')")
+
+
 def test_an_upload_that_nobody_answers_is_given_up(painter: Painter) -> None:
     page = painter.page
     page.evaluate(

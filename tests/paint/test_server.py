@@ -187,6 +187,10 @@ def test_the_image_is_the_librarys_own(page: Run) -> None:
         hello = await told(socket, "hello")
         assert [about["name"] for about in hello.head["models"]][:2] == ["tiny", "other"]
         assert hello.head["models"][0]["classes"][1] == {"name": "sea", "color": [0, 9, 0]}
+        assert hello.head["most_side"] == 4096
+        palettes = {palette["name"]: palette for palette in hello.head["palettes"]}
+        assert palettes.keys() >= {PALETTE.name, "other", "ade20k", "ade20k_golden_angle"}
+        assert palettes["ade20k"]["values"] and not palettes["ade20k_golden_angle"]["values"], "the same are said once"
         await told(socket, "yours")
         ids = painted((9, 4, 12, 8, 3))
         number = await page.update(socket, ids)
@@ -429,6 +433,56 @@ def test_a_new_draw_is_not_forgotten_for_a_stroke_that_follows(page: Run, monkey
     page(test)
 
 
+def test_new_noise_that_is_asked_for_again_and_again_is_made_once_and_everywhere_that_it_was_asked_for(
+    page: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(page: Page) -> None:
+        socket = await page.connect()
+        await page.update(socket, painted())
+        first = picture(await told(socket, "image"))
+        gate = Gate(monkeypatch)
+        stroke = (0, 14, 2, 16, 3)
+        running = await page.update(socket, painted(stroke))
+        await gate.step()
+        await page.update(socket, painted(stroke), again=True, area=[0, 0, 3, 3])
+        for _ in range(5):
+            await page.update(socket, painted(stroke), again=True, area=[12, 12, 4, 4])
+        last = await page.update(socket, painted(stroke, (12, 0, 16, 4, 3)))
+        await asyncio.sleep(0.3)  # until they have come
+        gate.open()
+        heads = []
+        while not heads or heads[-1]["number"] != last:
+            message = await told(socket, "cancelled", "image", "error")
+            heads.append(message.head)
+        assert [head["number"] for head in heads] == [running, last], "and none in between"
+        changed = (picture(message) != first).any(-1)
+        assert changed[:3, :3].any() and changed[12:, 12:].any() and changed[12:, :4].any() and not changed[6, 8]
+
+    page(test)
+
+
+def test_moves_among_draws_that_wait_are_one(page: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(page: Page) -> None:
+        socket = await page.connect()
+        await page.update(socket, painted())
+        images = [picture(await told(socket, "image"))]
+        for _ in range(3):
+            await page.update(socket, painted(), again=True)
+            images.append(picture(await told(socket, "image")))
+        gate = Gate(monkeypatch)
+        await page.update(socket, painted(), again=True)
+        await gate.step()
+        for number, by in enumerate((-1, -1, -1, 1), start=100):
+            await socket.send_bytes(packed(Message({"kind": "draw", "number": number, "by": by})))
+        await asyncio.sleep(0.3)  # until they have come
+        gate.open()
+        await told(socket, "image")
+        moved = await told(socket, "image", "error")
+        assert moved.head["number"] == 103 and np.array_equal(picture(moved), images[2])
+
+    page(test)
+
+
 # Windows
 
 
@@ -498,7 +552,7 @@ def test_what_is_no_session_is_refused_without_a_path(page: Run, monkeypatch: py
         for content in (b"", b"none", document(painted())):
             answer = await page.client.post("/open", headers=page.origin, data=content)
             words = (await answer.json())["words"]
-            assert answer.status == 400 and words.startswith("the file is no history"), words
+            assert answer.status == 400 and words.startswith("the file is no session that can be opened: "), words
             assert "/" not in words
         answer = await page.client.post("/open?model=../tiny", headers=page.origin, data=b"")
         assert answer.status == 400
@@ -570,6 +624,39 @@ def test_what_does_not_arrive_whole_is_refused_without_a_traceback(page: Run, ca
         assert not caplog.records
 
     page(test)
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_an_upload_that_stays_away_holds_nothing(page: Run, monkeypatch: pytest.MonkeyPatch, drips: bool) -> None:
+    """Be it that nothing comes any more, or too little to come to an end."""
+    monkeypatch.setattr(server, "LATE", 60.0 if drips else 0.2)
+    monkeypatch.setattr(server, "LONGEST_UPLOAD", 0.4 if drips else 60.0)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    folders: list[str] = []
+    monkeypatch.setattr(server, "_received", spied(server._received, folders))
+
+    async def test(page: Page) -> None:
+        head = "".join(f"{name}: {value}\r\n" for name, value in page.origin.items())
+        reader, writer = await asyncio.open_connection("127.0.0.1", page.client.port)
+        writer.write(f"POST /open HTTP/1.1\r\n{head}Content-Length: 1000\r\n\r\nhalf".encode())
+        answered = asyncio.create_task(reader.read())  # to the end of the connection
+        while drips and not answered.done():
+            writer.write(b".")
+            await asyncio.sleep(0.05)
+        answer = await asyncio.wait_for(answered, 30)
+        assert answer.startswith(b"HTTP/1.1 408") and b"the file did not arrive in time: try again" in answer
+        assert folders and not Path(folders[0]).exists()
+        writer.close()
+
+    page(test)
+
+
+def spied(receive: Callable[..., Awaitable[None]], folders: list[str]) -> Callable[..., Awaitable[None]]:
+    async def received(request: Any, path: Path) -> None:
+        folders.append(str(path.parent))
+        await receive(request, path)
+
+    return received
 
 
 # Mistakes

@@ -12,12 +12,12 @@ import pytest
 from tests.browser import chromium, served
 
 UNPAINTED = 65535
-OPEN = """async ({width, height, classes, compact, at}) => {
+OPEN = """async ({at, ...options}) => {
   const { Painter } = await import("/painter/painter.mjs");
   const root = document.createElement("div");
   Object.assign(root.style, { width: `${at[0]}px`, height: `${at[1]}px` });
   document.body.append(root);
-  const painter = new Painter(root, { classes, width, height, compact });
+  const painter = new Painter(root, options);
   globalThis.painters = [...(globalThis.painters ?? []), painter];
   painter.edits = [];
   painter.addEventListener("edit", ({ detail }) => painter.edits.push(detail));
@@ -161,8 +161,9 @@ def painter(blank: Any) -> Callable[..., Board]:
         compact: bool = False,
         at: tuple[int, int] = (900, 640),
         names: list[dict[str, Any]] | None = None,
+        **more: Any,
     ) -> Board:
-        options = {
+        options = more | {
             "width": width,
             "height": height,
             "classes": classes(count) if names is None else names,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import signal
 import socket
@@ -15,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("aiohttp", reason="the extra paint is not installed: pip install -e '.[paint]'")
 
+from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
 from scdm.paint import pages
 from tests.editing.test_session import build
@@ -157,6 +160,33 @@ def test_the_image_follows_a_stroke_and_undo_and_nothing_comes_from_elsewhere(co
     assert errors == []
 
 
+def test_a_finger_paints_and_two_zoom_the_layout_but_not_the_page(chromium: Any, served: Served) -> None:
+    context = chromium.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
+    context.set_default_timeout(60_000)
+    page = opened(context, served)
+    touches = context.new_cdp_session(page)
+    box = canvas(page).bounding_box()
+
+    def touch(kind: str, *shares: tuple[float, float]) -> None:
+        """Shares of the canvas."""
+        points = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": i}
+            for i, (x, y) in enumerate(shares)
+        ]
+        touches.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    for kind, *shares in (("Start", (0.4, 0.5)), ("Move", (0.6, 0.5)), ("End",)):
+        touch(kind, *shares)
+    followed(page)
+    before, zoom = ids(page), page.evaluate("page.painter.view.zoom")
+    assert 0 in before and image(page).std() > 0
+    for kind, *shares in (("Start", (0.4, 0.5), (0.6, 0.5)), ("Move", (0.2, 0.5), (0.8, 0.5)), ("End",)):
+        touch(kind, *shares)
+    wait(page, f"page.painter.view.zoom > 2 * {zoom}")
+    assert page.evaluate("visualViewport.scale") == 1 and np.array_equal(ids(page), before)
+    context.close()
+
+
 def test_a_reload_keeps_painting_image_and_settings(context: Any, served: Served) -> None:
     page = opened(context, served)
     page.fill("#seed", "77")
@@ -292,7 +322,7 @@ def test_a_session_is_saved_and_opened_through_the_page(context: Any, served: Se
     assert np.array_equal(ids(page), before[0]) and np.array_equal(image(page), before[1])
     (tmp_path / "none").write_bytes(b"none")
     page.set_input_files("#file", tmp_path / "none")
-    wait(page, "document.querySelector('#status').textContent.startsWith('The file is no history')")
+    wait(page, "document.querySelector('#status').textContent.startsWith('The file is no session')")
     assert np.array_equal(ids(page), before[0])
 
 
@@ -301,6 +331,25 @@ def test_a_seed_that_is_left_out_is_shown_as_0(context: Any, served: Served) -> 
     page.fill("#seed", "")
     page.press("#seed", "Tab")
     assert page.input_value("#seed") == "0"
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_the_mark_of_a_ticked_box_stands_out(chromium: Any, served: Served, scheme: str) -> None:
+    context = chromium.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(served.address)
+    mark, box = page.evaluate("""() => ["::before", null].map((part) =>
+      getComputedStyle(document.querySelector("#live"), part).backgroundColor.match(/[\\d.]+/g).map(Number))""")
+    context.close()
+    assert contrast(mark, box) >= 6
+
+
+def contrast(*colors: list[float]) -> float:
+    """Of two colours, [r, g, b], as WCAG 2 defines it."""
+    levels = [np.array(color[:3]) / 255 for color in colors]
+    linear = [np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4) for level in levels]
+    dark, light = sorted(float(each @ [0.2126, 0.7152, 0.0722]) for each in linear)
+    return (light + 0.05) / (dark + 0.05)
 
 
 DROP = """([at, name, text]) => {
@@ -328,6 +377,26 @@ def test_a_dropped_file_never_takes_the_place_of_the_page(context: Any, served: 
     assert page.evaluate(DROP, ["#painter .scdm-stage", "painting.scdm", content])
     wait(page, "!page.painter.document.ids.includes(2)")
     assert np.array_equal(ids(page), before)
+
+
+def test_a_layout_in_another_palettes_colours_is_recognised_and_translated(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.uncheck("#live")
+    page.select_option("#model", "scenes-fast")
+    ade20k = Palette.named("ade20k")
+    colors = [ade20k.colors[ade20k.names.index(name)] for name in ("sky", "wall")]
+    file = io.BytesIO()
+    Image.fromarray(np.array(colors, np.uint8).repeat(8, 0).repeat(8, 0).reshape(16, 8, 3)).save(file, "PNG")
+    page.evaluate(DROP, ["#painter .scdm-stage", "layout.png", base64.b64encode(file.getvalue()).decode()])
+    page.get_by_text("The picture is a layout in the colours of ade20k.", exact=True).wait_for()
+    assert "Here by name: sky. Unpainted for want of a class: wall." in page.inner_text("#painter form:visible")
+    page.click("#painter >> text=Translate")
+    assert set(ids(page)) == {0, UNPAINTED}
+    page.evaluate("page.painter.clear()")
+    for call in ("page.painter.resize(4097, 8)", "page.painter.resize(8, 4097)"):
+        assert "up to 4096 pixels a side" in page.evaluate(
+            f"(() => {{ try {{ {call} }} catch (error) {{ return error.message; }} }})()"
+        )
 
 
 def test_the_painter_hears_keys_from_the_start_and_undo_from_anywhere(context: Any, served: Served) -> None:

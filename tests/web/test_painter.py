@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import struct
@@ -249,6 +250,128 @@ def test_a_picture_in_class_colours_becomes_a_layout_also_from_jpeg(painter: Put
     Image.fromarray(colors[ids]).save(written, "JPEG", quality=95, subsampling=0)
     board.load(written.getvalue())
     assert (board.ids == ids).mean() > 0.99
+
+
+PALETTES = [  # as a host gives them: one of these classes in other colours, and others
+    {
+        "name": "bright",
+        "classes": [{"name": each["name"], "color": [255 - level for level in each["color"]]} for each in classes(6)],
+        "values": [],
+    },
+    {
+        "name": "city",
+        "classes": [{"name": name, "color": [9, 9, 90 + 70 * i]} for i, name in enumerate(("CLASS 3", "tram", "rail"))],
+        "values": [
+            ["ids", [[0, 0], [1, 1], [2, 2], [3, 3], [255, 3]]],
+            ["counted", [[1, 0], [2, 1], [3, 2], [0, 3]]],
+        ],
+    },
+]
+
+
+def opened(board: Board, picture: Image.Image, form: str = "PNG") -> str:
+    """What the painter asks about a file that is dropped on it; nothing if it takes it as it is."""
+    file = io.BytesIO()
+    picture.save(file, form)
+    board.page.evaluate(DROP, [board.number, base64.b64encode(file.getvalue()).decode()])
+    asked = board.root.get_by_role("dialog", name="A layout of other classes")
+    return asked.inner_text() if asked.is_visible() else ""
+
+
+DROP = """async ([number, text]) => {
+  const painter = painters[number];
+  const load = painter.constructor.prototype.load;
+  const loaded = new Promise((done) => {
+    painter.load = (...given) => load.apply(painter, given).finally(() => setTimeout(done));
+  });
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([Uint8Array.from(atob(text), letter => letter.charCodeAt(0))], "layout"));
+  painter.frame.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+  await loaded;
+}"""
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_picture_in_another_palettes_colours_is_recognised_and_translated_by_name(painter: Put, form: str) -> None:
+    board = painter(palettes=PALETTES)
+    board.click(20, 20)
+    before = board.ids
+    ids = np.repeat(np.repeat(np.array([[0, 0, 1], [0, 2, 2]]), 16, 0), 16, 1)
+    colors = np.array([each["color"] for each in PALETTES[1]["classes"]], np.uint8)
+    asked = opened(board, Image.fromarray(colors[ids]), form)
+    assert "The picture is a layout in the colours of city." in asked
+    assert "Here by name: CLASS 3. Unpainted for want of a class: rail, tram." in asked
+    assert np.array_equal(board.ids, before) and board.status.endswith("choose that palette, or translate it.")
+    board.root.get_by_role("button", name="Translate").click()
+    assert (board.ids == np.where(ids == 0, 3, UNPAINTED)).mean() > (0.97 if form == "JPEG" else 1 - 1e-9)
+    assert board.status == "The layout has classes that are not here, and are unpainted now: tram, rail."
+    board.do("undo")
+    assert np.array_equal(board.ids, before)
+
+
+def test_the_own_colours_count_first_and_a_photograph_is_nobodys_layout(painter: Put) -> None:
+    board = painter(palettes=PALETTES)
+    ids = np.repeat(np.repeat(np.arange(6).reshape(2, 3), 8, 0), 8, 1)
+    for palette, words in ((classes(6), ""), (PALETTES[0]["classes"], "in the colours of bright")):
+        asked = opened(board, Image.fromarray(np.array([each["color"] for each in palette], np.uint8)[ids]))
+        assert words in asked and bool(words) == bool(asked)
+    assert "All its classes are here" in asked
+    board.press("Escape")
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    assert opened(board, Image.fromarray(noise)) == "" and "no class's colour" in board.status
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, "triplets"])
+def test_an_id_map_of_another_program_is_named_so_and_read_by_the_palette_that_is_chosen(
+    painter: Put, kind: Any
+) -> None:
+    board = painter(palettes=PALETTES)
+    stored = np.repeat(np.array([[1, 2, 3, 0]]), 4, 1).repeat(8, 0)
+    picture = np.dstack([stored] * 3).astype(np.uint8) if kind == "triplets" else stored.astype(kind)
+    asked = opened(board, Image.fromarray(picture))
+    assert (
+        f"looks like an id map without the names of its classes: greys of {16 if kind is np.uint16 else 8} bits"
+        in asked
+    )
+    assert board.root.get_by_label("Palette of the picture").locator("option").all_inner_texts() == [
+        "city, ids (1 is tram)",
+        "city, counted (1 is CLASS 3)",
+    ]
+    board.root.get_by_label("Palette of the picture").select_option("city, counted (1 is CLASS 3)")
+    board.root.get_by_role("button", name="Translate").click()
+    assert np.array_equal(board.ids, np.where(stored == 1, 3, UNPAINTED))
+
+
+def test_ids_of_no_palette_are_said_and_change_nothing(painter: Put) -> None:
+    board = painter(palettes=PALETTES)
+    picture = Image.fromarray(np.full((8, 8), 3000, np.uint16))
+    assert opened(board, picture) == ""
+    assert board.status.startswith("The picture is grey, without the names of classes, and its values, up to 3000,")
+    assert (board.ids == UNPAINTED).all() and board.get("edits.length") == 0
+
+
+def test_more_pixels_a_side_than_the_host_takes_are_refused_before_they_are_unpacked(painter: Put) -> None:
+    board = painter(mostSide=100)
+    with pytest.raises(Exception, match="A layout has up to 100 pixels a side here, not 101 x 2: scale it down first"):
+        board.do("resize", 101, 2)
+    with pytest.raises(Exception, match="not 300 x 2"):
+        board.load(png(300, 2, 8, 3, b"none of it can be unpacked", ["class 0"]))
+    with pytest.raises(Exception, match="not 300 x 2"):
+        board.load(png(300, 2, 8, 2, b"none of it can be unpacked", []))
+    board.root.get_by_role("button", name="Files and size").click()
+    board.root.get_by_role("menuitem", name="Size of the canvas").click()
+    assert board.root.get_by_label("Width").get_attribute("max") == "100"
+    board.do("resize", 100, 2)
+    assert board.ids.shape == (2, 100)
+
+
+def test_a_stroke_ends_what_was_said_of_the_canvas_before_it(painter: Put) -> None:
+    board = painter()
+    board.do("message", "There is no painting x.png on the server: paint it again, or put the file back.")
+    board.click(20, 20)
+    assert board.status == "class 0, brush 3 pixels"
+    board.do("undo")
+    assert board.status == "Undone."
 
 
 def test_other_classes_keep_names_and_lose_the_rest_in_one_step(painter: Put) -> None:

@@ -3,7 +3,7 @@
 import { make } from "../painter/elements.mjs";
 import { Painter } from "../painter/painter.mjs";
 import { Away, inline, isLarge, opened, uploaded, viewed } from "./documents.mjs";
-import { subjectOf } from "./graph.mjs";
+import { limitsOf, subjectOf } from "./graph.mjs";
 import { Live } from "./live.mjs";
 
 const PAUSE = 40; // milliseconds after an edit in which others join it
@@ -160,7 +160,7 @@ export class Board {
   // The painting
 
   #painter(subject) {
-    const painter = new Painter(this.canvas, { ...subject, ...subject.own, compact: true });
+    const painter = new Painter(this.canvas, { ...subject, ...subject.own, ...limitsOf(this.node, this.input), compact: true });
     painter.addEventListener("edit", () => this.#isOurs || this.#edited());
     return painter;
   }

@@ -31,6 +31,21 @@ export function subjectOf(node, input, told) {
   };
 }
 
+// What the node's painter translates, and takes: {palettes, mostSide}.
+export function limitsOf(node, input) {
+  const { scdm_palettes: palettes = {}, scdm_values: values = {} } = declared(fresh(node), input) ?? {};
+  const sides = ["width", "height"].map((name) => node.widgets?.find((widget) => widget.name === name)?.options?.max);
+  const known = sides.filter(Number.isFinite);
+  return {
+    palettes: Object.entries(palettes).map(([name, listed]) => ({
+      name,
+      classes: listed.map(([name, color]) => ({ name, color })),
+      values: values[name] ?? [],
+    })),
+    mostSide: known.length ? Math.min(...known) : undefined,
+  };
+}
+
 // The definition that the server gave last: a model may have come since the node was made.
 function fresh(node) {
   const type = globalThis.LiteGraph?.registered_node_types?.[node.type];
@@ -91,6 +106,9 @@ function* within(node, id = String(node.id)) {
   yield [id, node];
   for (const inner of node.subgraph?.nodes ?? []) if (![MUTED, BYPASSED].includes(inner.mode)) yield* within(inner, `${id}:${inner.id}`);
 }
+
+// Whether a node runs, or why not.
+export const whyOff = ({ mode }) => ({ [MUTED]: "muted", [BYPASSED]: "bypassed" })[mode];
 
 // Whether a node is in a subgraph: what follows from it outside is not looked for.
 export const isInner = ({ graph }) => Boolean(graph?.rootGraph && graph.rootGraph !== graph);

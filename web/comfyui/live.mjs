@@ -1,7 +1,7 @@
 // The image that follows the painting: after each edit what depends on the node is queued, in place of the run before.
 
 import { viewed } from "./documents.mjs";
-import { after, isInner, isLayoutNode } from "./graph.mjs";
+import { after, isInner, isLayoutNode, whyOff } from "./graph.mjs";
 
 const GONE = "ComfyUI does not answer. The painting is kept; the image follows when it is back.";
 const NOWHERE = "Connect the layout to Edit Image, and that to Preview Image: then the image follows.";
@@ -55,6 +55,8 @@ export class Live {
     await this.host.settled();
     const began = this.#wanted;
     await this.stop();
+    const why = whyOff(this.node);
+    if (why) return this.host.say(`This node is ${why}, so no image follows it: turn that off in its menu.`);
     const targets = isInner(this.node) ? undefined : [...after(this.node).targets];
     if (targets?.length === 0) return this.host.say(NOWHERE);
     this.host.busy(true);

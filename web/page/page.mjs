@@ -51,13 +51,14 @@ class Page {
 
   // What the server says
 
-  async on_hello({ models, size }) {
+  async on_hello({ models, size, palettes, most_side: mostSide }) {
     const settings = this.models.length ? this.settings : this.record.settings ?? {};
     this.models = models;
     $("model").replaceChildren(...models.map(({ name }) => new Option(name)));
     this.showSettings(settings);
-    this.#ready ??= this.#begin(size);
+    this.#ready ??= this.#begin(size, mostSide);
     await this.#ready;
+    this.painter.palettes = palettes;
     if (settings.model && settings.model !== this.model.name) this.changeModel(); // the server has it no more
   }
 
@@ -251,9 +252,9 @@ class Page {
 
   // Painter and image
 
-  async #begin(size) {
+  async #begin(size, mostSide) {
     const { document: saved, live = true } = this.record;
-    this.painter = new Painter($("painter"), { classes: this.model.classes, width: size[0], height: size[1] });
+    this.painter = new Painter($("painter"), { classes: this.model.classes, width: size[0], height: size[1], mostSide });
     this.painter.addEventListener("edit", () => this.edited());
     this.#sameSize();
     $("live").checked = live;

@@ -5,6 +5,7 @@ import { MOST_SIZE } from "./easel.mjs";
 import { button, icon, make, slider } from "./elements.mjs";
 import { TOOLS } from "./tools.mjs";
 
+const MOST_SIDE = 8192; // pixels that can be typed
 const HOW = [
   ["resize", "Stretch", "The layout takes the new proportions"],
   ["crop", "Fill and cut", "The layout keeps its proportions; what hangs over is cut off"],
@@ -49,7 +50,7 @@ export function undoButtons(easel) {
   };
   easel.addEventListener("change", show);
   show();
-  return make("div", { className: "scdm-group", role: "group", "aria-label": "History" }, undo, redo);
+  return make("div", { className: "scdm-group", role: "group", "aria-label": "Undo and redo" }, undo, redo);
 }
 
 export function sizeSlider(easel) {
@@ -150,7 +151,7 @@ export function menu(actions, done) {
 
 // Asks for another size of the canvas: resize(width, height, how).
 export function sizeForm(easel, resize, done) {
-  const number = (label) => make("input", { type: "number", min: 1, max: 8192, required: true, "aria-label": label });
+  const number = (label) => make("input", { type: "number", min: 1, max: Math.min(MOST_SIDE, easel.document.mostSide ?? MOST_SIDE), required: true, "aria-label": label });
   const [width, height] = [number("Width"), number("Height")];
   const how = make("select", { "aria-label": "How" }, ...HOW.map(([value, text]) => make("option", { value }, text)));
   const about = make("p", { className: "scdm-faint" });

@@ -74,11 +74,12 @@ export function translated(ids, table) {
   return made;
 }
 
-// A size that a document may have, or an Error that says why not.
-export function checkSize(width, height) {
+// A size that a document may have, or an Error that says why not. mostSide: what the host takes, in pixels.
+export function checkSize(width, height, mostSide = Infinity) {
   const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
   if (!whole) throw new Error(`A layout has a whole number of pixels each way, not ${width} x ${height}.`);
   if (width * height > MOST_PIXELS) throw new Error(`${width} x ${height} pixels are more than the ${MOST_PIXELS / 2 ** 20} megapixels that can be painted: scale it down first.`);
+  if (Math.max(width, height) > mostSide) throw new Error(`A layout has up to ${mostSide} pixels a side here, not ${width} x ${height}: scale it down first.`);
 }
 
 export class LayoutDocument {
@@ -90,9 +91,11 @@ export class LayoutDocument {
   #done = [];
 
   // classes: [{name, color: [r, g, b]}], where the place in the list is the class id.
-  constructor({ classes, width, height, mostUndoBytes = MOST_UNDO_BYTES }) {
-    checkSize(width, height);
+  // mostSide: pixels.
+  constructor({ classes, width, height, mostSide, mostUndoBytes = MOST_UNDO_BYTES }) {
+    checkSize(width, height, mostSide);
     this.classes = classes;
+    this.mostSide = mostSide;
     this.mostUndoBytes = mostUndoBytes;
     this.#adopt(width, height, new Uint16Array(width * height).fill(UNPAINTED));
   }
@@ -203,7 +206,7 @@ export class LayoutDocument {
   // fits the whole inside; "keep" keeps the scale. All but "resize" keep the centre, and leave unpainted what is new.
   // Returns the rectangle that changed, or null.
   resize(width, height, how = "resize") {
-    checkSize(width, height);
+    checkSize(width, height, this.mostSide);
     if (!(how in SCALES)) throw new Error(`A layout is resized by ${Object.keys(SCALES).join(", ")}, not by "${how}".`);
     if (width === this.width && height === this.height) return null;
     const [across, down] = SCALES[how](width / this.width, height / this.height);
@@ -212,7 +215,7 @@ export class LayoutDocument {
 
   // Takes these ids, and with them a size and classes, as one step.
   adopt(width, height, ids, classes = this.classes) {
-    checkSize(width, height);
+    checkSize(width, height, this.mostSide);
     this.#remember(this.#whole());
     this.classes = classes;
     this.#adopt(width, height, ids);

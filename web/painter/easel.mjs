@@ -1,7 +1,7 @@
 // What is painted with what: document, view, tool, class and size of the brush.
 //
-// Events: "change" (something that controls show), "edit" and "painting" (detail: the rectangle), "say" (detail: a sentence),
-// "classes" (there are others), "point" (the pointer has moved), "frame" (the view has been drawn).
+// Events: "change" (something that controls show), "edit" and "painting" (detail: the rectangle), "finished" (an edit by a tool),
+// "say" (detail: a sentence), "classes" (there are others), "point" (the pointer has moved), "frame" (the view has been drawn).
 
 import { cssColor } from "./classes.mjs";
 import { LayoutDocument, UNPAINTED, union } from "./document.mjs";
@@ -21,9 +21,9 @@ export class Easel extends EventTarget {
   #painted = null; // since the last "painting"
   #used = []; // ids with a key, the latest first
 
-  constructor({ classes, width, height }) {
+  constructor({ classes, width, height, mostSide }) {
     super();
-    this.document = new LayoutDocument({ classes, width, height });
+    this.document = new LayoutDocument({ classes, width, height, mostSide });
     this.chosen = classes.length ? 0 : UNPAINTED;
     this.size = Math.max(1, Math.min(64, Math.round(Math.min(width, height) / 16)));
     this.#assignKeys();
@@ -98,10 +98,14 @@ export class Easel extends EventTarget {
     this.setSize(this.size + direction * Math.max(1, Math.round(this.size / 8)));
   }
 
-  describe() {
+  get description() {
     const size = this.tool.isSized ? ` ${this.size} pixels` : "";
     const subject = this.tool.id === "eraser" ? "" : `${this.name}, `;
-    this.say(`${subject}${this.tool.name.toLowerCase()}${size}`);
+    return `${subject}${this.tool.name.toLowerCase()}${size}`;
+  }
+
+  describe() {
+    this.say(this.description);
   }
 
   // Keys 1 to 9: the first classes, until others are used, which take the key of the one that was not used for longest.
@@ -165,7 +169,9 @@ export class Easel extends EventTarget {
   }
 
   finish() {
-    return this.edited(this.document.commit());
+    if (!this.edited(this.document.commit())) return false;
+    this.dispatchEvent(new Event("finished"));
+    return true;
   }
 
   giveUp() {

@@ -10,7 +10,9 @@ import { byName, translated, usedIn } from "./document.mjs";
 import { Easel } from "./easel.mjs";
 import { button, make, slider } from "./elements.mjs";
 import { Keys } from "./keys.mjs";
-import { documentBlob, idMapBlob, pictureBlob, readDocument, readPicture } from "./png.mjs";
+import { Offer } from "./offer.mjs";
+import { readPicture } from "./pictures.mjs";
+import { documentBlob, idMapBlob, pictureBlob, readDocument } from "./png.mjs";
 import { Pointers } from "./pointers.mjs";
 import { View } from "./view.mjs";
 
@@ -25,11 +27,13 @@ export class Painter extends EventTarget {
   #opacity = 0.5; // of the underlay
 
   // root: the element that is filled. classes: [{name, color: [r, g, b]}], the place being the class id. compact: for little
-  // room, such as a node's.
-  constructor(root, { classes, width, height, compact = false }) {
+  // room, such as a node's. palettes: those whose layouts can be translated, as pictures.mjs has them. mostSide: pixels of a
+  // side that the host takes.
+  constructor(root, { classes, width, height, compact = false, palettes = [], mostSide }) {
     super();
     this.root = root;
-    this.#easel = new Easel({ classes, width, height });
+    this.palettes = palettes;
+    this.#easel = new Easel({ classes, width, height, mostSide });
     this.#build(compact);
     for (const type of ["edit", "painting"]) {
       this.#easel.addEventListener(type, ({ detail }) => this.dispatchEvent(new CustomEvent(type, { detail })));
@@ -92,10 +96,13 @@ export class Painter extends EventTarget {
   }
 
   // A document, whose classes are found by name, or any picture in the classes' colours. Rejects with an Error whose message
-  // is a sentence. What becomes unpainted is said.
+  // is a sentence; it is OtherClasses for what has to be translated. What becomes unpainted is said.
   async load(blob) {
-    const read = (await readDocument(blob)) ?? (await readPicture(blob, this.document.classes));
-    const { width, height, ids, names, unmatched = 0 } = read;
+    const { classes, mostSide } = this.document;
+    this.#adopt((await readDocument(blob, mostSide)) ?? (await readPicture(blob, classes, this.palettes, mostSide)));
+  }
+
+  #adopt({ width, height, ids, names, unmatched = 0 }) {
     const { table, lost } = byName(names ?? this.document.classes.map(({ name }) => name), this.document.classes);
     const used = names ? usedIn(ids) : new Set();
     const remark = lossOf(lost.filter((id) => used.has(id)).map((id) => names[id]), unmatched);
@@ -155,6 +162,7 @@ export class Painter extends EventTarget {
     const pointers = new Pointers(this.stage, easel);
     const keys = new Keys(this.frame, this.keys, easel, pointers);
     easel.addEventListener("say", ({ detail }) => this.message(detail));
+    easel.addEventListener("finished", () => this.#strokeEnded());
     easel.addEventListener("point", () => this.#showPlace());
     for (const show of [() => this.#showTool(), () => this.#showPlace()]) {
       easel.addEventListener("change", show);
@@ -172,6 +180,12 @@ export class Painter extends EventTarget {
     const themes = new MutationObserver(() => easel.view.theme());
     for (const each of [this.root, this.root.ownerDocument]) themes.observe(each, { attributeFilter: ["data-theme"], subtree: true });
     signal.addEventListener("abort", () => themes.disconnect());
+  }
+
+  // What was said was about what was there before. The same again would only be read out again.
+  #strokeEnded() {
+    const { description } = this.#easel;
+    if (this.status.title !== description) this.message(description);
   }
 
   focus() {
@@ -231,15 +245,26 @@ export class Painter extends EventTarget {
     const panel = menu(actions, () => this.menuPopup.close());
     this.menuPopup = new Popup(this.frame, more, panel, () => this.focus());
     this.sizePopup = new Popup(this.frame, more, form.element, () => this.focus());
-    return [more, [panel, form.element, open, under]];
+    this.offer = new Offer(this.#easel, (read) => this.#translated(read), () => this.offerPopup.close());
+    this.offerPopup = new Popup(this.frame, more, this.offer.element, () => this.focus());
+    return [more, [panel, form.element, this.offer.element, open, under]];
   }
 
   async #opened(file) {
+    this.offerPopup.close(false); // is about another
     try {
       await this.load(file);
     } catch (error) {
       this.message(error.message);
+      if (!error.choices) return;
+      this.offer.ask(error);
+      this.offerPopup.open();
     }
+  }
+
+  #translated(read) {
+    this.offerPopup.close();
+    this.#tried(() => this.#adopt(read));
   }
 
   async #underlaid(file) {
@@ -265,8 +290,12 @@ export class Painter extends EventTarget {
   }
 
   #resized(width, height, how) {
+    this.#tried(() => this.resize(width, height, how));
+  }
+
+  #tried(change) {
     try {
-      this.resize(width, height, how);
+      change();
     } catch (error) {
       this.message(error.message);
     }

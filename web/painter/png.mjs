@@ -8,10 +8,10 @@ const SIGNATURE = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
 const KEYWORD = "scdm:classes";
 const MOST_INDEXED = 255;
 const MOST_FILE_BYTES = 2 ** 28;
+const TYPE_AT = 25; // bytes, where the kind of the pixels is
 const GREY = 0;
 const INDEXED = 3;
 const DAMAGED = "The PNG is damaged or incomplete: export it again.";
-const COLOR_TOLERANCE = 32; // distance in RGB up to which a colour is that of a class
 
 const CRCS = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
@@ -94,17 +94,32 @@ async function blob(width, height, bits, type, samples, chunks) {
 
 // A document {width, height, names, ids}, or null where the file is a picture without a list of classes. Throws an Error
 // whose message is a sentence.
-export async function readDocument(file) {
+export async function readDocument(file, mostSide) {
   if (file.size > MOST_FILE_BYTES) throw new Error(`The file has more than ${MOST_FILE_BYTES / 2 ** 20} MiB: scale the picture down first.`);
   const bytes = new Uint8Array(await file.arrayBuffer());
   if (!SIGNATURE.every((byte, i) => bytes[i] === byte)) return null;
   const chunks = parsed(bytes);
+  const header = sizesIn(chunks, mostSide); // before anything is unpacked
   const listed = chunks.filter(({ type }) => type === "iTXt").map(({ data }) => listIn(data)).find(Boolean);
   if (!listed) return null;
-  const header = headerIn(chunks);
+  requireIds(header);
+  return { width: header.width, height: header.height, names: listed, ids: idsIn(await content(chunks, header), header, listed.length) };
+}
+
+// The rows of pixels as bytes.
+async function content(chunks, header) {
   const data = new Blob(chunks.filter(({ type }) => type === "IDAT").map(({ data }) => data));
-  const rows = await inflated(data, header.height * (header.stride + 1));
-  return { width: header.width, height: header.height, names: listed, ids: idsIn(unfiltered(rows, header), header, listed.length) };
+  return unfiltered(await inflated(data, header.height * (header.stride + 1)), header);
+}
+
+// The greys of a PNG as they are stored: {width, height, bits, values}; null for other files. (A canvas has 8 bits.)
+export async function readGreys(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (!SIGNATURE.every((byte, i) => bytes[i] === byte) || bytes[TYPE_AT] !== GREY) return null;
+  const chunks = parsed(bytes);
+  const header = sizesIn(chunks);
+  if (header.interlaced) return null;
+  return { width: header.width, height: header.height, bits: header.bits, values: samples(await content(chunks, header), header) };
 }
 
 function parsed(bytes) {
@@ -140,16 +155,19 @@ function checkedNames(text) {
   return listed;
 }
 
-function headerIn(chunks) {
+function requireIds({ bits, type, interlaced }) {
+  const isKnown = (type === INDEXED && [1, 2, 4, 8].includes(bits)) || (type === GREY && [8, 16].includes(bits));
+  if (!isKnown || interlaced) throw new Error("The PNG lists classes but holds no ids of them: export it again from the painter.");
+}
+
+function sizesIn(chunks, mostSide) {
   const [first] = chunks;
   if (first?.type !== "IHDR" || first.data.length !== 13) throw new Error(DAMAGED);
   const view = new DataView(first.data.buffer, first.data.byteOffset);
   const [width, height] = [view.getUint32(0), view.getUint32(4)];
   const [bits, type, , , interlaced] = first.data.subarray(8);
-  checkSize(width, height);
-  const isKnown = (type === INDEXED && [1, 2, 4, 8].includes(bits)) || (type === GREY && [8, 16].includes(bits));
-  if (!isKnown || interlaced) throw new Error("The PNG lists classes but holds no ids of them: export it again from the painter.");
-  return { width, height, bits, type, stride: Math.ceil((width * bits) / 8), step: Math.max(1, bits / 8) };
+  checkSize(width, height, mostSide);
+  return { width, height, bits, type, interlaced, stride: Math.ceil((width * bits) / 8), step: Math.max(1, bits / 8) };
 }
 
 async function inflated(data, length) {
@@ -216,48 +234,6 @@ function samples(bytes, { width, height, bits, stride }) {
     else for (let x = 0; x < width; x++) values[at++] = (bytes[row + ((x * bits) >> 3)] >> (8 - bits - ((x * bits) & 7))) & (2 ** bits - 1);
   }
   return values;
-}
-
-// A picture in the classes' colours: {width, height, ids, unmatched}, where `unmatched` is the share of its pixels that have
-// no class's colour and are unpainted. Throws an Error whose message is a sentence.
-export async function readPicture(file, classes) {
-  let picture;
-  try {
-    picture = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-  } catch {
-    throw new Error("The file is no picture that this browser reads: choose a PNG.");
-  }
-  const { width, height } = picture;
-  checkSize(width, height);
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  context.drawImage(picture, 0, 0);
-  picture.close();
-  const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer);
-  const known = new Map();
-  const ids = new Uint16Array(width * height);
-  let unmatched = 0;
-  for (let i = 0; i < pixels.length; i++) {
-    const pixel = pixels[i];
-    if (!known.has(pixel)) known.set(pixel, nearest(pixel, classes));
-    ids[i] = known.get(pixel);
-    if (ids[i] === UNPAINTED && pixel >>> 24 > 127) unmatched++;
-  }
-  if (unmatched === pixels.length) throw new Error("The picture has none of the classes' colours: use it as an underlay, or choose a picture in class colours.");
-  return { width, height, ids, unmatched: unmatched / pixels.length };
-}
-
-// The class whose colour is nearest to a pixel (ABGR), or unpainted.
-function nearest(pixel, classes) {
-  if (pixel >>> 24 <= 127) return UNPAINTED;
-  const [r, g, b] = [pixel & 255, (pixel >> 8) & 255, (pixel >> 16) & 255];
-  let best = UNPAINTED;
-  let least = COLOR_TOLERANCE ** 2 + 1;
-  classes.forEach(({ color }, id) => {
-    if (!color) return;
-    const distance = (color[0] - r) ** 2 + (color[1] - g) ** 2 + (color[2] - b) ** 2;
-    if (distance < least) [best, least] = [id, distance];
-  });
-  return best;
 }
 
 // The layout as a picture in the classes' colours, transparent where unpainted.

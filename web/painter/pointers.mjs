@@ -65,7 +65,9 @@ export class Pointers {
   }
 
   move(event) {
-    if (this.#touches.has(event.pointerId) && this.#painting === null) return this.#movePinch(event);
+    const isTouch = this.#touches.has(event.pointerId);
+    if (isTouch && this.#painting === null) return this.#movePinch(event);
+    if (isTouch) this.#touches.set(event.pointerId, this.#place(event)); // from where a second finger would pinch
     if (this.#panning?.id === event.pointerId) return this.#pan(event);
     const { easel } = this;
     if (event.pointerId === this.#painting) this.#follow(event);
