@@ -386,6 +386,10 @@ class UpsamplerConfig(NewModelConfig):
             le=1,
         ),
     ] = 0.08
+    hardness: Annotated[
+        float,
+        Option("how much small images have the hard outlines of a small layout's classes, at most", ge=0, le=1),
+    ] = 1.0
     fine: Annotated[float, Option("share of the squared error that counts details below 4 pixels", ge=0, le=1)] = 0.25
     texture: Annotated[
         float,

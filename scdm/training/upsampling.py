@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.parametrization import WEIGHTINGS
 from ..diffusion.upsampling import enlarged, reduced
+from ..layouts.labels import LabelMap
 from ..models.model import Model
 from .config import UpsamplerConfig
 from .critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
@@ -189,10 +190,16 @@ class Upsampling:
         size = images.shape[-2], images.shape[-1]
         rows, columns = (max(1, round(side / factor)) for side in size)
         low = reduced(images, (rows, columns))
+        exact = drawn.batch.ids if drawn.batch.exact is None else drawn.batch.exact
+        hard = hard_edged(images, LabelMap(exact, self.model.palette.num_classes), (rows, columns))
         for place, position in enumerate(drawn.batch.positions.tolist()):
             rng = np.random.default_rng((self.config.seed, FLAWS, position))
             strength = self.config.flaws * max(0.0, 1.25 * rng.random() - 0.25)  # a fifth have none
             noise = rng.standard_normal((images.shape[1], rows, columns), dtype=np.float32)
+            hardness = self.config.hardness * min(
+                1.0, max(0.0, 1.6 * rng.random() - 0.3)
+            )  # some have none, some have all
+            low[place] = torch.lerp(low[place], hard[place], hardness)
             low[place] += strength * torch.from_numpy(noise)
         return enlarged(low.clamp(-1, 1), size)
 
@@ -217,6 +224,18 @@ def balanced(made: Tensor, error: Tensor, others: list[tuple[float, Balance, Ten
         gradient, total = gradient + scale * other, total + scale * loss.detach()
     pull = (made * gradient).flatten(1).sum(1) * len(made)
     return total + pull - pull.detach()
+
+
+def hard_edged(images: Tensor, labels: LabelMap, size: tuple[int, int]) -> Tensor:
+    """Images (B, C, H, W) -> (B, C, *size): as `reduced`, but of each cell the mean of the pixels of its commonest class.
+
+    A model of small images reads a small layout, of one class a pixel: its outlines have steps, where those of a rendering
+    made small show what share of a pixel each class covers. An upsampler that knows only the latter enlarges the steps.
+    """
+    small = labels.reduced(*size)
+    own = (small.resized(labels.height, labels.width).ids == labels.ids)[:, None].to(images)
+    share = reduced(own, size).clamp(min=1e-6)
+    return reduced(images * own, size) / share
 
 
 def coarse_error(made: Tensor, images: Tensor) -> Tensor:

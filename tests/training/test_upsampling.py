@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from scdm.datasets import open_dataset
 from scdm.diffusion.upsampling import enlarged, reduced
+from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
 from scdm.training.config import CriticConfig, RunConfig, UpsamplerConfig
@@ -20,7 +21,7 @@ from scdm.training.loop import train
 from scdm.training.run import task_of
 from scdm.training.stream import steps_from
 from scdm.training.texture import texture_distance
-from scdm.training.upsampling import Balance, Upsampling, balanced, coarse_error
+from scdm.training.upsampling import Balance, Upsampling, balanced, coarse_error, hard_edged
 from tests.training.tiny import NETWORK as TINY
 from tests.training.tiny import assert_same, config, learned
 
@@ -48,7 +49,7 @@ def batch_of(run: UpsamplerConfig) -> Any:
 
 
 def test_it_is_shown_the_rendering_made_small():
-    run = upsampler_config(flaws=0.0)
+    run = upsampler_config(flaws=0.0, hardness=0.0)
     drawn = batch_of(run)
     low = objective_of(run)._small(drawn, 32)
     assert torch.equal(low, enlarged(reduced(drawn.batch.images, (16, 16)), (32, 32)))
@@ -62,6 +63,20 @@ def test_flaws_belong_to_the_example_and_are_bounded():
     assert torch.equal(flawed, objective_of(upsampler_config(flaws=0.3))._small(drawn, 32))
     strengths = (flawed - clean).flatten(1).std(1)
     assert strengths.max() > 0.02 and (strengths < 0.35).all()
+
+
+def test_outlines_of_small_images_have_the_steps_of_a_small_layout():
+    """A border within a cell: the mean of the cell is grey, that of its commonest class is not."""
+    ids = torch.zeros(1, 8, 8, dtype=torch.int64)
+    ids[:, :, 3:] = 1
+    images = torch.where(ids == 1, 1.0, -1.0)[:, None].expand(-1, 3, -1, -1)
+    small = hard_edged(images, LabelMap(ids, 2), (2, 2))
+    assert torch.equal(small[0, 0], torch.tensor([[-1.0, 1.0], [-1.0, 1.0]]))
+    assert reduced(images, (2, 2))[0, 0, 0, 0] == -0.5
+    drawn = batch_of(upsampler_config())
+    hard, soft = (objective_of(upsampler_config(flaws=0.0, hardness=share))._small(drawn, 32) for share in (1.0, 0.0))
+    changed = (hard != soft).flatten(1).any(1)
+    assert changed.any(), "of some examples"
 
 
 def test_layouts_are_judged_as_they_were_before_they_were_made_sparse():
