@@ -91,7 +91,7 @@ examples:
 
 
 def _add_sample(command: argparse.ArgumentParser) -> None:
-    from ..pipeline.options import every_option  # which takes longer than all of this module
+    from ..pipeline.options import PRESETS, every_option  # which takes longer than all of this module
 
     command.add_argument("layouts", metavar="LAYOUT", nargs="+", type=Path, help="image file of a layout")
     command.add_argument("-o", "--output", metavar="OUT", required=True, help="file, folder or pattern, see above")
@@ -140,6 +140,16 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     add_flags(image, [setting for setting in settings if setting.option.needs])
 
     sampling = command.add_argument_group("sampling")
+    named = "; ".join(
+        f"{name} is {', '.join(f'{option} {value}' for option, value in options.items())}".replace("_", "-")
+        for name, options in PRESETS.items()
+    )
+    sampling.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        default=argparse.SUPPRESS,
+        help=f"options by name, which those that are given change: {named}",
+    )
     add_flags(sampling, [setting for setting in settings if not setting.option.needs and not setting.owners])
     sampling.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default auto)")
     sampling.add_argument(
