@@ -64,6 +64,7 @@ from scdm.evaluation.tables import csv_table, latex_table
 from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, from_dict, load
 from scdm.files.images import write_image
+from scdm.files.plugins import load_plugins
 from scdm.layouts.palette import Palette
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_evaluator, open_extractor
 from scdm.metrics.optional import digest
@@ -71,7 +72,7 @@ from scdm.models import conversion
 from scdm.models.checkpoint import model_file
 from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions
-from scdm.training.command import ending
+from scdm.training.command import add_plugin_flag, ending
 from scdm.training.config import TrainConfig
 
 ON_SHEET = 12  # layouts
@@ -81,6 +82,7 @@ PATIENCE = timedelta(days=1)  # of processes for each other: one may have a batc
 @ending("evaluate_model", "the same command goes on", memory="lower --batch")
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
+    load_plugins(arguments.plugin)
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
     try:
         if arguments.benchmark:
@@ -120,6 +122,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the images and the result")
+    add_plugin_flag(parser)
 
     images = parser.add_argument_group("the images")
     images.add_argument(

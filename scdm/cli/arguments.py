@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from ..assets import embedded_models
 from ..files.options import Declared, declared
+from ..files.plugins import load_plugins
 from ..files.untrusted import LONGEST_LINE, brief, shown
 from ..start import importing
 from .flags import add_flags, flag_of, reading
@@ -58,6 +59,12 @@ def parser() -> Parser:
         prog="scdm",
         description="From a painted layout of classes to an image.",
         epilog="'scdm COMMAND --help' explains a command and gives examples.",
+    )
+    top.add_argument(
+        "--plugin",
+        action=_Plugin,
+        metavar="MODULE",
+        help="before the command: import this module, or file.py, which registers a sampler, a network ...",
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the program's version and end")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -383,6 +390,13 @@ def _size(text: str) -> tuple[int, int]:
     if width < 1 or height < 1:
         raise argparse.ArgumentTypeError(f"must look like 256x192 (width x height), not {shown(text)}")
     return width, height
+
+
+class _Plugin(argparse.Action):
+    """Imports it at once, so that the command that follows knows what it registers."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, name: Any, option: str | None = None) -> None:
+        load_plugins([name])
 
 
 class _Version(argparse.Action):
