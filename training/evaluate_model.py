@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_benchmark(arguments, accelerator)
         else:
             strength = dict(map(assignment, arguments.strength))
-            removed = arguments.removed or "mask"
+            removed: Any = arguments.removed or "mask"
             corruption = LayoutCorruption(arguments.corruption, arguments.corruption_seed, removed, strength)
             evaluate(arguments, corruption, accelerator)
     finally:

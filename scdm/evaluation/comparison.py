@@ -140,7 +140,8 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     ]
     removed = {own["layouts.removed"] for own in settings if own["layouts.kind"] != CLEAN and "layouts.removed" in own}
     shared += [_words("layouts.removed", removed.pop())] if len(removed) == 1 else []
-    notes = [f"All but published rows: {', '.join(shared)}."] if shared else []
+    others = "" if all(_has(own, "options.") for own in settings) else " and those of other programs"
+    notes = [f"All but published rows{others}: {', '.join(shared)}."] if shared else []
     if any("runs" not in found and found.get("intervals") for found in results):
         notes.append(OVER_LAYOUTS)
     if any("runs" in found for found in results):

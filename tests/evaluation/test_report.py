@@ -158,6 +158,7 @@ def test_runs_of_one_name_become_a_row_with_their_interval() -> None:
 def test_images_of_another_program_are_a_row_by_name_without_options() -> None:
     other = {**found(), "name": "OASIS", "settings": {"model": "OASIS", "layouts": {"kind": "clean"}}}
     assert row(comparison([found(), other]), "OASIS")[0] == "OASIS"
+    assert footnotes([found(), other])[0].startswith("All but published rows and those of other programs: label noise")
     assert row(markdown(other), "OASIS")[1] == "clean"
     _require = {key: value for key, value in other.items() if key != "name"}
     with pytest.raises(ValueError, match="does not say how its images were made"):
