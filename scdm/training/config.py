@@ -207,6 +207,15 @@ class RunConfig:
         ),
     ] = 0
     save_every: Annotated[int, Option("steps between saves", ge=1, le=MOST_STEPS)] = 1000
+    mirror: Annotated[
+        str | None,
+        Option(
+            "address of fsspec to which every save copies states, models and samples, and from which a run whose folder has "
+            "no state goes on",
+            form="s3://bucket/scenes64",
+            unset="none",
+        ),
+    ] = implied(None)
     keep: Annotated[int, Option("newest states that stay", ge=1, le=10**6)] = 1
     keep_every: Annotated[
         int | None,

@@ -14,9 +14,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, ProjectConfiguration
 
+from ..files.untrusted import brief
 from .config import MODEL, RunConfig
 from .interruption import Interrupted, Interruption, explained
 from .learner import Outcome, learning_rate
+from .mirror import Mirror
 from .progress import Progress, chosen_tracker, peak_gigabytes, synchronize
 from .release import provenance, release, sheet_path
 from .run import Run, prepared
@@ -34,6 +36,7 @@ def train(config: RunConfig) -> Path:
     """
     accelerator = new_accelerator(config)
     with explained(config, accelerator), Interruption() as interruption, ExitStack() as held:
+        fetch(config, accelerator)
         run = prepared(config, accelerator)
         if accelerator.is_main_process:
             held.enter_context(run.states.owned())
@@ -143,7 +146,30 @@ def save(run: Run, accelerator: Accelerator, progress: Progress) -> str:
             release(run, averages, accelerator, progress, sheet_path(run), validate=True, posthoc=posthoc)
         except OSError as error:
             return error.strerror or str(error)
+        mirror(run, progress)
         return ""
+
+
+def fetch(config: RunConfig, accelerator: Accelerator) -> None:
+    """Brings what a run's mirror holds to an empty folder, for all processes. Every process must call it."""
+    if config.mirror is None:
+        return
+    if accelerator.is_main_process and Mirror(config.run, config.mirror).fetch():
+        print(f"note: {config.run} goes on from {config.mirror}")
+    accelerator.wait_for_everyone()
+
+
+def mirror(run: Run, progress: Progress) -> None:
+    """Copies the save to the run's mirror. One that fails is said, and the next save tries again: the run itself is safe."""
+    if run.config.mirror is None:
+        return
+    try:
+        Mirror(run.states.folder, run.config.mirror).push()
+    except Exception as error:  # of whatever package serves the address
+        problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        progress.say(
+            f"note: step {run.step} is saved, but could not be copied to {run.config.mirror}: {brief(problem)}"
+        )
 
 
 def complete(run: Run, accelerator: Accelerator, progress: Progress) -> str:
