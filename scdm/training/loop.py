@@ -154,8 +154,14 @@ def fetch(config: RunConfig, accelerator: Accelerator) -> None:
     """Brings what a run's mirror holds to an empty folder, for all processes. Every process must call it."""
     if config.mirror is None:
         return
-    if accelerator.is_main_process and Mirror(config.run, config.mirror).fetch():
-        print(f"note: {config.run} goes on from {config.mirror}")
+    if accelerator.is_main_process:
+        source = Mirror(config.run, config.mirror)
+        try:
+            found = source.fetch()
+        except Exception as error:  # of whatever package serves the address
+            raise ValueError(f"the mirror {config.mirror} cannot be read: {brief(str(error))}") from error
+        if found:
+            print(f"note: {config.run} goes on from {config.mirror}")
     accelerator.wait_for_everyone()
 
 

@@ -85,6 +85,17 @@ def test_a_copy_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: py
     assert names() == {"state-2.pt"} and fsspec.filesystem("memory").cat("/runs/one/state-2.pt") == b"state"
 
 
+def test_a_mirror_that_cannot_be_read_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than a run that begins anew and writes over it."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("token expired")
+
+    monkeypatch.setattr(type(Mirror(tmp_path, ADDRESS).files), "find", fail)
+    with pytest.raises(ValueError, match="the mirror memory://runs/one cannot be read: token expired"):
+        train(config(tmp_path, mirror=ADDRESS))
+
+
 def test_an_address_of_an_unknown_kind_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the mirror odd://place needs another package"):
         train(config(tmp_path, mirror="odd://place"))
