@@ -254,6 +254,12 @@ def test_options_reach_the_sampler(folder: Path, capsys: pytest.CaptureFixture[s
     assert (options["mean"], options["std"]) == ([-0.1, 0, 0.1], [0.3, 0.2, 0.1])
 
 
+def test_a_preset_is_changed_by_options_beside_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sample("layout.png -o out.png --json --preset published25 --extrapolation 0.5") == 0
+    options = json.loads(capsys.readouterr().out)["options"]
+    assert (options["steps"], options["dynamic_threshold"], options["extrapolation"]) == (2, 0.95, 0.5)
+
+
 def with_borders(folder: Path) -> None:
     """bordered.safetensors: a model that reads borders of instances."""
     torch.manual_seed(0)

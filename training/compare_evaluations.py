@@ -1,7 +1,11 @@
 """Put evaluations together: python training/compare_evaluations.py runs/evaluation/*/result.json --out runs/comparison
 
-Writes comparison.md, a table of all results beside the published ones, and a plot (guidance.png, steps.png, layouts.png,
-label_noise.png) for each of these settings by which results differ that agree in all the others.
+Writes a table of all results beside the published ones, as comparison.md, comparison.tex and comparison.csv, and a plot
+(guidance.png, steps.png, layouts.png, label_noise.png) for each of these settings by which results differ that agree in all
+the others. Without matplotlib there are no plots.
+
+With --repetitions, results of one --name of evaluate_model.py that differ only in weights and seeds become one row: the mean
+of the runs, with its interval.
 """
 
 from __future__ import annotations
@@ -16,8 +20,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scdm.evaluation.plots import comparison, plots, read_result
+from scdm.evaluation.comparison import as_csv, comparison, latex, read_result, repeated
+from scdm.evaluation.plots import plots
+from scdm.evaluation.report import Result
 from scdm.files.atomic import made_folder, write_text
+from scdm.metrics.optional import MissingPackage
 from scdm.training.command import ending
 
 
@@ -28,12 +35,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         "results", nargs="+", type=Path, metavar="RESULT", help="result.json of training/evaluate_model.py"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the table and the plots")
+    parser.add_argument("--repetitions", action="store_true", help="runs of one --name, other seeds, as one row")
     arguments = parser.parse_args(argv)
     results = [read_result(path) for path in arguments.results]
-    write_text(made_folder(arguments.out) / "comparison.md", comparison(results))
-    for path in [arguments.out / "comparison.md", *plots(results, arguments.out)]:
+    shown = repeated(results) if arguments.repetitions else results
+    for path in [*write_tables(shown, arguments.out), *_plots(shown, arguments.out)]:
         print(path)
     return 0
+
+
+def write_tables(results: Sequence[Result], folder: Path) -> list[Path]:
+    texts = {"md": comparison(results), "tex": latex(results), "csv": as_csv(results)}
+    paths = [made_folder(folder) / f"comparison.{suffix}" for suffix in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths
+
+
+def _plots(results: Sequence[Result], folder: Path) -> list[Path]:
+    try:
+        return plots(results, folder)
+    except MissingPackage as missing:
+        print(f"compare_evaluations: the tables are written, but no plots: {missing}", file=sys.stderr)
+        return []
 
 
 if __name__ == "__main__":

@@ -9,9 +9,15 @@ Makes an image of every layout of the validation split, or several, and measures
   --features M:F      a Frechet and a kernel distance in features of your own, of what F(device) in the module M gives
 
 Real images are those of the split at the size of CONFIG. FOLDER, which all processes must see, gets the samples
-(NUMBER/NAME.png), result.json, result.md with the published numbers beside ours, and sheet.png. The same command goes on
-where it was stopped, and measures anew; other settings need another FOLDER.
-training/compare_evaluations.py puts several results together.
+(NUMBER/NAME.png), result.json, result.md with the published numbers beside ours, the same table as result.tex and
+result.csv, and sheet.png. The same command goes on where it was stopped, and measures anew; other settings need another
+FOLDER. training/compare_evaluations.py puts several results together.
+
+With --images IN --name NAME in the place of --model, images of any other program are measured as the method NAME: IN/x.png
+for the layout x, or IN/NUMBER/x.png with several samples. --corruption then says which layouts they were made from.
+
+--benchmark published evaluates clean layouts and the papers' three corruptions (DS, Edge, Random), each into FOLDER/KIND,
+and puts them together in FOLDER/comparison.md, .tex and .csv. Given images then lie in IN/KIND.
 """
 
 from __future__ import annotations
@@ -25,11 +31,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,10 +56,15 @@ from scdm.evaluation import (
     result,
     sheet,
 )
-from scdm.evaluation.layouts import CLEAN
+from scdm.evaluation.comparison import as_csv, comparison, latex, read_result
+from scdm.evaluation.layouts import BENCHMARKS, CLEAN, stored
+from scdm.evaluation.report import rows_of
+from scdm.evaluation.samples import GivenImages, Images
+from scdm.evaluation.tables import csv_table, latex_table
 from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, from_dict, load
 from scdm.files.images import write_image
+from scdm.files.plugins import load_plugins
 from scdm.layouts.palette import Palette
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_evaluator, open_extractor
 from scdm.metrics.optional import digest
@@ -61,7 +72,7 @@ from scdm.models import conversion
 from scdm.models.checkpoint import model_file
 from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions
-from scdm.training.command import ending
+from scdm.training.command import add_plugin_flag, ending
 from scdm.training.config import TrainConfig
 
 ON_SHEET = 12  # layouts
@@ -71,23 +82,56 @@ PATIENCE = timedelta(days=1)  # of processes for each other: one may have a batc
 @ending("evaluate_model", "the same command goes on", memory="lower --batch")
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
+    load_plugins(arguments.plugin)
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
     try:
-        evaluate(arguments, accelerator)
+        if arguments.benchmark:
+            run_benchmark(arguments, accelerator)
+        else:
+            strength = dict(map(assignment, arguments.strength))
+            removed: Any = arguments.removed or "mask"
+            corruption = LayoutCorruption(arguments.corruption, arguments.corruption_seed, removed, strength)
+            evaluate(arguments, corruption, accelerator)
     finally:
         accelerator.end_training()
     return 0
 
 
+def run_benchmark(arguments: argparse.Namespace, accelerator: Accelerator) -> None:
+    """Every corruption into a folder of its own, and a table of them all."""
+    folders = []
+    for corruption in BENCHMARKS[arguments.benchmark]:
+        own = argparse.Namespace(**vars(arguments))
+        own.out = arguments.out / corruption.kind
+        own.images = arguments.images and arguments.images / corruption.kind
+        evaluate(own, replace(corruption, seed=arguments.corruption_seed), accelerator)
+        folders.append(own.out)
+    if accelerator.is_main_process:
+        results = [read_result(folder / "result.json") for folder in folders]
+        for suffix, text in (("md", comparison(results)), ("tex", latex(results)), ("csv", as_csv(results))):
+            write_text(arguments.out / f"comparison.{suffix}", text)
+        print(comparison(results))
+
+
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a model file, or the name of an embedded model")
+    made_by = parser.add_mutually_exclusive_group(required=True)
+    made_by.add_argument("--model", help="a model file, or the name of an embedded model")
+    made_by.add_argument("--images", type=Path, metavar="IN", help="images that another program made; needs --name")
+    parser.add_argument("--name", help="of the method in tables")
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the images and the result")
+    add_plugin_flag(parser)
 
     images = parser.add_argument_group("the images")
-    images.add_argument("--options", nargs="+", default=[], metavar="KEY=VALUE", help="guidance=2 steps=50 seed=1 ...")
+    images.add_argument(
+        "--options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="guidance=2 steps=50 seed=1 preset=published25 ...",
+    )
     images.add_argument(
         "--samples", type=int, default=1, metavar="N", help="of each layout; all but LPIPS take the first"
     )
@@ -101,7 +145,10 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--strength", nargs="+", default=[], metavar="KEY=VALUE", help="share=0.4, size=32, radius=4 ..."
     )
     layouts.add_argument(
-        "--removed", default="mask", choices=("mask", "class"), help='removed pixels: MASK, or the class "unlabelled"'
+        "--removed", choices=("mask", "class"), help='removed pixels: MASK (default), or the class "unlabelled"'
+    )
+    layouts.add_argument(
+        "--benchmark", choices=tuple(BENCHMARKS), help="clean layouts and the papers' corruptions, one after the other"
     )
 
     networks = parser.add_argument_group("the networks")
@@ -117,55 +164,75 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("samples, limit and batch must be at least 1")
     if arguments.lpips and arguments.samples < 2:
         parser.error("the diversity of samples needs several of them: --samples 10")
+    if arguments.images and not arguments.name:
+        parser.error("images of another program need the name of what made them: --name NAME")
+    if arguments.images and arguments.options:
+        parser.error("--options say how a model makes images, and --images are made already: leave the options out")
+    if arguments.benchmark and (arguments.corruption != CLEAN or arguments.strength or arguments.removed):
+        parser.error("--benchmark says what is done to layouts: leave --corruption, --strength and --removed out")
     return arguments
 
 
-class Evaluation(NamedTuple):
-    """An evaluation that can begin: all that it needs has been found and fits."""
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluation that can begin: all that it needs has been found and fits.
 
-    model: Model
+    model, options: of images that are still to be made (`images` is a `Samples`), or None.
+    count: of the layouts that are evaluated.
+    """
+
+    model: Model | None
+    options: GenerateOptions | None
     layouts: Layouts
-    images: int
-    options: GenerateOptions
+    count: int
     settings: dict[str, Any]
-    samples: Samples
+    images: Images
     networks: Networks
 
 
-def evaluate(arguments: argparse.Namespace, accelerator: Accelerator) -> None:
-    evaluation = prepared(arguments, accelerator.device)
+def evaluate(arguments: argparse.Namespace, corruption: LayoutCorruption, accelerator: Accelerator) -> None:
+    evaluation = prepared(arguments, corruption, accelerator.device)
+    if accelerator.is_main_process and (remark := no_effect(evaluation.layouts)):
+        print(f"evaluate_model: {remark}", file=sys.stderr)
     make(evaluation, arguments, accelerator)
     measured, real = measure(evaluation, arguments, accelerator)
     if accelerator.is_main_process:
         report(evaluation, measured, real, arguments)
 
 
-def prepared(arguments: argparse.Namespace, device: torch.device) -> Evaluation:
+def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device: torch.device) -> Evaluation:
     config = load(TrainConfig, arguments.data, arguments.set).data
-    strength = dict(map(assignment, arguments.strength))
-    corruption = LayoutCorruption(arguments.corruption, arguments.corruption_seed, arguments.removed, strength)
     options = from_dict(GenerateOptions, GenerateOptions.grouped(dict(map(assignment, arguments.options))))
     layouts = Layouts(open_dataset(config, "val"), config, corruption)
-    palette = layouts.data.palette
+    palette, count = layouts.data.palette, min(len(layouts), arguments.limit or len(layouts))
+    if arguments.images:
+        images = GivenImages(arguments.images, layouts.names, arguments.samples, count, config.height_width)
+        settings = settings_of(arguments.name, config, layouts)
+        networks = networks_of(arguments, palette, count, device)
+        made_folder(arguments.out)
+        return Evaluation(None, None, layouts, count, settings, images, networks)
     model = conversion.load(arguments.model, device)
     model.palette.require_same(palette, arguments.model, "the data set")
     options = options.for_model(model)
-    settings = settings_of(arguments.model, config, layouts, options)
+    with model_file(arguments.model) as file:
+        settings = settings_of(digest(file), config, layouts) | {"options": options.record()}
     samples = Samples(arguments.out, layouts.names, settings)
-    images = min(len(layouts), arguments.limit or len(layouts))
-    networks = networks_of(arguments, palette, device)
-    if networks.extractors and images < 2:
-        raise ValueError("a Frechet distance needs at least two images: raise --limit, or leave the network for it out")
-    made_folder(arguments.cache)
-    return Evaluation(model, layouts, images, options, settings, samples, networks)
+    networks = networks_of(arguments, palette, count, device)
+    return Evaluation(model, options, layouts, count, settings, samples, networks)
 
 
-def settings_of(model: str, config: DataConfig, layouts: Layouts, options: GenerateOptions) -> dict[str, Any]:
-    """All that decides about the images, and nothing else."""
-    with model_file(model) as file:
-        weights = digest(file)
+def no_effect(layouts: Layouts) -> str:
+    """A sentence if the corruption leaves layouts as they are, at the size that is evaluated or at that of the first map."""
+    if layouts.corruption.kind != "downsample":
+        return ""
+    in_use = layouts.corruption.no_effect(layouts.config.height_width)
+    return in_use or layouts.corruption.no_effect(stored(layouts.data, layouts.clean[0].position).ids.shape[1:])
+
+
+def settings_of(model: str, config: DataConfig, layouts: Layouts) -> dict[str, Any]:
+    """All that decides about the images but a model's options, and nothing else. model: its digest, or what made them."""
     return {
-        "model": weights,
+        "model": model,
         "data": {
             "name": config.name,
             "size": config.height_width,
@@ -173,12 +240,11 @@ def settings_of(model: str, config: DataConfig, layouts: Layouts, options: Gener
             "images": sha256("\n".join(layouts.names).encode()).hexdigest()[:16],
             **({"seed": config.seed} if config.root is None else {}),  # what is not read is made, from the seed
         },
-        "layouts": asdict(layouts.corruption),
-        "options": options.record(),
+        "layouts": layouts.corruption.record(),
     }
 
 
-def networks_of(arguments: argparse.Namespace, palette: Palette, device: torch.device) -> Networks:
+def networks_of(arguments: argparse.Namespace, palette: Palette, count: int, device: torch.device) -> Networks:
     extractors: dict[str, FeatureExtractor] = {}
     if arguments.inception:
         extractors["inception"] = Inception(arguments.inception, "bilinear", device)
@@ -188,17 +254,22 @@ def networks_of(arguments: argparse.Namespace, palette: Palette, device: torch.d
         extractors["segmenter"] = evaluator
     if arguments.features:
         extractors["features"] = open_extractor(arguments.features, device)
+    if extractors and count < 2:
+        raise ValueError("a Frechet distance needs at least two images: raise --limit, or leave the network for it out")
+    made_folder(arguments.cache)
     return Networks(extractors, evaluator, PerceptualNetwork(arguments.lpips, device) if arguments.lpips else None)
 
 
 def make(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Accelerator) -> None:
     """All images that are not there yet. When it returns, all processes are done."""
+    samples, layouts = evaluation.images, evaluation.layouts
+    if evaluation.model is None or evaluation.options is None or not isinstance(samples, Samples):
+        return
     if accelerator.is_main_process:
-        evaluation.samples.claim()
-    agreed = broadcast_object_list([evaluation.samples.missing(arguments.samples, evaluation.images, arguments.batch)])
+        samples.claim()
+    agreed = broadcast_object_list([samples.missing(arguments.samples, evaluation.count, arguments.batch)])
     own = agreed[0][accelerator.process_index :: accelerator.num_processes]
     total = sum(chunk.stop - chunk.start for chunk in own)
-    layouts, samples = evaluation.layouts, evaluation.samples
     made = samples.make(evaluation.model, layouts, evaluation.options, own, layouts.config.workers)
     with tqdm(total=total, desc="samples", unit="image", disable=not accelerator.is_main_process) as bar:
         for images in made:
@@ -211,7 +282,7 @@ def measure(
 ) -> tuple[Measured, dict[str, torch.Tensor]]:
     """What all processes measure together, and the features of all real images by extractor, in the main process."""
     extractors = evaluation.networks.extractors
-    cache = FeatureCache(arguments.cache, {**evaluation.settings["data"], "count": evaluation.images})
+    cache = FeatureCache(arguments.cache, {**evaluation.settings["data"], "count": evaluation.count})
     real = {}
     if accelerator.is_main_process:
         found = {name: cache.load(extractor) for name, extractor in extractors.items()}
@@ -219,12 +290,12 @@ def measure(
     cached = broadcast_object_list([list(real)])[0]
 
     measured = Measured()
-    share = range(accelerator.process_index, evaluation.images, accelerator.num_processes)
+    share = range(accelerator.process_index, evaluation.count, accelerator.num_processes)
     shares = [share[start : start + arguments.batch] for start in range(0, len(share), arguments.batch)]
     batches = loader(evaluation.layouts.clean, shares, evaluation.layouts.config.workers)
     bar = tqdm(batches, desc="metrics", unit="batch", disable=not accelerator.is_main_process)
     for places, batch in zip(shares, bar, strict=True):  # another image may stand in for one that cannot be read
-        samples = [evaluation.samples.read(number, places) for number in range(arguments.samples)]
+        samples = [evaluation.images.read(number, places) for number in range(arguments.samples)]
         measured.update(evaluation.networks, batch, samples, cached)
     parts_of_all = gather_object([measured])
     measured = sum(parts_of_all[1:], parts_of_all[0])
@@ -241,15 +312,19 @@ def report(
 ) -> None:
     palette = evaluation.layouts.data.palette
     found = result(
-        arguments.model,
+        arguments.model or str(arguments.images),
         evaluation.settings,
         palette,
         conditions(evaluation, arguments),
         measured.metrics(real),
         measured.score,
+        measured.intervals(),
+        arguments.name,
     )
     write_text(arguments.out / "result.json", json.dumps(found, indent=1, ensure_ascii=False))
     write_text(arguments.out / "result.md", markdown(found))
+    write_text(arguments.out / "result.tex", "\n".join(latex_table(rows_of(found))) + "\n")
+    write_text(arguments.out / "result.csv", csv_table(rows_of(found)))
     write_image(arguments.out / "sheet.png", first_samples(evaluation, arguments.samples))
     print(markdown(found))
 
@@ -257,28 +332,46 @@ def report(
 def conditions(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, str]:
     """What readers need to know about the numbers."""
     height, width = evaluation.layouts.config.height_width
-    options, corruption = evaluation.options, evaluation.layouts.corruption
-    strength = "".join(f", {key} {value}" for key, value in corruption.strength.items())
     networks = [arguments.inception, arguments.segmenter, arguments.lpips, arguments.features]
     return {
-        "model": f"{arguments.model}, {evaluation.model.provenance.get('steps', 'an unknown number of')} training steps",
-        "images": f"the first {evaluation.images} of {len(evaluation.layouts)} of the validation split, {height}x{width}, "
+        **made_by(evaluation, arguments),
+        "images": f"the first {evaluation.count} of {len(evaluation.layouts)} of the validation split, {height}x{width}, "
         f"{arguments.samples} of each layout",
-        "layouts": f"{corruption.kind}{strength}"
-        + ("" if corruption.kind == CLEAN else f", seed {corruption.seed}, removed pixels are {corruption.removed}"),
-        "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seed {options.seed}, "
-        f"label noise {options.label_noise}, {options.precision}",
+        "layouts": layouts_in_words(evaluation.layouts),
         "measured by": ", ".join(str(network) for network in networks if network) or "nothing",
     }
 
 
+def made_by(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, str]:
+    model, options, images = evaluation.model, evaluation.options, evaluation.images
+    if model is None or options is None:
+        assert isinstance(images, GivenImages)
+        return {"made by": f"{arguments.name}, as it says; the files of {arguments.images}, digest {images.digest}"}
+    steps = model.provenance.get("steps", "an unknown number of")
+    return {
+        "model": f"{arguments.model}, {steps} training steps",
+        "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seed {options.seed}, "
+        f"label noise {options.label_noise}, {options.precision}",
+    }
+
+
+def layouts_in_words(layouts: Layouts) -> str:
+    corruption = layouts.corruption
+    if corruption.kind == CLEAN:
+        return CLEAN
+    words = [f"{key} {value}" for key, value in corruption.strength.items()]
+    words += [] if corruption.edge_size is None else [f"at {corruption.edge_size}x{corruption.edge_size}"]
+    words += [f"seed {corruption.seed}", f"removed pixels are {corruption.removed}"]
+    return ", ".join([corruption.kind, *words, *filter(None, [no_effect(layouts)])])
+
+
 def first_samples(evaluation: Evaluation, samples: int) -> np.ndarray:
-    places = range(min(evaluation.images, ON_SHEET))
+    places = range(min(evaluation.count, ON_SHEET))
     given, clean = (collate([layouts[i] for i in places]) for layouts in (evaluation.layouts, evaluation.layouts.clean))
     palette = evaluation.layouts.data.palette
     true, seen = clean.labels(palette.num_classes), given.labels(palette.num_classes)
     return sheet(
-        palette, true, seen, [evaluation.samples.read(number, places) for number in range(samples)], clean.images
+        palette, true, seen, [evaluation.images.read(number, places) for number in range(samples)], clean.images
     )
 
 

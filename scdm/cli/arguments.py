@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from ..assets import embedded_models
 from ..files.options import Declared, declared
+from ..files.plugins import load_plugins
 from ..files.untrusted import LONGEST_LINE, brief, shown
 from ..start import importing
 from .flags import add_flags, flag_of, reading
@@ -59,6 +60,12 @@ def parser() -> Parser:
         description="From a painted layout of classes to an image.",
         epilog="'scdm COMMAND --help' explains a command and gives examples.",
     )
+    top.add_argument(
+        "--plugin",
+        action=_Plugin,
+        metavar="MODULE",
+        help="before the command: import this module, or file.py, which registers a sampler, a network ...",
+    )
     top.add_argument("--version", action=_Version, nargs=0, help="show the program's version and end")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (words, add, settings) in COMMANDS.items():
@@ -91,7 +98,7 @@ examples:
 
 
 def _add_sample(command: argparse.ArgumentParser) -> None:
-    from ..pipeline.options import every_option  # which takes longer than all of this module
+    from ..pipeline.options import PRESETS, every_option  # which takes longer than all of this module
 
     command.add_argument("layouts", metavar="LAYOUT", nargs="+", type=Path, help="image file of a layout")
     command.add_argument("-o", "--output", metavar="OUT", required=True, help="file, folder or pattern, see above")
@@ -140,6 +147,16 @@ def _add_sample(command: argparse.ArgumentParser) -> None:
     add_flags(image, [setting for setting in settings if setting.option.needs])
 
     sampling = command.add_argument_group("sampling")
+    named = "; ".join(
+        f"{name} is {', '.join(f'{option} {value}' for option, value in options.items())}".replace("_", "-")
+        for name, options in PRESETS.items()
+    )
+    sampling.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        default=argparse.SUPPRESS,
+        help=f"options by name, which those that are given change: {named}",
+    )
     add_flags(sampling, [setting for setting in settings if not setting.option.needs and not setting.owners])
     sampling.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default auto)")
     sampling.add_argument(
@@ -373,6 +390,13 @@ def _size(text: str) -> tuple[int, int]:
     if width < 1 or height < 1:
         raise argparse.ArgumentTypeError(f"must look like 256x192 (width x height), not {shown(text)}")
     return width, height
+
+
+class _Plugin(argparse.Action):
+    """Imports it at once, so that the command that follows knows what it registers."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, name: Any, option: str | None = None) -> None:
+        load_plugins([name])
 
 
 class _Version(argparse.Action):

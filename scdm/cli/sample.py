@@ -114,8 +114,8 @@ def _sheet(arguments: Namespace, rows: Sequence[Sequence[np.ndarray]]) -> np.nda
 
 def _options(arguments: Namespace) -> GenerateOptions:
     settings = every_option()
-    given = {name: getattr(arguments, name) for name in settings if hasattr(arguments, name)}
-    for name in given:
+    given = {name: getattr(arguments, name) for name in ("preset", *settings) if hasattr(arguments, name)}
+    for name in given.keys() & settings.keys():
         if (needs := settings[name].option.needs) and getattr(arguments, needs) is None:
             raise ValueError(f"{flag_of(name)} has no effect without the {needs}: give the {needs} with --{needs}")
     options = GenerateOptions.of(given)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import in_folders, scene_set  # noqa: F401  (each registers its data sets)
+from . import in_folders, scene_set, shards  # noqa: F401  (each registers its data sets)
 from .config import DataConfig, Split
 from .examples import Batch, DataSet, Example, Validation, collate, loader
 from .pairs import PairSet

@@ -3,11 +3,12 @@
 from .layouts import LayoutCorruption, Layouts
 from .measures import FeatureCache, Measured, Networks
 from .report import markdown, result, sheet
-from .samples import Chunk, Samples
+from .samples import Chunk, GivenImages, Samples
 
 __all__ = [
     "Chunk",
     "FeatureCache",
+    "GivenImages",
     "LayoutCorruption",
     "Layouts",
     "Measured",

@@ -1,13 +1,14 @@
 """The layouts that are evaluated: those of a data set, clean or corrupted as in the noisy benchmark.
 
 The benchmark corrupts label maps as large as they are stored, and what reads them brings them to the model's size, in one
-step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first.
+step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first. Borders are
+removed from maps that have been resized to 256 x 256, where two pixels are more than in a photograph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..diffusion.corruption import MOST_SEED, check_request, corrupt, resampled,
 from ..layouts.labels import LabelMap, instance_borders
 
 CLEAN = "clean"
+EDGE_SIZE = 256  # pixels, of the sides of the maps from which the papers' scripts remove borders
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,18 @@ class LayoutCorruption:
     seed: of the first layout; layout i has `seed` + i.
     removed: what becomes of the pixels that are removed: MASK, or, where the data set has such a class, "unlabelled", as in
         the benchmark's files. A model without label diffusion knows only the latter from its training.
+    edge_size: side of the square to which layouts are resized before borders are removed; None for the stored size.
     """
 
     kind: str = CLEAN
     seed: int = 0
     removed: Literal["mask", "class"] = "mask"
     strength: Mapping[str, Any] = field(default_factory=dict)
+    edge_size: int | None = None
 
     def __post_init__(self) -> None:
+        if self.edge_size is not None and self.kind != "edges":
+            raise ValueError(f"edge_size belongs to the corruption edges, not to {self.kind}")
         if self.kind == CLEAN:
             if self.strength:
                 raise ValueError(f"clean layouts have no setting {next(iter(self.strength))!r}: choose a corruption")
@@ -53,12 +59,39 @@ class LayoutCorruption:
             return LabelMap(resampled(labels.ids, size, size), labels.num_classes)
         return corrupt(labels, self.kind, (self.seed + index) & MOST_SEED, **self.strength)
 
+    def record(self) -> dict[str, Any]:
+        """For files; without `edge_size` where layouts are corrupted as they are stored, as files have always had it."""
+        return {name: value for name, value in asdict(self).items() if name != "edge_size" or value is not None}
 
-def stored(data: DataSet, index: int) -> LabelMap:
-    """A layout as large as it is stored, with the borders of its instances if these are known."""
-    instances = data.instances(index)
-    borders = None if instances is None else instance_borders(torch.from_numpy(instances.astype(np.int64))[None])
-    return LabelMap(torch.from_numpy(data.layout(index))[None], data.palette.num_classes, borders)
+    def no_effect(self, size: Sequence[int]) -> str:
+        """A sentence if the corruption changes no layout of this size (H, W), or "": as many blocks as there are pixels."""
+        blocks = self.strength.get("size", settings("downsample")["size"].default) if self.kind == "downsample" else 0
+        if blocks < max(size):
+            return ""
+        return (
+            f"downsampling to {blocks} blocks a side changes nothing in layouts of {size[1]}x{size[0]} pixels: ask for "
+            f"fewer (--strength size={max(1, max(size) // 4)})"
+        )
+
+
+BENCHMARKS = {  # the published corruptions: DS, Edge and Random, beside clean layouts
+    "published": (
+        LayoutCorruption(removed="class"),
+        LayoutCorruption("downsample", removed="class"),
+        LayoutCorruption("edges", removed="class", edge_size=EDGE_SIZE),
+        LayoutCorruption("random", removed="class"),
+    )
+}
+
+
+def stored(data: DataSet, index: int, side: int | None = None) -> LabelMap:
+    """A layout as large as it is stored, or resized to a square, with the borders of its instances if these are known."""
+    ids, instances = torch.from_numpy(data.layout(index))[None], data.instances(index)
+    things = None if instances is None else torch.from_numpy(instances.astype(np.int64))[None]
+    if side is not None:
+        ids, things = resampled(ids, side, side), None if things is None else resampled(things, side, side)
+    borders = None if things is None else instance_borders(things)
+    return LabelMap(ids, data.palette.num_classes, borders)
 
 
 class Layouts(Validation):
@@ -76,8 +109,10 @@ class Layouts(Validation):
         clean = self.clean[index]
         if self.corruption.kind == CLEAN:
             return clean
-        labels = stored(self.data, clean.position)  # not `index`: another stands in for a file that cannot be read
-        ids = self._framed(self.corruption(labels, clean.position).ids[0], (labels.height, labels.width))
+        place = clean.position  # not `index`: another stands in for a file that cannot be read
+        labels = stored(self.data, place, self.corruption.edge_size)
+        whole = (labels.height, labels.width) if self.corruption.edge_size is None else self.data.layout(place).shape
+        ids = self._framed(self.corruption(labels, place).ids[0], whole)
         unlabelled = self.data.palette.unlabelled
         if self.corruption.removed == "class" and unlabelled is not None:
             ids = ids.masked_fill(ids == labels.mask_id, unlabelled)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from ..metrics import (
     SegmentationScore,
 )
 from ..models.checkpoint import write_tensors
+from .intervals import Interval, bootstrap
 
 DISTANCES = {"inception": ("fid", "kid"), "inception_clean": ("fid_clean", "kid_clean")}  # their usual names
 
@@ -47,6 +49,8 @@ class Measured:
 
     real, generated: parts (N, D) of the features of real images and of the first samples, by extractor.
     real_score, score: how well the evaluator reads the clean layouts in these. diversity: of all samples of a layout.
+    counts, distances: of each layout, by its position: (3, num_classes) pixels of each class that are right, true, and
+        predicted where there is a truth; the mean distance of its samples. For intervals.
     """
 
     real: dict[str, list[Tensor]] = field(default_factory=dict)
@@ -54,6 +58,8 @@ class Measured:
     real_score: SegmentationScore | None = None
     score: SegmentationScore | None = None
     diversity: Diversity = field(default_factory=Diversity)
+    counts: dict[int, np.ndarray] = field(default_factory=dict)
+    distances: dict[int, float] = field(default_factory=dict)
 
     def update(self, networks: Networks, batch: Batch, samples: Sequence[Tensor], cached: Collection[str] = ()) -> None:
         """Looks at real images with clean layouts, and at their samples, a (B, 3, H, W) for each sample's number.
@@ -70,11 +76,16 @@ class Measured:
             truth = batch.ids.masked_fill(~known[batch.ids], num_classes)
             self.score = self.score or SegmentationScore(num_classes)
             self.real_score = self.real_score or SegmentationScore(num_classes)
-            self.score.update(evaluator.ids(samples[0]), truth)
+            predicted = evaluator.ids(samples[0])
+            self.score.update(predicted, truth)
             self.real_score.update(evaluator.ids(batch.images), truth)
+            for position, ids, true in zip(batch.positions.tolist(), predicted.cpu(), truth.cpu(), strict=True):
+                self.counts[position] = _counts(ids, true, num_classes)
         if networks.perceptual and len(samples) > 1:
-            for of_layout in torch.stack(list(samples), dim=1):
-                self.diversity.update(networks.perceptual.distances(of_layout))
+            for position, of_layout in zip(batch.positions.tolist(), torch.stack(list(samples), dim=1), strict=True):
+                distances = networks.perceptual.distances(of_layout)
+                self.diversity.update(distances)
+                self.distances[position] = float(distances.mean())
 
     def __add__(self, other: Measured) -> Measured:
         return Measured(
@@ -83,6 +94,8 @@ class Measured:
             _sum(self.real_score, other.real_score),
             _sum(self.score, other.score),
             self.diversity + other.diversity,
+            {**self.counts, **other.counts},
+            {**self.distances, **other.distances},
         )
 
     def metrics(self, real: Mapping[str, Tensor]) -> dict[str, float]:
@@ -102,6 +115,18 @@ class Measured:
                 found[f"miou{end}"], found[f"pixel_accuracy{end}"] = shares.miou, shares.pixel_accuracy
         if self.diversity.layouts:
             found["lpips"] = self.diversity.compute()
+        return found
+
+    def intervals(self) -> dict[str, Interval]:
+        """95 % intervals over the layouts, of what is a mean or a ratio of sums over them. A Frechet distance is neither:
+        it grows when layouts are drawn twice. Of a single layout there are none."""
+        found: dict[str, Interval] = {}
+        if len(self.counts) > 1:
+            counts = np.stack([self.counts[position].ravel() for position in sorted(self.counts)])
+            found = {"miou": bootstrap(counts, _miou), "pixel_accuracy": bootstrap(counts, _pixel_accuracy)}
+        if len(self.distances) > 1:
+            means = np.array([[self.distances[position]] for position in sorted(self.distances)])
+            found["lpips"] = bootstrap(means, lambda sums: sums[:, 0] / len(means))
         return found
 
 
@@ -131,6 +156,26 @@ class FeatureCache:
     def _path(self, extractor: FeatureExtractor) -> Path:
         of = json.dumps([extractor.name, self.data], sort_keys=True)
         return self.folder / f"{hashlib.sha256(of.encode()).hexdigest()[:24]}.safetensors"
+
+
+def _counts(predicted: Tensor, truth: Tensor, num_classes: int) -> np.ndarray:
+    """Two class maps -> int64 (3, num_classes) as `Measured.counts` has them. A truth of `num_classes` is none."""
+    known = truth < num_classes
+    predicted, truth = predicted[known], truth[known]
+    maps = (truth[truth == predicted], truth, predicted)
+    return torch.stack([torch.bincount(map_, minlength=num_classes) for map_ in maps]).numpy()
+
+
+def _miou(sums: np.ndarray) -> np.ndarray:
+    """Sums (R, 3 num_classes) of counts -> (R,)."""
+    right, true, predicted = np.split(sums, 3, axis=1)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where a class does not occur
+        return np.nanmean(right / (true + predicted - right), axis=1)
+
+
+def _pixel_accuracy(sums: np.ndarray) -> np.ndarray:
+    right, true, _ = np.split(sums, 3, axis=1)
+    return right.sum(axis=1) / true.sum(axis=1)
 
 
 def _merged(one: Mapping[str, list[Tensor]], other: Mapping[str, list[Tensor]]) -> dict[str, list[Tensor]]:

@@ -1,14 +1,19 @@
-"""The images of an evaluation, in a folder that knows how they were made: what is there is not made again."""
+"""The images of an evaluation, in a folder that knows how they were made: what is there is not made again.
+
+Or those that another program made of the same layouts (`GivenImages`).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from ..datasets import Batch, Validation, loader
@@ -17,11 +22,20 @@ from ..files.atomic import made_folder, write_text
 from ..files.config import flat
 from ..files.images import from_levels, read_image, to_levels, write_image
 from ..files.parsing import parsed
-from ..files.untrusted import content_of
+from ..files.untrusted import brief, content_of, sha256_of
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of other programs' images
+MOST_MISSING = 3  # images in a message
+
+
+class Images(Protocol):
+    """The images that are measured."""
+
+    def read(self, sample: int, indices: Sequence[int]) -> Tensor:
+        """Sample number `sample` of these layouts: (B, 3, H, W) in [-1, 1]."""
 
 
 class Chunk(NamedTuple):
@@ -35,13 +49,19 @@ class Chunk(NamedTuple):
 class Samples:
     """FOLDER/SAMPLE/NAME.png. Sample k of layout i has the seed `options.seed` + k 2^32 + i, however the work is shared.
 
-    settings: all that decides about the images. ValueError if the folder holds images made with others.
+    settings: all that decides about the images. ValueError if the folder holds images made with others, or images of which
+    it is not known how they were made.
     """
 
     def __init__(self, folder: str | Path, names: Sequence[str], settings: Mapping[str, Any]) -> None:
         self.folder, self.names = Path(folder), names
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # as they will be read
         require_same(self.folder, self.settings)
+        if not (self.folder / SETTINGS).is_file() and (found := next(self.folder.glob("[0-9]*/**/*.png"), None)):
+            raise ValueError(
+                f"{self.folder} holds images ({found.relative_to(self.folder)}) but no {SETTINGS}, so it is not known what "
+                "made them: choose another folder, or measure them as another program's (--images FOLDER --name NAME)"
+            )
 
     def claim(self) -> None:
         """Writes the settings down. One process does it."""
@@ -81,7 +101,67 @@ class Samples:
 
     def read(self, sample: int, indices: Sequence[int]) -> Tensor:
         """(B, 3, H, W) in [-1, 1]."""
-        return from_levels(np.stack([np.array(read_image(self.path(sample, i)).convert("RGB")) for i in indices]))
+        return _read(self.path(sample, i) for i in indices)
+
+
+class GivenImages:
+    """Images that another program made: FOLDER/NAME.png, or FOLDER/NUMBER/NAME.png of several samples of a layout.
+
+    names: of the layouts, without suffix; an image may be called by all of it or by its last part. size: (height, width).
+    ValueError if one of the first `images` is missing, or has another size.
+    """
+
+    def __init__(
+        self, folder: str | Path, names: Sequence[str], samples: int, images: int, size: tuple[int, int]
+    ) -> None:
+        self.folder, self.names, self.samples = Path(folder), names, samples
+        if not self.folder.is_dir():
+            raise ValueError(f"there is no folder {self.folder} of images")
+        found = {(sample, i): self._found(sample, i) for sample in range(samples) for i in range(images)}
+        if missing := [key for key, path in found.items() if path is None]:
+            self._refuse(missing)
+        self.paths = {key: path for key, path in found.items() if path is not None}
+        for path in self.paths.values():
+            _require_size(path, size)
+
+    @property
+    def digest(self) -> str:
+        """What tells these images from any others."""
+        parts = [sha256_of(self.paths[key]) for key in sorted(self.paths)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    def read(self, sample: int, indices: Sequence[int]) -> Tensor:
+        return _read(self.paths[sample, i] for i in indices)
+
+    def _found(self, sample: int, index: int) -> Path | None:
+        name = self.names[index]
+        folders = [self.folder / str(sample), *([self.folder] if self.samples == 1 else [])]
+        called = dict.fromkeys((name, name.rsplit("/", 1)[-1]))
+        places = (folder / f"{one}{suffix}" for folder in folders for one in called for suffix in SUFFIXES)
+        return next((place for place in places if place.is_file()), None)
+
+    def _refuse(self, missing: Sequence[tuple[int, int]]) -> None:
+        names = [f"{sample}/{self.names[i]}" if self.samples > 1 else self.names[i] for sample, i in missing]
+        more = f" and {len(names) - MOST_MISSING} more" if len(names) > MOST_MISSING else ""
+        listed = ", ".join(brief(name) for name in names[:MOST_MISSING])
+        raise ValueError(
+            f"{self.folder} has no image {listed}{more}: images are called like the layouts, with a suffix such as .png, or "
+            "take fewer with --limit"
+        )
+
+
+def _read(paths: Iterable[Path]) -> Tensor:
+    return from_levels(np.stack([np.array(read_image(path).convert("RGB")) for path in paths]))
+
+
+def _require_size(path: Path, size: tuple[int, int]) -> None:
+    with Image.open(path) as image:  # its header alone; `read` finds what is damaged
+        found = (image.height, image.width)
+    if found != size:
+        raise ValueError(
+            f"{path} is {found[1]}x{found[0]}, the real images are {size[1]}x{size[0]}: resize one of them "
+            f"(--set data.size=[{found[0]},{found[1]}])"
+        )
 
 
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -40,7 +40,37 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
     for override in overrides:
         _override(data, override)
     with naming(path):
-        return from_dict(cls, data)
+        try:
+            return from_dict(cls, data)
+        except UnknownSetting as error:
+            raise ValueError(error.within(cls)) from error
+
+
+class UnknownSetting(ValueError):
+    """A key that names no setting. key: with its sections. hint: of what may be meant in its section."""
+
+    def __init__(self, key: str, hint: str) -> None:
+        super().__init__(f"unknown setting {brief(key)}: {hint}")
+        self.key = key
+
+    def within(self, cls: type) -> str:
+        """The sentence for a configuration `cls`, other sections of which may have a setting of this very name."""
+        known = [path for path in paths(cls) if path.split(".")[-1] == self.key.split(".")[-1]]
+        if not known:
+            return str(self)
+        return f"unknown setting {brief(self.key)}: did you mean {' or '.join(map(repr, known[:MOST_NAMED]))}?"
+
+
+def paths(cls: type, where: str = "") -> list[str]:
+    """All settings of a dataclass with their sections, such as "optimizer.lr"; of one that has kinds, those of any."""
+    kinds = [*_KINDS[cls]().values()] if cls in _KINDS else [cls]
+    found: list[str] = []
+    for kind in kinds:
+        for name, hint in typing.get_type_hints(kind).items():
+            if name in {field.name for field in dataclasses.fields(kind) if field.init}:
+                found += paths(hint, f"{where}{name}.") if dataclasses.is_dataclass(hint) or hint in _KINDS else []
+                found.append(where + name)
+    return list(dict.fromkeys(found))
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
@@ -51,8 +81,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
-            hint = meant(str(key), fields) or f"known are {', '.join(fields)}"
-            raise ValueError(f"unknown setting {where}{brief(str(key))}: {hint}")
+            raise UnknownSetting(where + str(key), meant(str(key), fields) or f"known are {', '.join(fields)}")
     missing = [
         name
         for name, field in fields.items()

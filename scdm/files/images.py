@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from .atomic import written_whole
 from .kinds import what_is
 from .levels import Remark, silent
+from .members import Member
 from .profiles import LAB, NO_PROFILE, Color, in_srgb
 from .untrusted import file_at
 
@@ -48,7 +49,7 @@ WRITTEN = {
 
 
 def read_image(
-    path: str | Path,
+    path: str | Path | Member,
     remark: Remark = silent,
     classes: Collection[Color | None] = (),
 ) -> Image.Image:
@@ -70,7 +71,7 @@ def read_image(
     remark: receives what bears on the meaning of the values, a sentence at a time.
     ValueError names the file and the reason: absent, not an image, damaged, or more than `MAX_PIXELS`.
     """
-    path = file_at(path)
+    path = path if isinstance(path, Member) else file_at(path)
     try:
         # Not by its name, by which Pillow maps plain TIFFs into memory, those of an EXIF orientation with sides exchanged.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
@@ -86,15 +87,15 @@ def read_image(
     return image
 
 
-def require_eight_bits(path: str | Path, image: Image.Image) -> None:
+def require_eight_bits(path: str | Path | Member, image: Image.Image) -> None:
     """ValueError if the picture, which `read_image` has read from a file of ids or colours of 16 bits a channel, lacks some
     of what distinguishes them: lower bytes that are neither 0 nor the upper ones again.
     """
-    if "scdm_bits" in image.info and (loss := _loss_of_eight_bits(Path(path))):
+    if "scdm_bits" in image.info and (loss := _loss_of_eight_bits(path if isinstance(path, Member) else Path(path))):
         raise ValueError(f"{path}: {SIXTEEN_BITS}{loss}")
 
 
-def _loss_of_eight_bits(path: Path) -> str:
+def _loss_of_eight_bits(path: Path | Member) -> str:
     import cv2  # late: few files need it
 
     levels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -166,7 +167,7 @@ def from_levels(levels: np.ndarray) -> Tensor:
     return torch.from_numpy(levels).movedim(-1, 1).float() / 127.5 - 1
 
 
-def _decoded(opened: Image.Image, path: Path, classes: Collection[Color | None]) -> Image.Image:
+def _decoded(opened: Image.Image, path: Path | Member, classes: Collection[Color | None]) -> Image.Image:
     if opened.width * opened.height > MAX_PIXELS:
         raise Image.DecompressionBombError
     facts = _facts(opened, path)  # before the pixels: these are of the file
@@ -175,7 +176,7 @@ def _decoded(opened: Image.Image, path: Path, classes: Collection[Color | None])
     return _own_values(opened, classes)
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _reason(error: Exception, path: Path | Member) -> str:
     """Why an image could not be read, and what to do."""
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"the image has more than {MAX_PIXELS // 2**20} megapixels: scale it down first"
@@ -193,7 +194,7 @@ def _reason(error: Exception, path: Path) -> str:
     return f"not an image that can be read ({', '.join(FORMATS)})"
 
 
-def _facts(image: Image.Image, path: Path) -> dict[str, Any]:
+def _facts(image: Image.Image, path: Path | Member) -> dict[str, Any]:
     """See `read_image`, of an opened file whose pixels are not read yet."""
     raw_mode, most = _coding(image)
     bits = int(found[1]) if (found := re.search(r";(\d+)", raw_mode)) else 8
@@ -236,7 +237,7 @@ def _coding(image: Image.Image) -> tuple[str, int]:
     return str(first), int(others[0]) if codec.startswith("ppm") and others else 0
 
 
-def _lossy_format(image: Image.Image, path: Path) -> str | None:
+def _lossy_format(image: Image.Image, path: Path | Member) -> str | None:
     if image.format in ("JPEG", "MPO"):
         return "JPEG"
     if image.format == "WEBP":
@@ -246,12 +247,12 @@ def _lossy_format(image: Image.Image, path: Path) -> str | None:
     return None
 
 
-def _is_tiff(path: Path) -> bool:
+def _is_tiff(path: Path | Member) -> bool:
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _is_lossless_webp(path: Path) -> bool:
+def _is_lossless_webp(path: Path | Member) -> bool:
     """The kind of the first frame's pixels: "VP8L", not "VP8 "."""
     with path.open("rb") as file:
         file.seek(12)  # RIFF, size, WEBP

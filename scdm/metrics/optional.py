@@ -13,15 +13,19 @@ from ..files.tensors import tensors_in
 from ..files.untrusted import file_at, sha256_of
 
 
+class MissingPackage(ValueError):
+    """What was asked for needs a package that is not there, or does not fit the others."""
+
+
 def library(name: str, purpose: str) -> Any:
-    """The package `name`. ValueError says what to install if it is not there, or does not fit the others."""
+    """The package `name`. MissingPackage says what to install if it is not there, or does not fit the others."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about each other's deprecations
             return import_module(name)
     except (ImportError, RuntimeError) as error:  # as of torchvision where it was built for another torch
         needed = (isinstance(error, ImportError) and error.name) or name
-        raise ValueError(f"{purpose} needs the package {needed} ({error}): pip install -e '.[eval]'") from error
+        raise MissingPackage(f"{purpose} needs the package {needed} ({error}): pip install -e '.[eval]'") from error
 
 
 def state_dict(path: str | Path, what: str) -> dict[str, Tensor]:

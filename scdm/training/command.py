@@ -11,6 +11,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from ..files.config import load
+from ..files.plugins import load_plugins
 from ..files.untrusted import is_out_of_memory, sentence
 from ..start import importing
 from .config import RunConfig
@@ -69,7 +70,12 @@ def run(
     arguments = _parsed(description, argv)
     # Between runs, or before the first: within one, Ctrl-C asks to save.
     end = ending(name, "what was saved is kept, and the same command goes on from there")
-    return end(_run)(name, lambda: runs(load(kind, arguments.config, arguments.set)), arguments.dry_run)
+
+    def configured() -> Sequence[RunConfig]:
+        load_plugins(arguments.plugin)
+        return runs(load(kind, arguments.config, arguments.set))
+
+    return end(_run)(name, configured, arguments.dry_run)
 
 
 def _run(name: str, runs: Callable[[], Sequence[RunConfig]], dry_run: bool) -> int:
@@ -96,9 +102,20 @@ def _parsed(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting: data.size=128"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="build everything, take a step of each size, write nothing"
+        "--dry-run", action="store_true", help="build everything, time a few steps of each size, write nothing"
     )
+    add_plugin_flag(parser)
     return parser.parse_args(argv)
+
+
+def add_plugin_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this module, or file.py, which registers a network, a data set, a sampler ...; may be repeated",
+    )
 
 
 def _say(words: str) -> None:

@@ -21,6 +21,7 @@ from ..networks import NetworkConfig
 MODEL = "model.safetensors"  # what a run releases, in its folder
 MOST_STEPS = 10**9  # beyond these a setting is a typing error
 MOST_SEED = 2**63 - 1
+VALIDATED = 32  # images of the validation split whose loss is measured
 OLDER_NAMES = {"bf16": "bfloat16", "fp16": "float16"}  # of precisions, in configurations and states of version 0.1.0
 
 
@@ -184,6 +185,19 @@ class RunConfig:
         ),
     ] = 0.999
     ema_warmup: Annotated[bool, Option("smaller decays at first, so that the untrained weights are forgotten")] = True
+    posthoc_every: Annotated[
+        int | None,
+        Option(
+            "steps between snapshots of power-function averages, from which training/posthoc_ema.py makes averages of any "
+            "length: a multiple of save_every; each snapshot is as large as a model",
+            ge=1,
+            le=MOST_STEPS,
+            unset="none",
+        ),
+    ] = implied(None)
+    posthoc_widths: Annotated[
+        tuple[float, ...], Option("relative widths of these averages (Karras et al. 2024)", ge=0.01, le=0.28)
+    ] = implied((0.05, 0.1))
     seed: Annotated[
         int,
         Option(
@@ -193,6 +207,15 @@ class RunConfig:
         ),
     ] = 0
     save_every: Annotated[int, Option("steps between saves", ge=1, le=MOST_STEPS)] = 1000
+    mirror: Annotated[
+        str | None,
+        Option(
+            "address of fsspec to which every save copies states, models and samples, and from which a run whose folder has "
+            "no state goes on",
+            form="s3://bucket/scenes64",
+            unset="none",
+        ),
+    ] = implied(None)
     keep: Annotated[int, Option("newest states that stay", ge=1, le=10**6)] = 1
     keep_every: Annotated[
         int | None,
@@ -213,6 +236,13 @@ class RunConfig:
         bool, Option("recompute activations in the backward pass: less memory, a third more work")
     ] = False
     compile: Annotated[bool, Option("torch.compile: minutes at the start, then faster steps")] = False
+    cudnn_benchmark: Annotated[
+        bool,
+        Option(
+            "measure which of cuDNN's convolutions is fastest for each size of images, at its first step; equal runs may "
+            "then differ by rounding"
+        ),
+    ] = implied(False)
     note: Annotated[str, Option("goes into the released file's provenance")] = ""
 
     def __post_init__(self) -> None:
@@ -225,8 +255,13 @@ class RunConfig:
         sizes = [data.height_width for data in self.turns()]
         if len(set(sizes)) < len(sizes):
             raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
-        if self.keep_every is not None and self.keep_every % self.save_every:
-            raise ValueError(f"keep_every must be a multiple of save_every ({self.save_every}), not {self.keep_every}")
+        for name in ("keep_every", "posthoc_every"):
+            if (every := getattr(self, name)) is not None and every % self.save_every:
+                raise ValueError(f"{name} must be a multiple of save_every ({self.save_every}), not {every}")
+        if self.posthoc_every is not None and len(set(self.posthoc_widths)) < 2:
+            raise ValueError(
+                f"posthoc_widths must be two widths, or more, that differ, not {list(self.posthoc_widths)}"
+            )
 
     @property
     def decays(self) -> tuple[float, ...]:
@@ -278,11 +313,27 @@ class TrainConfig(NewModelConfig):
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     prediction: Annotated[str, Option("what the network predicts", choices=PARAMETRIZATIONS)] = "eps"
+    validation: Annotated[
+        int | None,
+        Option(
+            "images of the validation split whose loss, with noise and steps that never change, is measured at every save; "
+            "0 for none",
+            ge=0,
+            le=2**16,
+            unit="images",
+            unset=f"{VALIDATED} where there is a sheet of samples",
+        ),
+    ] = implied(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.loss.objective == "kl" and not self.network.learn_sigma:
             raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
+
+    @property
+    def validated(self) -> int:
+        """Images of the validation split whose loss is measured."""
+        return self.validation if self.validation is not None else VALIDATED if self.samples else 0
 
 
 Teacher = Annotated[str, Option("model that the first student learns from, as scdm.load reads it")]

@@ -16,6 +16,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 
 from .config import RunConfig
 from .objective import ImportantSteps, Losses, Task
+from .posthoc import gamma_of
 from .stream import DrawnBatch
 
 FUSED = ("cpu", "cuda")  # devices whose fused optimizer leaves a step out without asking the host
@@ -57,6 +58,8 @@ class Learner:
         )
         self.network, self.optimizer = accelerator.prepare(model.network.train(), optimizer)
         self.ema = {decay: EMA(self.plain, decay, config.ema_warmup) for decay in config.decays}
+        widths = config.posthoc_widths if config.posthoc_every is not None else ()
+        self.posthoc = {width: PowerEMA(self.plain, gamma_of(width)) for width in widths}
         self.objective = task.objective(self.network)
         self.timesteps = self.objective.timesteps
 
@@ -104,7 +107,12 @@ class Learner:
             "ema": {decay: ema.state_dict(self.accelerator.is_main_process) for decay, ema in self.ema.items()},
             "timesteps": self.objective.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
+            **({"posthoc": self.posthoc_state()} if self.posthoc else {}),
         }
+
+    def posthoc_state(self) -> dict[float, dict[str, Any]]:
+        """The power-function averages by their widths. Every process must call it."""
+        return {width: ema.state_dict(self.accelerator.is_main_process) for width, ema in self.posthoc.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         set_state_dict(
@@ -116,12 +124,14 @@ class Learner:
         )
         for decay, ema in self.ema.items():
             ema.load_state_dict(state["ema"][decay])
+        for width, power in self.posthoc.items():
+            power.load_state_dict(state["posthoc"][width])
         self.objective.load_state_dict(state["timesteps"])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _remember(self, losses: Losses, taken: Tensor) -> None:
-        for ema in self.ema.values():
+        for ema in (*self.ema.values(), *self.posthoc.values()):
             ema.update(self.plain, taken)
         if isinstance(self.timesteps, ImportantSteps):
             t, loss = (self.accelerator.gather(v) for v in (losses.t, losses.total))
@@ -160,13 +170,16 @@ class EMA:
     def update(self, network: nn.Module, taken: Tensor | None = None) -> None:
         """taken: bool (), on the network's device. If it is false, nothing changes."""
         self.updates += 1 if taken is None else taken
-        share = torch.full_like(self.updates, 1 - self.decay, dtype=torch.float32)  # of what is new
-        if self.warmup:
-            share = share.maximum(9 / (10 + self.updates))  # 1 - (1 + n) / (10 + n)
+        share = self.share()
         if taken is not None:
             share = share * taken
         averages, news = ([_own(v) for v in values] for values in (self.weights.values(), network.parameters()))
         torch._foreach_lerp_(averages, news, [share] * len(averages))
+
+    def share(self) -> Tensor:
+        """float32 (), of what is new."""
+        share = torch.full_like(self.updates, 1 - self.decay, dtype=torch.float32)
+        return share.maximum(9 / (10 + self.updates)) if self.warmup else share  # 1 - (1 + n) / (10 + n)
 
     def whole(self, wanted: bool = True) -> dict[str, Tensor]:
         """The averaged weights on the CPU, for reading only. Every process must call it, wanted there or not."""
@@ -180,6 +193,19 @@ class EMA:
         self.updates.fill_(state["updates"])
         for name, weight in self.weights.items():
             weight.copy_(_spread_like(weight, state["weights"][name].to(weight.device)))
+
+
+class PowerEMA(EMA):
+    """p <- b p + (1 - b) new with b = (1 - 1 / n)^(gamma + 1) after the n-th update: weights of update s count as s^gamma
+    (Karras et al. 2024, equation 4). The first update replaces the untrained weights."""
+
+    def __init__(self, network: nn.Module, gamma: float):
+        super().__init__(network, 0.0)
+        self.gamma = gamma
+
+    def share(self) -> Tensor:
+        n = self.updates.clamp(min=1).float()  # while nothing has been taken, nothing is changed
+        return -torch.expm1((self.gamma + 1) * torch.log1p(-1 / n))  # 1 - b, without a difference of numbers near 1
 
 
 def _own(tensor: Any) -> Tensor:

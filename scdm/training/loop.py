@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -13,13 +14,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, ProjectConfiguration
 
+from ..files.untrusted import brief
 from .config import MODEL, RunConfig
 from .interruption import Interrupted, Interruption, explained
-from .learner import learning_rate
+from .learner import Outcome, learning_rate
+from .mirror import Mirror
 from .progress import Progress, chosen_tracker, peak_gigabytes, synchronize
 from .release import provenance, release, sheet_path
 from .run import Run, prepared
-from .stream import steps_from
+from .stream import DrawnBatch, steps_from
+
+ROUNDS, SECONDS = 5, 60  # of a rehearsal: steps of each size that are timed, and about how long that may take
 
 
 def train(config: RunConfig) -> Path:
@@ -31,6 +36,7 @@ def train(config: RunConfig) -> Path:
     """
     accelerator = new_accelerator(config)
     with explained(config, accelerator), Interruption() as interruption, ExitStack() as held:
+        fetch(config, accelerator)
         run = prepared(config, accelerator)
         if accelerator.is_main_process:
             held.enter_context(run.states.owned())
@@ -65,30 +71,42 @@ def train(config: RunConfig) -> Path:
 
 
 def rehearse(config: RunConfig) -> str:
-    """Builds all of a run and takes a step of each size, but writes nothing. Returns what that takes, in words."""
+    """Builds all of a run and takes a few steps of each size, but writes nothing. Returns what that takes, in words."""
     accelerator = new_accelerator(config)
     with explained(config, accelerator):
         run = prepared(config, accelerator)
         share = accelerator.process_index, accelerator.num_processes
         stream = steps_from(run.step, run.data, config, *share, run.model.space)
-        ahead = list(islice(stream, len(config.turns())))  # a step of each size
-        started = time.perf_counter()
-        outcome, *_ = [run.learner.step(drawn, run.step, learning_rate(run.step, config)) for drawn in ahead]
-        synchronize(accelerator.device)
-        seconds = (time.perf_counter() - started) / len(ahead)
+        sizes = len(config.turns())
+        first, outcome = timed(run, stream, sizes, accelerator)
+        rounds = max(1, min(ROUNDS, int(SECONDS / max(first * sizes, 1e-9))))
+        seconds, _ = timed(run, stream, rounds * sizes, accelerator)
     parameters = sum(parameter.numel() for parameter in run.learner.plain.parameters())
     hours = (config.steps - run.step) * seconds / 3600
     return (
         f"{parameters / 1e6:.1f} million parameters on {accelerator.num_processes} x {accelerator.device.type}, "
         f"{config.precision}\n"
-        f"step {run.step + 1} of {config.steps}, {config.batch} images: {seconds:.2f} s (the first is slower than others; "
-        f"at this pace {hours:.1f} hours), loss {outcome.losses.total.mean():.4f}, gradient {outcome.norm:.3g}\n"
+        f"step {run.step + 1} of {config.steps}, {config.batch} images: {seconds:.2f} s, the first one {first:.2f} s; "
+        f"{config.steps - run.step} steps take {hours:.3g} hours, saves and samples not counted\n"
+        f"loss {outcome.losses.total.mean():.4f}, gradient {outcome.norm:.3g}\n"
         f"peak memory {peak_gigabytes(accelerator.device):.2f} GB for each process; nothing was written"
     )
 
 
+def timed(run: Run, stream: Iterator[list[DrawnBatch]], steps: int, accelerator: Accelerator) -> tuple[float, Outcome]:
+    """Takes steps of a rehearsal: seconds of each, the wait for its images included, and the outcome of the first."""
+    synchronize(accelerator.device)
+    started = time.perf_counter()
+    outcomes = [
+        run.learner.step(drawn, run.step, learning_rate(run.step, run.config)) for drawn in islice(stream, steps)
+    ]
+    synchronize(accelerator.device)
+    return (time.perf_counter() - started) / steps, outcomes[0]
+
+
 def new_accelerator(config: RunConfig) -> Accelerator:
     """ValueError if the configuration asks for an unavailable tracker or precision."""
+    torch.backends.cudnn.benchmark = config.cudnn_benchmark
     accelerator = Accelerator(
         mixed_precision={"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[config.precision],
         log_with=chosen_tracker(config.tracker),
@@ -116,30 +134,62 @@ def save(run: Run, accelerator: Accelerator, progress: Progress) -> str:
     Every file is written beside and renamed, so what was there before is lost only to what is whole. What a save that was
     cut short left undone, `complete` does.
     """
-    run.provenance = provenance(run, accelerator)
-    state = run.state_dict()
-    if not accelerator.is_main_process:
+    with progress.paused():
+        run.provenance = provenance(run, accelerator)
+        state = run.state_dict()
+        if not accelerator.is_main_process:
+            return ""
+        try:
+            run.states.save(run.step, state)
+            averages = {decay: ema["weights"] for decay, ema in state["learner"]["ema"].items()}
+            posthoc = state["learner"].get("posthoc")
+            release(run, averages, accelerator, progress, sheet_path(run), validate=True, posthoc=posthoc)
+        except OSError as error:
+            return error.strerror or str(error)
+        mirror(run, progress)
         return ""
+
+
+def fetch(config: RunConfig, accelerator: Accelerator) -> None:
+    """Brings what a run's mirror holds to an empty folder, for all processes. Every process must call it."""
+    if config.mirror is None:
+        return
+    if accelerator.is_main_process:
+        source = Mirror(config.run, config.mirror)
+        try:
+            found = source.fetch()
+        except Exception as error:  # of whatever package serves the address
+            raise ValueError(f"the mirror {config.mirror} cannot be read: {brief(str(error))}") from error
+        if found:
+            print(f"note: {config.run} goes on from {config.mirror}")
+    accelerator.wait_for_everyone()
+
+
+def mirror(run: Run, progress: Progress) -> None:
+    """Copies the save to the run's mirror. One that fails is said, and the next save tries again: the run itself is safe."""
+    if run.config.mirror is None:
+        return
     try:
-        run.states.save(run.step, state)
-        averages = {decay: ema["weights"] for decay, ema in state["learner"]["ema"].items()}
-        release(run, averages, accelerator, progress, sheet_path(run))
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
+        Mirror(run.states.folder, run.config.mirror).push()
+    except Exception as error:  # of whatever package serves the address
+        problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        progress.say(
+            f"note: step {run.step} is saved, but could not be copied to {run.config.mirror}: {brief(problem)}"
+        )
 
 
 def complete(run: Run, accelerator: Accelerator, progress: Progress) -> str:
     """Does what the save of the state that the run resumes may have left undone: its models, which may be of another step,
     and its sheet of samples. Returns like `save`; every process must call it."""
     averages = {decay: ema.whole(accelerator.is_main_process) for decay, ema in run.learner.ema.items()}
+    posthoc = run.learner.posthoc_state()
     if not accelerator.is_main_process or run.step == 0:
         return ""
     run.provenance = run.provenance or provenance(run, accelerator)  # which states of version 0.1.0 do not hold
     try:
         run.states.prune()
         missing = None if (path := sheet_path(run)) is None or path.exists() else path
-        release(run, averages, accelerator, progress, missing)
+        release(run, averages, accelerator, progress, missing, posthoc=posthoc)
     except OSError as error:
         return error.strerror or str(error)
     return ""

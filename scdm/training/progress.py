@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -35,6 +36,7 @@ class Progress:
     def __init__(self, accelerator: Accelerator, config: RunConfig, step: int, process_steps: int):
         self.accelerator, self.config, self.process_steps = accelerator, config, process_steps
         self.missed = self.left_out = 0
+        self.validation: float | None = None  # the loss that was reported last
         self.tracking = True
         self.skips = torch.zeros(2, dtype=torch.int64, device=accelerator.device)  # of `missed` and `left_out`
         self.bar = tqdm(total=config.steps, initial=step, unit="step", disable=not accelerator.is_main_process)
@@ -74,6 +76,27 @@ class Progress:
             values |= {"images_per_second": speed, "left_out": self.left_out}
             self._track(lambda: self.accelerator.log(values, step=step))
             self.window = _Window(step, self.process_steps, self.accelerator.device)
+
+    def validated(self, step: int, losses: dict[str, float]) -> None:
+        """The losses of the averaged weights on images that training does not see, by name."""
+        now, before = losses["total"], self.validation
+        self.say(f"step {step}: validation loss {now:.4f}" + ("" if before is None else f" ({before:.4f} before)"))
+        self.validation = now
+        self._track(
+            lambda: self.accelerator.log({f"validation/{name}": loss for name, loss in losses.items()}, step=step)
+        )
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within it the time is not that of steps: neither their speed nor the time that is left counts it."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - started
+            self.window.since += spent
+            self.bar.start_t += spent
+            self.bar.last_print_t += spent
 
     @property
     def look_every(self) -> int:

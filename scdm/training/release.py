@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..datasets import Validation, collate
+from ..files.atomic import made_folder
 from ..files.contact_sheet import contact_sheet
 from ..files.images import to_levels, write_image
 from ..files.tensors import opened
@@ -20,9 +21,11 @@ from ..models import checkpoint
 from ..models.model import Model
 from ..networks import build
 from ..pipeline import GenerateOptions, generate
-from .config import MODEL, RunConfig
+from .config import MODEL, RunConfig, TrainConfig
+from .posthoc import AVERAGE, snapshot_path
 from .progress import Progress
 from .run import Run
+from .validation import validation_loss
 
 
 def release(
@@ -31,19 +34,27 @@ def release(
     accelerator: Accelerator,
     progress: Progress,
     sheet: Path | None,
+    validate: bool = False,
+    posthoc: Mapping[float, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Writes the averaged weights as models, and a sheet of their samples to the path `sheet`."""
+    """Writes the averaged weights as models, and a sheet of their samples to the path `sheet`; reports their validation
+    loss, if it is to be measured. posthoc: states of power-function averages, whose snapshots are written where due."""
+    write_snapshots(run, posthoc or {})
     models = {decay: with_weights(run.model, weights, run.provenance) for decay, weights in averages.items()}
     write_models(run.states.folder, models)
-    if sheet is not None and run.unseen is not None:
-        released = models[run.config.decays[0]].to(accelerator.device)
+    if run.unseen is None or (sheet is None and not validate):
+        return
+    released = models[run.config.decays[0]].to(accelerator.device)
+    if validate and isinstance(run.config, TrainConfig) and run.config.validated:
+        progress.validated(run.step, validation_loss(released, run.unseen, run.config))
+    if sheet is not None:
         picture = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))
         write_image(sheet, picture)
         progress.show(run.step, picture)
 
 
 def sheet_path(run: Run) -> Path | None:
-    return None if run.unseen is None else run.states.folder / f"samples-{run.step}.png"
+    return None if run.unseen is None or not run.config.samples else run.states.folder / f"samples-{run.step}.png"
 
 
 def provenance(run: Run, accelerator: Accelerator) -> dict[str, object]:
@@ -74,6 +85,20 @@ def write_models(folder: Path, averages: Mapping[float, Model]) -> None:
     for place, (decay, model) in enumerate(averages.items()):
         path = folder / (MODEL if place == 0 else f"model-ema-{decay}.safetensors")
         if not holds(path, model):
+            checkpoint.save(path, model)
+
+
+def write_snapshots(run: Run, averages: Mapping[float, Mapping[str, Any]]) -> None:
+    """A file for each power-function average, at the last step and every `posthoc_every` steps."""
+    every = run.config.posthoc_every
+    if every is None or (run.step % every and run.step != run.config.steps):
+        return
+    for width, state in averages.items():
+        provenance = {**run.provenance, AVERAGE: {"width": width, "updates": state["updates"]}}
+        path = snapshot_path(run.states.folder, run.step, width)
+        model = with_weights(run.model, state["weights"], provenance)
+        if not holds(path, model):
+            made_folder(path.parent)
             checkpoint.save(path, model)
 
 

@@ -32,7 +32,7 @@ class Run:
 
     origin: what its model's provenance says of the model that it is made from.
     provenance: of the models that are to lie beside the newest state.
-    unseen: layouts for the sheet of samples, None if there is none.
+    unseen: images for the sheet of samples and the validation loss, None if there is neither.
     """
 
     config: RunConfig
@@ -91,7 +91,8 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
         )
     if saved:
         require_same_run(saved["settings"], settings(config, len(data)), states.folder)
-    unseen = open_dataset(config.data, "val").validation() if config.samples else None
+    shown = config.samples or (isinstance(config, TrainConfig) and config.validated)
+    unseen = open_dataset(config.data, "val").validation() if shown else None
     task = task_of(config, data.palette, saved is None, accelerator)
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:

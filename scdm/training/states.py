@@ -40,7 +40,7 @@ MODEL_START = b'{"__metadata__":{"scdm"'  # of a model file, after 8 bytes
 FREE = {
     *("run", "steps", "hours", "optimizer.decay", "data.root", "data.classes", "data.workers", "teacher"),
     *("save_every", "keep", "keep_every", "samples", "tracker", "log_every", "note", "patience"),
-    *("micro_batches", "checkpointing", "compile"),
+    *("micro_batches", "checkpointing", "compile", "cudnn_benchmark", "validation", "mirror"),
     *(f"data.{name}" for name in ("list", "unpaired", *AFFIXES)),  # how files are found; their number may not change
 }
 
@@ -224,9 +224,11 @@ def is_of(learner: Learner, state: object, steps: int) -> bool:
         "timesteps": learner.objective.state_dict(),
         "scaler": None if learner.accelerator.scaler is None else learner.accelerator.scaler.state_dict(),
     }
+    if learner.posthoc:
+        parts["posthoc"] = {width: {"updates": 0, "weights": ema.weights} for width, ema in learner.posthoc.items()}
     return (
         all(name in state and _is_like(state[name], part) for name, part in parts.items())
-        and all(0 <= ema["updates"] <= steps for ema in state["ema"].values())
+        and all(0 <= ema["updates"] <= steps for kind in ("ema", "posthoc") for ema in state.get(kind, {}).values())
         and _is_of_optimizer(learner, state["optimizer"])
     )
 

@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from scdm.files.images import read_image
+from scdm.metrics.optional import MissingPackage
 from tests.evaluation.conftest import configuration
+from tests.evaluation.test_report import found
 from tests.parity import REPOSITORY
 
 pytest.importorskip("accelerate", reason="evaluation needs the extra 'train'")
@@ -157,6 +159,65 @@ def test_a_model_of_other_classes_is_refused(model: Path, tmp_path: Path, capsys
     data = {"name": "folder", "root": str(tmp_path), "classes": str(tmp_path / "classes.json"), "size": 16}
     assert main(command(model, configuration(tmp_path, data), tmp_path / "out")) == 2
     assert "has 14 classes, the data set expects" in capsys.readouterr().err
+
+
+def test_images_of_another_program_are_a_method_of_the_table(
+    model: Path, evaluator: Path, scenes: Path, tmp_path: Path, capsys
+) -> None:
+    made = tmp_path / "made"
+    more = ["--samples", "1", "--segmenter", str(evaluator)]
+    assert main(command(model, scenes, made, *more)) == 0
+    out, few = tmp_path / "out", ["--limit", "3", "--segmenter", str(evaluator), "--cache", str(tmp_path / "cache")]
+    given = ["--images", str(made / "0"), "--data", str(scenes), "--out", str(out), *few]
+    assert main([*given, "--name", "other program"]) == 0
+    found, ours = (json.loads((folder / "result.json").read_text()) for folder in (out, made))
+    assert found["metrics"] == alike(ours["metrics"]) and "options" not in found["settings"]
+    assert found["intervals"]["miou"] == pytest.approx(ours["intervals"]["miou"])
+    text = (out / "result.md").read_text()
+    assert "| other program | clean |" in text and "this model" not in text and "digest" in text
+    assert "other program & clean" in (out / "result.tex").read_text()
+    assert (out / "result.csv").read_text().startswith("method,layouts,")
+    with pytest.raises(SystemExit):
+        main(given)
+    assert "need the name of what made them: --name NAME" in capsys.readouterr().err
+    (made / "settings.json").unlink()
+    assert main(command(model, scenes, made, *more)) == 2
+    assert "holds images (0/scene_00000.png) but no settings.json" in capsys.readouterr().err
+
+
+def test_the_published_benchmark_is_one_command_and_one_table(
+    model: Path, evaluator: Path, scenes: Path, tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "out"
+    few = ["--samples", "1", "--segmenter", str(evaluator), "--benchmark", "published", "--name", "tiny"]
+    assert main(command(model, scenes, out, *few)) == 0
+    kinds = ("clean", "downsample", "edges", "random")
+    found = [json.loads((out / kind / "result.json").read_text()) for kind in kinds]
+    assert [one["layouts"] for one in found] == list(kinds)
+    assert found[2]["settings"]["layouts"]["edge_size"] == 256
+    table = (out / "comparison.md").read_text()
+    assert all(f"| tiny, guidance 1.5, 2 steps | {kind} |" in table for kind in kinds)
+    assert "tiny" in (out / "comparison.tex").read_text() and "tiny" in (out / "comparison.csv").read_text()
+    assert "downsampling to 64 blocks a side changes nothing in layouts of 16x16" in capsys.readouterr().err
+    assert "changes nothing" in found[1]["conditions"]["layouts"]
+
+
+def test_without_matplotlib_the_tables_are_a_success(scenes: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    def absent(name: str, purpose: str) -> None:
+        raise MissingPackage(f"{purpose} needs the package {name}")
+
+    monkeypatch.setattr("scdm.evaluation.plots.library", absent)
+    paths = []
+    for guidance in (1.0, 2.0):
+        paths.append(tmp_path / f"{guidance}.json")
+        paths[-1].write_text(json.dumps(found(guidance=guidance)))
+    assert compare([*map(str, paths), "--out", str(tmp_path / "comparison")]) == 0
+    told = capsys.readouterr()
+    assert "the tables are written, but no plots: a plot needs the package matplotlib.figure" in told.err
+    assert {path.name for path in (tmp_path / "comparison").iterdir()} == {f"comparison.{kind}" for kind in TABLES}
+
+
+TABLES = ("md", "tex", "csv")
 
 
 def test_results_are_put_together(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from scdm.datasets import DataConfig, open_dataset
-from scdm.diffusion.corruption import CORRUPTIONS, corrupt, edges_removed
+from scdm.diffusion.corruption import CORRUPTIONS, corrupt, edges_removed, resampled
 from scdm.evaluation import LayoutCorruption, Layouts
+from scdm.evaluation.layouts import BENCHMARKS
 from scdm.layouts.labels import LabelMap, instance_borders
 from tests.evaluation.conftest import write_maps
 from tests.parity import arrays, downsampled_cases
@@ -118,3 +119,36 @@ def test_strength_is_checked_before_any_layout_is_read() -> None:
         LayoutCorruption(strength={"share": 0.1})
     with pytest.raises(ValueError, match="no corruption 'blur': choose one of downsample, edges"):
         LayoutCorruption("blur")
+
+
+def test_the_published_benchmark_removes_borders_at_256_pixels(ade20k: Make) -> None:
+    """As the papers' scripts do, which resize first: two pixels are then twice as far as at 512."""
+    labels = np.zeros((512, 768), np.uint8)
+    labels[100:300, 200:500], labels[150:250, 50:700] = 7, 9
+    config = DataConfig("ade20k", str(ade20k([labels])), size=256)
+    _, _, edges, _ = BENCHMARKS["published"]
+    published = Layouts(open_dataset(config, "val"), config, edges)[0].ids
+    small = resampled(as_ids(torch.from_numpy(labels))[None], 256, 256)
+    removed = edges_removed(LabelMap(small, 151), [0]).ids[0]
+    assert torch.equal(published, removed.masked_fill(removed == 151, UNLABELLED))
+    as_stored = layouts(config, "edges")[0].ids
+    assert (removed == 151).sum() > 1.8 * (as_stored == 151).sum() > 0
+
+
+def test_the_published_benchmark_is_the_papers() -> None:
+    assert [corruption.kind for corruption in BENCHMARKS["published"]] == ["clean", "downsample", "edges", "random"]
+    assert {corruption.removed for corruption in BENCHMARKS["published"]} == {"class"}
+    with pytest.raises(ValueError, match="edge_size belongs to the corruption edges"):
+        LayoutCorruption("random", edge_size=256)
+
+
+def test_what_is_written_of_a_corruption_is_what_older_folders_hold() -> None:
+    assert set(LayoutCorruption("edges").record()) == {"kind", "seed", "removed", "strength"}
+    assert LayoutCorruption("edges", edge_size=256).record()["edge_size"] == 256
+
+
+def test_downsampling_to_as_many_blocks_as_pixels_is_said_to_change_nothing() -> None:
+    assert "64 blocks a side changes nothing in layouts of 64x48" in LayoutCorruption("downsample").no_effect((48, 64))
+    assert LayoutCorruption("downsample").no_effect((48, 65)) == ""
+    assert LayoutCorruption("downsample", strength={"size": 4}).no_effect((4, 4))
+    assert LayoutCorruption("edges").no_effect((2, 2)) == ""

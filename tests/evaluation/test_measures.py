@@ -60,6 +60,21 @@ def test_shares_add_up_to_the_whole() -> None:
     assert whole["lpips"] == pytest.approx((FIRST - SECOND).abs().mean().item())
 
 
+def test_intervals_are_of_layouts_however_they_were_shared_and_hold_the_number() -> None:
+    whole = measured(slice(None))
+    shared = measured(slice(4, 6)) + measured(slice(0, 4))
+    intervals, numbers = whole.intervals(), metrics(whole)
+    assert intervals == shared.intervals()
+    assert set(intervals) == {"miou", "pixel_accuracy", "lpips"}
+    assert all(low < numbers[name] < high for name, (low, high) in intervals.items())
+    assert whole.score is not None
+    counts = sum(whole.counts[i] for i in range(6))
+    assert counts[0].tolist() == whole.score.confusion.diagonal().tolist()
+    assert counts[1].tolist() == whole.score.confusion.sum(1).tolist()
+    assert counts[2].tolist() == whole.score.confusion.sum(0).tolist()
+    assert measured(slice(0, 1)).intervals() == {}
+
+
 def test_only_classes_that_the_evaluator_knows_are_counted() -> None:
     found = measured(slice(None))
     assert found.score is not None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import csv
+import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ import pytest
 import torch
 
 from scdm.evaluation import markdown, result, sheet
-from scdm.evaluation.plots import comparison, plots, read_result
+from scdm.evaluation.comparison import as_csv, comparison, footnotes, labels, latex, read_result, repeated, tables
+from scdm.evaluation.plots import plots
 from scdm.evaluation.report import published
+from scdm.evaluation.tables import Row
 from scdm.files.images import read_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
@@ -57,7 +62,9 @@ def test_the_table_has_what_is_published_about_these_layouts() -> None:
 
 def test_published_results_are_of_data_sets_that_have_a_palette() -> None:
     assert len(published("ade20k")) == 5 and len(published("ade20k", "clean")) == 2
-    assert published("celebamask_hq")[1] == ("SCDM, published", "clean", {"fid": 17.4, "lpips": 0.418, "miou": 0.772})
+    assert published("celebamask_hq")[1] == Row(
+        "SCDM, published", "clean", {"fid": 17.4, "lpips": 0.418, "miou": 0.772}
+    )
 
 
 def test_classes_that_never_occur_have_no_share_in_json_and_no_line() -> None:
@@ -78,10 +85,98 @@ def test_a_sheet_has_a_row_for_each_layout_and_shows_corrupted_ones_apart() -> N
     assert narrow.shape == (2 * 136 + 8, 3 * 136 + 8, 3) and wide.shape == (2 * 136 + 8, 5 * 136 + 8, 3)
 
 
+def changed(found_: dict[str, Any], **options: object) -> dict[str, Any]:
+    other = copy.deepcopy(found_)
+    other["settings"]["options"].update(options)
+    return other
+
+
+def test_rows_are_told_apart_by_whatever_they_differ_in() -> None:
+    base = found("random")
+    sampled = [base, changed(base, label_noise="none"), changed(base, sampler="ddim", label_noise="coupled")]
+    assert labels(sampled)[:2] == [
+        "new, guidance 1.5, 25 steps, label noise fresh",
+        "new, guidance 1.5, 25 steps, label noise none",
+    ]
+    assert labels(sampled)[2].endswith("label noise coupled, ddim")
+    removed = [copy.deepcopy(base) for _ in range(3)]
+    for one, value in zip(removed, ("mask", "class", "class"), strict=True):
+        one["settings"]["layouts"]["removed"] = value
+    removed[2]["settings"]["layouts"]["strength"] = {"share": 0.4}
+    assert [row.layouts for row in tables(removed)["ade20k"][5:]] == [
+        "random, removed pixels mask",
+        "random, removed pixels class",
+        "random, removed pixels class, share 0.4",
+    ]
+    weights = [copy.deepcopy(base), copy.deepcopy(base)]
+    weights[1]["model"], weights[1]["settings"]["model"] = "older/new/model.safetensors", "abcdef0123456789"
+    assert labels(weights)[1] == "new, older/new/model.safetensors, guidance 1.5, 25 steps"
+    weights[1]["model"] = weights[0]["model"]  # another file was there then
+    assert labels(weights)[1].endswith("file abcdef01") and labels(weights)[0] != labels(weights)[1]
+
+
+def test_what_all_rows_share_stands_below_the_table() -> None:
+    base = changed(found("random"), sampler="ddpm")
+    base["settings"]["layouts"]["removed"] = "class"
+    assert footnotes([base, base])[0] == "All but published rows: ddpm, label noise fresh, removed pixels class."
+    assert footnotes([base, changed(base, sampler="ddim")])[0].startswith("All but published rows: label noise fresh")
+
+
+def test_intervals_are_shown_in_markdown_latex_and_csv() -> None:
+    bounded = {**found(), "intervals": {"miou": [0.41, 0.45]}}
+    assert "43.2 [41.0, 45.0]" in markdown(bounded) and "95 % intervals over the layouts" in markdown(bounded)
+    assert "43.2 [41.0, 45.0]" in comparison([bounded]) and "43.2 [41.0, 45.0]" in latex([bounded])
+    ours = list(csv.DictReader(io.StringIO(as_csv([bounded]))))[-1]
+    assert (ours["miou"], ours["miou_low"], ours["miou_high"]) == ("0.4321", "0.41", "0.45")
+    assert ours["options.guidance"] == "1.5" and ours["layouts.kind"] == "clean"
+
+
+def test_latex_holds_no_character_that_latex_would_take_for_its_own() -> None:
+    odd = {**found(), "name": "50 % of a_b & c#"}
+    text = latex([odd])
+    assert r"50 \% of a\_b \& c\#" in text and r"mIoU \% $\uparrow$" in text
+    assert text.count(r"\begin{tabular}{lccccc}") == 1 and "↑" not in text
+    widths = {line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")}
+    assert widths == {5}
+
+
+def test_runs_of_one_name_become_a_row_with_their_interval() -> None:
+    runs = [{**changed(found(miou=miou), seed=seed), "name": "ours"} for seed, miou in enumerate((0.4, 0.5, 0.6))]
+    for number, run in enumerate(runs):
+        run["settings"]["model"] = f"weights {number}"
+    other = {**changed(found(), guidance=3.0), "name": "ours"}
+    merged = repeated([*runs, other])
+    assert len(merged) == 2 and merged[0]["name"] == "ours, 3 runs"
+    assert merged[0]["metrics"]["miou"] == pytest.approx(0.5)
+    low, high = merged[0]["intervals"]["miou"]
+    assert high - low == pytest.approx(2 * 4.303 * 0.1 / 3**0.5)
+    assert "Student's t" in comparison(merged)
+    with pytest.raises(ValueError, match="has no name: evaluate the runs of a method with --name NAME"):
+        repeated([found()])
+
+
+def test_images_of_another_program_are_a_row_by_name_without_options() -> None:
+    other = {**found(), "name": "OASIS", "settings": {"model": "OASIS", "layouts": {"kind": "clean"}}}
+    assert row(comparison([found(), other]), "OASIS")[0] == "OASIS"
+    assert footnotes([found(), other])[0].startswith("All but published rows and those of other programs: label noise")
+    assert row(markdown(other), "OASIS")[1] == "clean"
+    _require = {key: value for key, value in other.items() if key != "name"}
+    with pytest.raises(ValueError, match="does not say how its images were made"):
+        read_from(_require)
+    assert read_from(other) == other
+
+
+def read_from(content: dict[str, Any]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "result.json"
+        path.write_text(json.dumps(content))
+        return read_result(path)
+
+
 def test_results_are_compared_by_data_set() -> None:
     text = comparison([found(), found("random"), found(palette=Palette.named("scenes"))])
     ade20k, scenes = text.split("## scenes")
-    assert ade20k.count("| new, guidance 1.5, 25 steps |") == 2 and ade20k.count("published") == 5
+    assert ade20k.count("| new, guidance 1.5, 25 steps |") == 2 and ade20k.count(", published |") == 5
     assert scenes.count("| new, guidance 1.5, 25 steps |") == 1
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from scdm.datasets import DataConfig, open_dataset
-from scdm.evaluation import Chunk, LayoutCorruption, Layouts, Samples
-from scdm.files.images import read_image
+from scdm.evaluation import Chunk, GivenImages, LayoutCorruption, Layouts, Samples
+from scdm.files.images import read_image, write_image
 from scdm.models import checkpoint
 from scdm.pipeline import GenerateOptions
 
@@ -73,3 +74,44 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     touched(samples, 0, 0)
     with pytest.raises(ValueError, match=r"0/a.png"):
         samples.read(0, [0])
+
+
+def test_images_of_which_nobody_knows_how_they_were_made_are_not_the_models(tmp_path: Path) -> None:
+    """Such as photographs that were put into an output folder."""
+    image(tmp_path / "0" / "a.png")
+    with pytest.raises(ValueError, match=r"holds images \(0.a.png\) but no settings.json.*--images FOLDER --name NAME"):
+        Samples(tmp_path, ["a"], SETTINGS)
+    (tmp_path / "0" / "a.png").unlink()
+    Samples(tmp_path, ["a"], SETTINGS).claim()
+
+
+def image(path: Path, level: int = 0, size: tuple[int, int] = (6, 8)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, np.full((*size, 3), level, np.uint8))
+
+
+def test_images_of_another_program_are_found_by_the_names_of_layouts(tmp_path: Path) -> None:
+    image(tmp_path / "city" / "a.png", 255)
+    image(tmp_path / "b.png", 0)
+    given = GivenImages(tmp_path, ["city/a", "city/b", "city/c"], samples=1, images=2, size=(6, 8))
+    assert given.read(0, [1, 0]).mean(dim=(1, 2, 3)).tolist() == [-1, 1]
+    before = given.digest
+    image(tmp_path / "b.png", 9)
+    assert GivenImages(tmp_path, ["city/a", "city/b"], 1, 2, (6, 8)).digest != before
+
+    for number in "01":
+        image(tmp_path / number / "a.jpg", 255 * int(number))
+    several = GivenImages(tmp_path, ["a"], samples=2, images=1, size=(6, 8))
+    assert [round(several.read(sample, [0]).mean().item()) for sample in (0, 1)] == [-1, 1]
+
+
+def test_what_another_program_left_out_is_named(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"has no image b, c, d and 1 more: images are called like the layouts"):
+        GivenImages(tmp_path, list("abcde"), 1, 5, (6, 8))
+    with pytest.raises(ValueError, match=r"has no image 0/a, 1/a"):  # which of several samples a.png is, nobody knows
+        GivenImages(tmp_path, ["a"], 2, 1, (6, 8))
+    with pytest.raises(ValueError, match=r"a.png is 8x6, the real images are 16x16"):
+        GivenImages(tmp_path, ["a"], 1, 1, (16, 16))
+    with pytest.raises(ValueError, match="there is no folder"):
+        GivenImages(tmp_path / "absent", ["a"], 1, 1, (16, 16))

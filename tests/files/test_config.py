@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from scdm.files.config import assignment, flat, from_dict, load, non_defaults, to_dict
+from scdm.files.config import assignment, flat, from_dict, load, non_defaults, paths, to_dict
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,18 @@ def test_what_no_file_can_hold_is_not_asked_of_one() -> None:
 
     with pytest.raises(ValueError, match=r"^noise must be text, not 1$"):
         from_dict(Options, {"noise": 1})
+
+
+def test_a_setting_of_another_section_is_named_with_it(tmp_path: Path) -> None:
+    assert paths(Run)[:4] == ["name", "optimizer.lr", "optimizer.warmup", "optimizer"]
+    file = written(tmp_path, "name: a\n")
+    for setting, meant in (
+        ("lr=1", "'optimizer.lr'"),
+        ("optimizer.size=8", "'size'"),
+        ("optimizer.wamup=1", "'warmup'"),
+    ):
+        with pytest.raises(ValueError, match=f"unknown setting {setting.partition('=')[0]}: did you mean {meant}"):
+            load(Run, file, [setting])
 
 
 def test_non_defaults_leave_defaults_out() -> None:

@@ -21,7 +21,7 @@ from scdm.models.model import Model, ModelConfig
 from scdm.models.sizes import UnfamiliarSize
 from scdm.networks import UNetConfig
 from scdm.pipeline import GenerateOptions, generate
-from scdm.pipeline.options import every_option
+from scdm.pipeline.options import PRESETS, every_option
 from tests.weights import randomize
 
 CLASSES = 4
@@ -549,3 +549,16 @@ class TestHowFarToTrustALayout:
         assert not {"roughness", "layout_end"} & GenerateOptions().record().keys()
         for options in (GenerateOptions(roughness=0.25, layout_end=0.5), GenerateOptions(roughness="unknown")):
             assert from_dict(GenerateOptions, options.record()) == options
+
+
+def test_a_preset_gives_the_options_that_are_left_out() -> None:
+    options = GenerateOptions.of({"preset": "published25", "seed": 7})
+    assert options == GenerateOptions(
+        sampler="ddpm", steps="ddim25", extrapolation=0.8, dynamic_threshold=0.95, seed=7
+    ), "the papers' recipe"
+    assert GenerateOptions.of({"preset": "published25", "extrapolation": 0.0}).extrapolation == 0
+    assert from_dict(GenerateOptions, GenerateOptions.grouped({"preset": "published25"})).steps == "ddim25"
+    for name in ("published52", ["published25"]):
+        with pytest.raises(ValueError, match=r"there is no preset .*published25"):
+            GenerateOptions.of({"preset": name})
+    assert all(GenerateOptions.of({"preset": name}) for name in PRESETS)

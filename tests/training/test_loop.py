@@ -311,6 +311,10 @@ def test_a_rehearsal_takes_a_step_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report = rehearse(config("run", samples=2, tracker="tensorboard"))
     assert "0.4 million parameters" in report and "step 1 of 4, 4 images" in report and "peak memory" in report
+    seconds, steps, hours = re.search(
+        r": ([\d.]+) s, the first one .* (\d+) steps take ([\d.e-]+) hours", report
+    ).groups()
+    assert float(hours) == pytest.approx(int(steps) * float(seconds) / 3600, rel=0.5, abs=0.01) and steps == "4"
     assert not list(tmp_path.iterdir())
 
 
@@ -330,11 +334,13 @@ def test_precisions_and_trackers_that_cannot_be_had_are_refused(tmp_path):
 
 def test_losses_of_all_quarters_rates_and_samples_are_tracked(tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    run = config(tmp_path, tracker="tensorboard", log_every=2, batch=16, samples=1)
+    run = config(tmp_path, tracker="tensorboard", log_every=2, batch=16, samples=1, validation=2)
     train(replace(run, steps=2))
     train(run)
     log = events.EventAccumulator(str(tmp_path / "logs" / "scdm")).Reload()
     quarters = {"loss/t 0-249", "loss/t 250-499", "loss/t 500-749", "loss/t 750-999"}
+    assert {"validation/total", "validation/t 0-249"} <= set(log.Tags()["scalars"])
+    assert [event.step for event in log.Scalars("validation/total")] == [2, 4]
     assert quarters | {"loss/total", "loss/mse", "loss/vb", "lr", "gradient_norm"} <= set(log.Tags()["scalars"])
     assert (
         [event.step for event in log.Scalars("loss/total")] == [event.step for event in log.Images("samples")] == [2, 4]

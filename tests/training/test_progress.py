@@ -41,3 +41,21 @@ def test_an_accelerator_is_waited_for_only_where_something_is_due(monkeypatch: p
         for step in (5, 100):
             with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
                 progress.report(step, outcome(device="meta"), 1e-3)
+
+
+def test_the_time_of_a_pause_is_not_that_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of a save with its sheet of samples, after which the time left would jump."""
+    with Progress(Accelerator(cpu=True), config(log_every=100), 0, 1000) as progress:
+        since, last = progress.window.since, progress.bar.last_print_t
+        clock = iter([100.0, 160.0])
+        monkeypatch.setattr("scdm.training.progress.time.monotonic", lambda: next(clock))
+        with progress.paused():
+            pass
+        assert (progress.window.since - since, progress.bar.last_print_t - last) == pytest.approx((60, 60))
+
+
+def test_validation_losses_are_said_beside_those_before(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(Accelerator(cpu=True), config(), 0, 1000) as progress:
+        progress.validated(2, {"total": 0.5})
+        progress.validated(4, {"total": 0.25})
+    assert "step 2: validation loss 0.5000\nstep 4: validation loss 0.2500 (0.5000 before)" in capsys.readouterr().out

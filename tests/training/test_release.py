@@ -49,6 +49,9 @@ class Learner:
         for decay, ema in self.ema.items():
             ema["w"] = ema["w"] + decay
 
+    def posthoc_state(self) -> dict[str, Any]:
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         return {"ema": {decay: {"weights": dict(ema)} for decay, ema in self.ema.items()}}
 
@@ -77,6 +80,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "steps_from", lambda *_: itertools.repeat([None]))
     monkeypatch.setattr(release, "with_weights", with_weights)
     monkeypatch.setattr(release, "sample_sheet", sheet)
+    monkeypatch.setattr(release, "validation_loss", lambda *_: {"total": 0.5})
     monkeypatch.setattr(Progress, "report", lambda *_: None)
 
 

@@ -1,0 +1,237 @@
+"""Several evaluations in one table, each row in words that tell it from all others."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..files.config import flat
+from ..files.parsing import parsed
+from ..files.untrusted import LONGEST, brief, content_of
+from .intervals import of_runs
+from .layouts import CLEAN
+from .report import OVER_LAYOUTS, PUBLISHED, Result, intervals_of, published
+from .tables import Row, csv_table, latex_table, markdown_table
+
+AXES = {  # of plots: name -> the setting that it shows
+    "guidance": "options.guidance",
+    "steps": "options.steps",
+    "layouts": "layouts.kind",
+    "label_noise": "options.label_noise",
+}
+WORDS = {  # of settings, in labels and footnotes
+    "options.guidance": "guidance {:g}",
+    "options.steps": "{} steps",
+    "options.sampler": "{}",
+    "options.label_noise": "label noise {}",
+    "options.seed": "seed {}",
+    "layouts.removed": "removed pixels {}",
+    "layouts.seed": "corruption seed {}",
+}
+ALWAYS = ("options.guidance", "options.steps")  # in labels
+NOTED = ("options.sampler", "options.label_noise")  # below the table, where all rows have them in common
+REPEATED = ("model", "options.seed", "layouts.seed")  # in which runs of one method differ
+
+LONGEST_NAME = 80  # characters of a model's name in a table and a plot
+MOST = 1e15  # of a metric or a setting; beyond, plots overflow
+MOST_VALUE = 40  # characters of a setting in a label
+
+
+def read_result(path: str | Path) -> Result:
+    """A result.json. ValueError if it is none."""
+    try:
+        Path(path).stat()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    content = content_of(path)
+    try:
+        found = parsed(content, "JSON")
+        _require_result(found)
+        comparison([found])  # whether all is there that is shown
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path} is not the result of an evaluation (result.json): {brief(str(error))}") from error
+    return dict(found)
+
+
+def comparison(results: Sequence[Result]) -> str:
+    """A Markdown table of all results for each data set, published ones first."""
+    lines: list[str] = []
+    for data, rows in tables(results).items():
+        lines += [f"## {data}", "", *markdown_table(rows), ""]
+        notes = footnotes([found for found in results if found["data"] == data])
+        lines += [f"*{note}*\n" for note in notes]
+    return "\n".join(lines)
+
+
+def latex(results: Sequence[Result]) -> str:
+    """The same tables for a paper, each headed by a comment."""
+    lines = [r"% \usepackage{booktabs}"]
+    for data, rows in tables(results).items():
+        notes = footnotes([found for found in results if found["data"] == data])
+        lines += ["", f"% {brief(data)}", *latex_table(rows), *(f"% {note}" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(results: Sequence[Result]) -> str:
+    """All rows of all data sets."""
+    return csv_table([row for rows in tables(results).values() for row in rows])
+
+
+def tables(results: Sequence[Result]) -> dict[str, list[Row]]:
+    """The rows of each data set, published ones first."""
+    found = {}
+    for data in dict.fromkeys(result["data"] for result in results):
+        own = [result for result in results if result["data"] == data]
+        theirs = [_with(row, {"data": data}) for row in published(data)]
+        rows = [
+            Row(label_, _layouts(result, own), result["metrics"], intervals_of(result), _settings(result))
+            for result, label_ in zip(own, labels(own), strict=True)
+        ]
+        found[data] = [*theirs, *rows]
+    return found
+
+
+def labels(results: Sequence[Result]) -> list[str]:
+    """The method of each of a data set's results, and how it was sampled, in words that tell it from the others."""
+    varying = _varying(results, "options.")
+    found = [label(result, more=varying) for result in results]
+    named = Counter((words, _layouts(result, results)) for words, result in zip(found, results, strict=True))
+    again = [
+        label(result, more=varying, whole=True) if named[words, _layouts(result, results)] > 1 else words
+        for words, result in zip(found, results, strict=True)
+    ]
+    return [
+        f"{words}, file {brief(str(result['settings']['model'])[:8])}"
+        if _doubled(words, result, again, results) and result["settings"].get("model")
+        else words
+        for words, result in zip(again, results, strict=True)
+    ]
+
+
+def label(found: Result, without: str = "", more: Sequence[str] = (), whole: bool = False) -> str:
+    """The method's name, or the model's, runs/camvid/model.safetensors being called camvid, and how it was sampled, but for
+    one setting. more: further settings that it says. whole: the model's path, too."""
+    settings = flat(found["settings"])
+    words = [
+        _words(setting, settings[setting])
+        for setting in (*ALWAYS, *more)
+        if setting in settings and setting != without and settings[setting] is not None
+    ]
+    where = [brief(found["model"], LONGEST_NAME)] if whole else []
+    return ", ".join([name_of(found), *where, *words])
+
+
+def name_of(found: Result) -> str:
+    path = Path(found["model"])
+    model = path.parent.name if path.stem == "model" and path.parent.name else path.stem
+    return brief(found.get("name") or model, LONGEST_NAME)
+
+
+def footnotes(results: Sequence[Result]) -> list[str]:
+    """What all of a data set's results have in common, what brackets mean, and what is published."""
+    settings = [flat(found["settings"]) for found in results]
+    shared = [
+        _words(name, values.pop())
+        for name in NOTED
+        if len(values := {str(own[name]) for own in settings if name in own}) == 1
+    ]
+    removed = {own["layouts.removed"] for own in settings if own["layouts.kind"] != CLEAN and "layouts.removed" in own}
+    shared += [_words("layouts.removed", removed.pop())] if len(removed) == 1 else []
+    others = "" if all(_has(own, "options.") for own in settings) else " and those of other programs"
+    notes = [f"All but published rows{others}: {', '.join(shared)}."] if shared else []
+    if any("runs" not in found and found.get("intervals") for found in results):
+        notes.append(OVER_LAYOUTS)
+    if any("runs" in found for found in results):
+        notes.append("Means of several runs, in brackets their 95 % intervals over the runs (Student's t).")
+    if results and published(results[0]["data"]):
+        notes.append(f'Rows called "{PUBLISHED.strip(", ")}" are the papers\' numbers, by other segmenters.')
+    return notes
+
+
+def repeated(results: Sequence[Result]) -> list[Result]:
+    """Results of one `name` that differ in nothing but weights and seeds, as one: the mean of each metric over the runs.
+
+    ValueError if a result has no name.
+    """
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for found in results:
+        if "name" not in found:
+            raise ValueError(f"{brief(found['model'])} has no name: evaluate the runs of a method with --name NAME")
+        settings = {key: value for key, value in flat(found["settings"]).items() if key not in REPEATED}
+        groups[str([found["name"], found["data"], sorted(settings.items(), key=str)])].append(found)
+    return [_mean(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _mean(group: Sequence[Result]) -> Result:
+    names = set.intersection(*(set(found["metrics"]) for found in group))
+    values = {name: [found["metrics"][name] for found in group] for name in group[0]["metrics"] if name in names}
+    return {
+        **group[0],
+        "name": f"{group[0]['name']}, {len(group)} runs",
+        "runs": len(group),
+        "metrics": {name: math.fsum(of_runs_) / len(group) for name, of_runs_ in values.items()},
+        "intervals": {name: list(of_runs(of_runs_)) for name, of_runs_ in values.items()},
+    }
+
+
+def _layouts(found: Result, results: Sequence[Result]) -> str:
+    """The kind of the layouts, with its settings where results of that kind differ in them."""
+    alike = [other for other in results if other["layouts"] == found["layouts"]]
+    settings = flat(found["settings"])
+    varying = [name for name in _varying(alike, "layouts.") if found["layouts"] != CLEAN and name in settings]
+    return ", ".join([found["layouts"], *(_words(name, settings[name]) for name in varying)])
+
+
+def _varying(results: Sequence[Result], section: str) -> list[str]:
+    """The settings of a section in which these results differ. What is absent differs from what is there."""
+    settings = [flat(found["settings"]) for found in results]
+    named = dict.fromkeys(name for own in settings for name in own if name.startswith(section) and name not in ALWAYS)
+    return [name for name in named if len({str(own.get(name)) for own in settings if _has(own, section)}) > 1]
+
+
+def _has(settings: Mapping[str, Any], section: str) -> bool:
+    return any(name.startswith(section) for name in settings)
+
+
+def _doubled(words: str, result: Result, labels_: Sequence[str], results: Sequence[Result]) -> bool:
+    own = words, _layouts(result, results)
+    return sum((other, _layouts(of, results)) == own for other, of in zip(labels_, results, strict=True)) > 1
+
+
+def _words(setting: str, value: Any) -> str:
+    if setting in WORDS:
+        return brief(WORDS[setting].format(value), MOST_VALUE)
+    return brief(f"{setting.split('.')[-1].replace('_', ' ')} {value}", MOST_VALUE)
+
+
+def _settings(found: Result) -> dict[str, Any]:
+    """For programs: each by its whole name."""
+    return {"data": found["data"], "file": found["model"], **flat(found["settings"])}
+
+
+def _with(row: Row, settings: Mapping[str, Any]) -> Row:
+    return Row(row.method, row.layouts, row.metrics, row.intervals, settings)
+
+
+def value_of(found: Result, setting: str) -> Any:
+    """None where the images were made by another program, whose settings are not known."""
+    section, key = setting.split(".")
+    return found["settings"][section][key] if section in found["settings"] else None
+
+
+def _require_result(found: Any) -> None:
+    """An error if what is compared is of another kind than `report.result` writes."""
+    names = [found["model"], found["data"], found["layouts"], found.get("name", "")]
+    settings = [value_of(found, setting) for setting in AXES.values() if setting.split(".")[0] in found["settings"]]
+    ends = [end for low, high in found.get("intervals", {}).values() for end in (low, high)]
+    numbers = [value for value in settings if not isinstance(value, str)] + [*found["metrics"].values(), *ends]
+    words = [*names, *found["metrics"], *(value for value in settings if isinstance(value, str))]
+    if found["settings"]["layouts"] is None or ("options" not in found["settings"] and "name" not in found):
+        raise ValueError("it does not say how its images were made")
+    if not all(isinstance(word, str) and len(word) <= LONGEST for word in words):
+        raise ValueError(f"its names are no texts of up to {LONGEST} characters")
+    if any(type(number) not in (int, float) or abs(number) > MOST for number in numbers):
+        raise ValueError("a value is not a number, or beyond what is ever measured")

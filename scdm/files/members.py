@@ -1,0 +1,51 @@
+"""Files within tar archives, read in place: an archive of many small files is one file to a file system."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import BinaryIO
+
+from .untrusted import file_at
+
+
+class Member(str):
+    """ARCHIVE/NAME, as messages call it, which `open` reads. offset, size: of its content in the archive, in bytes."""
+
+    archive: Path
+    inner: str  # its name in the archive
+    offset: int
+    size: int
+
+    def __new__(cls, archive: Path, name: str, offset: int, size: int) -> Member:
+        member = super().__new__(cls, f"{archive}/{name}")
+        member.archive, member.inner, member.offset, member.size = archive, name, offset, size
+        return member
+
+    def __getnewargs__(self) -> tuple[Path, str, int, int]:  # type: ignore[override]
+        return self.archive, self.inner, self.offset, self.size
+
+    def read_bytes(self) -> bytes:
+        with self.archive.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        assert mode == "rb"
+        return io.BytesIO(self.read_bytes())
+
+
+def members_of(archive: str | Path) -> list[Member]:
+    """The ordinary files in a tar archive, in their order. Nothing is unpacked.
+
+    ValueError if it is none, or is compressed, so that its files cannot be read in place.
+    """
+    path = file_at(archive)
+    try:
+        with tarfile.open(path, "r:") as opened:
+            return [Member(path, info.name, info.offset_data, info.size) for info in opened if info.isreg()]
+    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{path} is no tar archive, or a compressed or damaged one: write it by tar -cf ({error})"
+        ) from error

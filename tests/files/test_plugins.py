@@ -1,0 +1,88 @@
+"""Plugins: a file or a module registers what configurations and the command line then know."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scdm.cli import main
+from scdm.datasets.registry import DATASETS
+from scdm.diffusion.samplers import SAMPLERS
+from scdm.files.config import from_dict
+from scdm.files.plugins import load_plugins
+from scdm.networks.registry import NETWORKS
+from scdm.training.config import TrainConfig
+
+PLUGIN = """
+from dataclasses import dataclass
+from typing import Annotated
+
+from scdm.datasets.registry import DATASETS, Source
+from scdm.diffusion.samplers import SAMPLERS, ddim
+from scdm.files.options import Option
+from scdm.networks.registry import NETWORKS, Kind
+from scdm.networks.unet import UNet, UNetConfig
+
+
+@dataclass(frozen=True)
+class NarrowConfig(UNetConfig):
+    narrow: Annotated[float, Option("how narrow", ge=0)] = 1.0
+
+
+def halved(denoise, x, schedule, noise, *, half: Annotated[float, Option("how much of it", ge=0, le=1)] = 0.5):
+    yield from ddim(denoise, x, schedule, noise)
+
+
+NETWORKS["narrow"] = Kind(NarrowConfig, UNet)
+DATASETS["lakes"] = Source(lambda config, split: None)
+SAMPLERS["halved"] = halved
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "scdm_test_plugin.py"
+    path.write_text(PLUGIN)
+    yield path
+    sys.modules.pop(path.stem, None)
+    for registry, name in ((NETWORKS, "narrow"), (DATASETS, "lakes"), (SAMPLERS, "halved")):
+        registry.pop(name, None)  # type: ignore[attr-defined]
+
+
+def test_what_a_plugin_registers_is_known_to_configurations(plugin: Path) -> None:
+    settings = {"run": "-", "data": {"name": "lakes"}, "network": {"kind": "narrow", "num_classes": 3, "narrow": 2}}
+    with pytest.raises(ValueError, match=r"lakes|narrow"):
+        from_dict(TrainConfig, settings)
+    load_plugins([str(plugin), str(plugin)])  # the second time it is known
+    config = from_dict(TrainConfig, settings)
+    assert config.network.narrow == 2 and config.data.source is DATASETS["lakes"]  # type: ignore[attr-defined]
+
+
+def test_the_command_line_knows_its_samplers_and_their_options(
+    plugin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--plugin", str(plugin), "sample", "--help"])
+    assert "halved: how much of it" in " ".join(capsys.readouterr().out.split())
+
+
+def test_plugins_that_cannot_be_had_are_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=r"there is no plugin .*absent.py"):
+        load_plugins([str(tmp_path / "absent.py")])
+    with pytest.raises(
+        ValueError, match=r"plugin 'no_such_plugin' cannot be imported: No module named .* name its file"
+    ):
+        load_plugins(["no_such_plugin"])
+    (tmp_path / "json.py").write_text("")
+    with pytest.raises(ValueError, match="has the name of another module, json: rename the file"):
+        load_plugins([str(tmp_path / "json.py")])
+    needy = tmp_path / "scdm_needy_plugin.py"
+    needy.write_text("import no_such_package")
+    with pytest.raises(ValueError, match="cannot be imported: No module named 'no_such_package'"):
+        load_plugins([str(needy)])
+    assert needy.stem not in sys.modules
+    assert main(["--plugin", "no_such_plugin", "palette"]) == 2
+    assert capsys.readouterr().err.startswith("scdm: error: plugin 'no_such_plugin' cannot be imported")
