@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from .. import assets
 from ..devices import Table, exact_device, sent
+from ..files.options import Option, check, declared
 from ..layouts.labels import LabelMap
 from .limits import CLASSWISE_STEPS
 
@@ -89,19 +91,28 @@ class LabelDiffusion:
         return labels.masked(keep_here + sent(u, device) < 1)
 
 
-RARITY = 0.282  # fits the published ADE20K rates: rate = RARITY * ln(images / images with the class) / share of pixels
+def estimate_rates(
+    pixel_share: np.ndarray,
+    image_share: np.ndarray,
+    rarity: Annotated[
+        float, Option("how much longer classes last that few images hold: 0 not at all, 1 by their share", ge=0, le=4)
+    ] = 0.0,
+    temperature: Annotated[
+        float,
+        Option("root that is taken of all rates: the higher, the nearer to uniform label diffusion", gt=0, le=100),
+    ] = 1.0,
+) -> tuple[float, ...]:
+    """Class-wise rates from statistics of a data set: (1 / (area * image_share^rarity))^(1 / temperature).
 
-
-def estimate_rates(pixel_share: np.ndarray, image_share: np.ndarray) -> tuple[float, ...]:
-    """Class-wise rates from statistics of a data set: rarity over coverage.
-
-    pixel_share: (C,) share of all pixels; image_share: (C,) share of the images that contain the class. A class in every
-    image gets 0, one that never occurs 0.5; both fade linearly.
+    pixel_share: (C,) share of all pixels; image_share: (C,) share of the images that contain the class. Its area is the mean
+    share of pixels in those, pixel_share / image_share. A class that never occurs gets 0.5, as published. How near this is
+    to the published rates is said in `datasets.statistics`. ValueError for settings that are out of range.
     """
+    check({"rarity": rarity, "temperature": temperature}, declared(estimate_rates))
     pixel_share, image_share = np.asarray(pixel_share, dtype=np.float64), np.asarray(image_share, dtype=np.float64)
     seen = (pixel_share > 0) & (image_share > 0)
     rates = np.full(len(pixel_share), 0.5)
-    rates[seen] = RARITY * np.log(1 / image_share[seen]) / pixel_share[seen]
+    rates[seen] = (image_share[seen] ** (1 - rarity) / pixel_share[seen]) ** (1 / temperature)
     return tuple(rates.tolist())
 
 
