@@ -634,6 +634,14 @@ def test_inspect_shows_patches_and_what_goes_with_them(folder: Path, capsys: pyt
         assert words in table
 
 
+def test_inspect_shows_how_labels_are_masked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = checkpoint.load("model.safetensors")
+    config = replace(model.config, label_resolution=256, label_counting="steps")
+    checkpoint.save("aware.safetensors", Model.new(config, model.palette))
+    assert scdm("inspect aware.safetensors") == 0
+    assert "uniform, as at 256 pixels, by original steps" in capsys.readouterr().out
+
+
 def test_inspect_shows_a_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scdm("inspect layout.png") == 0
     assert " 50.00%    6  grass" in capsys.readouterr().out

@@ -116,6 +116,11 @@ class UNetConfig(NetworkConfig):
     def label_channels(self) -> int:
         return self.num_classes + self.edges
 
+    @property
+    def label_cell(self) -> int:  # type: ignore[override]
+        """The normalisations of a grid of patches read one label of each, unless they read its embedding."""
+        return 1 if self.layout_width else self.patch
+
     def label_channels_at(self, level: int) -> int:
         """Those of the layout as the normalisations of a level read it."""
         return self.layout_width if self.layout_width and level == 0 else self.label_channels

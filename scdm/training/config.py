@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from ..datasets import DataConfig
 from ..datasets.config import MOST_SIDE
-from ..diffusion.limits import MOST_GUIDANCE
+from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
 from ..diffusion.parametrization import PARAMETRIZATIONS, WEIGHTINGS
 from ..files.config import implied
 from ..files.options import Option, check_fields
@@ -39,6 +39,9 @@ class LabelDiffusionConfig:
             unset="the shipped set with the data set's name",
         ),
     ] = None
+
+    resolution: LabelResolution = implied(None)  # noqa: RUF009  (`implied` makes a field, as `field` does)
+    counting: LabelCounting = implied("visits")  # noqa: RUF009
 
     def __post_init__(self) -> None:
         check_fields(self, "label_diffusion.")

@@ -1,6 +1,7 @@
 """Label diffusion: the published probabilities and masks, what an absorbing process owes, and where rates come from."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -198,3 +199,62 @@ def test_unknown_rates_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'ade'; there are ade20k, celebamask_hq, coco_stuff, scenes"):
         shipped_rates("ade")
     assert len(shipped_rates("scenes")) > 1
+
+
+# What a pixel stands for
+
+
+def test_at_the_resolution_and_without_one_masks_are_the_published_ones_to_the_bit() -> None:
+    labels = LabelMap(torch.randint(3, (2, 32, 32), generator=torch.Generator().manual_seed(0)), 3)
+    u = torch.rand(labels.ids.shape, generator=torch.Generator().manual_seed(1))
+    t = torch.tensor([300, 900])
+    for rates in (None, (0.5, 20.0, 900.0)):
+        plain, aware = LabelDiffusion(rates), LabelDiffusion(rates, resolution=32)
+        assert torch.equal(plain(labels, t, u).ids, aware(labels, t, u).ids)
+        assert torch.equal(plain(labels, t, u).ids, aware(labels, t, u, 32).ids)
+        assert not torch.equal(plain(labels, t, u).ids, aware(labels, t, u, 64).ids)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_pixel_is_masked_as_often_as_all_that_it_stands_for(factor: int) -> None:
+    """Drawn at the resolution, and read at 1 / factor of it."""
+    t, side = torch.full((8,), 940), 64
+    fine = LabelMap(torch.zeros(8, side * factor, side * factor, dtype=torch.int64), 1)
+    u = torch.rand(fine.ids.shape, generator=torch.Generator().manual_seed(0))
+    hidden = LabelDiffusion()(fine, t, u).unpainted.unfold(1, factor, factor).unfold(2, factor, factor)
+    chance = LabelDiffusion(resolution=side * factor).mask_probability(t, 1, side)[0, 0]
+    assert hidden.flatten(3).all(-1).double().mean() == pytest.approx(float(chance), abs=0.01)
+    assert chance == pytest.approx(0.941**factor**2)
+
+
+@given(diffusions(), st.integers(8, 2048))
+def test_at_any_height_it_is_an_absorbing_process(diffusion: LabelDiffusion, height: int) -> None:
+    """Probabilities only grow with the step, so that coupled draws bring labels back for good, and posteriors are those of
+    any absorbing process."""
+    masked = replace(diffusion, resolution=256).mask_probability(torch.tensor(diffusion.timesteps), 3, height)
+    assert ((masked >= 0) & (masked <= 1)).all() and (masked.diff(dim=0) >= -1e-12).all()
+
+
+def test_windows_are_masked_as_the_whole() -> None:
+    labels = LabelMap(torch.zeros(1, 64, 64, dtype=torch.int64), 1)
+    u = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0))
+    diffusion, t = LabelDiffusion(resolution=256), torch.tensor([950])
+    whole = diffusion(labels, t, u)
+    window = diffusion(LabelMap(labels.ids[:, :32, :32], 1), t, u[:, :32, :32], 64)
+    assert torch.equal(window.ids, whole.ids[:, :32, :32])
+
+
+@pytest.mark.parametrize("height", [0, -1.0, float("nan"), float("inf")])
+def test_a_resolution_is_a_height(height: float) -> None:
+    with pytest.raises(ValueError, match="height above 0"):
+        LabelDiffusion(resolution=height)
+
+
+def test_few_visits_may_end_with_as_little_hidden_as_all() -> None:
+    """As published the last of 20 visits hides a twentieth, where training hid a thousandth."""
+    visited = torch.from_numpy(visited_by("20"))
+    published = LabelDiffusion().respaced(visited.tolist()).mask_probability(visited, 1)[:, 0]
+    original = LabelDiffusion(steps=1000).respaced(visited.tolist()).mask_probability(visited, 1)[:, 0]
+    assert published[0] == pytest.approx(0.05) and original[0] == pytest.approx(0.001)
+    assert torch.equal(original, LabelDiffusion().mask_probability(visited, 1)[:, 0])
+    assert published[-1] == original[-1] == 1

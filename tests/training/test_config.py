@@ -94,6 +94,14 @@ def test_class_rates_come_from_the_settings_or_from_the_data_sets_name():
         rates(kind="classwise", rates="mine")
 
 
+def test_a_run_hands_on_how_labels_are_masked():
+    made = new_model(diffused(kind="uniform", resolution=256, counting="steps"), Palette.named("scenes")).config
+    assert (made.label_resolution, made.label_counting) == (256, "steps")
+    assert not {"resolution", "counting"} & to_dict(config())["label_diffusion"].keys()
+    with pytest.raises(ValueError, match=r"label_diffusion\.counting must be visits or steps, not 'all'"):
+        diffused(counting="all")
+
+
 def diffused(**settings) -> TrainConfig:
     return config(label_diffusion=replace(config().label_diffusion, **settings))
 
