@@ -104,6 +104,49 @@ class OptimizerConfig:
         check_fields(self, "optimizer.")
 
 
+@dataclass(frozen=True)
+class HidingConfig:
+    """How much of a layout training hides, and from which step on.
+
+    At the defaults sparse layouts are label-diffused like all others, from the first step.
+    """
+
+    both: Annotated[
+        bool, Option("whether sparse layouts are label-diffused, too; without it an example is one or the other")
+    ] = True
+    clean: Annotated[int, Option("first steps, in which nothing is hidden", ge=0, le=MOST_STEPS)] = 0
+    label_noise: Annotated[
+        int,
+        Option("steps after the clean ones in which label diffusion grows to its full strength", ge=0, le=MOST_STEPS),
+    ] = 0
+    sparse: Annotated[
+        int,
+        Option(
+            "steps after the clean ones in which the share of sparse layouts goes from sparse_from to sparse_share",
+            ge=0,
+            le=MOST_STEPS,
+        ),
+    ] = 0
+    sparse_from: Annotated[float, Option("share of sparse layouts after the clean steps", ge=0, le=1)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, "hiding.")
+
+    def label_noise_at(self, step: int) -> float:
+        """The factor of the probability that a label is masked."""
+        return self._reached(step, self.label_noise)
+
+    def sparse_share_at(self, step: int, share: float) -> float:
+        """share: the one after all."""
+        reached = self._reached(step, self.sparse)
+        return 0.0 if step < self.clean else (1 - reached) * self.sparse_from + reached * share
+
+    def _reached(self, step: int, over: int) -> float:
+        """How far the step has come in the `over` steps after the clean ones, 0 to 1."""
+        since = step - self.clean
+        return 0.0 if since < 0 else 1.0 if since >= over else since / over
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """What every run of `scdm.training.loop.train` needs, whatever it teaches."""
@@ -161,6 +204,7 @@ class RunConfig:
             le=1,
         ),
     ] = 0.0
+    hiding: HidingConfig = implied(HidingConfig())  # noqa: RUF009  (`implied` makes a field, as `field` does)
     rough_share: Annotated[
         float,
         Option(

@@ -69,7 +69,7 @@ def test_what_is_out_of_bounds_is_refused(tmp_path, setting, value, words):
 
 @pytest.mark.parametrize("kind", [TrainConfig, StudentConfig, DistillConfig, DataConfig])
 def test_every_setting_says_what_it_does(kind):
-    sections = {"data", "optimizer", "network", "label_diffusion", "loss"}
+    sections = {"data", "optimizer", "network", "label_diffusion", "loss", "hiding"}
     assert declared(kind).keys() == {item.name for item in fields(kind)} - sections
     assert all(setting.option.help for setting in declared(kind).values())
 
