@@ -81,8 +81,9 @@ def filled(labels: LabelMap) -> LabelMap:
     known = ids != labels.mask_id
     if not known.any():
         return labels
-    kind = {"distanceType": cv2.DIST_L2, "maskSize": cv2.DIST_MASK_5, "labelType": cv2.DIST_LABEL_PIXEL}
-    _, nearest = cv2.distanceTransformWithLabels((~known).astype(np.uint8), **kind)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     of = np.zeros(nearest.max() + 1, dtype=np.int64)
     of[nearest[known]] = ids[known]
     return LabelMap(torch.from_numpy(of[nearest])[None], labels.num_classes)

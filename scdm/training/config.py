@@ -66,14 +66,15 @@ class LossConfig:
         str,
         Option(
             "squared error that is minimised: of the network's output, as published, of eps, of v, of eps where noise is "
-            "strong (Kingma & Gao 2023), or of x0 by the signal-to-noise ratio, truncated at 1 and at the limit",
+            "strong (Kingma & Gao 2023), or of x0 by the signal-to-noise ratio up to the limit (min_snr), also from 1 on "
+            "(truncated)",
             choices=("output", *WEIGHTINGS),
         ),
     ] = implied("output")
     log_snr_limit: Annotated[
         float,
         Option(
-            "logarithm of the signal-to-noise ratio from which the weightings sigmoid and truncated grow no more",
+            "logarithm of the signal-to-noise ratio from which the weightings sigmoid, min_snr and truncated grow no more",
             ge=-20,
             le=20,
         ),
@@ -299,7 +300,9 @@ class RunConfig:
         return " and ".join(str(data.size) for data in self.turns())
 
 
-Schedule = Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")]
+Schedule = Annotated[
+    Literal["linear", "cosine", "flow"], Option("how noise grows over the process; flow is rectified flow's")
+]
 Shift = Annotated[
     float,
     Option("factor of the root of the signal-to-noise ratio at every step (Hoogeboom et al. 2023)", gt=0, le=64),
