@@ -129,6 +129,13 @@ class HidingConfig:
         ),
     ] = 0
     sparse_from: Annotated[float, Option("share of sparse layouts after the clean steps", ge=0, le=1)] = 0.0
+    removed: Annotated[
+        Literal["mask", "class"],
+        Option(
+            'what sparse layouts have where nothing is left: MASK, or the class "unlabelled" of data sets that have one, as '
+            "published models of sparse layouts"
+        ),
+    ] = "mask"
 
     def __post_init__(self) -> None:
         check_fields(self, "hiding.")

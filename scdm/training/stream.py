@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..datasets import Batch, DataSet, Example, collate, loader
+from ..diffusion.corruption import as_class
 from ..diffusion.space import PIXELS, Space
 from ..layouts.labels import LabelMap
 from ..layouts.patterns import sparse
@@ -80,10 +81,19 @@ def steps_from(
         roughness_null_rate=config.roughness_null_rate,
         hiding=config.hiding,
         batch=config.batch,
+        unlabelled=_unlabelled(data, config.hiding),
     )
     batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
         yield list(islice(batches, config.micro_batches))
+
+
+def _unlabelled(data: DataSet, hiding: HidingConfig) -> int | None:
+    if hiding.removed == "class" and data.palette.unlabelled is None:
+        raise ValueError(
+            f"the classes of {data.palette.name} have none for unlabelled pixels: set hiding.removed to mask"
+        )
+    return data.palette.unlabelled if hiding.removed == "class" else None
 
 
 def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns:
@@ -167,6 +177,7 @@ class Drawing:
     """Stacks examples together with their draws, makes `rough_share` of the layouts rough, and then reduces `sparse_share`
     of all to sparse ones: in the workers that read ahead, so that the training process does not wait.
 
+    unlabelled: the class of what sparse layouts leave open; None for MASK.
     hiding: how both this and label diffusion depend on the step, which is known by a position, `batch` of them a step.
     """
 
@@ -178,6 +189,7 @@ class Drawing:
     roughness_null_rate: float = 0.0
     hiding: HidingConfig = field(default_factory=HidingConfig)
     batch: int = 1
+    unlabelled: int | None = None
 
     def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
         whole = collate(examples)
@@ -222,7 +234,7 @@ class Drawing:
         whole = LabelMap(batch.ids[chosen], self.num_classes, None if edges is None else edges[chosen])
         left = sparse(whole, [seed for seed in seeds if seed is not None])
         ids = batch.ids.clone()
-        ids[chosen] = left.ids
+        ids[chosen] = left.ids if self.unlabelled is None else as_class(left, whole, self.unlabelled, "").ids
         if edges is not None and left.edges is not None:
             edges[chosen] = left.edges
         return batch._replace(ids=ids, edges=edges)

@@ -88,6 +88,23 @@ def test_sparse_layouts_may_be_left_out_of_label_diffusion():
     assert not masked[sparse].any() and masked[~sparse].all()
 
 
+def test_what_sparse_layouts_leave_open_may_be_a_class() -> None:
+    masked, classed = (Drawing(0, 1.0, 14, unlabelled=label)(examples()).batch.ids for label in (None, 3))
+    whole = Drawing(0, 0.0, 14)(examples()).batch.ids
+    assert torch.equal(classed, masked.masked_fill(masked == 14, 3)) and (masked == 14).any()
+    assert not torch.equal(classed, whole)
+    with pytest.raises(ValueError, match=r"scenes have none for unlabelled pixels: set hiding\.removed to mask"):
+        taken(0, 1, hiding=HidingConfig(removed="class"))
+
+
+def examples() -> list[Example]:
+    whole = taken(0, 1)[0][0].batch
+    return [
+        Example(image, ids, None, position)
+        for image, ids, position in zip(whole.images, whole.ids, whole.positions.tolist(), strict=True)
+    ]
+
+
 def test_what_is_hidden_grows_with_the_steps_and_is_a_function_of_the_position():
     """Nothing in the 2 clean steps; then label diffusion at half its strength, and then all."""
     hiding = {"clean": 2, "label_noise": 2, "sparse": 2, "sparse_from": 1.0}
