@@ -385,7 +385,8 @@ class LayoutNetwork(nn.Module):
         padding = Padding(tuple(x.shape[-2:]), self.network.config.stride)
         if trajectory.label_diffusion is not None:
             u = self.draws(label_noise, seed, step if fresh else 0, shape, t.device)
-            labels = trajectory.label_diffusion(labels, t.long(), u.flatten()[places[:, 0]])
+            whole, _ = Padding(shape[1:], self.network.config.stride).padded_size
+            labels = trajectory.label_diffusion(labels, t.long(), u.flatten()[places[:, 0]], whole)
         return padding.padded_labels(labels), padded(x, padding), padding
 
     def sampled_trajectory(self, sigmas: Tensor | None) -> Trajectory:

@@ -642,6 +642,14 @@ def test_inspect_shows_patches_and_what_goes_with_them(folder: Path, capsys: pyt
         assert words in table
 
 
+def test_inspect_shows_how_labels_are_masked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = checkpoint.load("model.safetensors")
+    config = replace(model.config, label_resolution=256, label_counting="steps")
+    checkpoint.save("aware.safetensors", Model.new(config, model.palette))
+    assert scdm("inspect aware.safetensors") == 0
+    assert "uniform, as at 256 pixels, by original steps" in capsys.readouterr().out
+
+
 def test_inspect_shows_a_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scdm("inspect layout.png") == 0
     assert " 50.00%    6  grass" in capsys.readouterr().out
@@ -744,6 +752,20 @@ def test_corrupted_layouts_keep_their_colours(folder: Path, capsys: pytest.Captu
     assert Path("rough.png").read_bytes() == first
     note = "scdm: note: layout.png stays as it is: --kind downsample changes nothing at this strength and size\n"
     assert capsys.readouterr() == ("", 2 * note if kind == "downsample" else "")
+
+
+def test_removed_pixels_may_be_the_class_that_stands_for_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    classes = [{"id": 0, "name": "sky", "color": [0, 0, 255]}, {"id": 1, "name": "void", "color": [90, 90, 90]}]
+    table = {"name": "two", "num_channels": 2, "unlabelled_channel": 1, "classes": classes}
+    Path("two.json").write_text(json.dumps(table))
+    Image.new("RGB", (8, 8), (0, 0, 255)).save("sky.png")
+    palette = Palette.from_file("two.json")
+    for removed, open_is in (("mask", 2), ("class", 1)):
+        arguments = f"--kind random --share 0.5 --palette two.json --removed {removed}"
+        assert scdm(f"corrupt sky.png -o rough.png {arguments}") == 0
+        assert set(read_layout("rough.png", palette).ids.unique().tolist()) == {0, open_is}
+    assert scdm("corrupt layout.png -o rough.png --kind random --removed class") == 2
+    assert "scenes have none for unlabelled pixels: leave removed pixels MASK" in capsys.readouterr().err
 
 
 def test_corruptions_are_as_strong_as_asked_for(folder: Path) -> None:

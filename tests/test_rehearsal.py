@@ -40,6 +40,7 @@ NETWORKS = {
     "with borders": replace(NETWORK, edges=True),
     "without variance": replace(NETWORK, learn_sigma=False),
     "of patches": replace(NETWORK, patch=2, layout_width=8, head=4, sized=True, roughness=True),
+    "with a concatenated layout": replace(NETWORK, patch=2, edges=True, conditioning="concat"),
     "of the other kind": replace(NETWORK, resblock_updown=False, scale_shift_norm=False, qkv_order="qkv_major"),
 }
 RATES = (1.0, 3.0, 30.0, 300.0)

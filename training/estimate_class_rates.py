@@ -3,7 +3,8 @@
 Reads every label map of the training split, works out each class's coverage and rarity (defined in
 scdm/datasets/statistics.py), and writes the rates that follow into the configuration, as label_diffusion.rates, and into a
 model file if one is given. A configuration's comments stay as they are.
-The counts are kept in the run's folder: the same command goes on where it was stopped.
+The counts are kept in the run's folder: the same command goes on where it was stopped, and other settings count
+nothing again.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ import yaml
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
+from scdm.cli.flags import add_flags
 from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.examples import ENDLESS
 from scdm.datasets.parallel import mapped
+from scdm.diffusion.label_diffusion import estimate_rates
 from scdm.files.atomic import made_folder, write_text, written_whole
 from scdm.files.config import flat, load, require_same, to_dict
+from scdm.files.options import check, declared
 from scdm.files.parsing import parsed
 from scdm.files.untrusted import brief, content_of
 from scdm.layouts.palette import Palette
@@ -50,13 +54,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--model", type=Path, help="model file whose rates are replaced as well")
     parser.add_argument("--dry-run", action="store_true", help="print the rates and change nothing")
+    add_flags(parser, declared(estimate_rates).values())
     arguments = parser.parse_args(argv)
+    settings = {name: getattr(arguments, name) for name in declared(estimate_rates) if hasattr(arguments, name)}
+    check(settings, declared(estimate_rates))  # before all layouts are read
     config = load(TrainConfig, arguments.config, arguments.set)
     data = open_dataset(config.data)
     if not arguments.dry_run:
         require_classwise(config, arguments.model, data.palette)
     statistics = measured(data, config, keep=not arguments.dry_run)
-    rates = statistics.rates(data.palette.unlabelled)
+    rates = statistics.rates(data.palette.unlabelled, **settings)
     print(table(statistics, rates, data.palette))
     if not arguments.dry_run:
         write(arguments.config, arguments.model, rates, data.palette, statistics.images)

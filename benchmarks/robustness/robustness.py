@@ -21,8 +21,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -97,19 +98,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of training, to see what that leaves to chance"
     )
+    parser.add_argument(
+        "--removed",
+        choices=("mask", "class"),
+        help="what removed pixels are in all columns (as COLUMNS has it without)",
+    )
     parser.add_argument("--limit", type=int, default=COUNT, metavar="N", help="layouts, spread over the split")
     arguments = parser.parse_args(argv)
     if arguments.limit < 2:
         parser.error("limit must be at least 2: a Frechet distance of less is none")
     try:
         root = arguments.root or Path("data") / arguments.data
-        experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed)
+        experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed, arguments.removed)
         experiment.prepare()
         for method in arguments.methods:
             experiment.train(method)
             for column in arguments.columns:
                 experiment.evaluate(method, column)
         name = arguments.data + (f"-seed-{arguments.seed}" if arguments.seed else "")
+        name += f"-{arguments.removed}" if arguments.removed else ""
         write_text(HERE / f"table-{name}.md", tables(experiment))
         write_image(HERE / f"{name}.jpg", sheet(experiment))
     except subprocess.CalledProcessError as error:  # which has said why
@@ -121,8 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 class Experiment:
     """One data set's files, and the commands that make them. What is there is not made again."""
 
-    def __init__(self, data: str, root: Path, count: int, seed: int = 0) -> None:
-        self.root, self.count, self.seed = root, count, seed
+    def __init__(self, data: str, root: Path, count: int, seed: int = 0, removed: Any = None) -> None:
+        self.root, self.count, self.seed, self.removed = root, count, seed, removed
         self.config = HERE / f"{data}.yaml"
         self.folder = RUNS / data
         self.runs = self.folder / f"seed-{seed}" if seed else self.folder  # evaluator and layouts are the same for all
@@ -164,7 +171,7 @@ class Experiment:
     def evaluate(self, method: str, column: str) -> None:
         if self.is_evaluated(method, column):
             return
-        corruption = COLUMNS[column]
+        corruption = self.corruption(column)
         layouts = ["--corruption", corruption.kind, "--removed", corruption.removed]
         if corruption.strength:
             layouts += ["--strength", *(f"{key}={value}" for key, value in corruption.strength.items())]
@@ -173,8 +180,12 @@ class Experiment:
         options = ["--options", *SAMPLING, "--batch", 16, "--segmenter", self.segmenter]
         run("evaluate_model.py", *model, *data, *layouts, *options, "--out", self.evaluation(method, column))
 
+    def corruption(self, column: str) -> LayoutCorruption:
+        return replace(COLUMNS[column], removed=self.removed) if self.removed else COLUMNS[column]
+
     def evaluation(self, method: str, column: str) -> Path:
-        return self.runs / method / f"layouts-{self.count}" / column
+        chosen = f"-{self.removed}" if self.removed else ""
+        return self.runs / method / f"layouts-{self.count}{chosen}" / column
 
     def is_evaluated(self, method: str, column: str) -> bool:
         return (self.evaluation(method, column) / "result.json").is_file()
@@ -331,7 +342,7 @@ def sheet(experiment: Experiment) -> np.ndarray:
     rows, names = [], []
     for place in ((2 * i + 1) * experiment.count // (2 * SHOWN) for i in range(SHOWN)):
         photograph = to_levels(photographs[place].image[None])[0]
-        layouts = (collate([Layouts(data, config, COLUMNS[column])[place]]) for column in SHOWN_COLUMNS)
+        layouts = (collate([Layouts(data, config, experiment.corruption(column))[place]]) for column in SHOWN_COLUMNS)
         given = [data.palette.to_image(batch.labels(data.palette.num_classes), UNPAINTED_GREY)[0] for batch in layouts]
         rows.append([*given, photograph])
         names.append("layout")

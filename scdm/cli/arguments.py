@@ -223,6 +223,8 @@ def _add_corrupt(command: argparse.ArgumentParser) -> None:
         command.add_argument(corruption_flag(name), dest=name, help=words, **reading(first))
     rates = f"of {rated}: uniform, or a data set's (default: the palette's)"
     command.add_argument("--rates", metavar="NAME", help=rates)
+    words = 'removed pixels: MASK, which is unpainted (default), or the class "unlabelled", as in the benchmark'
+    command.add_argument("--removed", default="mask", choices=("mask", "class"), help=words)
     _add_palette_of_layout(command)
 
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from ..diffusion.corruption import corrupt, settings
+from ..diffusion.corruption import as_class, corrupt, settings
 from ..diffusion.label_diffusion import shipped_rates
 from ..files.images import picture_format, write_image
 from ..layouts.labels import LabelMap
@@ -30,6 +30,8 @@ def run(arguments: Namespace) -> None:
     if "rates" in settings(arguments.kind):
         strength["rates"] = _rates(arguments.rates or palette.name)
     corrupted = corrupt(labels, arguments.kind, arguments.seed, **strength)
+    if arguments.removed == "class":
+        corrupted = as_class(corrupted, labels, palette.unlabelled, palette.name)
     if bool((corrupted.ids == labels.ids).all()):
         note(f"{arguments.layout} stays as it is: --kind {arguments.kind} changes nothing at this strength and size")
     _note_what_colours_cannot_tell(corrupted, palette)

@@ -105,7 +105,7 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
         ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
         *network.summary(),
         ("process", _process(config)),
-        ("label diffusion", config.label_diffusion),
+        ("label diffusion", _label_diffusion(config)),
         *_roughness_row(header),
         *((brief(key), _plain(value)) for key, value in header.provenance.items() if value not in (None, "")),
     ]
@@ -126,6 +126,12 @@ def _roughness_row(header: Header) -> list[tuple[str, str]]:
         return []
     auto = "auto leaves it unknown" if header.roughness is None else "auto estimates it"
     return [("roughness", f"read of layouts, {auto}")]
+
+
+def _label_diffusion(config: ModelConfig) -> str:
+    resolution = "" if config.label_resolution is None else f", as at {config.label_resolution} pixels"
+    counting = "" if config.label_counting == "visits" else ", by original steps"
+    return f"{config.label_diffusion}{resolution}{counting}"
 
 
 def _process(config: ModelConfig) -> str:

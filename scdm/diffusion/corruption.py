@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ..files.options import Declared, Option, check, declared
 from .limits import CLASSWISE_STEPS
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from ..layouts.labels import LabelMap
 
 MOST_SEED = 2**63 - 1
+Removed = Annotated[
+    Literal["mask", "class"],
+    Option(
+        'what removed pixels become: MASK, or the class "unlabelled" of data sets that have one, as in the benchmark'
+    ),
+]
 
 
 def corrupt(
@@ -51,6 +57,14 @@ def check_request(kind: str, seed: int, strength: Mapping[str, Any]) -> None:
         raise ValueError(f"corruption {kind} has no setting {unknown[0]!r}, but {' and '.join(known) or 'none'}")
     check({"seed": seed}, declared(corrupt))
     check(strength, known, f"{kind}: ")
+
+
+def as_class(corrupted: LabelMap, clean: LabelMap, unlabelled: int | None, name: str) -> LabelMap:
+    """The pixels that became MASK as the class `unlabelled` of the palette called `name`. ValueError if it has none."""
+    if unlabelled is None:
+        raise ValueError(f"the classes of {name} have none for unlabelled pixels: leave removed pixels MASK")
+    removed = (corrupted.ids == corrupted.mask_id) & (clean.ids != clean.mask_id)
+    return replace(corrupted, ids=corrupted.ids.masked_fill(removed, unlabelled))
 
 
 def settings(kind: str) -> dict[str, Declared]:

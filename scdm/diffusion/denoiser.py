@@ -79,7 +79,7 @@ class Denoiser:
             return labels
         if u is None:
             raise ValueError("label diffusion needs its uniform draws u (B, H, W)")
-        return self.label_diffusion(labels, t, u)
+        return self.label_diffusion(labels, t, u, self.height)
 
     def split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's output as signal and variance, (B, C, H, W) each; variance is None where it is not learned."""

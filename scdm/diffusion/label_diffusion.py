@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from .. import assets
 from ..devices import Table, exact_device, sent
+from ..files.options import Option, check, declared
 from ..layouts.labels import LabelMap
 from .limits import CLASSWISE_STEPS
 
@@ -24,6 +26,11 @@ class LabelDiffusion:
         first; at or below 1 it fades linearly. None is the uniform schedule, which fades all classes alike.
     timesteps: the steps that the process visits (ascending, original scale). The uniform schedule counts positions in
         this list; the class-wise one reads only the original step.
+    steps: None, or how many steps the whole process has, of which the uniform schedule then counts the original ones: few
+        visits end with as little hidden as all of them, (t + 1) / steps, and not 1 / visits as published.
+    resolution: None, or the height of the images at which pixels are masked with these probabilities. A pixel of an image
+        of height h then stands for (resolution / h)^2 of theirs, and is MASK when all of these are: with the probability
+        p^((resolution / h)^2). Still an absorbing process, whose schedule alone is another one.
     at_next_timestep: mask the layout at each step as at the next timestep of sampling, the visited step below, and not at
         all at the last one. Distilled models see it so (`training.distillation`): one of their steps stands for many, of
         which the last see more of the layout than the first.
@@ -32,6 +39,8 @@ class LabelDiffusion:
     rates: tuple[float, ...] | None = None
     timesteps: tuple[int, ...] = tuple(range(1000))
     at_next_timestep: bool = False
+    steps: int | None = None
+    resolution: float | None = None
 
     # Tables stay on a device from step to step. `_next` holds the next timestep by position; position 0 has none.
     _rates: Table = field(init=False, repr=False, compare=False)
@@ -41,6 +50,8 @@ class LabelDiffusion:
     def __post_init__(self) -> None:
         if self.rates is not None and not all(np.isfinite(rate) and rate >= 0 for rate in self.rates):
             raise ValueError("class rates must be finite and not negative")
+        if self.resolution is not None and not 0 < self.resolution < np.inf:
+            raise ValueError(f"the resolution of label diffusion must be a height above 0, not {self.resolution}")
         tables = {
             "_rates": np.array(self.rates or (), dtype=np.float64),
             "_visits": np.array(self.timesteps, dtype=np.int64),
@@ -53,8 +64,15 @@ class LabelDiffusion:
         """The same schedule for a process that visits only these original steps."""
         return replace(self, timesteps=tuple(int(step) for step in timesteps))
 
-    def mask_probability(self, t: Tensor, num_classes: int) -> Tensor:
-        """(B,) original steps -> (B, num_classes) float64, the probability that a pixel of a class is MASK at t."""
+    def mask_probability(self, t: Tensor, num_classes: int, height: int | None = None) -> Tensor:
+        """(B,) original steps -> (B, num_classes) float64, the probability that a pixel of a class is MASK at t.
+
+        height: of the whole image in pixels; None for the probability at `resolution`.
+        """
+        p = self._probability_seen(t, num_classes)
+        return p if self.resolution is None or height is None else p ** (self.resolution / height) ** 2
+
+    def _probability_seen(self, t: Tensor, num_classes: int) -> Tensor:
         if not self.at_next_timestep:
             return self._probability_at(t, num_classes)
         index = self._visits.index_of(t)
@@ -62,9 +80,13 @@ class LabelDiffusion:
         return self._probability_at(following, num_classes).masked_fill((index == 0)[:, None], 0)
 
     def _probability_at(self, t: Tensor, num_classes: int) -> Tensor:
-        """Uniform: (i + 1) / N at the position i of t. Class-wise: (r^tau - 1) / (r - 1) for the rate r, tau = t / 1000."""
+        """Uniform: (i + 1) / N at the position i of t, or (t + 1) / `steps`.
+
+        Class-wise: (r^tau - 1) / (r - 1) for the rate r, tau = t / 1000.
+        """
         if self.rates is None:
-            share = (self._visits.index_of(t).double() + 1) / len(self.timesteps)
+            done, of = (self._visits.index_of(t), len(self.timesteps)) if self.steps is None else (t, self.steps)
+            share = (done.double() + 1) / of
             return share[:, None].expand(-1, num_classes)
         if len(self.rates) != num_classes:
             raise ValueError(f"there are class rates for {len(self.rates)} classes, the layout has {num_classes}")
@@ -74,13 +96,15 @@ class LabelDiffusion:
         # With its 1e-7 the published formula has a pole just below 1, where the limit is tau; below 1 tau is the minimum.
         return torch.where(rate > 1 + 1e-6, torch.minimum((rate**tau - 1) / (rate - 1 + 1e-7), tau), tau)
 
-    def __call__(self, labels: LabelMap, t: Tensor, u: Tensor) -> LabelMap:
+    def __call__(self, labels: LabelMap, t: Tensor, u: Tensor, height: int | None = None) -> LabelMap:
         """The layout at the original steps t (B,), given uniform draws u (B, H, W) in [0, 1).
 
+        height: of the whole images in pixels, where the layouts are windows of them.
         Nothing is read back from a device. For MPS, which has no float64, t should be on the host.
         """
         device = labels.ids.device
-        keep = 1 - self.mask_probability(sent(t, exact_device(device)), labels.num_classes)  # (B, C)
+        t = sent(t, exact_device(device))
+        keep = 1 - self.mask_probability(t, labels.num_classes, height or labels.height)  # (B, C)
         keep = torch.cat([keep, torch.zeros_like(keep[:, :1])], dim=1)  # MASK stays MASK
         if device.type == "mps":
             keep = keep.float()
@@ -89,19 +113,28 @@ class LabelDiffusion:
         return labels.masked(keep_here + sent(u, device) < 1)
 
 
-RARITY = 0.282  # fits the published ADE20K rates: rate = RARITY * ln(images / images with the class) / share of pixels
+def estimate_rates(
+    pixel_share: np.ndarray,
+    image_share: np.ndarray,
+    rarity: Annotated[
+        float, Option("how much longer classes last that few images hold: 0 not at all, 1 by their share", ge=0, le=4)
+    ] = 0.0,
+    temperature: Annotated[
+        float,
+        Option("root that is taken of all rates: the higher, the nearer to uniform label diffusion", gt=0, le=100),
+    ] = 1.0,
+) -> tuple[float, ...]:
+    """Class-wise rates from statistics of a data set: (1 / (area * image_share^rarity))^(1 / temperature).
 
-
-def estimate_rates(pixel_share: np.ndarray, image_share: np.ndarray) -> tuple[float, ...]:
-    """Class-wise rates from statistics of a data set: rarity over coverage.
-
-    pixel_share: (C,) share of all pixels; image_share: (C,) share of the images that contain the class. A class in every
-    image gets 0, one that never occurs 0.5; both fade linearly.
+    pixel_share: (C,) share of all pixels; image_share: (C,) share of the images that contain the class. Its area is the mean
+    share of pixels in those, pixel_share / image_share. A class that never occurs gets 0.5, as published. How near this is
+    to the published rates is said in `datasets.statistics`. ValueError for settings that are out of range.
     """
+    check({"rarity": rarity, "temperature": temperature}, declared(estimate_rates))
     pixel_share, image_share = np.asarray(pixel_share, dtype=np.float64), np.asarray(image_share, dtype=np.float64)
     seen = (pixel_share > 0) & (image_share > 0)
     rates = np.full(len(pixel_share), 0.5)
-    rates[seen] = RARITY * np.log(1 / image_share[seen]) / pixel_share[seen]
+    rates[seen] = (image_share[seen] ** (1 - rarity) / pixel_share[seen]) ** (1 / temperature)
     return tuple(rates.tolist())
 
 

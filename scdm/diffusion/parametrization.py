@@ -45,18 +45,22 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
         to_x0=lambda schedule, x, index, x0: x0,
         target=lambda schedule, x0, index, noise: x0,
     ),
+    "flow": Parametrization(
+        to_x0=lambda schedule, x, index, flow: schedule.x0_from_flow(x, index, flow),
+        target=lambda schedule, x0, index, noise: noise - x0,
+    ),
 }
 
 
 # Weights of the squared error of x0, by the signal-to-noise ratio (B,) and the logarithm of a limit to it, so that what the
 # loss measures is a setting of its own, whatever the network predicts: the error of eps, of v, that of eps where there is
-# more noise than at the limit (Kingma & Gao 2023; Hoogeboom et al. 2024, section 3), or the ratio itself between 1 (Salimans
-# & Ho 2022, truncated SNR) and the limit (Hang et al. 2023, Min-SNR): the colours of the whole are decided where it is far
-# below 1.
+# much noise (Kingma & Gao 2023; Hoogeboom et al. 2024), that of eps until the ratio reaches the limit (min-SNR, Hang et al.
+# 2023, whose limit is 5, of logarithm 1.61), and likewise with the squared error of x0 where the ratio is below 1.
 WEIGHTINGS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "eps": lambda snr, limit: snr,
     "v": lambda snr, limit: snr + 1,
     "sigmoid": lambda snr, limit: snr * (limit - snr.log()).sigmoid(),
+    "min_snr": lambda snr, limit: snr.clamp(max=math.exp(limit)),
     "truncated": lambda snr, limit: snr.clamp(1, math.exp(limit)),
 }
 

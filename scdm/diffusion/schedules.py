@@ -31,6 +31,18 @@ def cosine_betas(steps: int = 1000) -> np.ndarray:
     return np.minimum(1 - f[1:] / f[:-1], 0.999)
 
 
+def flow_betas(steps: int = 1000) -> np.ndarray:
+    """Those of rectified flow, x_t = (1 - t) x_0 + t noise (Liu et al. 2022; Lipman et al. 2022), at the times
+    t = 1 / (steps + 1), ..., steps / (steps + 1). (steps,) float64.
+
+    The process here is x_t / sqrt((1 - t)^2 + t^2), of the same signal-to-noise ratio: variances are kept, as everywhere in
+    this library. DDIM's steps through it are Euler's through the flow.
+    """
+    t = np.arange(1, steps + 1) / (steps + 1)
+    kept = (1 - t) ** 2 / ((1 - t) ** 2 + t**2)
+    return 1 - kept / np.append(1.0, kept[:-1])
+
+
 def shifted(betas: np.ndarray, shift: float) -> np.ndarray:
     """The betas (N,) of the process whose signal-to-noise ratio is shift^2 times that of `betas` at every step."""
     kept = np.cumprod(1 - betas)
@@ -38,7 +50,7 @@ def shifted(betas: np.ndarray, shift: float) -> np.ndarray:
     return 1 - kept / np.append(1.0, kept[:-1])
 
 
-BETAS = {"linear": linear_betas, "cosine": cosine_betas}
+BETAS = {"linear": linear_betas, "cosine": cosine_betas, "flow": flow_betas}
 
 
 class NoiseSchedule:
@@ -172,6 +184,12 @@ class NoiseSchedule:
     def x0_from_v(self, x: Tensor, index: Tensor, v: Tensor) -> Tensor:
         """x0 = sqrt(A_t) x_t - sqrt(1 - A_t) v, with v = sqrt(A_t) eps - sqrt(1 - A_t) x0 (Salimans & Ho 2022)."""
         return self.at(self.signal, index, x) * x - self.at(self.sigma, index, x) * v
+
+    def x0_from_flow(self, x: Tensor, index: Tensor, flow: Tensor) -> Tensor:
+        """x0 = (x_t - sqrt(1 - A_t) flow) / (sqrt(A_t) + sqrt(1 - A_t)), with flow = eps - x0, the velocity of rectified
+        flow (Liu et al. 2022)."""
+        signal, sigma = self.at(self.signal, index, x), self.at(self.sigma, index, x)
+        return (x - sigma * flow) / (signal + sigma)
 
     def v_from(self, x0: Tensor, index: Tensor, eps: Tensor) -> Tensor:
         """v = sqrt(A_t) eps - sqrt(1 - A_t) x0."""

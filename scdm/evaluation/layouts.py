@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..datasets import DataConfig, DataSet, Example, Validation
 from ..datasets.framing import fitted
-from ..diffusion.corruption import MOST_SEED, check_request, corrupt, resampled, settings
+from ..diffusion.corruption import MOST_SEED, Removed, check_request, corrupt, resampled, settings
 from ..layouts.labels import LabelMap, instance_borders
 
 CLEAN = "clean"
@@ -37,7 +37,7 @@ class LayoutCorruption:
 
     kind: str = CLEAN
     seed: int = 0
-    removed: Literal["mask", "class"] = "mask"
+    removed: Removed = "mask"
     strength: Mapping[str, Any] = field(default_factory=dict)
     edge_size: int | None = None
 

@@ -13,7 +13,7 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
-from ..diffusion.limits import MOST_GUIDANCE
+from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
 from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
 from ..diffusion.space import SPACES, Space
@@ -38,6 +38,9 @@ class ModelConfig:
     sizes: all of them, where there are more than `size` (`taught`).
     noise_schedule, steps: the process it was trained on (`NoiseSchedule.named`).
     label_diffusion: "none" is plain SDM; "uniform" and "classwise" are SCDM, the latter with `class_rates`.
+    label_resolution: None, or the height of the images at which label diffusion masks a pixel as published; at any other it
+        leaves as much of the layout (`LabelDiffusion.resolution`).
+    label_counting: what uniform label diffusion counts where sampling visits few steps: these, or the original ones.
     distilled_steps: None, or the visits that the model was distilled to, as `visited_steps` reads them: "trailing4", or
         "ddim32" for the published ones. It knows no others, its x0 is not clipped, and at each it sees the layout of the
         next (`LabelDiffusion.at_next_timestep`).
@@ -62,6 +65,8 @@ class ModelConfig:
         float, Option("factor of the root of the signal-to-noise ratio at every step", gt=0, le=64)
     ] = configuration.implied(1.0)
     space: Annotated[str, Option("where samples live", choices=SPACES)] = configuration.implied("pixels")
+    label_resolution: LabelResolution = configuration.implied(None)  # noqa: RUF009  (`implied` makes a field)
+    label_counting: LabelCounting = configuration.implied("visits")  # noqa: RUF009
     window: Annotated[
         int | None, Option("side of the windows that it was trained in", ge=1, le=MOST_SIDE, unit="pixels")
     ] = configuration.implied(None)
@@ -113,6 +118,11 @@ class ModelConfig:
         """The sides of images are padded to multiples of this many pixels: the network's stride times that of the space."""
         return self.network.stride * SPACES[self.space].stride
 
+    @property
+    def label_cell(self) -> int:
+        """Side in pixels of the squares of a layout of which the network reads one label at most."""
+        return self.network.label_cell * SPACES[self.space].stride
+
     def denoiser(self, network: Any) -> Denoiser:
         """What `network`, the configured one or a wrapper of it, means under this configuration."""
         schedule = NoiseSchedule.named(self.noise_schedule, self.steps, self.noise_shift)
@@ -120,7 +130,13 @@ class ModelConfig:
         if self.label_diffusion != "none":
             visits = visited_steps(self.steps, self._distilled_to)
             distilled = self.distilled_steps is not None
-            diffusion = LabelDiffusion(self.class_rates, tuple(visits.tolist()), at_next_timestep=distilled)
+            diffusion = LabelDiffusion(
+                self.class_rates,
+                tuple(visits.tolist()),
+                at_next_timestep=distilled,
+                steps=self.steps if self.label_counting == "steps" else None,
+                resolution=self.label_resolution and self.label_resolution * self.label_cell,
+            )
         return Denoiser(network, schedule, diffusion, self.prediction, SPACES[self.space])
 
 

@@ -80,6 +80,13 @@ class UNetConfig(NetworkConfig):
     sized: Annotated[
         bool, Option("whether the network is given the height of the whole image (Podell et al. 2023)")
     ] = implied(False)
+    conditioning: Annotated[
+        Literal["spade", "concat"],
+        Option(
+            "how the layout is read: by the decoder's normalisations, as in SDM, or concatenated to the noisy image, as in "
+            "latent diffusion (Rombach et al. 2022)"
+        ),
+    ] = implied("spade")
     roughness: Annotated[bool, Option("whether the network is given the roughness of the layout")] = implied(False)
     upsamples: Annotated[
         bool,
@@ -116,8 +123,13 @@ class UNetConfig(NetworkConfig):
     def label_channels(self) -> int:
         return self.num_classes + self.edges
 
+    @property
+    def label_cell(self) -> int:  # type: ignore[override]
+        """A grid of patches reads one label of each, unless it reads its embedding."""
+        return 1 if self.layout_width else self.patch
+
     def label_channels_at(self, level: int) -> int:
-        """Those of the layout as the normalisations of a level read it."""
+        """Those of the layout as a level reads it."""
         return self.layout_width if self.layout_width and level == 0 else self.label_channels
 
     @property
@@ -135,6 +147,7 @@ class UNetConfig(NetworkConfig):
         return [
             ("network", f"widths {', '.join(map(str, self.widths))}, residual blocks a level: {self.res_blocks}"),
             ("attention", f"at {brief(attention)} of the size" if attention else "none but in the middle"),
+            *([("layout", "concatenated to the noisy image")] if self.conditioning == "concat" else []),
             *self._patch_summary(),
         ]
 
@@ -159,6 +172,7 @@ class UNetConfig(NetworkConfig):
 class Features(NamedTuple):
     """What the encoder knows of x at t. It never saw the labels: any number of layouts can be decoded from it.
 
+    Where the layout is concatenated to x, all of the network follows it: `bottom` is x and there are no skips yet.
     pixels: x itself, for a head at full resolution and for the image in it that detail is added to.
     """
 
@@ -177,6 +191,9 @@ class UNet(Network):
     pixel-shuffle (Shi et al. 2016), as the tokens of Dosovitskiy et al. 2021. So that borders keep their pixels, the first
     level's normalisations may read an embedding of the layout's patches (`layout_width`), and a few convolutions at full
     resolution may add to the output what they see in noisy image and layout (`head`).
+
+    With `conditioning` "concat" the layout, as the first level would read it, is more channels of the first level's input,
+    and no normalisation reads it. Guidance then walks the whole network twice.
     """
 
     EXACT = ("time_embed", "size_embed", "roughness_embed", "out")
@@ -218,19 +235,26 @@ class UNet(Network):
         if self.config.patch > 1:  # which would copy single pixels, too
             x = F.pixel_unshuffle(x, self.config.patch)
         x = x.to(self.dtype)
+        if self.config.conditioning == "concat":
+            return Features(x, (), embedding, pixels)
+        return Features(*self._encoded(x, embedding), embedding, pixels)
+
+    def _encoded(self, x: Tensor, embedding: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         skips = []
         for block in self.input_blocks:
             x = block(x, embedding)
             skips.append(x)
-        return Features(x, tuple(skips), embedding, pixels)
+        return x, tuple(skips)
 
     def decode(self, features: Features, labels: LabelMap | None) -> Tensor:
         h, skips, embedding, pixels = features
         condition = None
         if labels is not None:
             self._require_readable(labels)
-            condition = self._condition(labels, skips[0])
+            condition = self._condition(labels, skips[0] if skips else h)
             embedding = self._with_roughness(embedding, labels.roughness)
+        if self.config.conditioning == "concat":
+            h, skips = self._encoded(torch.cat([h, self._concatenated(condition, h)], dim=1), embedding)
         h = self.middle_block(h, embedding, condition)
         for block, skip in zip(self.output_blocks, reversed(skips), strict=True):
             h = block(torch.cat([h, skip], dim=1), embedding, condition)
@@ -248,12 +272,18 @@ class UNet(Network):
         return self._exactly(embed, timestep_embedding(numbers, self.config.channels))
 
     def _condition(self, labels: LabelMap, first: Tensor) -> Condition:
-        """first: features (B, C, h, w) of the first level."""
+        """first: input or features (B, C, h, w) of the first level."""
         condition = Condition(labels, first.dtype)
         if self.layout_embed is not None:
             height, width = first.shape[-2:]
             condition.embed_patches(self.layout_embed, height, width, self.config.patch)
         return condition
+
+    def _concatenated(self, condition: Condition | None, x: Tensor) -> Tensor:
+        """The layout at the positions of the first level's input x; nothing, 0, for the null condition."""
+        if condition is not None:
+            return condition.at(*x.shape[-2:])
+        return x.new_zeros(len(x), self.config.label_channels_at(0), *x.shape[-2:])
 
     def _with_roughness(self, embedding: Tensor, roughness: Tensor | None) -> Tensor:
         """roughness: (B,) in [0, 1], nan where it is unknown, which adds nothing."""
@@ -312,7 +342,8 @@ class _Builder:
         """The blocks and the width that each leaves behind as a skip."""
         config = self.config
         width = config.widths[0]
-        first = self.operations.Conv2d(config.in_channels * config.patch**2, width, 3, padding=1)
+        concatenated = config.label_channels_at(0) if config.conditioning == "concat" else 0
+        first = self.operations.Conv2d(config.in_channels * config.patch**2 + concatenated, width, 3, padding=1)
         stages: list[Sequence[nn.Module]] = [[first]]
         skips = [width]
         for level, level_width in enumerate(config.widths):
@@ -360,6 +391,8 @@ class _Builder:
     def _label(self, width: int, out: int, level: int, up: bool = False) -> nn.Module:
         """up: from this level to the one above, at which its second norm reads the layout."""
         config = self.config
+        if config.conditioning == "concat":
+            return self._plain(width, out, up=up)
         return LabelResidualBlock(
             width,
             self.embedding,

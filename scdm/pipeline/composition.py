@@ -262,7 +262,10 @@ def _shown(step: Step, frame: Padding, space: Space) -> Step:
 
 def _process(model: Model, options: GenerateOptions, partial: bool) -> tuple[NoiseSchedule, Denoiser]:
     """The steps to take, and the denoiser that knows them. At a strength below 1 only the last, least noisy ones."""
-    denoiser = model.denoiser.respaced(options.steps or "")
+    config = (
+        model.config if options.label_counting is None else replace(model.config, label_counting=options.label_counting)
+    )
+    denoiser = config.denoiser(model.network).respaced(options.steps or "")
     schedule = denoiser.schedule
     if partial and options.strength < 1:
         schedule = schedule.first(max(1, round(options.strength * len(schedule))))

@@ -174,6 +174,15 @@ class GenerateOptions:
             metavar="SHARE",
         ),
     ] = configuration.implied(1.0)
+    label_counting: Annotated[
+        Literal["visits", "steps"] | None,
+        Option(
+            "what uniform label diffusion counts: the steps that are visited, as published, the last of which hides 1 / "
+            "steps of the layout, or the original steps, as in training",
+            metavar="KIND",
+            unset="what the model was made for",
+        ),
+    ] = configuration.implied(None)
     sampler_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from ..datasets import DataConfig
 from ..datasets.config import MOST_SIDE
-from ..diffusion.limits import MOST_GUIDANCE
+from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
 from ..diffusion.parametrization import PARAMETRIZATIONS, WEIGHTINGS
 from ..files.config import implied
 from ..files.options import Option, check_fields
@@ -41,6 +41,9 @@ class LabelDiffusionConfig:
         ),
     ] = None
 
+    resolution: LabelResolution = implied(None)  # noqa: RUF009  (`implied` makes a field, as `field` does)
+    counting: LabelCounting = implied("visits")  # noqa: RUF009
+
     def __post_init__(self) -> None:
         check_fields(self, "label_diffusion.")
 
@@ -64,14 +67,15 @@ class LossConfig:
         str,
         Option(
             "squared error that is minimised: of the network's output, as published, of eps, of v, of eps where noise is "
-            "strong (Kingma & Gao 2023), or of x0 by the signal-to-noise ratio, truncated at 1 and at the limit",
+            "strong (Kingma & Gao 2023), or of x0 by the signal-to-noise ratio up to the limit (min_snr), also from 1 on "
+            "(truncated)",
             choices=("output", *WEIGHTINGS),
         ),
     ] = implied("output")
     log_snr_limit: Annotated[
         float,
         Option(
-            "logarithm of the signal-to-noise ratio from which the weightings sigmoid and truncated grow no more",
+            "logarithm of the signal-to-noise ratio from which the weightings sigmoid, min_snr and truncated grow no more",
             ge=-20,
             le=20,
         ),
@@ -100,6 +104,56 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "optimizer.")
+
+
+@dataclass(frozen=True)
+class HidingConfig:
+    """How much of a layout training hides, and from which step on.
+
+    At the defaults sparse layouts are label-diffused like all others, from the first step.
+    """
+
+    both: Annotated[
+        bool, Option("whether sparse layouts are label-diffused, too; without it an example is one or the other")
+    ] = True
+    clean: Annotated[int, Option("first steps, in which nothing is hidden", ge=0, le=MOST_STEPS)] = 0
+    label_noise: Annotated[
+        int,
+        Option("steps after the clean ones in which label diffusion grows to its full strength", ge=0, le=MOST_STEPS),
+    ] = 0
+    sparse: Annotated[
+        int,
+        Option(
+            "steps after the clean ones in which the share of sparse layouts goes from sparse_from to sparse_share",
+            ge=0,
+            le=MOST_STEPS,
+        ),
+    ] = 0
+    sparse_from: Annotated[float, Option("share of sparse layouts after the clean steps", ge=0, le=1)] = 0.0
+    removed: Annotated[
+        Literal["mask", "class"],
+        Option(
+            'what sparse layouts have where nothing is left: MASK, or the class "unlabelled" of data sets that have one, as '
+            "published models of sparse layouts"
+        ),
+    ] = "mask"
+
+    def __post_init__(self) -> None:
+        check_fields(self, "hiding.")
+
+    def label_noise_at(self, step: int) -> float:
+        """The factor of the probability that a label is masked."""
+        return self._reached(step, self.label_noise)
+
+    def sparse_share_at(self, step: int, share: float) -> float:
+        """share: the one after all."""
+        reached = self._reached(step, self.sparse)
+        return 0.0 if step < self.clean else (1 - reached) * self.sparse_from + reached * share
+
+    def _reached(self, step: int, over: int) -> float:
+        """How far the step has come in the `over` steps after the clean ones, 0 to 1."""
+        since = step - self.clean
+        return 0.0 if since < 0 else 1.0 if since >= over else since / over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +213,7 @@ class RunConfig:
             le=1,
         ),
     ] = 0.0
+    hiding: HidingConfig = implied(HidingConfig())  # noqa: RUF009  (`implied` makes a field, as `field` does)
     rough_share: Annotated[
         float,
         Option(
@@ -287,7 +342,9 @@ class RunConfig:
         return " and ".join(str(data.size) for data in self.turns())
 
 
-Schedule = Annotated[Literal["linear", "cosine"], Option("how noise grows over the process")]
+Schedule = Annotated[
+    Literal["linear", "cosine", "flow"], Option("how noise grows over the process; flow is rectified flow's")
+]
 Shift = Annotated[
     float,
     Option("factor of the root of the signal-to-noise ratio at every step (Hoogeboom et al. 2023)", gt=0, le=64),

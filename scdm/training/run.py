@@ -124,9 +124,15 @@ def new_model(config: TrainConfig, palette: Palette) -> Model:
     """Untrained, with the initial weights of the configuration's seed."""
     if config.network.edges and not palette.edge_channel:
         raise ValueError(f"the network reads instance borders, but {palette.name} has none: set network.edges to false")
-    kind, rates = config.label_diffusion.kind, config.label_diffusion.rates
-    rates = class_rates(rates, config.data.name) if kind == "classwise" else None
-    return _untrained(config, palette, prediction=config.prediction, label_diffusion=kind, class_rates=rates)
+    diffusion = config.label_diffusion
+    meaning = {
+        "prediction": config.prediction,
+        "label_diffusion": diffusion.kind,
+        "class_rates": class_rates(diffusion.rates, config.data.name) if diffusion.kind == "classwise" else None,
+        "label_resolution": diffusion.resolution,
+        "label_counting": diffusion.counting,
+    }
+    return _untrained(config, palette, **meaning)
 
 
 def new_upsampler(config: UpsamplerConfig, palette: Palette) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..datasets import Batch, DataSet, Example, collate, loader
+from ..diffusion.corruption import as_class
 from ..diffusion.space import PIXELS, Space
 from ..layouts.labels import LabelMap
 from ..layouts.patterns import sparse
 from ..layouts.roughening import roughened
-from .config import RunConfig
+from .config import HidingConfig, RunConfig
 
 # Keys of random streams, beside a data set's order (0) and augmentation (1).
 DRAWS, PATTERNS, ROUGHNESS, WINDOWS, FLAWS = range(2, 7)
@@ -28,7 +29,8 @@ class ExampleDraws(NamedTuple):
     """Random draws of the examples of a batch. Uniform in [0, 1), but for the noise, which is standard normal.
 
     step: (B,) float64, chooses t. null: (B,) float64, chooses the layouts to blank.
-    noise: (B, C, h, w) float32, of samples. label: (B, H, W) float32, for label diffusion.
+    noise: (B, C, h, w) float32, of samples. label: (B, H, W) float32, for label diffusion, where training hides less of a
+        layout (`HidingConfig`) above 1, too: no label is masked there.
     """
 
     step: Tensor
@@ -77,10 +79,21 @@ def steps_from(
         space,
         rough_share=config.rough_share,
         roughness_null_rate=config.roughness_null_rate,
+        hiding=config.hiding,
+        batch=config.batch,
+        unlabelled=_unlabelled(data, config.hiding),
     )
     batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
         yield list(islice(batches, config.micro_batches))
+
+
+def _unlabelled(data: DataSet, hiding: HidingConfig) -> int | None:
+    if hiding.removed == "class" and data.palette.unlabelled is None:
+        raise ValueError(
+            f"the classes of {data.palette.name} have none for unlabelled pixels: set hiding.removed to mask"
+        )
+    return data.palette.unlabelled if hiding.removed == "class" else None
 
 
 def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns:
@@ -162,7 +175,11 @@ class Share(Dataset[Example]):
 @dataclass(frozen=True)
 class Drawing:
     """Stacks examples together with their draws, makes `rough_share` of the layouts rough, and then reduces `sparse_share`
-    of all to sparse ones: in the workers that read ahead, so that the training process does not wait."""
+    of all to sparse ones: in the workers that read ahead, so that the training process does not wait.
+
+    unlabelled: the class of what sparse layouts leave open; None for MASK.
+    hiding: how both this and label diffusion depend on the step, which is known by a position, `batch` of them a step.
+    """
 
     seed: int
     sparse_share: float
@@ -170,13 +187,32 @@ class Drawing:
     space: Space = PIXELS
     rough_share: float = 0.0
     roughness_null_rate: float = 0.0
+    hiding: HidingConfig = field(default_factory=HidingConfig)
+    batch: int = 1
+    unlabelled: int | None = None
 
     def __call__(self, examples: Sequence[Example]) -> DrawnBatch:
         whole = collate(examples)
-        batch = self._thinned(self._roughened(whole))._replace(exact=whole.ids)
+        seeds = [self._pattern_seed(position) for position in whole.positions.tolist()]
+        batch = self._thinned(self._roughened(whole), seeds)._replace(exact=whole.ids)
         size = batch.ids.shape[1:]
-        draws = [draws_at(self.seed, position, size, self.space) for position in batch.positions.tolist()]
+        draws = [
+            self._attenuated(draws_at(self.seed, position, size, self.space), position, seed is not None)
+            for position, seed in zip(batch.positions.tolist(), seeds, strict=True)
+        ]
         return DrawnBatch(batch, ExampleDraws(*(torch.stack(part) for part in zip(*draws, strict=True))))
+
+    def _pattern_seed(self, position: int) -> int | None:
+        share = self.hiding.sparse_share_at(position // self.batch, self.sparse_share)
+        return pattern_seed(self.seed, position, share)
+
+    def _attenuated(self, draws: ExampleDraws, position: int, sparse: bool) -> ExampleDraws:
+        """The draws of label diffusion divided by its strength, so that a label is masked where u / strength < p: with the
+        probability strength * p."""
+        strength = self.hiding.label_noise_at(position // self.batch) if self.hiding.both or not sparse else 0.0
+        if strength == 1:
+            return draws
+        return draws._replace(label=draws.label / strength if strength else torch.ones_like(draws.label))
 
     def _roughened(self, batch: Batch) -> Batch:
         if not self.rough_share:
@@ -190,8 +226,7 @@ class Drawing:
             ids=labels.ids, edges=labels.edges, roughness=labels.roughness.masked_fill(unknown, torch.nan)
         )
 
-    def _thinned(self, batch: Batch) -> Batch:
-        seeds = [pattern_seed(self.seed, position, self.sparse_share) for position in batch.positions.tolist()]
+    def _thinned(self, batch: Batch, seeds: Sequence[int | None]) -> Batch:
         chosen = [place for place, seed in enumerate(seeds) if seed is not None]
         if not chosen:
             return batch
@@ -199,7 +234,7 @@ class Drawing:
         whole = LabelMap(batch.ids[chosen], self.num_classes, None if edges is None else edges[chosen])
         left = sparse(whole, [seed for seed in seeds if seed is not None])
         ids = batch.ids.clone()
-        ids[chosen] = left.ids
+        ids[chosen] = left.ids if self.unlabelled is None else as_class(left, whole, self.unlabelled, "").ids
         if edges is not None and left.edges is not None:
             edges[chosen] = left.edges
         return batch._replace(ids=ids, edges=edges)

@@ -40,10 +40,22 @@ def test_rates_go_into_the_configuration(tmp_path: Path, capsys: pytest.CaptureF
     tree(tmp_path)
     assert run(tmp_path) == 0
     rates = yaml.safe_load((tmp_path / "run.yaml").read_text())["label_diffusion"]["rates"]
-    assert rates == pytest.approx([0, 0.282 * 0.693147 / 0.25, 0.5], rel=1e-4)
+    assert rates == pytest.approx([1 / 0.75, 1 / 0.5, 0.5], rel=1e-4)
     header, sky, *_ = capsys.readouterr().out.splitlines()
     assert header.split() == ["class", "of", "pixels", "of", "images", "rate"]
-    assert sky.split() == ["sky", "75.0000%", "100.00%", "0"]
+    assert sky.split() == ["sky", "75.0000%", "100.00%", "1.333"]
+
+
+def test_settings_of_the_rates_count_nothing_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree(tmp_path)
+    assert run(tmp_path) == 0
+    for file in (tmp_path / "train" / "labels").iterdir():
+        file.write_bytes(b"nothing")
+    assert run(tmp_path, "--rarity", "1", "--temperature", "2") == 0
+    rates = yaml.safe_load((tmp_path / "run.yaml").read_text())["label_diffusion"]["rates"]
+    assert rates == pytest.approx([(1 / 0.75) ** 0.5, (1 / 0.25) ** 0.5, 0.5], rel=1e-4)
+    assert run(tmp_path, "--temperature", "0") == 2
+    assert "temperature must be a number above 0 to 100, not 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -102,7 +114,7 @@ def test_rates_go_into_a_model_whose_weights_stay(tmp_path: Path, capsys: pytest
     size = file.stat().st_size
     assert run(tmp_path, "--model", str(file)) == 0
     after = checkpoint.load(file)
-    assert after.config.class_rates == pytest.approx((0, 0.7819, 0.5), rel=1e-3)
+    assert after.config.class_rates == pytest.approx((1 / 0.75, 2, 0.5), rel=1e-3)
     assert after.provenance == {"steps": 3, "class_rates": "measured on 4 layouts of three"}
     assert abs(file.stat().st_size - size) < 500  # still half precision
     for name, weight in before.network.state_dict().items():

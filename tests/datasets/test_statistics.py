@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from scdm.datasets import ClassStatistics
-from scdm.diffusion.label_diffusion import shipped_rates
-from tests.parity import ade20k_statistics
+from scdm.diffusion.label_diffusion import LabelDiffusion, shipped_rates
+from scdm.files.images import read_image
 
-ADE20K_IMAGES = 20210
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
-def test_rates_of_published_statistics_are_near_the_published_ones() -> None:
-    """ADE20K's 50 most frequent classes, in the median within 3 %."""
-    published = ade20k_statistics()
-    share, present = np.array(published["area_ratio"]), np.array(published["train_images"])
-    rates = np.array(ClassStatistics(ADE20K_IMAGES, share * ADE20K_IMAGES, present).rates())
-    deviation = np.abs(rates / shipped_rates("ade20k")[: len(rates)] - 1)
-    assert np.median(deviation[np.argsort(-share)[:50]]) <= 0.03
+def measured(pattern: str, num_classes: int) -> ClassStatistics:
+    """Of the label maps in the real data beside the repository. Skips where there are none."""
+    maps = sorted(DATA.glob(pattern))
+    if not maps:
+        pytest.skip(f"there are no label maps in {DATA / pattern}")
+    layouts = (np.minimum(read_image(file), num_classes).astype(np.int64) for file in maps)
+    return sum((ClassStatistics.of(ids, num_classes) for ids in layouts), ClassStatistics.none(num_classes))
+
+
+def test_rates_of_street_scenes_tell_classes_apart() -> None:
+    """Poles are in nearly all of CamVid's images: the rule with the logarithm of rarity gave them 0.08, and others less."""
+    statistics = measured("camvid/train/labels/*.png", 12)
+    rates = statistics.rates(unlabelled=11)
+    assert rates[2] == pytest.approx(100, rel=0.05) and min(rates[:11]) > 3
+    masked = LabelDiffusion(rates).mask_probability(torch.arange(1000), 12).mean(0).numpy()
+    assert (masked * statistics.coverage).sum() / statistics.images == pytest.approx(0.36, abs=0.02)
+
+
+def test_areas_in_few_layouts_of_coco_stuff_are_nearly_in_the_order_of_its_rates() -> None:
+    """Classes that two of 21 layouts or more hold: so few say little of a class, and of all together enough."""
+    statistics = measured("samples/coco_stuff/*_label/*.png", 182)
+    often = statistics.present >= 2
+    estimated, published = (np.array(rates)[often] for rates in (statistics.rates(), shipped_rates("coco_stuff")[:182]))
+    ranks = [np.argsort(np.argsort(rates)) for rates in (estimated, published)]
+    assert often.sum() > 30 and np.corrcoef(*ranks)[0, 1] > 0.5
 
 
 def test_every_image_counts_alike_and_mask_is_no_class() -> None:
@@ -29,11 +50,12 @@ def test_every_image_counts_alike_and_mask_is_no_class() -> None:
     assert both.coverage.tolist() == [1.25, 0.5, 0] and both.present.tolist() == [2, 1, 0]
 
 
-def test_unlabelled_and_absent_classes_fade_linearly_and_the_rare_last_longest() -> None:
+def test_unlabelled_and_absent_classes_fade_linearly_and_small_ones_last_longest() -> None:
     statistics = ClassStatistics(4, np.array([2.4, 0.8, 0.2, 0.0, 0.6]), np.array([4, 2, 1, 0, 3]))
     everywhere, common, rare, absent, unlabelled = statistics.rates(unlabelled=4)
-    assert (everywhere, absent, unlabelled) == (0, 0.5, 0.5)
-    assert common == pytest.approx(0.282 * np.log(2) / 0.2) and rare > common
+    assert (absent, unlabelled) == (0.5, 0.5)
+    assert (everywhere, common, rare) == pytest.approx((1 / 0.6, 1 / 0.4, 1 / 0.2))
+    assert statistics.rates(rarity=1)[2] == pytest.approx(4 / 0.2)
     assert statistics.rates()[4] != 0.5
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from scdm.diffusion.denoiser import Denoiser
 from scdm.diffusion.label_diffusion import LabelDiffusion, shipped_rates
+from scdm.diffusion.parametrization import WEIGHTINGS
 from scdm.diffusion.schedules import NoiseSchedule
 from scdm.layouts.labels import LabelMap, instance_borders
 from tests.parity import arrays, deviation, entries, facts, from_one_hot
@@ -171,7 +172,7 @@ def predicted(prediction: str, error: Tensor, **loss: object) -> Tensor:
 ERROR = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("weighting", ["eps", "v", "sigmoid", "truncated"])
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
 def test_a_weighting_means_the_same_whatever_the_network_predicts(prediction: str, weighting: str) -> None:
     weighted = predicted(prediction, ERROR, weighting=weighting, log_snr_limit=-1.0)
@@ -191,6 +192,15 @@ def test_sigmoid_weighs_as_eps_does_where_noise_is_strong_and_lets_go_where_it_i
     snr = torch.from_numpy(schedule.alphas_cumprod / (1 - schedule.alphas_cumprod))[PLACES]
     torch.testing.assert_close(ratio, 1 / (1 + snr), rtol=1e-5, atol=0)
     assert ratio[-1] > 0.99 and ratio[0] < 0.1
+
+
+def test_min_snr_weighs_as_eps_does_up_to_its_limit() -> None:
+    """Hang et al. 2023: of the error of x0, min(SNR, 5)."""
+    ratio = predicted("x0", ERROR, weighting="min_snr", log_snr_limit=math.log(5)) / predicted("x0", ERROR)
+    schedule = NoiseSchedule.named("cosine", shift=0.25)
+    snr = torch.from_numpy(schedule.alphas_cumprod / (1 - schedule.alphas_cumprod))[PLACES]
+    torch.testing.assert_close(ratio, snr.clamp(max=5), rtol=1e-5, atol=0)
+    assert snr[0] > 5 > snr[1]
 
 
 def test_truncated_weighs_by_the_ratio_between_one_and_its_limit() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scdm.diffusion.parametrization import PARAMETRIZATIONS, split
+from scdm.diffusion.samplers import ddim_mean
 from scdm.diffusion.schedules import NoiseSchedule
 from tests.parity import deviation
 
@@ -23,9 +24,48 @@ def test_the_target_leads_back_to_the_sample(name: str) -> None:
     assert (torch.as_tensor(parametrization.loss_weight(schedule, index)) > 0).all()
 
 
-@pytest.mark.parametrize("name", ["eps", "v", "x0"])
+@pytest.mark.parametrize("name", ["eps", "v", "x0", "flow"])
 def test_losses_are_not_weighted_as_published(name: str) -> None:
     assert PARAMETRIZATIONS[name].loss_weight(NoiseSchedule.named("cosine"), torch.tensor([0, 500, 990])) == 1
+
+
+class TestRectifiedFlow:
+    steps = 50
+    schedule = NoiseSchedule.named("flow", steps)
+    t = (torch.arange(steps, dtype=torch.float64) + 1) / (steps + 1)
+
+    def of(self, t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The flow's x_t of x on the schedule, which keeps variances."""
+        return x * ((1 - t) ** 2 + t**2).sqrt().view(-1, 1)
+
+    def drawn(self) -> tuple[torch.Tensor, torch.Tensor]:
+        x0, noise = torch.randn(2, self.steps, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        return x0, noise
+
+    def test_the_marginals_are_exact(self) -> None:
+        """x_t = (1 - t) x0 + t noise, at every step, and with a shift of the signal-to-noise ratio at t' of those times."""
+        x0, noise = self.drawn()
+        index, t = torch.arange(self.steps), self.t[:, None]
+        x = self.of(self.t, self.schedule.add_noise(x0, index, noise))
+        assert deviation(x, (1 - t) * x0 + t * noise) <= 1e-12
+        shift, later = NoiseSchedule.named("flow", self.steps, 1 / 3), 3 * self.t / (1 + 2 * self.t)
+        x = self.of(later, shift.add_noise(x0, index, noise))
+        assert deviation(x, (1 - later[:, None]) * x0 + later[:, None] * noise) <= 1e-12
+
+    def test_the_velocity_is_the_derivative_of_the_path(self) -> None:
+        x0, noise = (draws[:1] for draws in self.drawn())
+        path = (1 - self.t[:, None]) * x0 + self.t[:, None] * noise
+        velocity = PARAMETRIZATIONS["flow"].target(self.schedule, x0, torch.zeros(1, dtype=torch.int64), noise)
+        assert deviation(path.diff(dim=0) * (self.steps + 1), velocity.expand(self.steps - 1, -1)) <= 1e-9
+
+    def test_ddim_takes_eulers_steps(self) -> None:
+        x0, noise = self.drawn()
+        index, t = torch.arange(1, self.steps), self.t[1:]
+        x = self.schedule.add_noise(x0[1:], index, noise[1:])
+        velocity = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        predicted = PARAMETRIZATIONS["flow"].to_x0(self.schedule, x, index, velocity)
+        reached = self.of(self.t[:-1], ddim_mean(self.schedule, predicted, x, index))
+        assert deviation(reached, self.of(t, x) - velocity / (self.steps + 1)) <= 1e-12
 
 
 @pytest.mark.parametrize("channels", [3, 4])

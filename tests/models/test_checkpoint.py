@@ -148,7 +148,9 @@ def test_patches_that_a_file_does_not_hold_are_described(
     assert str(path) in str(refused.value) and complaint in str(refused.value)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("patch", 4), ("sized", True), ("roughness", True)])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("patch", 4), ("sized", True), ("roughness", True), ("conditioning", "concat")]
+)
 def test_files_of_pixels_are_not_read_as_patches(path: Path, setting: str, value: Any) -> None:
     config = configuration.to_dict(CONFIG)
     with_header(path, config={**config, "network": {**config["network"], setting: value}})

@@ -150,3 +150,27 @@ def test_a_digest_tells_other_weights_apart() -> None:
     with torch.no_grad():
         next(model.network.parameters()).view(-1)[0] += 1
     assert model.digest() != DIGEST
+
+
+def test_label_diffusion_knows_the_resolution_that_the_network_reads() -> None:
+    """One label of each patch is read, unless all are embedded."""
+    config = replace(CONFIG, label_resolution=256)
+    for network, expected in (
+        (NETWORK, 256),
+        (replace(NETWORK, patch=4), 1024),
+        (replace(NETWORK, patch=4, layout_width=8), 256),
+    ):
+        diffusion = replace(config, network=network, size=(32, 32)).denoiser(None).label_diffusion
+        assert diffusion is not None and diffusion.resolution == expected
+    with pytest.raises(ValueError, match="label_resolution must be a whole number of pixels from 1"):
+        replace(config, label_resolution=0)
+
+
+def test_files_name_how_labels_are_masked_only_where_it_is_not_as_published() -> None:
+    new = {"label_resolution", "label_counting"}
+    assert not new & configuration.to_dict(CONFIG).keys()
+    own = replace(CONFIG, label_resolution=256, label_counting="steps")
+    stored = configuration.to_dict(own)
+    assert new <= stored.keys() and configuration.from_dict(ModelConfig, stored) == own
+    diffusion = own.denoiser(None).label_diffusion
+    assert diffusion is not None and diffusion.steps == 1000

@@ -250,6 +250,37 @@ def test_borders_are_read_at_their_pixels(borders: dict, reads: bool, resblock_u
     assert changed == reads
 
 
+CONCATENATED = [{}, {"edges": True}, {"patch": 4}, {"patch": 2, "layout_width": 8, "head": 4, "roughness": True}]
+
+
+@pytest.mark.parametrize("settings", CONCATENATED)
+@pytest.mark.parametrize("resblock_updown", [False, True])
+def test_a_layout_may_be_concatenated_to_the_image(settings: dict, resblock_updown: bool) -> None:
+    """No normalisation reads it; no layout is the blank one; one encoding serves any layout, as everywhere."""
+    own = {"patch": 1, "resblock_updown": resblock_updown, "conditioning": "concat", **settings}
+    network = patched(**own)
+    assert not [name for name, _ in network.named_modules() if name.endswith("_norm")]
+    x, t, labels = given(network)
+    with torch.no_grad():
+        features = network.encode(x, t)
+        seen, null = network(x, t, labels), network(x, t, None)
+        assert torch.equal(network.decode(features, labels), seen) and torch.equal(network.decode(features, None), null)
+        assert deviation(null, network(x, t, labels.blank())) <= 1e-4 and deviation(null, seen) > 1e-2
+        coarse = copy.deepcopy(network).cast(torch.bfloat16)(x, t, labels)
+    assert coarse.dtype == torch.float32 and relative_l2(coarse, seen) <= 0.05
+
+
+def test_a_layout_concatenated_to_patches_is_read_as_it_would_be_by_normalisations() -> None:
+    for borders, cell in (({}, 4), ({"layout_width": 8}, 1)):
+        network = patched(4, conditioning="concat", **borders)
+        x, t, labels = given(network)
+        ids = labels.ids.clone()
+        ids[:, 2, 3] = (ids[:, 2, 3] + 1) % 6
+        with torch.no_grad():
+            changed = not torch.equal(network(x, t, labels), network(x, t, LabelMap(ids, 5)))
+        assert network.config.label_cell == cell and changed == (cell == 1)
+
+
 def test_a_patch_is_a_stride() -> None:
     network = patched(8)
     assert network.config.stride == 16
@@ -305,7 +336,8 @@ def test_height_and_roughness_have_no_influence_at_first() -> None:
 
 def test_settings_of_patches_leave_older_configurations_as_they_are() -> None:
     """Files and digests of networks without them say nothing of them."""
-    assert not {"patch", "layout_width", "head", "sized", "roughness"} & configuration.to_dict(UNetConfig(3)).keys()
+    new = {"patch", "layout_width", "head", "sized", "roughness", "conditioning"}
+    assert not new & configuration.to_dict(UNetConfig(3)).keys()
     assert configuration.non_defaults(UNetConfig(3)).keys() == configuration.non_defaults(UNetConfig(3, patch=1)).keys()
 
 
@@ -319,6 +351,7 @@ def test_settings_of_patches_leave_older_configurations_as_they_are() -> None:
         ({"head": 16}, "leave both at 0, or set patch to 2, 4 or 8"),
         ({"patch": 2, "layout_width": -1}, "layout_width must be a whole number from 0 to 8192"),
         ({"sized": 1}, "sized must be"),
+        ({"conditioning": "film"}, "conditioning must be spade or concat, not 'film'"),
         ({"roughness": "yes"}, "roughness must be"),
     ],
 )

@@ -27,6 +27,7 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
         student: int | None = None,
         network: Any = None,
         noise_shift: float = 1.0,
+        label_resolution: int | None = None,
         **changed: Any,
     ) -> Any:
         scdm, networks = pack("scdm.models.model"), pack("scdm.networks")
@@ -42,7 +43,7 @@ def model(pack: Any, tmp_path: Path) -> Callable[..., Any]:
         network = network or networks.UNetConfig(palette.num_classes, **(shape | changed))
         distilled = {"distilled_steps": f"trailing{student}", "distilled_guidance": 1.5} if student else {}
         process = {"prediction": prediction, "label_diffusion": "uniform", "noise_shift": noise_shift}
-        config = scdm.ModelConfig(network, SIZE, **process, **distilled)
+        config = scdm.ModelConfig(network, SIZE, **process, **distilled, label_resolution=label_resolution)
         made = scdm.Model.new(config, palette)
         generator = torch.Generator().manual_seed(seed)
         for parameter in made.network.parameters():
@@ -611,6 +612,32 @@ def test_an_area_is_given_the_height_of_the_whole(pack: Any, model: Any, layout:
     out = sampled(pack, patcher, layout, change=above)
     assert out.shape == (1, 3, *SIZE) and out.isfinite().all()
     assert {height for _, height in calls} == {SIZE[0]}
+
+
+def test_an_area_is_masked_as_the_whole_is(pack: Any, model: Any, layout: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model whose label noise knows the resolution."""
+    patcher, heights = model(label_resolution=64), list[Any]()
+    assert (sampled(pack, patcher, layout) - exact(pack, patcher, layout, "ddim")).abs().max() < 1e-3
+    kind = pack("scdm.diffusion.label_diffusion").LabelDiffusion
+    chance = kind.mask_probability
+
+    def watched(self: Any, t: Tensor, num_classes: int, height: int) -> Tensor:
+        heights.append(height)
+        return chance(self, t, num_classes, height)
+
+    monkeypatch.setattr(kind, "mask_probability", watched)
+
+    def above(positive: Any, negative: Any) -> tuple[Any, Any]:
+        return [[c, {**d, "area": ("percentage", 0.4, 1.0, 0, 0), "strength": 1.0}] for c, d in positive], negative
+
+    sampled(pack, patcher, layout, change=above)
+    assert set(heights) == {SIZE[0]}
+
+
+def test_a_layout_that_is_concatenated_is_sampled_as_generate_does(pack: Any, model: Any, layout: Any) -> None:
+    patcher = model(conditioning="concat")
+    native = sampled(pack, patcher, layout)
+    assert (native - exact(pack, patcher, layout, "ddim")).abs().max() < 1e-3
 
 
 def test_roughness_travels_with_the_layout(pack: Any, model: Any, layout: Any) -> None:

@@ -545,8 +545,18 @@ class TestHowFarToTrustALayout:
         generate(model, layout(), replace(FAST, sampler=sampler, guidance=1.0, layout_end=end))
         assert seen == [True] * read + [False] * (4 - read)
 
+    def test_uniform_label_diffusion_counts_what_is_asked_for_or_what_the_model_was_made_for(self):
+        published, original = (
+            build(label_diffusion="uniform", class_rates=None, label_counting=counting)
+            for counting in ("visits", "steps")
+        )
+        make = lambda model, **options: generate(model, layout(), replace(FAST, **options))  # noqa: E731
+        assert not same(make(published), make(original))
+        assert torch.equal(make(published, label_counting="steps"), make(original))
+        assert torch.equal(make(original, label_counting="visits"), make(published))
+
     def test_what_is_left_out_is_not_in_records(self):
-        assert not {"roughness", "layout_end"} & GenerateOptions().record().keys()
+        assert not {"roughness", "layout_end", "label_counting"} & GenerateOptions().record().keys()
         for options in (GenerateOptions(roughness=0.25, layout_end=0.5), GenerateOptions(roughness="unknown")):
             assert from_dict(GenerateOptions, options.record()) == options
 

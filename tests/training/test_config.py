@@ -69,7 +69,7 @@ def test_what_is_out_of_bounds_is_refused(tmp_path, setting, value, words):
 
 @pytest.mark.parametrize("kind", [TrainConfig, StudentConfig, DistillConfig, DataConfig])
 def test_every_setting_says_what_it_does(kind):
-    sections = {"data", "optimizer", "network", "label_diffusion", "loss"}
+    sections = {"data", "optimizer", "network", "label_diffusion", "loss", "hiding"}
     assert declared(kind).keys() == {item.name for item in fields(kind)} - sections
     assert all(setting.option.help for setting in declared(kind).values())
 
@@ -92,6 +92,14 @@ def test_class_rates_come_from_the_settings_or_from_the_data_sets_name():
     assert rates(kind="uniform", rates="scenes") is rates(kind="none", rates=own) is None
     with pytest.raises(ValueError, match=r"no class rates are called 'mine'.*estimate_class_rates.py"):
         rates(kind="classwise", rates="mine")
+
+
+def test_a_run_hands_on_how_labels_are_masked():
+    made = new_model(diffused(kind="uniform", resolution=256, counting="steps"), Palette.named("scenes")).config
+    assert (made.label_resolution, made.label_counting) == (256, "steps")
+    assert not {"resolution", "counting"} & to_dict(config())["label_diffusion"].keys()
+    with pytest.raises(ValueError, match=r"label_diffusion\.counting must be visits or steps, not 'all'"):
+        diffused(counting="all")
 
 
 def diffused(**settings) -> TrainConfig:

@@ -16,11 +16,20 @@ import torch
 
 from scdm.diffusion.denoiser import Denoiser, LossTerms
 from scdm.files.config import load
+from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
-from scdm.pipeline import GenerateOptions
+from scdm.pipeline import GenerateOptions, generate
 from scdm.training import loop
-from scdm.training.config import MODEL, DataConfig, LossConfig, OptimizerConfig, TrainConfig
+from scdm.training.config import (
+    MODEL,
+    DataConfig,
+    HidingConfig,
+    LabelDiffusionConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 from scdm.training.interruption import Interrupted
 from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import rehearse, train
@@ -45,6 +54,28 @@ def test_a_run_leaves_a_model_that_explains_itself_and_a_sheet(tmp_path):
     assert torch.equal(weights["0.999 out.2.weight"], model.network.out[2].weight)
     fast = checkpoint.load(file.parent / "model-ema-0.9.safetensors")
     assert torch.equal(weights["0.9 out.2.weight"], fast.network.out[2].weight)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": replace(NETWORK, conditioning="concat")},
+        {"prediction": "flow", "noise_schedule": "flow"},
+        {
+            "label_diffusion": LabelDiffusionConfig("uniform", resolution=256, counting="steps"),
+            "sparse_share": 0.5,
+            "hiding": HidingConfig(both=False, clean=1, label_noise=2, sparse=2),
+        },
+    ],
+    ids=["concatenated", "flow", "hiding"],
+)
+def test_other_ways_to_train_leave_models_that_sample_layouts(tmp_path, changes):
+    file = train(config(tmp_path / "run", samples=1, save_every=4, **changes))
+    model = checkpoint.load(file)
+    assert (tmp_path / "run" / "samples-4.png").is_file()
+    layouts = [LabelMap(torch.full((1, 16, 16), label), 14) for label in (0, 6)]
+    images = [generate(model, labels, GenerateOptions(steps=2, seed=1)) for labels in layouts]
+    assert not torch.equal(*images)
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from scdm.datasets import DataConfig, Example, open_dataset
-from scdm.layouts.labels import instance_borders
+from scdm.diffusion.label_diffusion import LabelDiffusion
+from scdm.layouts.labels import LabelMap, instance_borders
+from scdm.training.config import HidingConfig
 from scdm.training.stream import Drawing, DrawnBatch, draws_at, steps_from
 from tests.training.tiny import config
 
@@ -68,6 +70,63 @@ def test_a_share_of_the_layouts_is_sparse_and_the_same_ones_whoever_takes_them()
     assert torch.equal(torch.cat([part.batch.ids for half in halves for part in half]), some[8:16])
     every = taken(0, 1, sparse_share=1.0)[0][0].batch.ids
     assert ((every == 14).float().mean((1, 2)) > 0.3).all()
+
+
+def hidden_by(step: int, **hiding) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B,) which layouts of a step are sparse, and (B, H, W) its draws of label diffusion."""
+    batch, draws = taken(step, 1, sparse_share=0.5, hiding=HidingConfig(**hiding))[0][0]
+    return (batch.ids == 14).flatten(1).any(1), draws.label
+
+
+def test_sparse_layouts_may_be_left_out_of_label_diffusion():
+    sparse, label = hidden_by(1)
+    alone, own = hidden_by(1, both=False)
+    assert torch.equal(sparse, alone) and 0 < sparse.sum() < len(sparse)
+    assert torch.equal(own[~sparse], label[~sparse])
+    labels = LabelMap(torch.zeros(own.shape, dtype=torch.int64), 14)
+    masked = LabelDiffusion()(labels, torch.full((len(own),), 999), own).unpainted.flatten(1)
+    assert not masked[sparse].any() and masked[~sparse].all()
+
+
+def test_what_sparse_layouts_leave_open_may_be_a_class() -> None:
+    masked, classed = (Drawing(0, 1.0, 14, unlabelled=label)(examples()).batch.ids for label in (None, 3))
+    whole = Drawing(0, 0.0, 14)(examples()).batch.ids
+    assert torch.equal(classed, masked.masked_fill(masked == 14, 3)) and (masked == 14).any()
+    assert not torch.equal(classed, whole)
+    with pytest.raises(ValueError, match=r"scenes have none for unlabelled pixels: set hiding\.removed to mask"):
+        taken(0, 1, hiding=HidingConfig(removed="class"))
+
+
+def examples() -> list[Example]:
+    whole = taken(0, 1)[0][0].batch
+    return [
+        Example(image, ids, None, position)
+        for image, ids, position in zip(whole.images, whole.ids, whole.positions.tolist(), strict=True)
+    ]
+
+
+def test_what_is_hidden_grows_with_the_steps_and_is_a_function_of_the_position():
+    """Nothing in the 2 clean steps; then label diffusion at half its strength, and then all."""
+    hiding = {"clean": 2, "label_noise": 2, "sparse": 2, "sparse_from": 1.0}
+    for step, sparse_share, strength in ((1, 0, 0), (2, 1, 0), (3, 0.75, 0.5), (4, 0.5, 1), (9, 0.5, 1)):
+        assert HidingConfig(**hiding).sparse_share_at(step, 0.5) == sparse_share
+        sparse, label = hidden_by(step, **hiding)
+        assert not sparse.any() if step < 2 else sparse.any()
+        assert sparse.all() or step != 2
+        plain = hidden_by(step)[1]
+        assert torch.equal(label, plain / strength if strength else torch.ones_like(plain))
+    own = {"sparse_share": 0.5, "hiding": HidingConfig(**hiding), "micro_batches": 2}
+    whole = taken(0, 4, sparse_share=0.5, hiding=HidingConfig(**hiding))[3][0]
+    halves = [part for rank in range(2) for part in taken(3, 1, rank, 2, **own)[0]]
+    assert torch.equal(torch.cat([part.batch.ids for part in halves]), whole.batch.ids)
+    assert torch.equal(torch.cat([part.draws.label for part in halves]), whole.draws.label)
+
+
+def test_a_share_of_the_strength_masks_that_share_of_the_labels():
+    u = torch.rand(1, 256, 256, generator=torch.Generator().manual_seed(0))
+    labels, t = LabelMap(torch.zeros(1, 256, 256, dtype=torch.int64), 1), torch.tensor([799])
+    masked = LabelDiffusion()(labels, t, u / 0.25).unpainted.float().mean()
+    assert masked == pytest.approx(0.25 * 0.8, abs=0.01)
 
 
 def test_sparse_layouts_have_the_borders_of_what_is_left():
