@@ -43,7 +43,7 @@ from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
 from scdm.training.command import ending
 
-SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py
+SEGMENTER = Path(__file__).with_name("segmenter_scenes.safetensors")  # of training/train_segmenter.py
 SHEET_SCENES, SHEET_COLUMNS, SHEET_SIDE = 24, 3, 128  # scenes shown, side by side, and their least width in pixels
 
 

@@ -54,7 +54,7 @@ from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
 from scdm.training.command import ending
 
-SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py
+SEGMENTER = Path(__file__).with_name("segmenter_scenes.safetensors")  # of training/train_segmenter.py
 FEATURES = "segmenter"
 REDRAWN = 200  # times that other scenes are drawn, for the spread
 SHEET_IMAGES = 24  # shown, at most

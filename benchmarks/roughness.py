@@ -41,7 +41,7 @@ from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, generate
 from scdm.training.command import ending
 
-SEGMENTER = Path(__file__).with_name("segmenter_scenes64.safetensors")  # of training/train_segmenter.py
+SEGMENTER = Path(__file__).with_name("segmenter_scenes.safetensors")  # of training/train_segmenter.py
 MIX, EXACT = "mix", "exact"
 VALUES: tuple[float | str, ...] = (0.0, 0.3, 0.6, 1.0, "auto", "unknown")
 SHOWN: tuple[float, ...] = (0.0, 0.3, 0.6, 1.0)

@@ -6,7 +6,7 @@ turn and through windows of the side `window`, and is measured on whole images o
 The evaluator of `scenes` at 64 to 512 pixels is made by
 
     python training/train_segmenter.py --data training/configs/scenes.yaml --set window=192 --channels 32 48 64 96 \
-        --batch 4 --steps 8000 --held-out 64 --out benchmarks/segmenter_scenes.safetensors
+        --batch 4 --steps 4500 --held-out 64 --out benchmarks/segmenter_scenes.safetensors
 """
 
 from __future__ import annotations

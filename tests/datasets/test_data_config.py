@@ -37,7 +37,7 @@ from scdm.files.config import from_dict
         ({"list": "train.txt"}, r"takes no data\.list"),
         ({"unpaired": "skip"}, r"takes no data\.unpaired"),
         ({"name": "ade20k", "root": "here", "unpaired": "blank"}, "refuse, skip"),
-        ({"name": "imagenet"}, "ade20k, celebamask_hq, cityscapes, coco_stuff, folder or scenes"),
+        ({"name": "imagenet"}, "ade20k, celebamask_hq, cityscapes, coco_stuff, folder, scenes or shards"),
     ],
 )
 def test_what_cannot_be(settings: dict, complaint: str) -> None:
