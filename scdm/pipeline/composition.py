@@ -20,7 +20,7 @@ from ..diffusion.padding import Padding
 from ..diffusion.samplers import SAMPLERS, Step
 from ..diffusion.schedules import NoiseSchedule
 from ..diffusion.space import Space
-from ..diffusion.upsampling import Upsampling, enlarged, reduced
+from ..diffusion.upsampling import Upsampling, enlarged, enlarged_within, reduced
 from ..files.untrusted import shown
 from ..layouts.labels import LabelMap
 from ..models.model import Model
@@ -139,7 +139,7 @@ def add_detail(
     finishing = GenerateOptions(seed=options.seed, precision=options.precision).for_model(upsampler)
     given = _Given(None, None, None, checked_draws(None, size))
     return _whole(
-        _made(_Stage.of(upsampler, finishing, given), labels, given, on_step, enlarged(low.clamp(-1, 1), size))
+        _made(_Stage.of(upsampler, finishing, given), labels, given, on_step, enlarged_within(low.clamp(-1, 1), labels))
     )
 
 
@@ -171,7 +171,7 @@ def _made_small_first(
     second = _Stage.of(upsampler, finishing, given)
     before, steps = len(first.schedule), len(first.schedule) + len(second.schedule)
     low = _made(first, labels.reduced(*small), small_given, _counted(on_step, 0, steps, size))
-    low = enlarged(low.clamp(-1, 1), size)
+    low = enlarged_within(low.clamp(-1, 1), labels)
     given = given._replace(noise=_later(given.noise))
     return _made(second, labels, given, _counted(on_step, before, steps, size), low)
 

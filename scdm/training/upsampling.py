@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.parametrization import WEIGHTINGS
-from ..diffusion.upsampling import enlarged, reduced
+from ..diffusion.upsampling import enlarged_within, reduced
 from ..layouts.labels import LabelMap
 from ..models.model import Model
 from .config import UpsamplerConfig
@@ -161,7 +161,8 @@ class Upsampling:
         exact = (batch.ids if batch.exact is None else batch.exact).to(device)
         height = batch.height or images.shape[-2]
         x = schedule.add_noise(images, index, draws.noise.to(device, non_blocking=True))
-        given, t = torch.cat([x, self._small(drawn, height).to(device)], dim=1), schedule.steps_at(index)
+        low = enlarged_within(self._small(drawn, height).to(device), labels)
+        given, t = torch.cat([x, low], dim=1), schedule.steps_at(index)
         made = self.denoiser.network(given, t, labels, **replace(self.denoiser, height=batch.height).whole).to(x)
         ids = cells(exact)
         weights = class_weights(ids, self.model.palette.num_classes)
@@ -184,11 +185,10 @@ class Upsampling:
         return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))
 
     def _small(self, drawn: DrawnBatch, height: int) -> Tensor:
-        """The images of a batch, made small, with flaws, and enlarged again. height: of the whole images."""
+        """The images of a batch, made small, with flaws. height: of the whole images."""
         images = drawn.batch.images
         factor = max(1.0, height / self.config.small)
-        size = images.shape[-2], images.shape[-1]
-        rows, columns = (max(1, round(side / factor)) for side in size)
+        rows, columns = (max(1, round(side / factor)) for side in images.shape[-2:])
         low = reduced(images, (rows, columns))
         exact = drawn.batch.ids if drawn.batch.exact is None else drawn.batch.exact
         hard = hard_edged(images, LabelMap(exact, self.model.palette.num_classes), (rows, columns))
@@ -197,11 +197,11 @@ class Upsampling:
             strength = self.config.flaws * max(0.0, 1.25 * rng.random() - 0.25)  # a fifth have none
             noise = rng.standard_normal((images.shape[1], rows, columns), dtype=np.float32)
             hardness = self.config.hardness * min(
-                1.0, max(0.0, 1.6 * rng.random() - 0.3)
+                1.0, max(0.0, 1.6 * rng.random() - 0.2)
             )  # some have none, some have all
             low[place] = torch.lerp(low[place], hard[place], hardness)
             low[place] += strength * torch.from_numpy(noise)
-        return enlarged(low.clamp(-1, 1), size)
+        return low.clamp(-1, 1)
 
     def state_dict(self) -> dict[str, Any]:
         return self.learning.state_dict()

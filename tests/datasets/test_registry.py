@@ -118,5 +118,5 @@ def test_a_data_set_in_folders_is_its_structure_and_its_classes(
 
 
 def test_an_unknown_name_is_answered_by_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"data\.name must be .*celebamask_hq, .* or scenes, not 'imagenet'"):
+    with pytest.raises(ValueError, match=r"data\.name must be .*celebamask_hq, .* or shards, not 'imagenet'"):
         from_dict(DataConfig, {"name": "imagenet"})
