@@ -1,7 +1,7 @@
 """How long an image takes to follow a stroke on the page of `scdm paint`, from the end of the stroke until it is drawn.
 
     python benchmarks/paint.py --sizes 256 512
-    python benchmarks/paint.py --sizes 128 --strokes 0 --screenshot docs/images/paint.png
+    python benchmarks/paint.py --sizes 512 --strokes 0 --screenshot docs/images/paint.png
     python benchmarks/paint.py --comfyui --sizes 256 512
 
 Paints in a Chromium without a window, with the mouse, on a page whose canvas holds an example. "fast strokes" end every 0.3
