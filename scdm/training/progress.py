@@ -95,8 +95,9 @@ class Progress:
         finally:
             spent = time.monotonic() - started
             self.window.since += spent
-            self.bar.start_t += spent
-            self.bar.last_print_t += spent
+            if not self.bar.disable:  # as of all processes but the first, whose bar keeps no times
+                self.bar.start_t += spent
+                self.bar.last_print_t += spent
 
     @property
     def look_every(self) -> int:

@@ -303,7 +303,7 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
         ("network.channel_mult", [1] * 10**5, "channel_mult must hold 1 to 8"),
         ("class_rates", [1.0], "1 class rates for 2 classes"),
         ("class_rates", [1.0, float("nan")], "must be a number, not nan"),
-        ("prediction", "u", "must be eps, v or x0"),
+        ("prediction", "u", "must be eps, v, x0 or flow"),
         (
             "distilled_steps",
             "trailing0",

@@ -6,6 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
+from tqdm.auto import tqdm
 
 from scdm.training.learner import Outcome
 from scdm.training.objective import Losses
@@ -52,6 +53,16 @@ def test_the_time_of_a_pause_is_not_that_of_steps(monkeypatch: pytest.MonkeyPatc
         with progress.paused():
             pass
         assert (progress.window.since - since, progress.bar.last_print_t - last) == pytest.approx((60, 60))
+
+
+def test_processes_without_a_bar_pause_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the first: their bars are off and keep no times."""
+    with Progress(Accelerator(cpu=True), config(log_every=100), 0, 1000) as progress:
+        monkeypatch.setattr(progress, "bar", tqdm(disable=True))
+        since = progress.window.since
+        with progress.paused():
+            pass
+        assert progress.window.since >= since
 
 
 def test_validation_losses_are_said_beside_those_before(capsys: pytest.CaptureFixture[str]) -> None:
