@@ -38,13 +38,11 @@ from scdm.layouts.reading import read_layout
 from scdm.models import checkpoint
 from scdm.training.command import ending
 from tests.browser import found
-from tests.nodes.server import Server
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "scdm" / "assets" / "examples" / "landscape.png"
 WINDOW = {"width": 1280, "height": 800}
 FAST, PAUSE = 12, 0.3  # strokes, and seconds from one to the next
 TEMPLATE = Path(__file__).resolve().parents[1] / "workflows" / "paint.json"
-READY = "window.app?.graph && window.LiteGraph && app.extensionManager?.workflow?.activeWorkflow"
 OPEN = """async graph => {
   await app.loadGraphData(graph);
   app.canvas.ds.scale = 0.7;
@@ -163,6 +161,8 @@ def in_comfyui(model: str, sizes: list[int], strokes: int, screenshot: Path | No
 def comfyui_page() -> Iterator[Any]:
     """The front end of a ComfyUI of its own, in a browser that notes when strokes end and images come."""
     from playwright.sync_api import sync_playwright
+
+    from tests.nodes.server import READY, Server
 
     browser, checkout, python = found(), os.environ.get("COMFYUI_DIR"), os.environ.get("COMFYUI_PYTHON")
     if not (browser and checkout and python):

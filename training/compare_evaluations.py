@@ -20,10 +20,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scdm.evaluation.comparison import as_csv, comparison, latex, read_result, repeated
+from scdm.evaluation.comparison import read_result, repeated, write_tables
 from scdm.evaluation.plots import plots
 from scdm.evaluation.report import Result
-from scdm.files.atomic import made_folder, write_text
 from scdm.metrics.optional import MissingPackage
 from scdm.training.command import ending
 
@@ -42,14 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in [*write_tables(shown, arguments.out), *_plots(shown, arguments.out)]:
         print(path)
     return 0
-
-
-def write_tables(results: Sequence[Result], folder: Path) -> list[Path]:
-    texts = {"md": comparison(results), "tex": latex(results), "csv": as_csv(results)}
-    paths = [made_folder(folder) / f"comparison.{suffix}" for suffix in texts]
-    for path, text in zip(paths, texts.values(), strict=True):
-        write_text(path, text)
-    return paths
 
 
 def _plots(results: Sequence[Result], folder: Path) -> list[Path]:

@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gath
 from tqdm.auto import tqdm
 
 from scdm.datasets import DataConfig, collate, loader, open_dataset
-from scdm.diffusion.corruption import CORRUPTIONS
+from scdm.diffusion.corruption import CORRUPTIONS, RemovedKind
 from scdm.evaluation import (
     FeatureCache,
     LayoutCorruption,
@@ -56,8 +56,8 @@ from scdm.evaluation import (
     result,
     sheet,
 )
-from scdm.evaluation.comparison import as_csv, comparison, latex, read_result
-from scdm.evaluation.layouts import BENCHMARKS, CLEAN, stored
+from scdm.evaluation.comparison import comparison, read_result, write_tables
+from scdm.evaluation.layouts import BENCHMARKS, CLEAN
 from scdm.evaluation.report import rows_of
 from scdm.evaluation.samples import GivenImages, Images
 from scdm.evaluation.tables import csv_table, latex_table
@@ -108,8 +108,7 @@ def run_benchmark(arguments: argparse.Namespace, accelerator: Accelerator) -> No
         folders.append(own.out)
     if accelerator.is_main_process:
         results = [read_result(folder / "result.json") for folder in folders]
-        for suffix, text in (("md", comparison(results)), ("tex", latex(results)), ("csv", as_csv(results))):
-            write_text(arguments.out / f"comparison.{suffix}", text)
+        write_tables(results, arguments.out)
         print(comparison(results))
 
 
@@ -145,7 +144,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--strength", nargs="+", default=[], metavar="KEY=VALUE", help="share=0.4, size=32, radius=4 ..."
     )
     layouts.add_argument(
-        "--removed", choices=("mask", "class"), help='removed pixels: MASK (default), or the class "unlabelled"'
+        "--removed", choices=get_args(RemovedKind), help='removed pixels: MASK (default), or the class "unlabelled"'
     )
     layouts.add_argument(
         "--benchmark", choices=tuple(BENCHMARKS), help="clean layouts and the papers' corruptions, one after the other"
@@ -192,7 +191,7 @@ class Evaluation:
 
 def evaluate(arguments: argparse.Namespace, corruption: LayoutCorruption, accelerator: Accelerator) -> None:
     evaluation = prepared(arguments, corruption, accelerator.device)
-    if accelerator.is_main_process and (remark := no_effect(evaluation.layouts)):
+    if accelerator.is_main_process and (remark := evaluation.layouts.no_effect):
         print(f"evaluate_model: {remark}", file=sys.stderr)
     make(evaluation, arguments, accelerator)
     measured, real = measure(evaluation, arguments, accelerator)
@@ -219,14 +218,6 @@ def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device
     samples = Samples(arguments.out, layouts.names, settings)
     networks = networks_of(arguments, palette, count, device)
     return Evaluation(model, options, layouts, count, settings, samples, networks)
-
-
-def no_effect(layouts: Layouts) -> str:
-    """A sentence if the corruption leaves layouts as they are, at the size that is evaluated or at that of the first map."""
-    if layouts.corruption.kind != "downsample":
-        return ""
-    in_use = layouts.corruption.no_effect(layouts.config.height_width)
-    return in_use or layouts.corruption.no_effect(stored(layouts.data, layouts.clean[0].position).ids.shape[1:])
 
 
 def settings_of(model: str, config: DataConfig, layouts: Layouts) -> dict[str, Any]:
@@ -362,7 +353,7 @@ def layouts_in_words(layouts: Layouts) -> str:
     words = [f"{key} {value}" for key, value in corruption.strength.items()]
     words += [] if corruption.edge_size is None else [f"at {corruption.edge_size}x{corruption.edge_size}"]
     words += [f"seed {corruption.seed}", f"removed pixels are {corruption.removed}"]
-    return ", ".join([corruption.kind, *words, *filter(None, [no_effect(layouts)])])
+    return ", ".join([corruption.kind, *words, *filter(None, [layouts.no_effect])])
 
 
 def first_samples(evaluation: Evaluation, samples: int) -> np.ndarray:

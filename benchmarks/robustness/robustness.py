@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from scdm.datasets import DataConfig, collate, open_dataset
+from scdm.diffusion.corruption import RemovedKind
 from scdm.evaluation import LayoutCorruption, Layouts
 from scdm.files.atomic import write_text
 from scdm.files.config import load
@@ -100,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--removed",
-        choices=("mask", "class"),
+        choices=get_args(RemovedKind),
         help="what removed pixels are in all columns (as COLUMNS has it without)",
     )
     parser.add_argument("--limit", type=int, default=COUNT, metavar="N", help="layouts, spread over the split")
@@ -128,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 class Experiment:
     """One data set's files, and the commands that make them. What is there is not made again."""
 
-    def __init__(self, data: str, root: Path, count: int, seed: int = 0, removed: Any = None) -> None:
+    def __init__(self, data: str, root: Path, count: int, seed: int = 0, removed: RemovedKind | None = None) -> None:
         self.root, self.count, self.seed, self.removed = root, count, seed, removed
         self.config = HERE / f"{data}.yaml"
         self.folder = RUNS / data

@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from ..assets import embedded_models
 from ..files.options import Declared, declared
@@ -202,7 +202,7 @@ examples:
 
 
 def _add_corrupt(command: argparse.ArgumentParser) -> None:
-    from ..diffusion.corruption import CORRUPTIONS, about
+    from ..diffusion.corruption import CORRUPTIONS, RemovedKind, about
 
     kinds = "\n".join(f"  {kind:<13} {about(kind)}" for kind in CORRUPTIONS)
     command.description = (
@@ -224,7 +224,7 @@ def _add_corrupt(command: argparse.ArgumentParser) -> None:
     rates = f"of {rated}: uniform, or a data set's (default: the palette's)"
     command.add_argument("--rates", metavar="NAME", help=rates)
     words = 'removed pixels: MASK, which is unpainted (default), or the class "unlabelled", as in the benchmark'
-    command.add_argument("--removed", default="mask", choices=("mask", "class"), help=words)
+    command.add_argument("--removed", default="mask", choices=get_args(RemovedKind), help=words)
     _add_palette_of_layout(command)
 
 

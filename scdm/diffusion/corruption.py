@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from ..layouts.labels import LabelMap
 
 MOST_SEED = 2**63 - 1
+RemovedKind = Literal["mask", "class"]
 Removed = Annotated[
-    Literal["mask", "class"],
+    RemovedKind,
     Option(
         'what removed pixels become: MASK, or the class "unlabelled" of data sets that have one, as in the benchmark'
     ),

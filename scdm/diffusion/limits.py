@@ -23,8 +23,9 @@ LabelResolution = Annotated[
         unset="as published at every size",
     ),
 ]
+LabelCountingKind = Literal["visits", "steps"]
 LabelCounting = Annotated[
-    Literal["visits", "steps"],
+    LabelCountingKind,
     Option(
         "what uniform label diffusion counts when sampling visits few steps: the visits, as published, the last of which "
         "hides 1 / visits of the layout, or the original steps, as in training"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..files.atomic import made_folder, write_text
 from ..files.config import flat
 from ..files.parsing import parsed
 from ..files.untrusted import LONGEST, brief, content_of
@@ -80,12 +82,21 @@ def as_csv(results: Sequence[Result]) -> str:
     return csv_table([row for rows in tables(results).values() for row in rows])
 
 
+def write_tables(results: Sequence[Result], folder: Path) -> list[Path]:
+    """FOLDER/comparison.md, .tex and .csv; returns these files."""
+    texts = {"md": comparison(results), "tex": latex(results), "csv": as_csv(results)}
+    paths = [made_folder(folder) / f"comparison.{suffix}" for suffix in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths
+
+
 def tables(results: Sequence[Result]) -> dict[str, list[Row]]:
     """The rows of each data set, published ones first."""
     found = {}
     for data in dict.fromkeys(result["data"] for result in results):
         own = [result for result in results if result["data"] == data]
-        theirs = [_with(row, {"data": data}) for row in published(data)]
+        theirs = [replace(row, settings={"data": data}) for row in published(data)]
         rows = [
             Row(label_, _layouts(result, own), result["metrics"], intervals_of(result), _settings(result))
             for result, label_ in zip(own, labels(own), strict=True)
@@ -210,10 +221,6 @@ def _words(setting: str, value: Any) -> str:
 def _settings(found: Result) -> dict[str, Any]:
     """For programs: each by its whole name."""
     return {"data": found["data"], "file": found["model"], **flat(found["settings"])}
-
-
-def _with(row: Row, settings: Mapping[str, Any]) -> Row:
-    return Row(row.method, row.layouts, row.metrics, row.intervals, settings)
 
 
 def value_of(found: Result, setting: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -84,14 +85,23 @@ BENCHMARKS = {  # the published corruptions: DS, Edge and Random, beside clean l
 }
 
 
-def stored(data: DataSet, index: int, side: int | None = None) -> LabelMap:
-    """A layout as large as it is stored, or resized to a square, with the borders of its instances if these are known."""
-    ids, instances = torch.from_numpy(data.layout(index))[None], data.instances(index)
+def stored(data: DataSet, index: int) -> LabelMap:
+    """A layout as large as it is stored, with the borders of its instances if these are known."""
+    return _labels(data, *_maps(data, index))
+
+
+def _maps(data: DataSet, index: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(1, H, W) int64: the classes, and the instances if these are known."""
+    instances = data.instances(index)
     things = None if instances is None else torch.from_numpy(instances.astype(np.int64))[None]
+    return torch.from_numpy(data.layout(index))[None], things
+
+
+def _labels(data: DataSet, ids: torch.Tensor, things: torch.Tensor | None, side: int | None = None) -> LabelMap:
+    """side: of the square that the maps are resized to, before borders are drawn; None for as they are."""
     if side is not None:
         ids, things = resampled(ids, side, side), None if things is None else resampled(things, side, side)
-    borders = None if things is None else instance_borders(things)
-    return LabelMap(ids, data.palette.num_classes, borders)
+    return LabelMap(ids, data.palette.num_classes, None if things is None else instance_borders(things))
 
 
 class Layouts(Validation):
@@ -105,14 +115,22 @@ class Layouts(Validation):
         self.clean = data.validation()
         self.names = self.clean.names
 
+    @cached_property
+    def no_effect(self) -> str:
+        """A sentence if the corruption leaves layouts as they are, at the size in use or that of the first map, or ""."""
+        if self.corruption.kind != "downsample":
+            return ""
+        in_use = self.corruption.no_effect(self.config.height_width)
+        return in_use or self.corruption.no_effect(stored(self.data, self.clean[0].position).ids.shape[1:])
+
     def __getitem__(self, index: int) -> Example:
         clean = self.clean[index]
         if self.corruption.kind == CLEAN:
             return clean
         place = clean.position  # not `index`: another stands in for a file that cannot be read
-        labels = stored(self.data, place, self.corruption.edge_size)
-        whole = (labels.height, labels.width) if self.corruption.edge_size is None else self.data.layout(place).shape
-        ids = self._framed(self.corruption(labels, place).ids[0], whole)
+        ids, things = _maps(self.data, place)
+        labels = _labels(self.data, ids, things, self.corruption.edge_size)
+        ids = self._framed(self.corruption(labels, place).ids[0], (ids.shape[1], ids.shape[2]))
         unlabelled = self.data.palette.unlabelled
         if self.corruption.removed == "class" and unlabelled is not None:
             ids = ids.masked_fill(ids == labels.mask_id, unlabelled)

@@ -25,6 +25,7 @@ from ..metrics import (
     PerceptualNetwork,
     SegmentationScore,
 )
+from ..metrics.segmentation import intersection_over_union
 from ..models.checkpoint import write_tensors
 from .intervals import Interval, bootstrap
 
@@ -76,11 +77,12 @@ class Measured:
             truth = batch.ids.masked_fill(~known[batch.ids], num_classes)
             self.score = self.score or SegmentationScore(num_classes)
             self.real_score = self.real_score or SegmentationScore(num_classes)
-            predicted = evaluator.ids(samples[0])
-            self.score.update(predicted, truth)
             self.real_score.update(evaluator.ids(batch.images), truth)
-            for position, ids, true in zip(batch.positions.tolist(), predicted.cpu(), truth.cpu(), strict=True):
-                self.counts[position] = _counts(ids, true, num_classes)
+            for position, *maps in zip(batch.positions.tolist(), evaluator.ids(samples[0]), truth, strict=True):
+                own = SegmentationScore(num_classes)
+                own.update(*maps)
+                self.score += own
+                self.counts[position] = own.counts.numpy()
         if networks.perceptual and len(samples) > 1:
             for position, of_layout in zip(batch.positions.tolist(), torch.stack(list(samples), dim=1), strict=True):
                 distances = networks.perceptual.distances(of_layout)
@@ -158,19 +160,10 @@ class FeatureCache:
         return self.folder / f"{hashlib.sha256(of.encode()).hexdigest()[:24]}.safetensors"
 
 
-def _counts(predicted: Tensor, truth: Tensor, num_classes: int) -> np.ndarray:
-    """Two class maps -> int64 (3, num_classes) as `Measured.counts` has them. A truth of `num_classes` is none."""
-    known = truth < num_classes
-    predicted, truth = predicted[known], truth[known]
-    maps = (truth[truth == predicted], truth, predicted)
-    return torch.stack([torch.bincount(map_, minlength=num_classes) for map_ in maps]).numpy()
-
-
 def _miou(sums: np.ndarray) -> np.ndarray:
     """Sums (R, 3 num_classes) of counts -> (R,)."""
-    right, true, predicted = np.split(sums, 3, axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 where a class does not occur
-        return np.nanmean(right / (true + predicted - right), axis=1)
+        return np.nanmean(intersection_over_union(sums.reshape(len(sums), 3, -1)), axis=1)
 
 
 def _pixel_accuracy(sums: np.ndarray) -> np.ndarray:

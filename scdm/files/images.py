@@ -14,9 +14,8 @@ from PIL import Image, ImageOps
 from .atomic import written_whole
 from .kinds import what_is
 from .levels import Remark, silent
-from .members import Member
+from .members import File, Member, located
 from .profiles import LAB, NO_PROFILE, Color, in_srgb
-from .untrusted import file_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +70,7 @@ def read_image(
     remark: receives what bears on the meaning of the values, a sentence at a time.
     ValueError names the file and the reason: absent, not an image, damaged, or more than `MAX_PIXELS`.
     """
-    path = path if isinstance(path, Member) else file_at(path)
+    path = located(path)
     try:
         # Not by its name, by which Pillow maps plain TIFFs into memory, those of an EXIF orientation with sides exchanged.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
@@ -91,11 +90,11 @@ def require_eight_bits(path: str | Path | Member, image: Image.Image) -> None:
     """ValueError if the picture, which `read_image` has read from a file of ids or colours of 16 bits a channel, lacks some
     of what distinguishes them: lower bytes that are neither 0 nor the upper ones again.
     """
-    if "scdm_bits" in image.info and (loss := _loss_of_eight_bits(path if isinstance(path, Member) else Path(path))):
+    if "scdm_bits" in image.info and (loss := _loss_of_eight_bits(located(path))):
         raise ValueError(f"{path}: {SIXTEEN_BITS}{loss}")
 
 
-def _loss_of_eight_bits(path: Path | Member) -> str:
+def _loss_of_eight_bits(path: File) -> str:
     import cv2  # late: few files need it
 
     levels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -167,7 +166,7 @@ def from_levels(levels: np.ndarray) -> Tensor:
     return torch.from_numpy(levels).movedim(-1, 1).float() / 127.5 - 1
 
 
-def _decoded(opened: Image.Image, path: Path | Member, classes: Collection[Color | None]) -> Image.Image:
+def _decoded(opened: Image.Image, path: File, classes: Collection[Color | None]) -> Image.Image:
     if opened.width * opened.height > MAX_PIXELS:
         raise Image.DecompressionBombError
     facts = _facts(opened, path)  # before the pixels: these are of the file
@@ -176,7 +175,7 @@ def _decoded(opened: Image.Image, path: Path | Member, classes: Collection[Color
     return _own_values(opened, classes)
 
 
-def _reason(error: Exception, path: Path | Member) -> str:
+def _reason(error: Exception, path: File) -> str:
     """Why an image could not be read, and what to do."""
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"the image has more than {MAX_PIXELS // 2**20} megapixels: scale it down first"
@@ -194,7 +193,7 @@ def _reason(error: Exception, path: Path | Member) -> str:
     return f"not an image that can be read ({', '.join(FORMATS)})"
 
 
-def _facts(image: Image.Image, path: Path | Member) -> dict[str, Any]:
+def _facts(image: Image.Image, path: File) -> dict[str, Any]:
     """See `read_image`, of an opened file whose pixels are not read yet."""
     raw_mode, most = _coding(image)
     bits = int(found[1]) if (found := re.search(r";(\d+)", raw_mode)) else 8
@@ -237,7 +236,7 @@ def _coding(image: Image.Image) -> tuple[str, int]:
     return str(first), int(others[0]) if codec.startswith("ppm") and others else 0
 
 
-def _lossy_format(image: Image.Image, path: Path | Member) -> str | None:
+def _lossy_format(image: Image.Image, path: File) -> str | None:
     if image.format in ("JPEG", "MPO"):
         return "JPEG"
     if image.format == "WEBP":
@@ -247,12 +246,12 @@ def _lossy_format(image: Image.Image, path: Path | Member) -> str | None:
     return None
 
 
-def _is_tiff(path: Path | Member) -> bool:
+def _is_tiff(path: File) -> bool:
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _is_lossless_webp(path: Path | Member) -> bool:
+def _is_lossless_webp(path: File) -> bool:
     """The kind of the first frame's pixels: "VP8L", not "VP8 "."""
     with path.open("rb") as file:
         file.seek(12)  # RIFF, size, WEBP

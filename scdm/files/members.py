@@ -36,6 +36,14 @@ class Member(str):
         return io.BytesIO(self.read_bytes())
 
 
+File = Path | Member
+
+
+def located(path: str | Path | Member) -> File:
+    """What can be opened: a member, or the path of an ordinary file. ValueError names what is there instead."""
+    return path if isinstance(path, Member) else file_at(path)
+
+
 def members_of(archive: str | Path) -> list[Member]:
     """The ordinary files in a tar archive, in their order. Nothing is unpacked.
 

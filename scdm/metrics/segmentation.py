@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,13 @@ class SegmentationResult(NamedTuple):
     miou: float
     pixel_accuracy: float
     iou: Tensor
+
+
+def intersection_over_union(counts: Any) -> Any:
+    """Floats (..., 3, num_classes), pixels of each class that are right, true, and predicted, of tensors or arrays ->
+    (..., num_classes), nan (0 / 0) where a class never occurs."""
+    right, true, predicted = counts[..., 0, :], counts[..., 1, :], counts[..., 2, :]
+    return right / (true + predicted - right)
 
 
 class SegmentationScore:
@@ -48,12 +55,18 @@ class SegmentationScore:
 
     def compute(self) -> SegmentationResult:
         """ValueError if no labelled pixel has been counted."""
-        counts = self.confusion.to("cpu", torch.float64)
-        if counts.sum() == 0:
+        counts = self.counts
+        right, true, _ = counts.sum(1)
+        if true == 0:
             raise ValueError("no labelled pixel has been counted, so there is nothing to score")
-        hits = counts.diagonal()
-        iou = hits / (counts.sum(0) + counts.sum(1) - hits)  # 0 / 0 = NaN where a class never occurs
-        return SegmentationResult(float(iou.nanmean()), float(hits.sum() / counts.sum()), iou)
+        iou = intersection_over_union(counts)
+        return SegmentationResult(float(iou.nanmean()), float(right / true), iou)
+
+    @property
+    def counts(self) -> Tensor:
+        """(3, num_classes) float64: pixels of each class that are right, true, and predicted."""
+        confusion = self.confusion.to("cpu", torch.float64)
+        return torch.stack([confusion.diagonal(), confusion.sum(1), confusion.sum(0)])
 
     def __add__(self, other: SegmentationScore) -> SegmentationScore:
         return SegmentationScore(self.num_classes, self.confusion + other.confusion.to(self.confusion.device))

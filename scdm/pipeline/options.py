@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ..diffusion.limits import LABEL_NOISE_KINDS, MOST_GUIDANCE
+from ..diffusion.limits import LABEL_NOISE_KINDS, MOST_GUIDANCE, LabelCountingKind
 from ..diffusion.samplers import SAMPLERS, Eta, Repeats, Variance, sampler_options
 from ..files import config as configuration
 from ..files.options import Declared, Option, check, check_fields, declared
@@ -175,14 +175,14 @@ class GenerateOptions:
         ),
     ] = configuration.implied(1.0)
     label_counting: Annotated[
-        Literal["visits", "steps"] | None,
+        LabelCountingKind | None,
         Option(
             "what uniform label diffusion counts: the steps that are visited, as published, the last of which hides 1 / "
             "steps of the layout, or the original steps, as in training",
             metavar="KIND",
             unset="what the model was made for",
         ),
-    ] = configuration.implied(None)
+    ] = configuration.implied(None)  # noqa: RUF009  (`implied` makes a field)
     sampler_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from ..datasets import DataConfig
 from ..datasets.config import MOST_SIDE
+from ..diffusion.corruption import RemovedKind
 from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
 from ..diffusion.parametrization import PARAMETRIZATIONS, WEIGHTINGS
 from ..files.config import implied
@@ -131,7 +132,7 @@ class HidingConfig:
     ] = 0
     sparse_from: Annotated[float, Option("share of sparse layouts after the clean steps", ge=0, le=1)] = 0.0
     removed: Annotated[
-        Literal["mask", "class"],
+        RemovedKind,
         Option(
             'what sparse layouts have where nothing is left: MASK, or the class "unlabelled" of data sets that have one, as '
             "published models of sparse layouts"
@@ -319,6 +320,11 @@ class RunConfig:
             )
 
     @property
+    def validated(self) -> int:
+        """Images of the validation split whose loss is measured."""
+        return 0
+
+    @property
     def decays(self) -> tuple[float, ...]:
         return (self.ema,) if isinstance(self.ema, (int, float)) else tuple(self.ema)
 
@@ -389,7 +395,6 @@ class TrainConfig(NewModelConfig):
 
     @property
     def validated(self) -> int:
-        """Images of the validation split whose loss is measured."""
         return self.validation if self.validation is not None else VALIDATED if self.samples else 0
 
 

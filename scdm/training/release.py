@@ -45,7 +45,8 @@ def release(
     if run.unseen is None or (sheet is None and not validate):
         return
     released = models[run.config.decays[0]].to(accelerator.device)
-    if validate and isinstance(run.config, TrainConfig) and run.config.validated:
+    if validate and run.config.validated:
+        assert isinstance(run.config, TrainConfig)  # no other has a loss of its own
         progress.validated(run.step, validation_loss(released, run.unseen, run.config))
     if sheet is not None:
         picture = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))

@@ -91,8 +91,7 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
         )
     if saved:
         require_same_run(saved["settings"], settings(config, len(data)), states.folder)
-    shown = config.samples or (isinstance(config, TrainConfig) and config.validated)
-    unseen = open_dataset(config.data, "val").validation() if shown else None
+    unseen = open_dataset(config.data, "val").validation() if config.samples or config.validated else None
     task = task_of(config, data.palette, saved is None, accelerator)
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
     if saved:

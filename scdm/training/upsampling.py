@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ..datasets import Batch
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.parametrization import WEIGHTINGS
 from ..diffusion.upsampling import enlarged_within, reduced
@@ -158,7 +159,7 @@ class Upsampling:
         index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.config.null_rate, device)
         images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
-        exact = (batch.ids if batch.exact is None else batch.exact).to(device)
+        exact = _exact(batch).to(device)
         height = batch.height or images.shape[-2]
         x = schedule.add_noise(images, index, draws.noise.to(device, non_blocking=True))
         low = enlarged_within(self._small(drawn, height).to(device), labels)
@@ -190,15 +191,15 @@ class Upsampling:
         factor = max(1.0, height / self.config.small)
         rows, columns = (max(1, round(side / factor)) for side in images.shape[-2:])
         low = reduced(images, (rows, columns))
-        exact = drawn.batch.ids if drawn.batch.exact is None else drawn.batch.exact
-        hard = hard_edged(images, LabelMap(exact, self.model.palette.num_classes), (rows, columns))
+        labels = LabelMap(_exact(drawn.batch), self.model.palette.num_classes)
+        hard = hard_edged(images, labels, (rows, columns))
         for place, position in enumerate(drawn.batch.positions.tolist()):
-            rng = np.random.default_rng((self.config.seed, FLAWS, position))
-            strength = self.config.flaws * max(0.0, 1.25 * rng.random() - 0.25)  # a fifth have none
+            rng = np.random.default_rng(
+                (self.config.seed, FLAWS, position)
+            )  # some have no flaw of a kind, some all of it
+            strength = self.config.flaws * max(0.0, 1.25 * rng.random() - 0.25)
             noise = rng.standard_normal((images.shape[1], rows, columns), dtype=np.float32)
-            hardness = self.config.hardness * min(
-                1.0, max(0.0, 1.6 * rng.random() - 0.2)
-            )  # some have none, some have all
+            hardness = self.config.hardness * float(np.clip(1.6 * rng.random() - 0.2, 0, 1))
             low[place] = torch.lerp(low[place], hard[place], hardness)
             low[place] += strength * torch.from_numpy(noise)
         return low.clamp(-1, 1)
@@ -208,6 +209,11 @@ class Upsampling:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.learning.load_state_dict(state)
+
+
+def _exact(batch: Batch) -> Tensor:
+    """The classes (B, H, W) as they were before layouts were made rough or sparse."""
+    return batch.ids if batch.exact is None else batch.exact
 
 
 def balanced(made: Tensor, error: Tensor, others: list[tuple[float, Balance, Tensor]]) -> Tensor:

@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 600  # seconds, for a machine with much else to do
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "SCDM_PAINTING")
+# That the front end in a browser can be driven.
+READY = "window.app?.graph && window.LiteGraph && app.extensionManager?.workflow?.activeWorkflow"
 
 Json = dict[str, Any]
 

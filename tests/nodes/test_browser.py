@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from tests.browser import chromium
-from tests.nodes.server import ROOT, Server, serving
+from tests.nodes.server import READY, ROOT, Server, serving
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 FROM_ANOTHER_PACK = {"photo_to_layout": {"OneFormer-ADE20K-SemSegPreprocessor"}}
-READY = "window.app?.graph && window.LiteGraph && app.extensionManager?.workflow?.activeWorkflow"
 OPEN = """async ([name, text]) => await app.handleFile(new File([text], name, {type: "application/json"}))"""
 OPENED = "kinds => JSON.stringify(app.graph._nodes.map(node => node.type).sort()) === kinds"
 RUN = """async () => {

@@ -21,11 +21,10 @@ from PIL import Image
 from scdm.layouts import paintings
 from scdm.layouts.palette import Palette
 from tests.browser import chromium
-from tests.nodes.server import ROOT, Server, serving
+from tests.nodes.server import READY, ROOT, Server, serving
 
 SCENES = Palette.named("scenes")
 INLINE = "data:image/png;base64,"
-READY = "window.app?.graph && window.LiteGraph && app.extensionManager?.workflow?.activeWorkflow"
 NODES_2 = "Comfy.VueNodes.Enabled"
 VERSION = "() => (window.__COMFYUI_FRONTEND_VERSION__ ?? '0.0').split('.').map(Number)"
 FIRST_WITH_NODES_2 = [1, 40]

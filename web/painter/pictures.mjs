@@ -28,8 +28,8 @@ export async function readPicture(file, classes, palettes, mostSide) {
   const greys = await readGreys(file);
   if (greys && !isPainted(greys, classes)) throw ofIds(greys, palettes);
   const picture = await pixelsOf(file, mostSide);
-  const triplets = greys ? null : triplesOf(picture);
-  const choice = triplets && !isPainted(triplets, classes) && ofIds(triplets, palettes);
+  const grey = greys ? null : greysOf(picture);
+  const choice = grey && !isPainted(grey, classes) && ofIds(grey, palettes);
   if (choice?.choices) throw choice;
   const score = scoring(picture.pixels);
   const own = score(classes);
@@ -122,7 +122,7 @@ function isPainted({ bits, values }, classes) {
 }
 
 // The values of a picture whose colours are all grey, as some programs store ids; null for others.
-function triplesOf({ width, height, pixels }) {
+function greysOf({ width, height, pixels }) {
   const isGrey = (pixel) => pixel >>> 24 === 255 && (pixel & 255) === ((pixel >> 8) & 255) && (pixel & 255) === ((pixel >> 16) & 255);
   return pixels.every(isGrey) ? { width, height, bits: 8, values: Uint16Array.from(pixels, (pixel) => pixel & 255) } : null;
 }
