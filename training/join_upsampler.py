@@ -27,13 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("model", help="as scdm.load reads it")
     parser.add_argument("upsampler", help="model file that training/train_upsampler.py made")
     parser.add_argument("--out", required=True, metavar="FILE", help="model file to write")
-    parser.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    bits = parser.add_mutually_exclusive_group()
+    bits.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    bits.add_argument("--int8", action="store_true", help="store them in 8 bits, with a scale for each row")
     parser.add_argument(
         "--shared", metavar="NAME", help="name this upsampler of the package instead of storing its weights"
     )
     arguments = parser.parse_args(argv)
     joined = load(arguments.model).upsampled_by(load(arguments.upsampler))
-    checkpoint.save(arguments.out, joined, torch.float16 if arguments.half else None, arguments.shared)
+    dtype = torch.float16 if arguments.half else torch.int8 if arguments.int8 else None
+    checkpoint.save(arguments.out, joined, dtype, arguments.shared)
     return 0
 
 

@@ -283,7 +283,9 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
     settings = dict(declared(Assumptions))
     add_flags(command.add_mutually_exclusive_group(), [settings.pop("head_channels"), settings.pop("heads")])
     add_flags(command, settings.values())
-    command.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    bits = command.add_mutually_exclusive_group()
+    bits.add_argument("--half", action="store_true", help="store the weights in 16 bits")
+    bits.add_argument("--int8", action="store_true", help="store them in 8 bits, with a scale for each row")
     command.add_argument("--force", action="store_true", help="replace OUT if it is there")
 
 

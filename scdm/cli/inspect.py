@@ -79,9 +79,11 @@ def _content(header: Header) -> dict[str, Any]:
 def _weights(path: Path) -> dict[str, Any]:
     """How many numbers the file holds, and of which types, without reading them."""
     from ..files.tensors import opened  # late: it imports torch
+    from ..models.eight_bits import scales
 
     with opened(path) as file:
-        tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+        held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        tensors = [tensor for name, tensor in held.items() if name not in scales(held)]
         return {
             "parameters": sum(math.prod(tensor.get_shape()) for tensor in tensors),
             "types": sorted({tensor.get_dtype() for tensor in tensors}),
