@@ -504,6 +504,12 @@ class UpsamplerConfig(NewModelConfig):
         Option("how much small images have the hard outlines of a small layout's classes, at most", ge=0, le=1),
     ] = 1.0
     fine: Annotated[float, Option("share of the squared error that counts details below 4 pixels", ge=0, le=1)] = 0.25
+    masking: Annotated[
+        float,
+        Option(
+            "how far the squared error counts less where contrast nearby masks it, and more in plain areas", ge=0, le=1
+        ),
+    ] = implied(1.0)
     texture: Annotated[
         float,
         Option(

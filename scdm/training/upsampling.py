@@ -32,6 +32,8 @@ from .stream import FLAWS, DrawnBatch
 from .texture import texture_distance
 
 COARSE = 4  # pixels
+NEAR = 17  # pixels: side of the window whose contrast hides errors
+BARE = 0.03  # contrast, of the range [-1, 1], at which half of what a window hides is hidden by the eye itself
 LOG_SNR_LIMIT = 3.0  # of the weight of the squared error
 INERTIA = 0.98  # of the mean over steps of how the two gradients compare
 BETAS = (0.5, 0.99)  # of the critic's optimizer
@@ -142,7 +144,8 @@ class Upsampling:
     `critic.weight`).
 
     What the small image and the layout leave open is noise to the squared error, whose best guess of it is grey: details
-    below COARSE pixels count a share of it alone (`fine`).
+    below COARSE pixels count a share of it alone (`fine`). Errors count more where the rendering is plain and they are seen
+    (`masking`): blotches in a sky are as small as what meadows hide.
 
     model, denoiser: the upsampler's, the latter around the network as it was prepared for training.
     """
@@ -170,6 +173,7 @@ class Upsampling:
         squared = (made - images).square().mean(1)
         mse = squared.flatten(1).mean(1)
         squared = torch.lerp(coarse_error(made, images), squared, self.config.fine)
+        squared = squared * torch.lerp(torch.ones_like(squared), visibility(images), self.config.masking)
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
         error = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT) * (squared * weights[exact]).flatten(1).mean(1)
         config, learning = self.config.critic, self.learning
@@ -248,3 +252,18 @@ def coarse_error(made: Tensor, images: Tensor) -> Tensor:
     """(B, H, W): the squared error of the means of cells of COARSE pixels, which divide the sides."""
     error = F.avg_pool2d(made - images, COARSE).square().mean(1)
     return error.repeat_interleave(COARSE, 1).repeat_interleave(COARSE, 2)
+
+
+def visibility(images: Tensor) -> Tensor:
+    """(B, H, W) of mean 1 in each of the images (B, C, H, W): how well an error is seen, which contrast nearby masks.
+
+    Inverse to the standard deviation of what surrounds a pixel, as the contrast that is just seen grows about with that of
+    the mask (Legge & Foley 1980).
+    """
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, NEAR, stride=1, padding=NEAR // 2, count_include_pad=False)
+
+    contrast = (mean(images.square()) - mean(images).square()).clamp(min=0).mean(1).sqrt()
+    seen = 1 / (contrast + BARE)
+    return seen / seen.mean((1, 2), keepdim=True)

@@ -21,7 +21,7 @@ from scdm.training.loop import train
 from scdm.training.run import task_of
 from scdm.training.stream import steps_from
 from scdm.training.texture import texture_distance
-from scdm.training.upsampling import Balance, Upsampling, balanced, coarse_error, hard_edged
+from scdm.training.upsampling import Balance, Upsampling, balanced, coarse_error, hard_edged, visibility
 from tests.training.tiny import NETWORK as TINY
 from tests.training.tiny import assert_same, config, learned
 
@@ -118,6 +118,15 @@ def test_details_count_a_share_of_the_squared_error():
     detail = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(4, 4)
     assert coarse_error(images + detail, images).max() < 1e-10
     assert torch.allclose(coarse_error(images + 0.5, images), torch.full((1, 8, 8), 0.25))
+
+
+def test_errors_are_seen_in_plain_areas_and_masked_by_contrast():
+    images = torch.zeros(1, 3, 64, 128)
+    images[..., 64:] = 0.3 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen = visibility(images)
+    assert torch.allclose(seen.mean(), torch.tensor(1.0))
+    assert seen[..., :40].min() > 6 * seen[..., 88:].max()  # (0.3 + BARE) / BARE is 11, and contrasts differ a little
+    assert torch.allclose(visibility(torch.zeros(1, 3, 8, 8)), torch.ones(1, 8, 8))
 
 
 def test_losses_pull_at_an_image_as_hard_as_its_error_does():
