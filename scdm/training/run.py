@@ -102,6 +102,10 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     return run
 
 
+# Settings of networks by which they are given one more number, whose embedding adds nothing at first.
+ADDED = ("sized", "roughness")
+
+
 def task_of(config: RunConfig, palette: Palette, fresh: bool, accelerator: Accelerator) -> Task:
     """What the configuration asks for. Of a run that is not `fresh` the first weights do not matter."""
     if isinstance(config, StudentConfig):
@@ -168,14 +172,17 @@ def class_rates(rates: str | tuple[float, ...] | None, data: str) -> tuple[float
 def start_from(init: str, model: Model) -> dict[str, Any]:
     """Gives `model` the weights of another and returns that one's provenance. ValueError if they do not fit.
 
-    UserWarning if they were taught to read or to predict something else.
+    What the other's network is not given, of ADDED, this one's begins to learn. UserWarning if the weights were taught to
+    read or to predict something else.
     """
     start = load(init)
-    if changed := differences(_shape(start.config.network), _shape(model.config.network), absent=False):
+    theirs, ours = _shape(start.config.network), _shape(model.config.network)
+    added = {name: True for name in ADDED if ours.get(name) and not theirs.get(name)}
+    if changed := differences({**theirs, **added}, ours, absent=False):
         raise ValueError(f"{init} holds another network than the configuration describes: {changed} there")
     if changed := differences(_meaning(start), _meaning(model)):
         warnings.warn(f"the weights of {init} must adapt to what changes here: {changed}", stacklevel=2)
-    model.network.load_state_dict(start.network.state_dict())
+    model.network.load_state_dict({**model.network.state_dict(), **start.network.state_dict()})
     return start.provenance
 
 

@@ -158,6 +158,27 @@ def test_a_network_of_other_patches_to_start_from_is_refused(tmp_path):
         start_from(str(tmp_path / "pixels.safetensors"), new_model(config(network=network), Palette.named("scenes")))
 
 
+def test_a_model_learns_afterwards_how_rough_layouts_are(tmp_path):
+    """It begins as it was, whatever the roughness; one that reads it already does not unlearn it unasked."""
+    old = new_model(config(tmp_path), Palette.named("scenes"))
+    for parameter in old.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)  # untrained its output is 0
+    checkpoint.save(tmp_path / "old.safetensors", old)
+    network = replace(config().network, roughness=True, sized=True)
+    model = new_model(config(network=network, seed=5), Palette.named("scenes"))
+    start_from(str(tmp_path / "old.safetensors"), model)
+    x, t = torch.randn(1, 3, 32, 32), torch.tensor([500])
+    labels = LabelMap(torch.randint(14, (1, 32, 32)), 14)
+    rough = replace(labels, roughness=torch.tensor([0.7]))
+    with torch.no_grad():
+        expected = old.network(x, t, labels)
+        torch.testing.assert_close(model.network(x, t, rough), expected)
+    assert expected.std() > 0.1
+    checkpoint.save(tmp_path / "new.safetensors", model)
+    with pytest.raises(ValueError, match=r"another network than the configuration describes: .*roughness True instead"):
+        start_from(str(tmp_path / "new.safetensors"), old)
+
+
 def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path):
     train(config(tmp_path, steps=2))
     with pytest.raises(ValueError, match=r"other settings: prediction .eps. instead of .v."):
