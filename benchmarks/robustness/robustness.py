@@ -2,11 +2,12 @@
 
     python benchmarks/robustness/robustness.py camvid --root data/camvid
     python benchmarks/robustness/robustness.py facade --root data/facade
+    python benchmarks/robustness/robustness.py camvid128 --root data/camvid
 
 Trains a segmenter, and every method of METHODS first on coarse images and then at full size; makes images of layouts of the
 validation split, clean and corrupted as in COLUMNS; and writes table-DATA.md and DATA.jpg, of all that is there, beside
-this file. All else stays in runs/robustness. Run it from the repository's root; the same command goes on where it was
-stopped. --methods and --columns take a part.
+this file. camvid128 has more methods, at 96x128. All else stays in runs/robustness. Run it from the repository's root; the
+same command goes on where it was stopped. --methods and --columns take a part.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
 from scdm.files.images import from_levels, read_image, to_levels, write_image
 from scdm.metrics import FrechetDistance, SegmentationResult, SegmentationScore, SmallSegmenter
+from scdm.models.checkpoint import read_header
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
 
@@ -53,6 +55,13 @@ SHOWN, SHOWN_COLUMNS = 2, ["clean", "downsample-12", "edges-10", "random-50", "s
 SIDE, LABEL, TEXT = 144, 150, 15  # pixels of a picture's longer side at least, of the methods' names, and of letters
 
 
+# Label noise that leaves a small map as much as the published one of 256; each layout diffused or sparse, never both; and
+# training on rough layouts whose roughness the network is told, and estimates by itself in use.
+RESOLUTION = "label_diffusion.resolution=256"
+EITHER = ("sparse_share=0.5", "hiding={both: false}")
+TOLD = ("network.roughness=true", "rough_share=0.5")
+
+
 class Method(NamedTuple):
     """settings: what its training changes in DATA.yaml."""
 
@@ -66,13 +75,24 @@ METHODS = {
     "classwise": Method("SCDM, class-wise", ["label_diffusion.kind=classwise"]),
     "sdm-sparse": Method("SDM, sparse", ["label_diffusion.kind=none", "sparse_share=0.5"]),
     "classwise-sparse": Method("SCDM, class-wise, sparse", ["label_diffusion.kind=classwise", "sparse_share=0.5"]),
+    "resolution": Method("SCDM, resolution", ["label_diffusion.kind=classwise", RESOLUTION]),
+    "either": Method("SCDM, resolution, or sparse", ["label_diffusion.kind=classwise", RESOLUTION, *EITHER]),
+    "told": Method("SCDM, resolution, or sparse, told", ["label_diffusion.kind=classwise", RESOLUTION, *EITHER, *TOLD]),
+    "told-sdm": Method("SDM, sparse, told", ["label_diffusion.kind=none", "sparse_share=0.5", *TOLD]),
 }
+FIRST = ("sdm", "uniform", "classwise", "sdm-sparse", "classwise-sparse")
+DATA = {"camvid": FIRST, "facade": FIRST, "camvid128": tuple(METHODS)}  # and what is compared on it
 COMPARED = [
     ("uniform", "sdm"),
     ("classwise", "sdm"),
     ("sdm-sparse", "sdm"),
     ("classwise-sparse", "sdm"),
     ("classwise-sparse", "sdm-sparse"),
+    ("resolution", "sdm"),
+    ("either", "sdm"),
+    ("told", "sdm"),
+    ("told-sdm", "sdm"),
+    ("told", "told-sdm"),
 ]
 
 # Removed pixels are "unlabelled" where the data have such a class, as published, and MASK in sparse layouts. What is as hard
@@ -92,9 +112,11 @@ COLUMNS = {
 @ending("robustness", "the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=("camvid", "facade"))
+    parser.add_argument("data", choices=tuple(DATA))
     parser.add_argument("--root", type=Path, help="folder of {train,val}/{images,labels}; data/DATA without it")
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS), metavar="METHOD")
+    parser.add_argument(
+        "--methods", nargs="+", choices=tuple(METHODS), metavar="METHOD", help="without it all of the data"
+    )
     parser.add_argument("--columns", nargs="+", choices=tuple(COLUMNS), default=list(COLUMNS), metavar="COLUMN")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of training, to see what that leaves to chance"
@@ -112,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         root = arguments.root or Path("data") / arguments.data
         experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed, arguments.removed)
         experiment.prepare()
-        for method in arguments.methods:
+        for method in arguments.methods or DATA[arguments.data]:
             experiment.train(method)
             for column in arguments.columns:
                 experiment.evaluate(method, column)
@@ -168,6 +190,9 @@ class Experiment:
         coarse = [f"run={run_folder / 'coarse'}", f"steps={COARSE_STEPS}", f"data.size={size}"]
         run("train.py", *common, *changed(*coarse))
         run("train.py", *common, *changed(f"run={run_folder}", f"init={run_folder / 'coarse' / 'model.safetensors'}"))
+        model = run_folder / "model.safetensors"
+        if (header := read_header(model)).config.network.roughness and header.roughness is None:
+            run("fit_roughness.py", *common, "--model", model)
 
     def evaluate(self, method: str, column: str) -> None:
         if self.is_evaluated(method, column):
