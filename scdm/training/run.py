@@ -90,7 +90,7 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
             f"the data set has {len(data)} images, too few for a batch of {config.batch}: set batch to less"
         )
     if saved:
-        require_same_run(saved["settings"], settings(config, len(data)), states.folder)
+        require_same_run(saved["settings"], config, len(data), states.folder)
     unseen = open_dataset(config.data, "val").validation() if config.samples or config.validated else None
     task = task_of(config, data.palette, saved is None, accelerator)
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
