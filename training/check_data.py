@@ -4,6 +4,7 @@ Names every file that has no counterpart, cannot be read, differs from its image
 has; photos whose white level is ambiguous (12 bits in a file of 16), or whose EXIF orientation their maps do not share
 (data.exif); and maps of ids in a lossy format. Notes are about files that are read, but may be misread: photos that are
 black, of one colour or transparent in part, maps that were smoothed or fit two conventions of values.
+With buckets it says how many training images each size has, and how much of these its proportions cost.
 Ends with status 0 if there are no problems, 1 if there are some, 2 if the configuration or a folder is wrong.
 """
 
@@ -16,10 +17,12 @@ if __name__ == "__main__":
 
 import argparse
 import sys
+import warnings
 
 from tqdm.auto import tqdm
 
-from scdm.datasets import open_dataset
+from scdm.datasets import DataSet, open_dataset
+from scdm.datasets.buckets import buckets
 from scdm.datasets.config import SPLITS, Split
 from scdm.datasets.examples import ENDLESS
 from scdm.datasets.reader import Doubt
@@ -62,7 +65,20 @@ def check(config: TrainConfig, split: Split) -> int:
     images = "endless" if len(data) == ENDLESS else f"{len(data)} images"
     notes = f", {doubts} note{'' if doubts == 1 else 's'}" if doubts else ""
     print(f"{split}: {images}, {problems or 'no'} problem{'' if problems == 1 else 's'}{notes}")
-    return problems
+    return problems + (check_buckets(config, data) if config.buckets and split == "train" else 0)
+
+
+def check_buckets(config: TrainConfig, data: DataSet) -> int:
+    """Prints how many images each size has, and how far these are from its proportions. Returns how many sizes have none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files that cannot be read, which are problems already
+        found = buckets(data, [turn.height_width for turn in config.turns()])
+    for size, part, lost in found:
+        how = "stretched" if part.fit == "stretch" else "cropped"
+        few = f", fewer than a batch of {config.batch}" if len(part) < config.batch else ""
+        cost = f"{few}, {how} by {lost:.1%} for their proportions" if len(part) else ": no run could take this size"
+        print(f"train at {list(size)}: {len(part)} images{cost}")
+    return sum(not len(bucket.data) for bucket in found)
 
 
 def require_network_for(config: TrainConfig, num_classes: int, palette: str) -> None:

@@ -9,7 +9,8 @@ Writes FOLDER/KIND/... for every kind of the noisy benchmark, or for --kinds, wi
   random        a tenth of the pixels is removed; map number i of the split has the seed --seed + i
 
 Removed pixels get the value that the data set reads as unlabelled, or 0 if it reads none so. Values are those of the data
-set: with the images beside it, FOLDER/KIND is a data set. What is there is not made again.
+set: with the images beside it, FOLDER/KIND is a data set. Of the data set shards it is one by itself, of archives that
+hold all else as it was. What is there is not made again.
 training/evaluate_model.py --corruption KIND corrupts layouts as it reads them, in the same manner.
 """
 
@@ -21,13 +22,16 @@ if __name__ == "__main__":
     begin("make_noisy_labels")  # before the imports that take seconds
 
 import argparse
+import io
 import sys
-from collections.abc import Sequence
+import tarfile
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from tqdm.auto import tqdm
 
 from scdm.datasets import open_pairs
@@ -38,9 +42,10 @@ from scdm.diffusion.corruption import CORRUPTIONS, resampled
 from scdm.evaluation import LayoutCorruption
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
-from scdm.files.atomic import made_folder
+from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
 from scdm.files.images import write_image
+from scdm.files.members import Member, members_of
 from scdm.layouts.values import VALUES
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
@@ -106,26 +111,61 @@ def write_maps(job: Job, workers: int) -> None:
         job.folder, {"data": job.data.config.name, "seed": job.corruption.seed, "small": job.small, "unlabelled": value}
     )
     todo = [index for index in range(len(job.data)) if not path(job, index).is_file()]
-    made = mapped(partial(write_map, job), todo, workers)
+    in_archives = isinstance(job.data.pairs[0].label, Member)
+    made = write_archives(job, workers) if in_archives else mapped(partial(write_map, job), todo, workers)
     for _ in tqdm(made, total=len(job.data), initial=len(job.data) - len(todo), desc=job.corruption.kind, unit="map"):
         pass
 
 
 def path(job: Job, index: int) -> Path:
-    """Where the data set has it."""
-    label = Path(job.data.pairs[index].label)
-    return job.folder / label.relative_to(job.data.config.root or "").with_suffix(".png")
+    """Where the data set has it; or the archive in which it has it."""
+    label = job.data.pairs[index].label
+    if isinstance(label, Member):
+        return job.folder / label.archive.relative_to(job.data.config.root or "")
+    return job.folder / Path(label).relative_to(job.data.config.root or "").with_suffix(".png")
 
 
 def write_map(job: Job, index: int) -> None:
+    place = path(job, index)
+    made_folder(place.parent)
+    write_image(place, corrupted(job, index))
+
+
+def write_archives(job: Job, workers: int) -> Iterator[None]:
+    """Writes the archives that are not there yet, with corrupted maps in the place of its own. Yields after each map."""
+    root, pairs = job.data.config.root or "", job.data.pairs
+    number = {pair.label: index for index, pair in enumerate(pairs)}
+    files = [file for pair in pairs for file in pair[1:] if isinstance(file, Member)]
+    for archive in dict.fromkeys(file.archive for file in files):
+        place = job.folder / archive.relative_to(root)
+        if place.is_file():
+            continue
+        members = members_of(archive)
+        maps = mapped(partial(corrupted, job), [number[member] for member in members if member in number], workers)
+        made_folder(place.parent)
+        with written_whole(place) as beside, tarfile.open(beside, "w") as made:
+            for member in members:
+                content = as_png(next(maps)) if member in number else member.read_bytes()
+                info = tarfile.TarInfo(member.inner)
+                info.size = len(content)
+                made.addfile(info, io.BytesIO(content))
+                if member in number:
+                    yield
+
+
+def as_png(values: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(values).save(content, "PNG")
+    return content.getvalue()
+
+
+def corrupted(job: Job, index: int) -> np.ndarray:
+    """The values of a map, (H, W) in the type of its file."""
     labels = stored(job.data, index)
     ids = job.corruption(labels, index).ids[0]
     if not job.small:
         ids = resampled(ids, labels.height, labels.width)
-    values = job.value_of[ids.numpy()]
-    place = path(job, index)
-    made_folder(place.parent)
-    write_image(place, values.astype(np.uint8 if job.value_of.max() < 256 else np.uint16))
+    return job.value_of[ids.numpy()].astype(np.uint8 if job.value_of.max() < 256 else np.uint16)
 
 
 if __name__ == "__main__":

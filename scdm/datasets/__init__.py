@@ -16,6 +16,7 @@ __all__ = [
     "DataConfig",
     "DataSet",
     "Example",
+    "PairSet",
     "Source",
     "Validation",
     "collate",

@@ -7,12 +7,13 @@ import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from ..files.images import picture_size
 from ..layouts.palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
@@ -53,6 +54,24 @@ class PairSet:
         other = copy.copy(self)  # which goes on listing and reporting in common
         other.config = replace(self.config, size=size)
         return other
+
+    def only(self, places: np.ndarray) -> PairSet:
+        """Some of the pairs, as a data set of their own."""
+        other = copy.copy(self)
+        other.pairs, other.sizes = [self.pairs[place] for place in places], self.sizes[places]
+        other._reported = multiprocessing.Array("b", len(places))
+        return other
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(N, 2): (height, width) of each image as training reads it, by the headers of the files. Where one cannot be read
+        it is (0, 0), with a warning."""
+        images = [pair.image for pair in self.pairs]
+        found = list(mapped(partial(_size, upright=self.config.exif != "ignore"), images, self.config.workers))
+        for problem in found:
+            if isinstance(problem, str):
+                warnings.warn(f"{problem}; left out", stacklevel=2)
+        return np.array([(0, 0) if isinstance(size, str) else size for size in found])
 
     def layout(self, index: int) -> np.ndarray:
         return self.reader.ids(np.asarray(self.reader.label(self.pairs[index])), self.pairs[index])
@@ -134,6 +153,14 @@ class _InOrder(Validation):
 
     def _frame(self, source: Size, position: int) -> Frame:
         return fitted(source, self.data.config.height_width, self.data.config.fit)
+
+
+def _size(image: str, upright: bool) -> Size | str:
+    """What the header says, or what is wrong with it."""
+    try:
+        return picture_size(image, upright)
+    except ValueError as error:
+        return str(error)
 
 
 def augmented(source: Size, config: DataConfig, fit: str, rng: np.random.Generator) -> Frame:

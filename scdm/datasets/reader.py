@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..files.images import as_stored, doubts, from_levels, read_image, require_eight_bits
+from ..files.images import SIDEWAYS, as_stored, doubts, from_levels, read_image, require_eight_bits
 from ..files.levels import Remark, photograph, require_lossless, silent
 from ..files.untrusted import naming
 from ..layouts.decoding import holds_colors
@@ -26,7 +26,6 @@ from .framing import Frame, Size
 from .listing import Pair
 from .structure import FolderStructure
 
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 MOST_ELONGATED = 32  # longer side to shorter; a crop of the shorter one would be immense
 VALUES_ONLY = set(GREY_MODES) - {"LA", "La"}  # modes of one channel
 PAINTED = VALUES  # added to the ids of painted maps, which no value can be mistaken for

@@ -97,6 +97,19 @@ def implied(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"implied": True})
 
 
+def implied_in(config: Any) -> dict[str, Any]:
+    """The defaults that `to_dict` leaves out of a dataclass and its sections, by dotted names."""
+    found: dict[str, Any] = {}
+    for item in dataclasses.fields(config):
+        is_implied = bool(item.metadata.get("implied"))
+        value = item.default if is_implied else getattr(config, item.name)
+        if is_implied:
+            found |= flat({item.name: _plain(value)})
+        if dataclasses.is_dataclass(value):
+            found |= flat({item.name: implied_in(value)})
+    return found
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The inverse of `from_dict`: nothing but dictionaries, lists, numbers, strings and None."""
     values = {field: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}

@@ -25,6 +25,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS
 EIGHT_BITS = ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK")  # modes of so many a channel
 LOSSY_TIFF = {"jpeg": "JPEG", "tiff_jpeg": "JPEG", "webp": "WebP"}  # by Pillow's names of compressions
 ORIENTATION_TAG = 0x0112  # of EXIF
+SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange width and height
+WIDTH_TAG, HEIGHT_TAG = 256, 257  # of TIFF
 SUBFILE_TAG = 254  # of TIFF: not 0 for smaller copies and for masks of another page
 TURNED_BACK = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,6 +86,25 @@ def read_image(
     for sentence in _remarks(image):
         remark(sentence)
     return image
+
+
+def picture_size(path: str | Path | Member, upright: bool = True) -> tuple[int, int]:
+    """(height, width) in pixels of the picture in a file, by what precedes its pixels, which are not decoded.
+
+    upright: as `read_image` turns it, unless a PNG has its orientation behind its pixels; else as it is stored.
+    ValueError as for `read_image`, where so much says that the file cannot be read.
+    """
+    path = located(path)
+    try:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
+            _require_few_pixels(opened)
+            tags = getattr(opened, "tag_v2", None)  # of a TIFF, whose size Pillow has turned already
+            width, height = opened.size if tags is None else (tags[WIDTH_TAG], tags[HEIGHT_TAG])
+            exif = Image.Image.getexif(opened)  # as a PNG's own method decodes it to find more
+            turned = upright and exif.get(ORIENTATION_TAG) in SIDEWAYS
+            return (width, height) if turned else (height, width)
+    except Exception as error:  # damaged files make decoders raise almost anything
+        raise ValueError(f"{path}: {_reason(error, path)}") from error
 
 
 def require_eight_bits(path: str | Path | Member, image: Image.Image) -> None:
@@ -167,12 +188,16 @@ def from_levels(levels: np.ndarray) -> Tensor:
 
 
 def _decoded(opened: Image.Image, path: File, classes: Collection[Color | None]) -> Image.Image:
-    if opened.width * opened.height > MAX_PIXELS:
-        raise Image.DecompressionBombError
+    _require_few_pixels(opened)
     facts = _facts(opened, path)  # before the pixels: these are of the file
     ImageOps.exif_transpose(opened, in_place=True)  # else it copies what need not be turned
     opened.info.update(facts)
     return _own_values(opened, classes)
+
+
+def _require_few_pixels(opened: Image.Image) -> None:
+    if opened.width * opened.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
 
 
 def _reason(error: Exception, path: File) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from .untrusted import file_at
 
@@ -33,7 +33,32 @@ class Member(str):
 
     def open(self, mode: str = "rb") -> BinaryIO:
         assert mode == "rb"
-        return io.BytesIO(self.read_bytes())
+        return cast(BinaryIO, _Part(self.archive.open("rb"), self.offset, self.size))
+
+
+class _Part(io.RawIOBase):
+    """`size` bytes of a file from `offset` on, as a file of their own: whoever wants a header reads no more than that."""
+
+    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
+        self.file, self.start, self.end = file, offset, offset + size
+        file.seek(offset)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.file.seek((self.start, self.file.tell(), self.end)[whence] + offset) - self.start
+
+    def readinto(self, buffer: Any) -> int:
+        left = max(0, self.end - self.file.tell())
+        return self.file.readinto(memoryview(buffer)[:left])  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 File = Path | Member

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from .. import assets
 from ..devices import device_called, name_of
 from ..files import config as configuration
+from ..files.addresses import fetched, is_address
 from ..files.atomic import written_whole
 from ..files.parsing import parsed
 from ..files.tensors import opened
@@ -197,7 +198,9 @@ def is_model(path: str | Path) -> bool:
 
 @contextmanager
 def model_file(name: str | Path) -> Iterator[Path]:
-    """The file of an embedded model, or the one that `name` is the path of. ValueError if it is neither.
+    """The file of an embedded model, or the one that `name` is the path or the address of. ValueError if it is neither.
+
+    What is at an address (`files.addresses`) is there as a copy for as long as the block.
 
     FutureWarning for a former name of an embedded model.
     """
@@ -206,6 +209,9 @@ def model_file(name: str | Path) -> Iterator[Path]:
         if remark := assets.renamed(str(name)):
             warnings.warn(remark, FutureWarning, stacklevel=4)  # of those who called `load`
         with resources.as_file(assets.folder() / f"{assets.current(str(name))}{assets.SUFFIX}") as path:
+            yield path
+    elif is_address(str(name)):
+        with fetched(str(name)) as path:
             yield path
     elif Path(name).exists():
         yield Path(name)

@@ -70,7 +70,8 @@ def load(
     dtype: str | torch.dtype | None = None,
     compile: bool = False,
 ) -> Model:
-    """Whatever can be loaded: an embedded model by its name, a model file, or a published file, converted on the fly.
+    """Whatever can be loaded: an embedded model by its name, a model file, or a published file, converted on the fly; files
+    also at addresses that fsspec reads, such as s3://bucket/model.safetensors (`scdm[remote]`).
 
     dtype: of the weights, whatever the file has: "float32" (None), "bfloat16" or "float16"; `Model.to` changes it.
     compile: compiles the network (`Model.compiled`).

@@ -191,6 +191,13 @@ class RunConfig:
             unit="pixels",
         ),
     ] = ()
+    buckets: Annotated[
+        bool,
+        Option(
+            "see each image at the one of data.size and more_sizes whose proportions are nearest to its own, instead of at "
+            "all of them in turn; steps take a size as often as images have it"
+        ),
+    ] = implied(False)
     window: Annotated[
         int | None,
         Option(
@@ -311,6 +318,11 @@ class RunConfig:
         sizes = [data.height_width for data in self.turns()]
         if len(set(sizes)) < len(sizes):
             raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
+        if self.buckets and len({height / width for height, width in sizes}) < max(2, len(sizes)):
+            raise ValueError(
+                f"buckets are data.size and more_sizes, each in other proportions, not {self.sizes}: change them, or set "
+                "buckets to false"
+            )
         for name in ("keep_every", "posthoc_every"):
             if (every := getattr(self, name)) is not None and every % self.save_every:
                 raise ValueError(f"{name} must be a multiple of save_every ({self.save_every}), not {every}")

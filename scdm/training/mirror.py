@@ -8,7 +8,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from ..files.addresses import served
 from ..files.atomic import made_folder, written_whole
+from ..files.untrusted import naming
 from .config import MODEL
 from .posthoc import FOLDER
 from .states import NAME
@@ -22,14 +24,8 @@ class Mirror:
 
     def __init__(self, folder: str | Path, address: str) -> None:
         self.folder, self.address = Path(folder), address
-        try:
-            from fsspec.core import url_to_fs
-
-            self.files, self.root = url_to_fs(address)
-        except (ImportError, ValueError) as error:
-            raise ValueError(
-                f"the mirror {address} needs another package: {error}. pip install -e '.[remote]'"
-            ) from error
+        with naming("mirror"):
+            self.files, self.root = served(address)
 
     def fetch(self) -> bool:
         """Brings the newest state and the models here, if there is no state here. Returns whether it did.

@@ -23,6 +23,7 @@ from .distillation import TEACHER, distillation
 from .learner import Learner
 from .objective import Task, learning
 from .states import States, require_form, require_same_run, settings
+from .stream import buckets_of
 from .upsampling import upsampling
 
 
@@ -89,8 +90,10 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
         raise ValueError(
             f"the data set has {len(data)} images, too few for a batch of {config.batch}: set batch to less"
         )
+    if config.buckets:
+        buckets_of(data, config)  # which says what is wrong with them, and whose sizes are then known
     if saved:
-        require_same_run(saved["settings"], settings(config, len(data)), states.folder)
+        require_same_run(saved["settings"], config, len(data), states.folder)
     unseen = open_dataset(config.data, "val").validation() if config.samples or config.validated else None
     task = task_of(config, data.palette, saved is None, accelerator)
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..datasets.config import AFFIXES
 from ..files import scratch
 from ..files.atomic import made_folder, written_whole
-from ..files.config import flat, require_same, to_dict
+from ..files.config import flat, implied_in, require_same, to_dict
 from ..files.tensors import tensors_in
 from ..files.untrusted import is_out_of_memory
 from ..networks.registry import described
@@ -186,8 +186,13 @@ def settings(config: RunConfig, images: int) -> dict[str, Any]:
     return {**fixed, "images in the data set": images}
 
 
-def require_same_run(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    """ValueError names the settings in which a run differs from the one that it would resume. New settings may be absent."""
+def require_same_run(saved: Mapping[str, Any], config: RunConfig, images: int, folder: Path) -> None:
+    """ValueError names the settings in which a run differs from the one that it would resume, whose `settings` were saved.
+
+    Those that are implied are in neither where they are at their defaults. Any other may be absent, as it is newer.
+    """
+    implied = {key: value for key, value in implied_in(config).items() if key not in FREE}
+    saved, now = ({**implied, **own} for own in (saved, settings(config, images)))
     if KIND in now:  # which states of U-Nets did not name
         saved = {KIND: "unet", **saved}
     saved = {key: OLDER_NAMES.get(str(value), value) if key == "precision" else value for key, value in saved.items()}

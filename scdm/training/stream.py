@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..datasets import Batch, DataSet, Example, collate, loader
+from ..datasets import Batch, DataSet, Example, PairSet, collate, loader
+from ..datasets.buckets import buckets
+from ..datasets.examples import ENDLESS
 from ..diffusion.corruption import as_class
 from ..diffusion.space import PIXELS, Space
 from ..layouts.labels import LabelMap
@@ -22,7 +24,7 @@ from ..layouts.roughening import roughened
 from .config import HidingConfig, RunConfig
 
 # Keys of random streams, beside a data set's order (0) and augmentation (1).
-DRAWS, PATTERNS, ROUGHNESS, WINDOWS, FLAWS = range(2, 7)
+DRAWS, PATTERNS, ROUGHNESS, WINDOWS, FLAWS, BUCKETS = range(2, 8)
 
 
 class ExampleDraws(NamedTuple):
@@ -96,8 +98,11 @@ def _unlabelled(data: DataSet, hiding: HidingConfig) -> int | None:
     return data.palette.unlabelled if hiding.removed == "class" else None
 
 
-def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns:
-    """The examples of all processes, from step `step` on: sizes take turns, and large images are seen through windows."""
+def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns | Buckets:
+    """The examples of all processes, from step `step` on: sizes take turns or have images of their own, and large images are
+    seen through windows."""
+    if config.buckets:
+        return Buckets(buckets_of(data, config), config, step)
     turns = [data, *map(data.at, config.more_sizes)]
     streams: list[Dataset[Example]]
     if config.window is None:
@@ -121,6 +126,59 @@ class Turns(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         step = self.start + index // self.batch
         return self.streams[step % len(self.streams)][index]
+
+
+def buckets_of(data: DataSet, config: RunConfig) -> list[PairSet]:
+    """The images of each size. ValueError if a size would have none, or these are no image files."""
+    found = buckets(data, [turn.height_width for turn in config.turns()])
+    for bucket in found:
+        if not len(bucket.data):
+            raise ValueError(
+                f"there is no image whose proportions are nearest to {list(bucket.size)}: take it out of data.size and "
+                "more_sizes"
+            )
+    return [bucket.data for bucket in found]
+
+
+class Buckets(Dataset[Example]):
+    """Data sets of one size each: every step, beginning with step `start`, takes its batch from one of them.
+
+    In as many steps as there are images, each data set has as many steps as it has images, in a random order. It goes on
+    where its last step ended: what an example shows follows from the place of its step among those of its data set.
+    """
+
+    def __init__(self, parts: Sequence[DataSet], config: RunConfig, start: int):
+        self.config, self.start = config, start
+        self.counts = tuple(map(len, parts))
+        self.streams: list[Dataset[Example]] = [part.training() for part in parts]
+        if config.window is not None:
+            self.streams = [Windows(stream, config, config.window, 1, 0) for stream in self.streams]
+
+    def __len__(self) -> int:
+        return ENDLESS - self.start * self.config.batch
+
+    def __getitem__(self, index: int) -> Example:
+        batch = self.config.batch
+        step, place = divmod(self.start * batch + index, batch)
+        part, visit = self.visited(step)
+        return self.streams[part][visit * batch + place]._replace(position=step * batch + place)
+
+    def visited(self, step: int) -> tuple[int, int]:
+        """The data set of a step, and how many steps it had before."""
+        turn, place = divmod(step, sum(self.counts))
+        parts, before = _round(self.config.seed, turn, self.counts)
+        part = int(parts[place])
+        return part, turn * self.counts[part] + int(before[place])
+
+
+@lru_cache(maxsize=2)  # the end of one round and the beginning of the next
+def _round(seed: int, number: int, counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """For each step of a round the data set whose turn it is, and how many steps of the round that had before."""
+    parts = np.random.default_rng((seed, BUCKETS, number)).permutation(np.repeat(np.arange(len(counts)), counts))
+    before = np.empty_like(parts)
+    for part, count in enumerate(counts):
+        before[parts == part] = np.arange(count)
+    return parts, before
 
 
 class Windows(Dataset[Example]):

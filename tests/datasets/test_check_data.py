@@ -47,6 +47,24 @@ def test_what_is_left_out_on_purpose_is_a_note(tmp_path: Path, capsys: pytest.Ca
     assert note.startswith("note: 1 file left out") and result == "train: 1 images, no problems"
 
 
+def test_the_images_of_each_bucket_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, size in enumerate([(20, 20), (20, 25), (20, 40)]):
+        label, image = trees.random_label(number, size=size), trees.random_image(number, size)
+        trees.write(tmp_path, "folder", label, image, name=str(number))
+    arguments = ["--config", run_config(tmp_path), "--split", "train", "--set", "buckets=true", "--set", "batch=2"]
+    assert check_data.main([*arguments, "--set", "more_sizes=[[16, 32]]"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "train: 3 images, no problems",
+        "train at [16, 16]: 2 images, cropped by 10.0% for their proportions",
+        "train at [16, 32]: 1 images, fewer than a batch of 2, cropped by 0.0% for their proportions",
+    ]
+    assert check_data.main([*arguments, "--set", "more_sizes=[[32, 16]]", "--set", "data.fit=stretch"]) == 1
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "train at [16, 16]: 3 images, stretched by 23.3% for their proportions",
+        "train at [32, 16]: 0 images: no run could take this size",
+    ]
+
+
 @pytest.mark.parametrize(
     "setting, complaint",
     [

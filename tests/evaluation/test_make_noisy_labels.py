@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from scdm.datasets import DataConfig, open_dataset
+from scdm.datasets import DataConfig, open_dataset, open_pairs
 from scdm.evaluation import LayoutCorruption, Layouts
-from scdm.files.images import read_image
+from scdm.files.images import read_image, write_image
+from scdm.files.members import members_of
 from tests.evaluation.conftest import configuration, write_maps
 from tests.parity import arrays, downsampled_cases
 from training.make_noisy_labels import main
@@ -91,6 +94,50 @@ def test_removed_pixels_get_the_value_that_is_read_as_unlabelled(
     assert corrupted(data, tmp_path / "noisy", "--kinds", "random", *more) == 0
     (found,) = maps(tmp_path / "noisy" / "random" / "val" / "labels")
     assert set(np.unique(found)) == {1, value} and 0.05 < (found == value).mean() < 0.15
+
+
+def archives(root: Path, names: Sequence[Sequence[str]]) -> dict[str, object]:
+    """The data set `shards` whose archives hold images and maps of these names, and something else each."""
+    (root / "val").mkdir(parents=True)
+    (root / "classes.yaml").write_text("edge_channel: true\nclasses: [{name: a}, {name: b}, {name: c}]")
+    rng = np.random.default_rng(0)
+    for number, inner in enumerate(names):
+        with tarfile.open(root / "val" / f"{number}.tar", "w") as archive:
+            for name in inner:
+                values = rng.integers(0, 3, (4, 5), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+                for suffix, picture in (("jpg", np.stack([values * 99] * 3, axis=-1)), ("seg.png", values)):
+                    path = root / f"{name}.{suffix}"
+                    write_image(path, picture)
+                    archive.add(path, f"./{name}.{suffix}")
+            archive.add(root / "classes.yaml", f"./{number}.json")
+    return {"name": "shards", "root": str(root), "classes": str(root / "classes.yaml"), "workers": 2}
+
+
+@pytest.mark.parametrize("kind", ["edges", "random"])
+def test_of_archives_there_are_archives_that_are_a_data_set(kind: str, tmp_path: Path) -> None:
+    data = archives(tmp_path / "data", [["b", "c"], ["a", "d"]])
+    assert corrupted(data, tmp_path / "noisy", "--seed", "4", "--kinds", kind) == 0
+    config = DataConfig(**{**data, "size": 32})
+    files = open_pairs(replace(config, root=str(tmp_path / "noisy" / kind)), "val")
+    seen = Layouts(open_dataset(config, "val"), config, LayoutCorruption(kind, seed=4))
+    assert list(files.check()) == [] and list(files.validation().names) == ["a", "b", "c", "d"]
+    for i in range(4):
+        ours, theirs = files.validation()[i], seen[i]
+        assert torch.equal(ours.image, theirs.image) and torch.equal(ours.ids, theirs.ids)
+        assert not torch.equal(ours.ids, seen.clean[i].ids)
+    made, whole = (Path(root) / "val" / "0.tar" for root in (tmp_path / "noisy" / kind, str(data["root"])))
+    assert [member.inner for member in members_of(made)] == [member.inner for member in members_of(whole)]
+    assert members_of(made)[-1].read_bytes() == members_of(whole)[-1].read_bytes()
+
+
+def test_archives_that_are_there_are_not_made_again(tmp_path: Path) -> None:
+    data = archives(tmp_path / "data", [["a"], ["b"]])
+    assert corrupted(data, tmp_path / "noisy", "--kinds", "random") == 0
+    first, second = ((tmp_path / "noisy" / "random" / "val" / f"{number}.tar") for number in range(2))
+    content, before = second.read_bytes(), first.stat().st_mtime_ns
+    second.unlink()
+    assert corrupted(data, tmp_path / "noisy", "--kinds", "random") == 0
+    assert first.stat().st_mtime_ns == before and second.read_bytes() == content
 
 
 def test_what_is_there_is_not_made_again_and_never_mixed(ade20k: Make, tmp_path: Path, capsys) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from scdm.files.config import assignment, flat, from_dict, load, non_defaults, paths, to_dict
+from scdm.files.config import assignment, flat, from_dict, implied, implied_in, load, non_defaults, paths, to_dict
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,27 @@ def test_a_setting_of_another_section_is_named_with_it(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=f"unknown setting {setting.partition('=')[0]}: did you mean {meant}"):
             load(Run, file, [setting])
+
+
+@dataclass(frozen=True)
+class Section:
+    width: int = 1
+    depth: int = implied(2)
+
+
+@dataclass(frozen=True)
+class Whole:
+    plain: Section = field(default_factory=Section)
+    rate: float = implied(0.5)
+    left_out: Section = implied(Section(width=3))  # noqa: RUF009
+
+
+def test_what_files_leave_out_at_its_default_is_known_with_its_section() -> None:
+    changed = Whole(Section(depth=7), 0.1, Section(4, 5))
+    assert flat(to_dict(Whole())) == {"plain.width": 1}
+    assert set(flat(to_dict(changed))) == {*implied_in(changed), "plain.width"}
+    left_out = {"left_out.width": 3, "left_out.depth": 2}
+    assert implied_in(Whole()) == implied_in(changed) == {"plain.depth": 2, "rate": 0.5, **left_out}
 
 
 def test_non_defaults_leave_defaults_out() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scdm.files.images import WRITTEN, as_stored, read_image, write_image
+from scdm.files.images import WRITTEN, as_stored, picture_size, read_image, write_image
 from tests import icc
 
 
@@ -226,6 +226,31 @@ def test_pages_are_counted_and_smaller_copies_are_not(tmp_path: Path) -> None:
     page.save(tmp_path / "overview.tif", save_all=True, append_images=[small])
     image = read_image(tmp_path / "overview.tif")
     assert "scdm_pictures" not in image.info and np.array_equal(np.asarray(image), noise(8, 8))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_the_size_of_a_picture_is_known_without_its_pixels(suffix: str, orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"tiffinfo": {0x0112: orientation}} if suffix == ".tif" else {"exif": exif}
+    path = tmp_path / f"image{suffix}"
+    Image.fromarray(noise(16, 24)).save(path, **options)
+    image = read_image(path)
+    assert picture_size(path) == (image.height, image.width) == ((24, 16) if orientation == 6 else (16, 24))
+    assert picture_size(path, upright=False) == (16, 24)
+
+
+def test_what_the_header_of_a_picture_cannot_say_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(claiming(40, 30))  # without any pixels
+    assert picture_size(path) == (30, 40)
+    for content, complaint in ((claiming(9000, 9000), "more than 64 megapixels"), (b"text", "not an image")):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"image.png: .*{complaint}"):
+            picture_size(path)
+    with pytest.raises(ValueError, match="no such file"):
+        picture_size(tmp_path / "absent.png")
 
 
 def test_formats_that_cannot_hold_the_picture_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import scdm
 from scdm.files import config as configuration
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
@@ -361,3 +362,17 @@ def test_a_model_does_not_hang_on_its_file(path: Path, model: Model) -> None:
         file.truncate(100)
     for own, read in zip(model.network.parameters(), loaded.network.parameters(), strict=True):
         assert torch.equal(own, read)
+
+
+def test_a_model_at_an_address_is_loaded_with_the_checks_of_a_file(path: Path, model: Model) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="addresses need the extra 'remote'")
+    memory = fsspec.filesystem("memory")
+    try:
+        memory.put(str(path), "/models/paints.safetensors")
+        loaded = scdm.load("memory://models/paints.safetensors")
+        assert loaded.digest() == model.digest() and loaded.provenance == PROVENANCE
+        memory.pipe("/models/paints.safetensors", path.read_bytes()[:-10])
+        with pytest.raises(ValueError, match=r"^memory://models/paints\.safetensors: .*incomplete"):
+            scdm.load("memory://models/paints.safetensors")
+    finally:
+        memory.store.clear()

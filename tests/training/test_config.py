@@ -164,3 +164,10 @@ def test_a_window_is_used_where_an_image_is_larger(window: int | None, used: int
     run = config(window=window, more_sizes=(24,))
     assert run.window_used == used
     assert new_model(run, Palette.named("scenes")).config.window == used
+
+
+@pytest.mark.parametrize("sizes", [(), (32,), ((8, 16), (16, 32))])
+def test_buckets_are_sizes_of_different_proportions(sizes) -> None:
+    with pytest.raises(ValueError, match=r"buckets are data\.size and more_sizes, each in other proportions, not 16"):
+        config(buckets=True, more_sizes=sizes)
+    assert config(buckets=True, more_sizes=((8, 16), (16, 8))).taught == ((16, 16), (8, 16), (16, 8))

@@ -35,6 +35,7 @@ from scdm.training.learner import Learner, Outcome
 from scdm.training.loop import rehearse, train
 from scdm.training.release import sampling
 from scdm.training.run import new_model, start_from
+from tests.datasets import trees
 from tests.training.test_states import full_disk
 from tests.training.tiny import NETWORK, assert_same, config, learned
 
@@ -98,6 +99,34 @@ def test_a_run_of_several_sizes_resumes_in_its_turn_and_names_them(tmp_path):
     assert header.provenance["data"].endswith("16 images at 16 and 32 and (16, 24) pixels")
     with pytest.raises(ValueError, match="more_sizes"):
         train(config(tmp_path / "parts", more_sizes=(32,)))
+
+
+def test_a_run_in_buckets_resumes_in_its_bucket_and_names_their_sizes(tmp_path):
+    for number, size in enumerate([(20, 20), (20, 20), (20, 40), (40, 20)]):
+        label, image = trees.random_label(number, size=size), trees.random_image(number, size)
+        trees.write(tmp_path, "folder", label, image, name=str(number))
+    own = {
+        "data": trees.folder_config(tmp_path),
+        "network": replace(NETWORK, num_classes=3),
+        "label_diffusion": LabelDiffusionConfig("uniform"),
+        "more_sizes": ((8, 16), (16, 8)),
+        "buckets": True,
+    }
+    whole = train(config(tmp_path / "whole", **own))
+    train(config(tmp_path / "parts", steps=2, **own))
+    train(config(tmp_path / "parts", **own))
+    assert_same(learned(tmp_path / "parts", 4), learned(tmp_path / "whole", 4))
+    assert checkpoint.read_header(whole).config.sizes == ((16, 16), (8, 16), (16, 8))
+    with pytest.raises(ValueError, match="buckets True instead of False"):
+        train(config(tmp_path / "parts", **{**own, "buckets": False}))
+    for change, complaint in (
+        ({"more_sizes": ((8, 17),)}, "multiples of 2"),
+        ({"more_sizes": ((8, 16), (8, 48))}, r"nearest to \[8, 48\]"),
+        ({"data": DataConfig(size=16, workers=0)}, "scenes have no image files"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            train(config(tmp_path / "refused", **{**own, **change}))
+    assert not (tmp_path / "refused").exists()
 
 
 @pytest.mark.parametrize(

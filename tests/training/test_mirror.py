@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from scdm.models import checkpoint
+from scdm.training.config import OptimizerConfig
 from scdm.training.loop import train
 from scdm.training.mirror import Mirror
 from tests.training.tiny import apart, assert_close, config, learned
@@ -47,6 +50,20 @@ def test_a_run_without_its_folder_goes_on_from_the_mirror(tmp_path: Path, capsys
     with apart():
         train(config(tmp_path / "whole"))
     assert_close(learned(tmp_path / "lost", 4), learned(tmp_path / "whole", 4))
+
+
+def test_a_run_begins_with_the_weights_of_a_mirrored_one(tmp_path: Path) -> None:
+    train(config(tmp_path / "first", mirror=ADDRESS, steps=2))
+    still = config(tmp_path / "second", init=f"{ADDRESS}/model.safetensors", optimizer=OptimizerConfig(lr=0.0), steps=1)
+    with apart():
+        second = checkpoint.load(train(still))
+    averages = checkpoint.load(tmp_path / "first" / "model.safetensors").network.state_dict()
+    for name, weight in second.network.state_dict().items():
+        torch.testing.assert_close(weight, averages[name])
+    assert second.provenance["init"]["steps"] == 2
+    with pytest.raises(ValueError, match=r"memory://runs/one/absent\.safetensors: there is no such file"), apart():
+        train(config(tmp_path / "third", init=f"{ADDRESS}/absent.safetensors"))
+    assert not (tmp_path / "third").exists()
 
 
 def test_files_are_copied_once_and_old_states_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,5 +114,5 @@ def test_a_mirror_that_cannot_be_read_is_a_sentence(tmp_path: Path, monkeypatch:
 
 
 def test_an_address_of_an_unknown_kind_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the mirror odd://place needs another package"):
+    with pytest.raises(ValueError, match="mirror: odd://place needs another package"):
         train(config(tmp_path, mirror="odd://place"))

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from scdm.networks.dit import DiTConfig
-from scdm.training.config import LossConfig
+from scdm.training.config import HidingConfig, LabelDiffusionConfig, LossConfig
 from scdm.training.learner import Learner
 from scdm.training.objective import learning
 from scdm.training.run import new_model
@@ -123,34 +123,65 @@ def test_another_configuration_is_refused_by_name(tmp_path):
         ({"seed": 1}, "seed 0 instead of 1"),
     ]:
         with pytest.raises(ValueError, match=words):
-            require_same_run(before, settings(config(**change), 10), tmp_path)
+            require_same_run(before, config(**change), 10, tmp_path)
     with pytest.raises(ValueError, match="images in the data set 10 instead of 11"):
-        require_same_run(before, settings(config(), 11), tmp_path)
+        require_same_run(before, config(), 11, tmp_path)
     with pytest.raises(ValueError, match="micro_batches"):
         summed = config(micro_batch_sum=True)
-        require_same_run(settings(summed, 10), settings(replace(summed, micro_batches=2), 10), tmp_path)
+        require_same_run(settings(summed, 10), replace(summed, micro_batches=2), 10, tmp_path)
 
 
 def test_what_changes_nothing_that_was_learned_may_change(tmp_path):
-    now = config("elsewhere", steps=9, hours=1.0, save_every=3, keep=5, samples=2, micro_batches=2, checkpointing=True)
-    require_same_run(settings(config(), 10), settings(now, 10), tmp_path)
+    own = {
+        "steps": 9,
+        "hours": 1.0,
+        "save_every": 3,
+        "keep": 5,
+        "samples": 2,
+        "micro_batches": 2,
+        "checkpointing": True,
+    }
+    now = config("elsewhere", mirror="memory://copy", validation=3, cudnn_benchmark=True, **own)
+    require_same_run(settings(config(), 10), now, 10, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hiding": HidingConfig(both=False)}, "hiding.both True instead of False"),
+        ({"rough_share": 0.5}, r"rough_share 0\.0 instead of 0\.5"),
+        ({"posthoc_every": 2}, "posthoc_every None instead of 2"),
+        ({"network": replace(NETWORK, patch=2)}, "network.patch 1 instead of 2"),
+        (
+            {"label_diffusion": LabelDiffusionConfig("classwise", "scenes", resolution=256)},
+            "label_diffusion.resolution None instead of 256",
+        ),
+    ],
+)
+def test_what_is_implied_in_one_of_the_two_is_noticed_like_any_other_change(tmp_path, change, words):
+    require_same_run(settings(config(**change), 10), config(**change), 10, tmp_path)
+    with pytest.raises(ValueError, match=words):
+        require_same_run(settings(config(), 10), config(**change), 10, tmp_path)
+    back = re.sub(r"(\S+) instead of (\S+)", r"\2 instead of \1", words)
+    with pytest.raises(ValueError, match=back):
+        require_same_run(settings(config(**change), 10), config(), 10, tmp_path)
 
 
 def test_a_network_of_another_kind_is_another_setting(tmp_path):
-    transformer = settings(config(network=DiTConfig(num_classes=14, patch=4, width=32, depth=1, heads=4)), 10)
+    transformer = config(network=DiTConfig(num_classes=14, patch=4, width=32, depth=1, heads=4))
     unet = {name: value for name, value in settings(config(), 10).items() if name != "network.kind"}  # as it was saved
-    require_same_run(unet, settings(config(), 10), tmp_path)
+    require_same_run(unet, config(), 10, tmp_path)
     with pytest.raises(ValueError, match=r"network\.kind"):
-        require_same_run(unet, transformer, tmp_path)
+        require_same_run(unet, transformer, 10, tmp_path)
     with pytest.raises(ValueError, match=r"network\.kind"):
-        require_same_run(transformer, settings(config(), 10), tmp_path)
+        require_same_run(settings(transformer, 10), config(), 10, tmp_path)
 
 
 def test_a_state_with_the_older_name_of_a_precision_resumes(tmp_path):
     before = {**settings(config(precision="bfloat16"), 10), "precision": "bf16"}
-    require_same_run(before, settings(config(precision="bfloat16"), 10), tmp_path)
+    require_same_run(before, config(precision="bfloat16"), 10, tmp_path)
     with pytest.raises(ValueError, match="precision 'bfloat16' instead of 'float32'"):
-        require_same_run(before, settings(config(), 10), tmp_path)
+        require_same_run(before, config(), 10, tmp_path)
 
 
 def test_any_damage_to_a_file_is_one_sentence_or_does_no_harm(tmp_path):

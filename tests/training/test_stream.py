@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from scdm.datasets import DataConfig, Example, open_dataset
+from scdm.datasets import Batch, DataConfig, Example, open_dataset
 from scdm.diffusion.label_diffusion import LabelDiffusion
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.training.config import HidingConfig
 from scdm.training.stream import Drawing, DrawnBatch, draws_at, steps_from
+from tests.datasets import trees
 from tests.training.tiny import config
 
 
@@ -47,6 +51,60 @@ def test_steps_take_turns_in_sizes_wherever_a_run_begins():
         assert draws.noise.shape == batch.images.shape and draws.label.shape == batch.ids.shape
     later = taken(4, 1, rank=1, ranks=2, micro_batches=2, **more)[0]
     assert torch.equal(torch.cat([part.batch.images for part in later]), whole[4][0].batch.images[4:])
+
+
+def in_buckets(root: Path) -> dict[str, object]:
+    """5 square images, 2 wide ones and a high one, each of one colour by which it is known, and a bucket for each kind."""
+    for number, size in enumerate([(20, 20)] * 5 + [(20, 40)] * 2 + [(40, 20)]):
+        colors = np.full((*size, 3), 30 * number, np.uint8)
+        trees.write(root, "folder", trees.random_label(number, size=size), colors, name=str(number))
+    return {"data": trees.folder_config(root), "more_sizes": ((8, 16), (16, 8)), "buckets": True}
+
+
+def shown(batches: list[Batch]) -> list[list[int]]:
+    """The images of each batch, by their colours."""
+    return [((batch.images[:, 0, 0, 0] + 1) * 127.5 / 30).round().int().tolist() for batch in batches]
+
+
+def test_each_step_is_of_one_bucket_and_buckets_have_steps_as_they_have_images(tmp_path: Path) -> None:
+    batches = [step[0].batch for step in taken(0, 16, **in_buckets(tmp_path))]
+    sizes = [tuple(batch.ids.shape[1:]) for batch in batches]
+    rounds = [Counter(sizes[:8]), Counter(sizes[8:])]
+    assert rounds == [{(16, 16): 5, (8, 16): 2, (16, 8): 1}] * 2 and sizes[:8] != sizes[8:]
+    own = {(16, 16): {0, 1, 2, 3, 4}, (8, 16): {5, 6}, (16, 8): {7}}
+    assert all(set(images) <= own[size] for images, size in zip(shown(batches), sizes, strict=True))
+    seen = Counter(image for images in shown(batches) for image in images)
+    assert seen == dict.fromkeys(range(8), 16), "each as often as any other: in a round, as often as a batch has images"
+    square = [image for images, size in zip(shown(batches), sizes, strict=True) if size == (16, 16) for image in images]
+    assert all(len(set(square[start : start + 5])) == 5 for start in range(0, 80, 5)), (
+        "once in each epoch of its bucket"
+    )
+
+
+@pytest.mark.parametrize("more", [{}, {"window": 8, "windows": 2}], ids=["whole", "windows"])
+def test_an_example_of_a_bucket_is_the_same_whoever_takes_it_and_wherever_a_run_begins(tmp_path: Path, more) -> None:
+    run = {**in_buckets(tmp_path), **more}
+    whole = taken(0, 12, **run)
+    assert {batch.ids.shape[1:] for batch in (step[0].batch for step in whole)} == (
+        {(8, 8)} if more else {(16, 16), (8, 16), (16, 8)}
+    )
+    for step in range(12):
+        halves = [taken(step, 1, rank, 2, micro_batches=2, **run)[0] for rank in range(2)]
+        parts = [part for half in halves for part in half]
+        (batch, draws) = whole[step][0]
+        assert batch.positions.tolist() == list(range(8 * step, 8 * step + 8))
+        assert torch.equal(torch.cat([part.batch.images for part in parts]), batch.images)
+        assert torch.equal(torch.cat([part.batch.ids for part in parts]), batch.ids)
+        for name, values in zip(draws._fields, draws, strict=True):
+            assert torch.equal(torch.cat([getattr(part.draws, name) for part in parts]), values), name
+
+
+def test_buckets_without_images_are_refused(tmp_path: Path) -> None:
+    run = in_buckets(tmp_path) | {"more_sizes": ((8, 16), (8, 64))}
+    with pytest.raises(
+        ValueError, match=r"no image whose proportions are nearest to \[8, 64\]: take it out of data.size"
+    ):
+        taken(0, 1, **run)
 
 
 def test_draws_are_what_they_say():
