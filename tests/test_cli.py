@@ -898,7 +898,7 @@ def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
         scdm("sample --help")
     assert caught.value.code == 0
     words = " ".join(capsys.readouterr().out.split()).replace(", --no-clip", "")
-    assert "(ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc; default: ddpm, or what the model was distilled for)" in words
+    assert "(ddpm, ddim, dpmpp_2m, dpmpp_2m_sde or unipc; default: what the model was made for, ddpm for most)" in words
     for name, setting in every_option().items():
         _, flag, after = words.partition(f" --{name.replace('_', '-')}")
         assert flag and f"default: {setting.unset})" in after.partition(" --")[0], name

@@ -15,6 +15,7 @@ from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
 from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
 from ..diffusion.parametrization import PARAMETRIZATIONS
+from ..diffusion.samplers import SAMPLERS
 from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
 from ..diffusion.space import SPACES, Space
 from ..diffusion.upsampling import small_size
@@ -48,6 +49,7 @@ class ModelConfig:
     noise_shift: of the signal-to-noise ratio (`NoiseSchedule.named`).
     upsamples: of an upsampler, the shorter side of the small images that it was trained to add detail to; None for a model
         that makes images by itself.
+    sampler: the one that its images are best by, which is taken where none is chosen; None for the published choice.
     window: side of the windows of larger images that it was trained in, None for a model that knows only whole images. Of a
         network that reads the height of the whole (`UNetConfig.sized`), edits need not compute more than such a window.
     """
@@ -72,6 +74,10 @@ class ModelConfig:
     ] = configuration.implied(None)
     upsamples: Annotated[
         int | None, Option("shorter side of the small images that it adds detail to", ge=1, le=MOST_SIDE, unit="pixels")
+    ] = configuration.implied(None)
+    sampler: Annotated[
+        str | None,
+        Option("of its images, unless one is chosen", choices=SAMPLERS, unset="ddpm, of distilled models ddim"),
     ] = configuration.implied(None)
     sizes: Annotated[
         tuple[tuple[int, int], ...],

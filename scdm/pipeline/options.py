@@ -54,7 +54,7 @@ class GenerateOptions:
         Option(
             "how a step is taken; ddpm is the paper's, the others need fewer steps, and ddim is the cleanest with few",
             choices=SAMPLERS,
-            unset="ddpm, or what the model was distilled for",
+            unset="what the model was made for, ddpm for most",
         ),
     ] = None
     guidance: Annotated[
@@ -236,9 +236,9 @@ class GenerateOptions:
         return {name: value for name, value in values.items() if value or name != "sampler_options"}
 
     def for_model(self, model: Model) -> GenerateOptions:
-        """These options with nothing left open: 25 clipped steps of "ddpm" at guidance 1.5, or what a distilled model was
-        distilled to, in what its device is fast in. ValueError for steps or guidance that such a model does not know, for
-        a precision that its weights do not have, and for a roughness that the model does not read.
+        """These options with nothing left open: 25 clipped steps of "ddpm", or of the model's own sampler, at guidance 1.5,
+        or what a distilled model was distilled to, in what its device is fast in. ValueError for steps or guidance that such
+        a model does not know, for a precision that its weights do not have, and for a roughness that it does not read.
         """
         distilled = model.config.distilled_steps
         if not isinstance(self.roughness, str) and not model.config.network.roughness:
@@ -249,7 +249,7 @@ class GenerateOptions:
         return replace(
             self,
             steps=self._steps_for(model.config),
-            sampler=self.sampler or ("ddpm" if distilled is None else "ddim"),
+            sampler=self.sampler or model.config.sampler or ("ddpm" if distilled is None else "ddim"),
             guidance=self._guidance_for(model.config),
             clip=self.clip if self.clip is not None else distilled is None,
             precision=self._precision_for(model),

@@ -15,6 +15,7 @@ from ..datasets.config import MOST_SIDE
 from ..diffusion.corruption import RemovedKind
 from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
 from ..diffusion.parametrization import PARAMETRIZATIONS, WEIGHTINGS
+from ..diffusion.samplers import SAMPLERS
 from ..files.config import implied
 from ..files.options import Option, check_fields
 from ..networks import NetworkConfig
@@ -388,6 +389,10 @@ class TrainConfig(NewModelConfig):
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     prediction: Annotated[str, Option("what the network predicts", choices=PARAMETRIZATIONS)] = "eps"
+    sampler: Annotated[
+        str | None,
+        Option("of the model's images, unless one is chosen: it goes into its file", choices=SAMPLERS, unset="ddpm"),
+    ] = implied(None)
     validation: Annotated[
         int | None,
         Option(

@@ -133,6 +133,7 @@ def new_model(config: TrainConfig, palette: Palette) -> Model:
     diffusion = config.label_diffusion
     meaning = {
         "prediction": config.prediction,
+        "sampler": config.sampler,
         "label_diffusion": diffusion.kind,
         "class_rates": class_rates(diffusion.rates, config.data.name) if diffusion.kind == "classwise" else None,
         "label_resolution": diffusion.resolution,

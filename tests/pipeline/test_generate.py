@@ -249,6 +249,8 @@ def test_what_is_left_open_is_what_the_model_was_made_for():
     assert found == GenerateOptions(25, "ddpm", guidance=1.5, clip=True, precision="float32")
     found = GenerateOptions().for_model(distilled)
     assert found == GenerateOptions("trailing4", "ddim", guidance=2.0, clip=False, precision="float32")
+    assert GenerateOptions().for_model(build(sampler="ddim")).sampler == "ddim"
+    assert GenerateOptions(sampler="ddpm").for_model(build(sampler="ddim")).sampler == "ddpm"
     assert GenerateOptions().for_model(distilled).for_model(distilled) == GenerateOptions().for_model(distilled)
     seen = []
     generate(distilled, layout(), on_step=lambda step, total: seen.append(step.t))
