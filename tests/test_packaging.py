@@ -99,8 +99,11 @@ def test_an_installed_wheel_brings_the_painting_page_along(tmp_path: Path) -> No
     build = f"from setuptools import build_meta; build_meta.build_wheel({str(wheels)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
     offline = ["--no-index", "--no-deps", "--no-compile", "--disable-pip-version-check", "--quiet"]
+    offline += ["--ignore-installed"]  # else the one of the environment that the tests run in is uninstalled
     install = [sys.executable, "-m", "pip", "install", *offline, "--prefix", str(prefix), *map(str, wheels.iterdir())]
+    before = _installed()
     subprocess.run(install, check=True, capture_output=True)
+    assert _installed() == before, "the environment that the tests run in keeps its own"
     (package,) = prefix.rglob("scdm/paint/pages.py")
     environment = os.environ | {"PYTHONPATH": str(package.parents[2])}
     done = subprocess.run(
@@ -116,6 +119,19 @@ def test_an_installed_wheel_brings_the_painting_page_along(tmp_path: Path) -> No
         for path in (ROOT / "web" / part).glob("*.*")
     }
     assert found.keys() == here | {"/"}
+
+
+def _installed() -> str | None:
+    """Where scdm is installed, in a process of its own, which remembers nothing."""
+    shown = [sys.executable, "-m", "pip", "show", "--disable-pip-version-check", "scdm"]
+    return next(
+        (
+            line
+            for line in subprocess.run(shown, capture_output=True, text=True).stdout.splitlines()
+            if "ocation" in line
+        ),
+        None,
+    )
 
 
 def test_what_the_registry_is_spared_is_there() -> None:
