@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -124,13 +125,14 @@ def _meetings(ids: NDArray[np.int64], mask_id: int) -> tuple[Plane, Plane]:
 
 def _straight(plane: Plane, along: tuple[int, int], length: int) -> float:
     """Share of the outlines that run straight for `length` pixels."""
-    import cv2  # late: every model file asks for this module, few programs for what it measures
-
     if not plane.size:
         return 0.0
-    kernel = np.ones((length, 1) if along == (0, 1) else (1, length), np.uint8)
-    kept = cv2.morphologyEx(plane, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return float(kept.sum() / (plane.sum() + 1))
+    lines = torch.from_numpy(np.ascontiguousarray(plane.T if along == (0, 1) else plane)).float()[None]
+    if lines.shape[-1] < length:
+        return 0.0
+    whole = -F.max_pool1d(-lines, length, stride=1)  # 1 where a run of `length` begins
+    kept = F.max_pool1d(F.pad(whole, (length - 1, length - 1)), length, stride=1)
+    return float(kept.sum() / (int(plane.sum()) + 1))
 
 
 def _gathered(lines: NDArray[np.int64]) -> float:
@@ -162,12 +164,16 @@ def _centres(length: int, step: float) -> NDArray[np.int64]:
 
 def _distance(upright: Plane, level: Plane) -> NDArray[Any]:
     """(H, W) pixels from each pixel to the next outline."""
-    import cv2
-
-    away = np.ones((upright.shape[0], level.shape[1]), np.uint8)
-    away[:, 1:] &= 1 - upright
-    away[1:] &= 1 - level
-    return cv2.distanceTransform(away, cv2.DIST_L1, 3)
+    height, width = upright.shape[0], level.shape[1]
+    away = np.full((height, width), np.float32(height + width))
+    away[:, 1:][upright > 0] = 0
+    away[1:][level > 0] = 0
+    for axis in (0, 1):  # the distance in steps is found along one axis after the other
+        places = np.arange(away.shape[axis], dtype=np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        before = np.minimum.accumulate(away - places, axis) + places
+        after = np.flip(np.minimum.accumulate(np.flip(away + places, axis), axis), axis) - places
+        away = np.minimum(before, after)
+    return away
 
 
 def _turns(upright: Plane, level: Plane, count: int) -> tuple[float, float]:
@@ -181,10 +187,12 @@ def _turns(upright: Plane, level: Plane, count: int) -> tuple[float, float]:
 
 def _rounded_away(ids: NDArray[np.int64], painted: NDArray[np.bool_], radius: int) -> float:
     """Share of what is painted that belongs to parts thinner than two radii."""
-    import cv2
 
-    small = ids.astype(np.uint16)
-    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    inner = cv2.erode(small, kernel) == cv2.dilate(small, kernel)  # nothing but one class around
-    covered = cv2.dilate(inner.astype(np.uint8), kernel)
+    def greatest(values: Tensor) -> Tensor:
+        across = F.max_pool2d(values, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+        return F.max_pool2d(across, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+
+    small = torch.from_numpy(ids).float()[None, None]
+    inner = greatest(small) == -greatest(-small)  # nothing but one class around
+    covered = greatest(inner.float())[0, 0].numpy()
     return float(((covered == 0) & painted).mean())
