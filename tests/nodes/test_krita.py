@@ -175,7 +175,7 @@ def agreement(pixels: np.ndarray, layer: Image.Image) -> float:
     """The share of painted pixels that a segmenter reads as what was painted, at the size at which the model works."""
     small = np.asarray(Image.fromarray(pixels).resize((WORK, WORK), Image.Resampling.BOX))
     labels = SCENES.to_labels(layer).resized(WORK, WORK)
-    evaluator = segmenter.load(ROOT / "benchmarks" / "segmenter_scenes64.safetensors")
+    evaluator = segmenter.load(ROOT / "benchmarks" / "segmenter_scenes.safetensors")
     with torch.inference_mode():
         seen = evaluator.ids(from_levels(np.array(small[None])))
     return float((seen == labels.ids)[~labels.unpainted].float().mean())
