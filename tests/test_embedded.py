@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -46,6 +48,15 @@ def test_it_follows_a_layout(name, size):
     image = scdm.generate(model, labels, few)[0]
     assert torch.isfinite(image).all()
     assert image[:, ids == SKY].mean() > image[:, ids == TREE].mean() + 0.3
+
+
+@pytest.mark.parametrize("package", ["cv2", "accelerate", "yaml"])
+def test_images_need_no_package_that_comfyui_may_lack(package, monkeypatch):
+    """Nor does the estimate of how rough a layout is, which `auto` asks for."""
+    monkeypatch.setitem(sys.modules, package, None)
+    model = scdm.load("scenes-fast")
+    labels = scdm.LabelMap(Scenes(1, seed=2, size=(64, 64))[0][1][None], model.palette.num_classes)
+    assert model.config.network.roughness and torch.isfinite(scdm.generate(model, labels)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

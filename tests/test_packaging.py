@@ -121,17 +121,10 @@ def test_an_installed_wheel_brings_the_painting_page_along(tmp_path: Path) -> No
     assert found.keys() == here | {"/"}
 
 
-def _installed() -> str | None:
-    """Where scdm is installed, in a process of its own, which remembers nothing."""
-    shown = [sys.executable, "-m", "pip", "show", "--disable-pip-version-check", "scdm"]
-    return next(
-        (
-            line
-            for line in subprocess.run(shown, capture_output=True, text=True).stdout.splitlines()
-            if "ocation" in line
-        ),
-        None,
-    )
+def _installed() -> str:
+    """What pip says of scdm, in a process of its own, which remembers nothing."""
+    command = [sys.executable, "-m", "pip", "show", "--disable-pip-version-check", "scdm"]
+    return subprocess.run(command, capture_output=True, text=True).stdout
 
 
 def test_what_the_registry_is_spared_is_there() -> None:

@@ -210,11 +210,11 @@ def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device
         networks = networks_of(arguments, palette, count, device)
         made_folder(arguments.out)
         return Evaluation(None, None, layouts, count, settings, images, networks)
-    model = conversion.load(arguments.model, device)
+    with model_file(arguments.model) as file:
+        model, weights = conversion.load(file, device), digest(file)
     model.palette.require_same(palette, arguments.model, "the data set")
     options = options.for_model(model)
-    with model_file(arguments.model) as file:
-        settings = settings_of(digest(file), config, layouts) | {"options": options.record()}
+    settings = settings_of(weights, config, layouts) | {"options": options.record()}
     samples = Samples(arguments.out, layouts.names, settings)
     networks = networks_of(arguments, palette, count, device)
     return Evaluation(model, options, layouts, count, settings, samples, networks)

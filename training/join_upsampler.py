@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 
 from scdm import load
+from scdm.cli.flags import add_stored_type
 from scdm.models import checkpoint
 from scdm.training.command import ending
 
@@ -27,16 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("model", help="as scdm.load reads it")
     parser.add_argument("upsampler", help="model file that training/train_upsampler.py made")
     parser.add_argument("--out", required=True, metavar="FILE", help="model file to write")
-    bits = parser.add_mutually_exclusive_group()
-    bits.add_argument("--half", action="store_true", help="store the weights in 16 bits")
-    bits.add_argument("--int8", action="store_true", help="store them in 8 bits, with a scale for each row")
+    add_stored_type(parser)
     parser.add_argument(
         "--shared", metavar="NAME", help="name this upsampler of the package instead of storing its weights"
     )
     arguments = parser.parse_args(argv)
     joined = load(arguments.model).upsampled_by(load(arguments.upsampler))
-    dtype = torch.float16 if arguments.half else torch.int8 if arguments.int8 else None
-    checkpoint.save(arguments.out, joined, dtype, arguments.shared)
+    checkpoint.save(arguments.out, joined, arguments.stored and getattr(torch, arguments.stored), arguments.shared)
     return 0
 
 

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from tqdm.auto import tqdm
 
 from scdm.datasets import open_pairs
@@ -44,7 +43,7 @@ from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
 from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
-from scdm.files.images import write_image
+from scdm.files.images import encoded, write_image
 from scdm.files.members import Member, members_of
 from scdm.layouts.values import VALUES
 from scdm.training.command import ending
@@ -145,18 +144,12 @@ def write_archives(job: Job, workers: int) -> Iterator[None]:
         made_folder(place.parent)
         with written_whole(place) as beside, tarfile.open(beside, "w") as made:
             for member in members:
-                content = as_png(next(maps)) if member in number else member.read_bytes()
+                content = encoded(next(maps)) if member in number else member.read_bytes()
                 info = tarfile.TarInfo(member.inner)
                 info.size = len(content)
                 made.addfile(info, io.BytesIO(content))
                 if member in number:
                     yield
-
-
-def as_png(values: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(values).save(content, "PNG")
-    return content.getvalue()
 
 
 def corrupted(job: Job, index: int) -> np.ndarray:

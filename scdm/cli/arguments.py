@@ -15,7 +15,7 @@ from ..files.options import Declared, declared
 from ..files.plugins import load_plugins
 from ..files.untrusted import LONGEST_LINE, brief, shown
 from ..start import importing
-from .flags import add_flags, flag_of, reading
+from .flags import add_flags, add_stored_type, flag_of, reading
 from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
@@ -283,9 +283,7 @@ def _add_convert(command: argparse.ArgumentParser) -> None:
     settings = dict(declared(Assumptions))
     add_flags(command.add_mutually_exclusive_group(), [settings.pop("head_channels"), settings.pop("heads")])
     add_flags(command, settings.values())
-    bits = command.add_mutually_exclusive_group()
-    bits.add_argument("--half", action="store_true", help="store the weights in 16 bits")
-    bits.add_argument("--int8", action="store_true", help="store them in 8 bits, with a scale for each row")
+    add_stored_type(command)
     command.add_argument("--force", action="store_true", help="replace OUT if it is there")
 
 

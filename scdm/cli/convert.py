@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> None:
         note(f"{arguments.source} holds {size / 1e9:.1f} GB: reading, checking and writing it may take a minute")
     model = convert(arguments.source, assumptions)
     with writing(output):
-        save(output, model, torch.float16 if arguments.half else torch.int8 if arguments.int8 else None)
+        save(output, model, arguments.stored and getattr(torch, arguments.stored))
     assumed = ", ".join(f"{name} {_in_words(value)}" for name, value in model.provenance.get("assumed", {}).items())
     if assumed:
         note(f"weights do not show it, and so it is assumed: {assumed} (options of 'scdm convert' change it)")

@@ -21,6 +21,16 @@ def add_flags(group: argparse._ActionsContainer, settings: Iterable[Declared]) -
         group.add_argument(flag_of(setting.name), help=_help(setting), default=argparse.SUPPRESS, **reading(setting))
 
 
+def add_stored_type(command: argparse.ArgumentParser) -> None:
+    """--half and --int8: `stored`, the name of the type that a model's weights are stored in, None for their own."""
+    bits = command.add_mutually_exclusive_group()
+    for flag, kind, words in (
+        ("--half", "float16", "store the weights in 16 bits"),
+        ("--int8", "int8", "store them in 8 bits, with a scale for each row"),
+    ):
+        bits.add_argument(flag, dest="stored", action="store_const", const=kind, help=words)
+
+
 def _help(setting: Declared) -> str:
     forms = f"{setting.describe()}; " if setting.option.form or setting.choices else ""
     return f"{setting.words} ({forms.replace(', or None', '')}default: {setting.unset})".replace("%", "%%")

@@ -83,7 +83,7 @@ def _weights(path: Path) -> dict[str, Any]:
 
     with opened(path) as file:
         held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        tensors = [tensor for name, tensor in held.items() if name not in scales(held)]
+        tensors = [held[name] for name in held.keys() - scales(held)]
         return {
             "parameters": sum(math.prod(tensor.get_shape()) for tensor in tensors),
             "types": sorted({tensor.get_dtype() for tensor in tensors}),

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..files import config as configuration
 from ..files.atomic import written_whole
-from ..files.images import MAX_PIXELS
+from ..files.images import MAX_PIXELS, encoded
 from ..files.options import Option, check_fields
 from ..files.parsing import parsed
 from ..files.untrusted import MOST_BYTES, brief, file_at, is_out_of_memory, shown
@@ -141,9 +141,9 @@ def write(path: str | Path, saved: Saved) -> None:
         with written_whole(path) as beside, zipfile.ZipFile(beside, "w") as archive:
             archive.writestr(zipfile.ZipInfo(RECORD), json.dumps(record, ensure_ascii=False, indent=1))
             for i, plane in enumerate(planes.things):
-                archive.writestr(zipfile.ZipInfo(f"planes/{i}.png"), _png(plane.numpy().astype(np.uint16)))
+                archive.writestr(zipfile.ZipInfo(f"planes/{i}.png"), encoded(plane.numpy().astype(np.uint16)))
             for i, image in enumerate(images.things):
-                archive.writestr(zipfile.ZipInfo(f"images/{i}.png"), _png(image))
+                archive.writestr(zipfile.ZipInfo(f"images/{i}.png"), encoded(image))
     except OSError as error:
         raise ValueError(f"{path} cannot be written, what was there is kept: {error.strerror or error}") from error
 
@@ -300,12 +300,6 @@ def _pixels(archive: zipfile.ZipFile, name: str, size: tuple[int, int], modes: t
         known = picture.size == size[::-1] and picture.mode in modes
         require(known, f"{name} is a picture of {picture.width} x {picture.height} in mode {picture.mode}")
         return np.array(picture)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
-    return content.getvalue()
 
 
 class _Numbered:

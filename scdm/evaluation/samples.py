@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from ..datasets import Batch, Validation, loader
 from ..files import config
 from ..files.atomic import made_folder, write_text
 from ..files.config import flat
-from ..files.images import from_levels, read_image, to_levels, write_image
+from ..files.images import from_levels, picture_size, read_image, to_levels, write_image
 from ..files.parsing import parsed
 from ..files.untrusted import brief, content_of, sha256_of
 from ..models.model import Model
@@ -155,8 +154,7 @@ def _read(paths: Iterable[Path]) -> Tensor:
 
 
 def _require_size(path: Path, size: tuple[int, int]) -> None:
-    with Image.open(path) as image:  # its header alone; `read` finds what is damaged
-        found = (image.height, image.width)
+    found = picture_size(path)  # of its header alone; `read` finds what is damaged
     if found != size:
         raise ValueError(
             f"{path} is {found[1]}x{found[0]}, the real images are {size[1]}x{size[0]}: resize one of them "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from collections.abc import Collection, Iterator
@@ -86,6 +87,13 @@ def read_image(
     for sentence in _remarks(image):
         remark(sentence)
     return image
+
+
+def encoded(pixels: np.ndarray, form: str = "PNG", **settings: Any) -> bytes:
+    """A picture's pixels as the content of a file."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, form, **settings)
+    return content.getvalue()
 
 
 def picture_size(path: str | Path | Member, upright: bool = True) -> tuple[int, int]:

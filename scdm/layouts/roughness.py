@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -102,8 +101,8 @@ def measures(ids: NDArray[np.int64], mask_id: int) -> Measures | None:
     painted = ids != mask_id
     rim = int((painted[:, 1:] != painted[:, :-1]).sum()) + int((painted[1:] != painted[:-1]).sum())
     values = [math.log2(side), math.log2(count / side)]
-    for plane, along in ((upright, (0, 1)), (level, (1, 0))):
-        values += [_straight(plane, along, max(2, round(side / scale))) for scale in SCALES]
+    for axis, plane in enumerate((upright, level)):
+        values += [_straight(plane, axis, max(2, round(side / scale))) for scale in SCALES]
     values += [_gathered(upright.sum(0)), _gathered(level.sum(1))]
     values += [_outlines_at(ids, mask_id, side / scale) - values[1] for scale in SCALES]
     values += [_changed_by_cells(ids, painted, side / scale) * side / count for scale in SCALES]
@@ -123,16 +122,33 @@ def _meetings(ids: NDArray[np.int64], mask_id: int) -> tuple[Plane, Plane]:
     return beside.astype(np.uint8), above.astype(np.uint8)
 
 
-def _straight(plane: Plane, along: tuple[int, int], length: int) -> float:
-    """Share of the outlines that run straight for `length` pixels."""
-    if not plane.size:
+def _straight(plane: Plane, axis: int, length: int) -> float:
+    """Share of the outlines that run straight for `length` pixels along an axis."""
+    if plane.shape[axis] < length:
         return 0.0
-    lines = torch.from_numpy(np.ascontiguousarray(plane.T if along == (0, 1) else plane)).float()[None]
-    if lines.shape[-1] < length:
-        return 0.0
-    whole = -F.max_pool1d(-lines, length, stride=1)  # 1 where a run of `length` begins
-    kept = F.max_pool1d(F.pad(whole, (length - 1, length - 1)), length, stride=1)
+    begun = 1 - _any_of(1 - plane, length, axis)  # where a run of `length` begins
+    kept = _any_of(np.pad(begun, [(length - 1, length - 1) if own == axis else (0, 0) for own in (0, 1)]), length, axis)
     return float(kept.sum() / (int(plane.sum()) + 1))
+
+
+def _any_of(plane: Plane, length: int, axis: int) -> Plane:
+    """Of all runs of `length` pixels along an axis, (h, w) of 0 and 1 -> whether one of them is 1; in log2(length) steps."""
+    plane = plane.swapaxes(0, axis)
+    reach = 1
+    while reach < length:
+        step = min(reach, length - reach)
+        plane = plane[:-step] | plane[step:]
+        reach += step
+    return plane.swapaxes(0, axis)
+
+
+def _any_near(plane: Plane, radius: int, shape: tuple[int, int]) -> Plane:
+    """Whether any is 1 in the square of a radius around each pixel of (H, W): of a plane of pixels, or of what lies between
+    them and is one shorter."""
+    plane = np.pad(plane, radius)
+    for axis in (0, 1):
+        plane = _any_of(plane, plane.shape[axis] - shape[axis] + 1, axis)
+    return plane
 
 
 def _gathered(lines: NDArray[np.int64]) -> float:
@@ -187,12 +203,9 @@ def _turns(upright: Plane, level: Plane, count: int) -> tuple[float, float]:
 
 def _rounded_away(ids: NDArray[np.int64], painted: NDArray[np.bool_], radius: int) -> float:
     """Share of what is painted that belongs to parts thinner than two radii."""
-
-    def greatest(values: Tensor) -> Tensor:
-        across = F.max_pool2d(values, (1, 2 * radius + 1), stride=1, padding=(0, radius))
-        return F.max_pool2d(across, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
-
-    small = torch.from_numpy(ids).float()[None, None]
-    inner = greatest(small) == -greatest(-small)  # nothing but one class around
-    covered = greatest(inner.float())[0, 0].numpy()
-    return float(((covered == 0) & painted).mean())
+    changes = [np.not_equal(ids[:, 1:], ids[:, :-1]), np.not_equal(ids[1:], ids[:-1])]
+    mixed = np.zeros(ids.shape, np.uint8)
+    for change in changes:
+        mixed |= _any_near(change.astype(np.uint8), radius, ids.shape)
+    thick = _any_near(1 - mixed, radius, ids.shape)  # near a pixel that has nothing but its own class around it
+    return float(((thick == 0) & painted).mean())

@@ -39,7 +39,8 @@ def unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     ValueError for integers without scales, one for each row.
     """
-    return {name: _weight(name, tensor, stored) for name, tensor in stored.items() if name not in scales(stored)}
+    of_others = scales(stored)
+    return {name: _weight(name, tensor, stored) for name, tensor in stored.items() if name not in of_others}
 
 
 def scales(names: Collection[str]) -> set[str]:

@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor
 from ..diffusion.samplers import Step
 from ..editing import history
 from ..editing.session import Cancelled, EditSession
-from ..files.images import from_levels, to_levels
+from ..files.images import encoded, from_levels, to_levels
 from ..files.untrusted import brief, is_out_of_memory, sentence
 from ..layouts import paintings
 from ..layouts.labels import LabelMap
@@ -247,7 +246,7 @@ class Worker:
         levels = to_levels(made.image)[0]
         share = made.region.float().mean().item()
         head = {"kind": "image", "number": number, "seconds": made.seconds, "share": share, "remarks": remarks}
-        self._send(Message(head, (_picture(levels, "PNG", compress_level=1),)))
+        self._send(Message(head, (encoded(levels, "PNG", compress_level=1),)))
 
     def _step(self, step: Step, steps: int) -> None:
         running = self._running
@@ -351,13 +350,7 @@ def _mask(areas: Iterable[Area | None], labels: LabelMap) -> Tensor:
     return mask
 
 
-def _picture(levels: np.ndarray, form: str, **settings: Any) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(levels).save(content, form, **settings)
-    return content.getvalue()
-
-
 def _preview(x0: Tensor) -> bytes:
     picture = Image.fromarray(to_levels(x0)[0])
     picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BILINEAR)
-    return _picture(np.asarray(picture), "JPEG", quality=80)
+    return encoded(np.asarray(picture), "JPEG", quality=80)

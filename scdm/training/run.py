@@ -26,6 +26,9 @@ from .states import States, require_form, require_same_run, settings
 from .stream import buckets_of
 from .upsampling import upsampling
 
+# Settings of networks by which they are given one more number, whose embedding adds nothing at first.
+ADDED = ("sized", "roughness")
+
 
 @dataclass
 class Run:
@@ -103,10 +106,6 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     if seen.min() != seen.max():
         raise ValueError(f"processes find different states in {states.folder}: it must be one folder for all machines")
     return run
-
-
-# Settings of networks by which they are given one more number, whose embedding adds nothing at first.
-ADDED = ("sized", "roughness")
 
 
 def task_of(config: RunConfig, palette: Palette, fresh: bool, accelerator: Accelerator) -> Task:

@@ -173,7 +173,7 @@ class Upsampling:
         squared = (made - images).square().mean(1)
         mse = squared.flatten(1).mean(1)
         squared = torch.lerp(coarse_error(made, images), squared, self.config.fine)
-        squared = squared * torch.lerp(torch.ones_like(squared), visibility(images), self.config.masking)
+        squared = squared * (1 + self.config.masking * (visibility(images) - 1))
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
         error = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT) * (squared * weights[exact]).flatten(1).mean(1)
         config, learning = self.config.critic, self.learning

@@ -23,7 +23,7 @@ def memory() -> Iterator[None]:
     ("name", "expected"),
     [
         ("s3://bucket/model.safetensors", True),
-        ("file:///tmp/model.safetensors", True),
+        ("file:///models/model.safetensors", True),
         ("simplecache::s3://bucket/model.safetensors", True),
         ("scenes", False),
         ("runs/a/model.safetensors", False),
