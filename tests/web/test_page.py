@@ -442,6 +442,26 @@ def test_a_slow_model_says_how_long_it_takes_and_waits_to_be_asked(context: Any,
     assert page.is_checked("#live"), "who insists has live images"
 
 
+def test_a_preview_that_is_decoded_late_does_not_cover_its_image(context: Any, served: Served) -> None:
+    page = opened(context, served)
+    page.evaluate("""() => {
+      const decoded = createImageBitmap;
+      globalThis.late = [];
+      globalThis.createImageBitmap = async (source, ...more) => {
+        const bitmap = await decoded(source, ...more);
+        if (source.type !== "image/jpeg") return bitmap;
+        const wait = new Promise((done) => setTimeout(done, 1500));
+        late.push(wait);
+        return wait.then(() => bitmap);
+      };
+    }""")
+    stroke(page)
+    followed(page)
+    finished = image(page)
+    assert page.evaluate("Promise.all(late).then((all) => all.length)") > 0, "there were previews"
+    assert np.array_equal(image(page), finished)
+
+
 def test_again_here_is_within_reach_of_the_keyboard_alone(context: Any, served: Served) -> None:
     page = opened(context, served)
     stroke(page)

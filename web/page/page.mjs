@@ -298,12 +298,14 @@ class Page {
   }
 
   #shown = 0;
+  #finished = 0; // the newest that is shown and no preview
 
-  // Draws a picture, unless a later one is there.
+  // Draws a picture, unless a later one is there: pictures are not decoded in the order in which they come.
   async show(blob, number, preview) {
     const bitmap = await createImageBitmap(blob);
-    if (number < this.#shown) return;
+    if (number < this.#shown || (preview && number === this.#finished)) return;
     this.#shown = number;
+    if (!preview) this.#finished = number;
     const { width, height } = this.painter.document;
     const canvas = $("image");
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
