@@ -98,6 +98,7 @@ def main() -> int:
             print(row(page, arguments.model, size, arguments.strokes), flush=True)
         if arguments.screenshot:
             page.mouse.move(0, 0)
+            page.wait_for_timeout(300)  # while the bar of progress goes
             page.screenshot(path=arguments.screenshot)
     return 0
 

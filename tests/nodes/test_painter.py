@@ -356,6 +356,7 @@ def test_a_size_that_cannot_be_painted_is_said_and_the_painting_is_kept(painter:
     open_template(page, changed(widgets_values=["scenes", side, side, ""]))
     painter.until("() => /pixels/.test(document.querySelector('.scdm-status').textContent)")
     assert str(side) in page.inner_text(".scdm-status")
+    painter.live(False)  # a run of 8192 pixels would hold up the tests that follow
     painter.stroke()
     assert page.evaluate(f"() => {PAINTERS}[0].widgets.find(widget => widget.name === 'width').value") == side
 
