@@ -1,9 +1,11 @@
-"""Modules of users, which add to the registries: a sampler, a network, a data set, a corruption, a parametrisation."""
+"""Modules of users, which add to the registries: samplers, losses, networks, data sets, corruptions, parametrisations."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -15,19 +17,19 @@ def load_plugins(names: Iterable[str]) -> None:
     """Imports modules, each by its name (my_package.samplers) or as a file (my_samplers.py), which is a module of its stem.
 
     What they register is there from then on; a module is imported once. This runs their code. ValueError if there is no such
-    module, or if it needs one that is not installed.
+    module, if it needs one that is not installed, or if its code fails.
     """
     for name in names:
         _load_file(Path(name)) if name.endswith(".py") else _load_module(name)
 
 
 def _load_module(name: str) -> None:
-    try:
-        import_module(name)
-    except ImportError as error:
+    if not all(part.isidentifier() for part in name.split(".")):
         raise ValueError(
-            f"plugin {shown(name)} cannot be imported: {error}. Install it, or name its file (my_plugin.py)"
-        ) from error
+            f"plugin {shown(name)} is neither a module (my_package.samplers) nor the file of one (my_samplers.py)"
+        )
+    with _imported(shown(name), "Install it, or name its file (my_plugin.py)"):
+        import_module(name)
 
 
 def _load_file(path: Path) -> None:
@@ -42,9 +44,24 @@ def _load_file(path: Path) -> None:
     module = module_from_spec(spec)
     sys.modules[path.stem] = module  # so that dataclasses and pickle find it
     try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
+        with _imported(path, "Install what it needs"):
+            spec.loader.exec_module(module)
+    except BaseException:
         del sys.modules[path.stem]
-        if isinstance(error, ImportError):
-            raise ValueError(f"plugin {path} cannot be imported: {error}") from error
         raise
+
+
+@contextmanager
+def _imported(plugin: object, advice: str) -> Iterator[None]:
+    """What is wrong with a plugin becomes a sentence that says where, for it is its author who can mend it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ValueError(f"plugin {plugin} cannot be imported: {error}. {advice}") from error
+    except (Exception, SystemExit) as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (frame.filename, frame.lineno)
+        words = error.msg if isinstance(error, SyntaxError) else error
+        raise ValueError(
+            f"plugin {plugin} fails: {type(error).__name__} ({words}) in line {where[1]} of {where[0]}"
+        ) from error

@@ -6,6 +6,7 @@ join several.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -71,7 +72,7 @@ class LossConfig:
             "squared error that is minimised: of the network's output, as published, of eps, of v, of eps where noise is "
             "strong (Kingma & Gao 2023), or of x0 by the signal-to-noise ratio up to the limit (min_snr), also from 1 on "
             "(truncated)",
-            choices=("output", *WEIGHTINGS),
+            choices=ChainMap(WEIGHTINGS, {"output": None}),  # a view: plugins add to the weightings
         ),
     ] = implied("output")
     log_snr_limit: Annotated[

@@ -10,6 +10,7 @@ import pytest
 
 from scdm.cli import main
 from scdm.datasets.registry import DATASETS
+from scdm.diffusion.parametrization import WEIGHTINGS
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.files.config import from_dict
 from scdm.files.plugins import load_plugins
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from scdm.datasets.registry import DATASETS, Source
+from scdm.diffusion.parametrization import WEIGHTINGS
 from scdm.diffusion.samplers import SAMPLERS, ddim
 from scdm.files.options import Option
 from scdm.networks.registry import NETWORKS, Kind
@@ -39,6 +41,7 @@ def halved(denoise, x, schedule, noise, *, half: Annotated[float, Option("how mu
 NETWORKS["narrow"] = Kind(NarrowConfig, UNet)
 DATASETS["lakes"] = Source(lambda config, split: None)
 SAMPLERS["halved"] = halved
+WEIGHTINGS["flat"] = lambda snr, limit: snr.clamp(max=1)
 """
 
 
@@ -48,7 +51,8 @@ def plugin(tmp_path: Path) -> Iterator[Path]:
     path.write_text(PLUGIN)
     yield path
     sys.modules.pop(path.stem, None)
-    for registry, name in ((NETWORKS, "narrow"), (DATASETS, "lakes"), (SAMPLERS, "halved")):
+    added = ((NETWORKS, "narrow"), (DATASETS, "lakes"), (SAMPLERS, "halved"), (WEIGHTINGS, "flat"))
+    for registry, name in added:
         registry.pop(name, None)  # type: ignore[attr-defined]
 
 
@@ -57,7 +61,7 @@ def test_what_a_plugin_registers_is_known_to_configurations(plugin: Path) -> Non
     with pytest.raises(ValueError, match=r"lakes|narrow"):
         from_dict(TrainConfig, settings)
     load_plugins([str(plugin), str(plugin)])  # the second time it is known
-    config = from_dict(TrainConfig, settings)
+    config = from_dict(TrainConfig, {**settings, "loss": {"weighting": "flat"}})
     assert config.network.narrow == 2 and config.data.source is DATASETS["lakes"]  # type: ignore[attr-defined]
 
 
@@ -86,3 +90,26 @@ def test_plugins_that_cannot_be_had_are_a_sentence(tmp_path: Path, capsys: pytes
     assert needy.stem not in sys.modules
     assert main(["--plugin", "no_such_plugin", "palette"]) == 2
     assert capsys.readouterr().err.startswith("scdm: error: plugin 'no_such_plugin' cannot be imported")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("x = 1\ndef (", r"SyntaxError \(invalid syntax\) in line 2 of .*scdm_failing_plugin\.py"),
+        ("\nraise KeyError('lake')", r"KeyError \('lake'\) in line 2 of .*scdm_failing_plugin\.py"),
+        ("raise ValueError('too deep')", r"ValueError \(too deep\) in line 1"),
+        ("import sys; sys.exit(3)", r"SystemExit \(3\) in line 1"),
+    ],
+)
+def test_a_plugin_whose_code_fails_is_named_with_the_line(tmp_path: Path, code: str, words: str) -> None:
+    path = tmp_path / "scdm_failing_plugin.py"
+    path.write_text(code)
+    with pytest.raises(ValueError, match=rf"plugin .*scdm_failing_plugin\.py fails: {words}"):
+        load_plugins([str(path)])
+    assert path.stem not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["", "../mine", "my plugin", "plugins/"])
+def test_what_names_no_module_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is neither a module"):
+        load_plugins([name])
