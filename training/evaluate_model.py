@@ -351,7 +351,7 @@ def layouts_in_words(layouts: Layouts) -> str:
     if corruption.kind == CLEAN:
         return CLEAN
     words = [f"{key} {value}" for key, value in corruption.strength.items()]
-    words += [] if corruption.edge_size is None else [f"at {corruption.edge_size}x{corruption.edge_size}"]
+    words += [] if corruption.resized is None else [f"at {corruption.resized}x{corruption.resized}"]
     words += [f"seed {corruption.seed}", f"removed pixels are {corruption.removed}"]
     return ", ".join([corruption.kind, *words, *filter(None, [layouts.no_effect])])
 

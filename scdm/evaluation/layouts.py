@@ -1,8 +1,9 @@
 """The layouts that are evaluated: those of a data set, clean or corrupted as in the noisy benchmark.
 
 The benchmark corrupts label maps as large as they are stored, and what reads them brings them to the model's size, in one
-step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first. Borders are
-removed from maps that have been resized to 256 x 256, where two pixels are more than in a photograph.
+step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first. In the papers'
+scripts borders and single pixels are removed from maps that have been resized to 256 x 256, where two pixels are more than in a
+photograph.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..diffusion.corruption import MOST_SEED, Removed, check_request, corrupt, r
 from ..layouts.labels import LabelMap, instance_borders
 
 CLEAN = "clean"
-EDGE_SIZE = 256  # pixels, of the sides of the maps from which the papers' scripts remove borders
+PUBLISHED_SIZE = 256  # pixels, of the sides of the maps from which the papers' scripts remove borders and single pixels
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,18 @@ class LayoutCorruption:
     seed: of the first layout; layout i has `seed` + i.
     removed: what becomes of the pixels that are removed: MASK, or, where the data set has such a class, "unlabelled", as in
         the benchmark's files. A model without label diffusion knows only the latter from its training.
-    edge_size: side of the square to which layouts are resized before borders are removed; None for the stored size.
+    resized: side of the square to which layouts are resized before pixels are removed; None for the stored size.
     """
 
     kind: str = CLEAN
     seed: int = 0
     removed: Removed = "mask"
     strength: Mapping[str, Any] = field(default_factory=dict)
-    edge_size: int | None = None
+    resized: int | None = None
 
     def __post_init__(self) -> None:
-        if self.edge_size is not None and self.kind != "edges":
-            raise ValueError(f"edge_size belongs to the corruption edges, not to {self.kind}")
+        if self.resized is not None and self.kind not in ("edges", "random"):
+            raise ValueError(f"resized belongs to the corruptions edges and random, not to {self.kind}")
         if self.kind == CLEAN:
             if self.strength:
                 raise ValueError(f"clean layouts have no setting {next(iter(self.strength))!r}: choose a corruption")
@@ -61,8 +62,8 @@ class LayoutCorruption:
         return corrupt(labels, self.kind, (self.seed + index) & MOST_SEED, **self.strength)
 
     def record(self) -> dict[str, Any]:
-        """For files; without `edge_size` where layouts are corrupted as they are stored, as files have always had it."""
-        return {name: value for name, value in asdict(self).items() if name != "edge_size" or value is not None}
+        """For files; without `resized` where layouts are corrupted as they are stored, as files have always had it."""
+        return {name: value for name, value in asdict(self).items() if name != "resized" or value is not None}
 
     def no_effect(self, size: Sequence[int]) -> str:
         """A sentence if the corruption changes no layout of this size (H, W), or "": as many blocks as there are pixels."""
@@ -79,8 +80,8 @@ BENCHMARKS = {  # the published corruptions: DS, Edge and Random, beside clean l
     "published": (
         LayoutCorruption(removed="class"),
         LayoutCorruption("downsample", removed="class"),
-        LayoutCorruption("edges", removed="class", edge_size=EDGE_SIZE),
-        LayoutCorruption("random", removed="class"),
+        LayoutCorruption("edges", removed="class", resized=PUBLISHED_SIZE),
+        LayoutCorruption("random", removed="class", resized=PUBLISHED_SIZE),
     )
 }
 
@@ -129,7 +130,7 @@ class Layouts(Validation):
             return clean
         place = clean.position  # not `index`: another stands in for a file that cannot be read
         ids, things = _maps(self.data, place)
-        labels = _labels(self.data, ids, things, self.corruption.edge_size)
+        labels = _labels(self.data, ids, things, self.corruption.resized)
         ids = self._framed(self.corruption(labels, place).ids[0], (ids.shape[1], ids.shape[2]))
         unlabelled = self.data.palette.unlabelled
         if self.corruption.removed == "class" and unlabelled is not None:

@@ -194,7 +194,7 @@ def test_the_published_benchmark_is_one_command_and_one_table(
     kinds = ("clean", "downsample", "edges", "random")
     found = [json.loads((out / kind / "result.json").read_text()) for kind in kinds]
     assert [one["layouts"] for one in found] == list(kinds)
-    assert found[2]["settings"]["layouts"]["edge_size"] == 256
+    assert [one["settings"]["layouts"].get("resized") for one in found] == [None, None, 256, 256]
     table = (out / "comparison.md").read_text()
     assert all(f"| tiny, guidance 1.5, 2 steps | {kind} |" in table for kind in kinds)
     assert "tiny" in (out / "comparison.tex").read_text() and "tiny" in (out / "comparison.csv").read_text()

@@ -121,30 +121,32 @@ def test_strength_is_checked_before_any_layout_is_read() -> None:
         LayoutCorruption("blur")
 
 
-def test_the_published_benchmark_removes_borders_at_256_pixels(ade20k: Make) -> None:
+def test_the_published_benchmark_removes_borders_and_pixels_at_256_pixels(ade20k: Make) -> None:
     """As the papers' scripts do, which resize first: two pixels are then twice as far as at 512."""
     labels = np.zeros((512, 768), np.uint8)
     labels[100:300, 200:500], labels[150:250, 50:700] = 7, 9
     config = DataConfig("ade20k", str(ade20k([labels])), size=256)
-    _, _, edges, _ = BENCHMARKS["published"]
+    _, _, edges, random = BENCHMARKS["published"]
     published = Layouts(open_dataset(config, "val"), config, edges)[0].ids
     small = resampled(as_ids(torch.from_numpy(labels))[None], 256, 256)
     removed = edges_removed(LabelMap(small, 151), [0]).ids[0]
     assert torch.equal(published, removed.masked_fill(removed == 151, UNLABELLED))
     as_stored = layouts(config, "edges")[0].ids
     assert (removed == 151).sum() > 1.8 * (as_stored == 151).sum() > 0
+    fewer = Layouts(open_dataset(config, "val"), config, random)[0].ids
+    assert torch.equal(fewer, corrupt(LabelMap(small, 151), "random").ids[0].clamp(max=UNLABELLED))
 
 
 def test_the_published_benchmark_is_the_papers() -> None:
     assert [corruption.kind for corruption in BENCHMARKS["published"]] == ["clean", "downsample", "edges", "random"]
     assert {corruption.removed for corruption in BENCHMARKS["published"]} == {"class"}
-    with pytest.raises(ValueError, match="edge_size belongs to the corruption edges"):
-        LayoutCorruption("random", edge_size=256)
+    with pytest.raises(ValueError, match="resized belongs to the corruptions edges and random, not to patterns"):
+        LayoutCorruption("patterns", resized=256)
 
 
 def test_what_is_written_of_a_corruption_is_what_older_folders_hold() -> None:
     assert set(LayoutCorruption("edges").record()) == {"kind", "seed", "removed", "strength"}
-    assert LayoutCorruption("edges", edge_size=256).record()["edge_size"] == 256
+    assert LayoutCorruption("edges", resized=256).record()["resized"] == 256
 
 
 def test_downsampling_to_as_many_blocks_as_pixels_is_said_to_change_nothing() -> None:
