@@ -36,11 +36,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the table and the plots")
     parser.add_argument("--repetitions", action="store_true", help="runs of one --name, other seeds, as one row")
     arguments = parser.parse_args(argv)
+    require_once(arguments.results)
     results = [read_result(path) for path in arguments.results]
     shown = repeated(results) if arguments.repetitions else results
     for path in [*write_tables(shown, arguments.out), *_plots(shown, arguments.out)]:
         print(path)
     return 0
+
+
+def require_once(paths: Sequence[Path]) -> None:
+    places = [path.resolve() for path in paths]
+    for place, path in zip(places, paths, strict=True):
+        if places.count(place) > 1:
+            raise ValueError(f"{path} is named twice: name each result once")
 
 
 def _plots(results: Sequence[Result], folder: Path) -> list[Path]:

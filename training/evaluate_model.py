@@ -59,7 +59,7 @@ from scdm.evaluation import (
 from scdm.evaluation.comparison import comparison, read_result, write_tables
 from scdm.evaluation.layouts import BENCHMARKS, CLEAN
 from scdm.evaluation.report import rows_of
-from scdm.evaluation.samples import GivenImages, Images
+from scdm.evaluation.samples import GivenImages, Images, claim, require_same
 from scdm.evaluation.tables import csv_table, latex_table
 from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, from_dict, load
@@ -165,6 +165,8 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("the diversity of samples needs several of them: --samples 10")
     if arguments.images and not arguments.name:
         parser.error("images of another program need the name of what made them: --name NAME")
+    if arguments.name is not None and not (arguments.name.strip() and arguments.name.isprintable()):
+        parser.error("--name is a text of one line, which tables can show")
     if arguments.images and arguments.options:
         parser.error("--options say how a model makes images, and --images are made already: leave the options out")
     if arguments.benchmark and (arguments.corruption != CLEAN or arguments.strength or arguments.removed):
@@ -207,8 +209,8 @@ def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device
     if arguments.images:
         images = GivenImages(arguments.images, layouts.names, arguments.samples, count, config.height_width)
         settings = settings_of(arguments.name, config, layouts)
+        require_free(arguments, settings)
         networks = networks_of(arguments, palette, count, device)
-        made_folder(arguments.out)
         return Evaluation(None, None, layouts, count, settings, images, networks)
     with model_file(arguments.model) as file:
         model, weights = conversion.load(file, device), digest(file)
@@ -218,6 +220,13 @@ def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device
     samples = Samples(arguments.out, layouts.names, settings)
     networks = networks_of(arguments, palette, count, device)
     return Evaluation(model, options, layouts, count, settings, samples, networks)
+
+
+def require_free(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
+    """ValueError if the folder for the result of given images has another method's, or is that of the images."""
+    if arguments.out.resolve() == arguments.images.resolve():
+        raise ValueError(f"{arguments.out} has the images themselves: give --out another folder for the result")
+    require_same(arguments.out, json.loads(json.dumps(settings)))
 
 
 def settings_of(model: str, config: DataConfig, layouts: Layouts) -> dict[str, Any]:
@@ -255,6 +264,8 @@ def make(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Acc
     """All images that are not there yet. When it returns, all processes are done."""
     samples, layouts = evaluation.images, evaluation.layouts
     if evaluation.model is None or evaluation.options is None or not isinstance(samples, Samples):
+        if accelerator.is_main_process:
+            claim(arguments.out, json.loads(json.dumps(evaluation.settings)))
         return
     if accelerator.is_main_process:
         samples.claim()
@@ -311,6 +322,7 @@ def report(
         measured.score,
         measured.intervals(),
         arguments.name,
+        evaluation.count,
     )
     write_text(arguments.out / "result.json", json.dumps(found, indent=1, ensure_ascii=False))
     write_text(arguments.out / "result.md", markdown(found))

@@ -35,6 +35,7 @@ WORDS = {  # of settings, in labels and footnotes
 }
 ALWAYS = ("options.guidance", "options.steps")  # in labels
 NOTED = ("options.sampler", "options.label_noise")  # below the table, where all rows have them in common
+REMOVED = {"mask": "MASK", "class": 'the class "unlabelled"'}  # in footnotes
 REPEATED = ("model", "options.seed", "layouts.seed")  # in which runs of one method differ
 
 LONGEST_NAME = 80  # characters of a model's name in a table and a plot
@@ -150,9 +151,15 @@ def footnotes(results: Sequence[Result]) -> list[str]:
         if len(values := {str(own[name]) for own in settings if name in own}) == 1
     ]
     removed = {own["layouts.removed"] for own in settings if own["layouts.kind"] != CLEAN and "layouts.removed" in own}
-    shared += [_words("layouts.removed", removed.pop())] if len(removed) == 1 else []
     others = "" if all(_has(own, "options.") for own in settings) else " and those of other programs"
     notes = [f"All but published rows{others}: {', '.join(shared)}."] if shared else []
+    if len(removed) == 1:
+        value = str(removed.pop())
+        notes.append(f"What is removed from layouts is {REMOVED.get(value, brief(value, MOST_VALUE))}.")
+    networks = dict.fromkeys(str(found["conditions"].get("measured by")) for found in results)
+    if len(networks) > 1:
+        listed = "; ".join(brief(network, LONGEST_NAME) for network in networks)
+        notes.append(f"Not all rows were measured by the same networks, so they may not be comparable: {listed}.")
     if any("runs" not in found and found.get("intervals") for found in results):
         notes.append(OVER_LAYOUTS)
     if any("runs" in found for found in results):
@@ -165,15 +172,33 @@ def footnotes(results: Sequence[Result]) -> list[str]:
 def repeated(results: Sequence[Result]) -> list[Result]:
     """Results of one `name` that differ in nothing but weights and seeds, as one: the mean of each metric over the runs.
 
-    ValueError if a result has no name.
+    ValueError if a result has no name, or two are of the same weights and seeds, and no repetition.
     """
     groups: dict[str, list[Result]] = defaultdict(list)
     for found in results:
         if "name" not in found:
             raise ValueError(f"{brief(found['model'])} has no name: evaluate the runs of a method with --name NAME")
         settings = {key: value for key, value in flat(found["settings"]).items() if key not in REPEATED}
+        settings["count"] = found.get("count")
         groups[str([found["name"], found["data"], sorted(settings.items(), key=str)])].append(found)
+    for group in groups.values():
+        _require_other_runs(group)
     return [_mean(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _require_other_runs(group: Sequence[Result]) -> None:
+    runs: dict[str, Result] = {}
+    for found in group:
+        settings = flat(found["settings"])
+        of_others = (
+            None if _has(settings, "options.") else found["model"]
+        )  # whose weights are not known, but the images
+        other = runs.setdefault(str([of_others, *(settings.get(key) for key in REPEATED)]), found)
+        if other is not found:
+            raise ValueError(
+                f"two results of {brief(found['name'])} ({brief(other['model'])} and {brief(found['model'])}) have the same "
+                "weights and seeds: a repetition has others, so give one of them"
+            )
 
 
 def _mean(group: Sequence[Result]) -> Result:
@@ -189,11 +214,14 @@ def _mean(group: Sequence[Result]) -> Result:
 
 
 def _layouts(found: Result, results: Sequence[Result]) -> str:
-    """The kind of the layouts, with its settings where results of that kind differ in them."""
+    """The kind of the layouts, with its settings where results of that kind differ in them, and their number likewise."""
     alike = [other for other in results if other["layouts"] == found["layouts"]]
     settings = flat(found["settings"])
     varying = [name for name in _varying(alike, "layouts.") if found["layouts"] != CLEAN and name in settings]
-    return ", ".join([found["layouts"], *(_words(name, settings[name]) for name in varying)])
+    number = (
+        [f"{found['count']} images"] if "count" in found and len({other.get("count") for other in results}) > 1 else []
+    )
+    return ", ".join([found["layouts"], *(_words(name, settings[name]) for name in varying), *number])
 
 
 def _varying(results: Sequence[Result], section: str) -> list[str]:
@@ -220,7 +248,8 @@ def _words(setting: str, value: Any) -> str:
 
 def _settings(found: Result) -> dict[str, Any]:
     """For programs: each by its whole name."""
-    return {"data": found["data"], "file": found["model"], **flat(found["settings"])}
+    count = {"images": found["count"]} if "count" in found else {}
+    return {"data": found["data"], "file": found["model"], **count, **flat(found["settings"])}
 
 
 def value_of(found: Result, setting: str) -> Any:
@@ -235,6 +264,8 @@ def _require_result(found: Any) -> None:
     settings = [value_of(found, setting) for setting in AXES.values() if setting.split(".")[0] in found["settings"]]
     ends = [end for low, high in found.get("intervals", {}).values() for end in (low, high)]
     numbers = [value for value in settings if not isinstance(value, str)] + [*found["metrics"].values(), *ends]
+    numbers.append(found.get("count", 0))
+    found["conditions"].get("measured by")
     words = [*names, *found["metrics"], *(value for value in settings if isinstance(value, str))]
     if found["settings"]["layouts"] is None or ("options" not in found["settings"] and "name" not in found):
         raise ValueError("it does not say how its images were made")

@@ -1,8 +1,8 @@
 """The layouts that are evaluated: those of a data set, clean or corrupted as in the noisy benchmark.
 
 The benchmark corrupts label maps as large as they are stored, and what reads them brings them to the model's size, in one
-step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first. In the papers'
-scripts borders and single pixels are removed from maps that have been resized to 256 x 256, where two pixels are more than in a
+step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first. The papers'
+scripts remove borders and single pixels from maps that have been resized to 256 x 256, where two pixels are more than in a
 photograph.
 """
 
@@ -66,13 +66,13 @@ class LayoutCorruption:
         return {name: value for name, value in asdict(self).items() if name != "resized" or value is not None}
 
     def no_effect(self, size: Sequence[int]) -> str:
-        """A sentence if the corruption changes no layout of this size (H, W), or "": as many blocks as there are pixels."""
+        """A sentence if the corruption hardly changes layouts of this size (H, W), as many blocks as pixels, or ""."""
         blocks = self.strength.get("size", settings("downsample")["size"].default) if self.kind == "downsample" else 0
         if blocks < max(size):
             return ""
         return (
-            f"downsampling to {blocks} blocks a side changes nothing in layouts of {size[1]}x{size[0]} pixels: ask for "
-            f"fewer (--strength size={max(1, max(size) // 4)})"
+            f"downsampling to {blocks} blocks a side hardly changes layouts of {size[1]}x{size[0]} pixels: ask for fewer "
+            f"(--strength size={max(1, max(size) // 4)})"
         )
 
 
@@ -118,7 +118,7 @@ class Layouts(Validation):
 
     @cached_property
     def no_effect(self) -> str:
-        """A sentence if the corruption leaves layouts as they are, at the size in use or that of the first map, or ""."""
+        """A sentence if the corruption hardly changes layouts, at the size in use or that of the first map, or ""."""
         if self.corruption.kind != "downsample":
             return ""
         in_use = self.corruption.no_effect(self.config.height_width)

@@ -37,11 +37,12 @@ def result(
     score: SegmentationScore | None,
     intervals: Mapping[str, Interval] | None = None,
     name: str | None = None,
+    count: int | None = None,
 ) -> Result:
     """What is written as JSON.
 
     settings: all that decided about the images. conditions: what was measured, in words. score: has the IoU of classes.
-    intervals: of metrics, over layouts. name: of the method in tables.
+    intervals: of metrics, over layouts. name: of the method in tables. count: of the layouts.
     """
     iou = [] if score is None else score.compute().iou.tolist()
     return {
@@ -49,6 +50,7 @@ def result(
         **({} if name is None else {"name": name}),
         "data": palette.name,
         "layouts": settings["layouts"]["kind"],
+        **({} if count is None else {"count": count}),
         "settings": settings,
         "conditions": conditions,
         "metrics": metrics,

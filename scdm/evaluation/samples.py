@@ -107,7 +107,7 @@ class GivenImages:
     """Images that another program made: FOLDER/NAME.png, or FOLDER/NUMBER/NAME.png of several samples of a layout.
 
     names: of the layouts, without suffix; an image may be called by all of it or by its last part. size: (height, width).
-    ValueError if one of the first `images` is missing, or has another size.
+    ValueError if one of the first `images` is missing or has another size, or if it is not clear which image is whose.
     """
 
     def __init__(
@@ -117,9 +117,10 @@ class GivenImages:
         if not self.folder.is_dir():
             raise ValueError(f"there is no folder {self.folder} of images")
         found = {(sample, i): self._found(sample, i) for sample in range(samples) for i in range(images)}
-        if missing := [key for key, path in found.items() if path is None]:
+        if missing := [key for key, paths in found.items() if not paths]:
             self._refuse(missing)
-        self.paths = {key: path for key, path in found.items() if path is not None}
+        self.paths = {key: paths[0] for key, paths in found.items()}
+        self._require_clear(found)
         for path in self.paths.values():
             _require_size(path, size)
 
@@ -132,12 +133,27 @@ class GivenImages:
     def read(self, sample: int, indices: Sequence[int]) -> Tensor:
         return _read(self.paths[sample, i] for i in indices)
 
-    def _found(self, sample: int, index: int) -> Path | None:
+    def _found(self, sample: int, index: int) -> list[Path]:
+        """Every file that may be the image."""
         name = self.names[index]
         folders = [self.folder / str(sample), *([self.folder] if self.samples == 1 else [])]
         called = dict.fromkeys((name, name.rsplit("/", 1)[-1]))
         places = (folder / f"{one}{suffix}" for folder in folders for one in called for suffix in SUFFIXES)
-        return next((place for place in places if place.is_file()), None)
+        return [place for place in places if place.is_file()]
+
+    def _require_clear(self, found: Mapping[tuple[int, int], Sequence[Path]]) -> None:
+        layout_of: dict[Path, str] = {}
+        for (_, index), paths in found.items():
+            name = self.names[index]
+            if len(paths) > 1:
+                raise ValueError(
+                    f"both {paths[0]} and {paths[1]} may be the image of {brief(name)}: remove one of them"
+                )
+            if (other := layout_of.setdefault(paths[0], name)) != name:
+                raise ValueError(
+                    f"{paths[0]} may be the image of {brief(other)} and of {brief(name)}: put their images into folders "
+                    "like those of the layouts"
+                )
 
     def _refuse(self, missing: Sequence[tuple[int, int]]) -> None:
         names = [f"{sample}/{self.names[i]}" if self.samples > 1 else self.names[i] for sample, i in missing]

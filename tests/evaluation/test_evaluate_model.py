@@ -177,9 +177,14 @@ def test_images_of_another_program_are_a_method_of_the_table(
     assert "| other program | clean |" in text and "this model" not in text and "digest" in text
     assert "other program & clean" in (out / "result.tex").read_text()
     assert (out / "result.csv").read_text().startswith("method,layouts,")
-    with pytest.raises(SystemExit):
-        main(given)
-    assert "need the name of what made them: --name NAME" in capsys.readouterr().err
+    assert main([*given, "--name", "a second program"]) == 2  # whose result would take the place of the first one's
+    assert "model 'other program' instead of 'a second program'. Choose another folder" in capsys.readouterr().err
+    assert main([*given, "--out", str(made / "0"), "--name", "other program"]) == 2
+    assert "has the images themselves" in capsys.readouterr().err
+    for name, sentence in ((None, "need the name of what made them: --name NAME"), ("a\nb", "a text of one line")):
+        with pytest.raises(SystemExit):
+            main([*given, *([] if name is None else ["--name", name])])
+        assert sentence in capsys.readouterr().err
     (made / "settings.json").unlink()
     assert main(command(model, scenes, made, *more)) == 2
     assert "holds images (0/scene_00000.png) but no settings.json" in capsys.readouterr().err
@@ -198,8 +203,8 @@ def test_the_published_benchmark_is_one_command_and_one_table(
     table = (out / "comparison.md").read_text()
     assert all(f"| tiny, guidance 1.5, 2 steps | {kind} |" in table for kind in kinds)
     assert "tiny" in (out / "comparison.tex").read_text() and "tiny" in (out / "comparison.csv").read_text()
-    assert "downsampling to 64 blocks a side changes nothing in layouts of 16x16" in capsys.readouterr().err
-    assert "changes nothing" in found[1]["conditions"]["layouts"]
+    assert "downsampling to 64 blocks a side hardly changes layouts of 16x16" in capsys.readouterr().err
+    assert "hardly changes" in found[1]["conditions"]["layouts"]
 
 
 def test_without_matplotlib_the_tables_are_a_success(scenes: Path, tmp_path: Path, capsys, monkeypatch) -> None:
@@ -232,3 +237,5 @@ def test_results_are_put_together(model: Path, scenes: Path, tmp_path: Path, cap
     assert "guidance 1, 1 steps" in text and "guidance 2, 1 steps" in text
     assert compare([*results, str(scenes), "--out", str(tmp_path)]) == 2
     assert "run.yaml is not the result of an evaluation" in capsys.readouterr().err
+    assert compare([results[0], *results, "--out", str(tmp_path)]) == 2
+    assert "result.json is named twice" in capsys.readouterr().err

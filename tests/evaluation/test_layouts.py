@@ -149,8 +149,8 @@ def test_what_is_written_of_a_corruption_is_what_older_folders_hold() -> None:
     assert LayoutCorruption("edges", resized=256).record()["resized"] == 256
 
 
-def test_downsampling_to_as_many_blocks_as_pixels_is_said_to_change_nothing() -> None:
-    assert "64 blocks a side changes nothing in layouts of 64x48" in LayoutCorruption("downsample").no_effect((48, 64))
+def test_downsampling_to_as_many_blocks_as_pixels_is_said_to_change_hardly_anything() -> None:
+    assert "64 blocks a side hardly changes layouts of 64x48" in LayoutCorruption("downsample").no_effect((48, 64))
     assert LayoutCorruption("downsample").no_effect((48, 65)) == ""
     assert LayoutCorruption("downsample", strength={"size": 4}).no_effect((4, 4))
     assert LayoutCorruption("edges").no_effect((2, 2)) == ""

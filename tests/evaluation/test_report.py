@@ -118,8 +118,19 @@ def test_rows_are_told_apart_by_whatever_they_differ_in() -> None:
 def test_what_all_rows_share_stands_below_the_table() -> None:
     base = changed(found("random"), sampler="ddpm")
     base["settings"]["layouts"]["removed"] = "class"
-    assert footnotes([base, base])[0] == "All but published rows: ddpm, label noise fresh, removed pixels class."
+    assert footnotes([base, base])[0] == "All but published rows: ddpm, label noise fresh."
+    assert footnotes([base, base])[1] == 'What is removed from layouts is the class "unlabelled".'
     assert footnotes([base, changed(base, sampler="ddim")])[0].startswith("All but published rows: label noise fresh")
+
+
+def test_rows_of_other_numbers_of_images_and_other_networks_are_told_apart() -> None:
+    few, all_ = ({**found("random"), "count": count} for count in (10, 2000))
+    assert [row.layouts for row in tables([few, all_])["ade20k"][5:]] == ["random, 10 images", "random, 2000 images"]
+    assert [row.layouts for row in tables([few, few])["ade20k"][5:]] == ["random"] * 2
+    assert "10" in as_csv([few]).splitlines()[-1].split(",")
+    few["conditions"], all_["conditions"] = {"measured by": "a.pth"}, {"measured by": "b.pth"}
+    (note,) = (note for note in footnotes([few, all_]) if "comparable" in note)
+    assert note.endswith("a.pth; b.pth.")
 
 
 def test_intervals_are_shown_in_markdown_latex_and_csv() -> None:
@@ -153,6 +164,10 @@ def test_runs_of_one_name_become_a_row_with_their_interval() -> None:
     assert "Student's t" in comparison(merged)
     with pytest.raises(ValueError, match="has no name: evaluate the runs of a method with --name NAME"):
         repeated([found()])
+    with pytest.raises(
+        ValueError, match=r"two results of ours .* have the same weights and seeds: a repetition has others"
+    ):
+        repeated([*runs, copy.deepcopy(runs[1])])
 
 
 def test_images_of_another_program_are_a_row_by_name_without_options() -> None:
@@ -211,7 +226,15 @@ def test_files_that_are_no_results_are_named(tmp_path: Path) -> None:
         path.write_text(json.dumps({**whole, "settings": {**whole["settings"], "options": {**options, **change}}}))
         with pytest.raises(ValueError, match=r"result.json is not the result of an evaluation"):
             read_result(path)
-    for change in ({"data": []}, {"layouts": 5}, {"metrics": {"fid": True}}, {"metrics": []}, {"model": "x" * 10**4}):
+    for change in (
+        {"data": []},
+        {"layouts": 5},
+        {"count": "many"},
+        {"conditions": []},
+        {"metrics": {"fid": True}},
+        {"metrics": []},
+        {"model": "x" * 10**4},
+    ):
         path.write_text(json.dumps({**whole, **change}))
         with pytest.raises(ValueError, match=r"result.json is not the result of an evaluation"):
             read_result(path)

@@ -105,6 +105,17 @@ def test_images_of_another_program_are_found_by_the_names_of_layouts(tmp_path: P
     assert [round(several.read(sample, [0]).mean().item()) for sample in (0, 1)] == [-1, 1]
 
 
+def test_images_of_which_it_is_not_clear_whose_they_are_are_refused(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    with pytest.raises(
+        ValueError, match=r"a\.png may be the image of bonn/a and of ulm/a: put their images into folders"
+    ):
+        GivenImages(tmp_path, ["bonn/a", "ulm/a"], 1, 2, (6, 8))
+    image(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match=r"both .*a\.png and .*a\.jpg may be the image of a: remove one of them"):
+        GivenImages(tmp_path, ["a"], 1, 1, (6, 8))
+
+
 def test_what_another_program_left_out_is_named(tmp_path: Path) -> None:
     image(tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"has no image b, c, d and 1 more: images are called like the layouts"):
