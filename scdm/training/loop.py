@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from .mirror import Mirror
 from .progress import Progress, chosen_tracker, peak_gigabytes, synchronize
 from .release import provenance, release, sheet_path
 from .run import Run, prepared
+from .states import States
 from .stream import DrawnBatch, steps_from
 
 ROUNDS, SECONDS = 5, 60  # of a rehearsal: steps of each size that are timed, and about how long that may take
@@ -74,6 +75,7 @@ def rehearse(config: RunConfig) -> str:
     """Builds all of a run and takes a few steps of each size, but writes nothing. Returns what that takes, in words."""
     accelerator = new_accelerator(config)
     with explained(config, accelerator):
+        mirrored(config)  # so that an address that is wrong is not found out by the run
         run = prepared(config, accelerator)
         share = accelerator.process_index, accelerator.num_processes
         stream = steps_from(run.step, run.data, config, *share, run.model.space)
@@ -154,15 +156,37 @@ def fetch(config: RunConfig, accelerator: Accelerator) -> None:
     """Brings what a run's mirror holds to an empty folder, for all processes. Every process must call it."""
     if config.mirror is None:
         return
-    if accelerator.is_main_process:
-        source = Mirror(config.run, config.mirror)
-        try:
+    if accelerator.is_main_process and (source := mirrored(config)) is not None:
+        with readable(config.mirror):
             found = source.fetch()
-        except Exception as error:  # of whatever package serves the address
-            raise ValueError(f"the mirror {config.mirror} cannot be read: {brief(str(error))}") from error
         if found:
             print(f"note: {config.run} goes on from {config.mirror}")
     accelerator.wait_for_everyone()
+
+
+def mirrored(config: RunConfig) -> Mirror | None:
+    """The run's mirror, None if it has none. ValueError if it cannot be read, or is ahead of what the run's folder holds."""
+    if config.mirror is None:
+        return None
+    source = Mirror(config.run, config.mirror)
+    with readable(config.mirror):
+        there = source.newest()
+    here = States(Path(config.run), config.keep, config.keep_every).step
+    if 0 < here < there:
+        raise ValueError(
+            f"the mirror {config.mirror} holds step {there}, but {config.run} ends at step {here}, and its next save would "
+            f"take that away: remove the states in {config.run} to go on from the mirror, or choose another mirror"
+        )
+    return source
+
+
+@contextmanager
+def readable(address: str) -> Iterator[None]:
+    """What fails in this block means that a mirror cannot be read."""
+    try:
+        yield
+    except Exception as error:  # of whatever package serves the address
+        raise ValueError(f"the mirror {address} cannot be read: {brief(str(error) or type(error).__name__)}") from error
 
 
 def mirror(run: Run, progress: Progress) -> None:
@@ -180,7 +204,7 @@ def mirror(run: Run, progress: Progress) -> None:
 
 def complete(run: Run, accelerator: Accelerator, progress: Progress) -> str:
     """Does what the save of the state that the run resumes may have left undone: its models, which may be of another step,
-    and its sheet of samples. Returns like `save`; every process must call it."""
+    its sheet of samples, and their copies. Returns like `save`; every process must call it."""
     averages = {decay: ema.whole(accelerator.is_main_process) for decay, ema in run.learner.ema.items()}
     posthoc = run.learner.posthoc_state()
     if not accelerator.is_main_process or run.step == 0:
@@ -192,6 +216,7 @@ def complete(run: Run, accelerator: Accelerator, progress: Progress) -> str:
         release(run, averages, accelerator, progress, missing, posthoc=posthoc)
     except OSError as error:
         return error.strerror or str(error)
+    mirror(run, progress)
     return ""
 
 

@@ -5,6 +5,7 @@ when the machine that it ran on is lost.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ class Mirror:
         with naming("mirror"):
             self.files, self.root = served(address)
 
+    def newest(self) -> int:
+        """The step of the newest state at the address, 0 if there is none."""
+        return max(_states(self._there()), default=0)
+
     def fetch(self) -> bool:
         """Brings the newest state and the models here, if there is no state here. Returns whether it did.
 
@@ -35,7 +40,7 @@ class Mirror:
         if any(NAME.fullmatch(path.name) for path in self.folder.glob("*.pt")):
             return False
         there = self._there()
-        states = {int(found[1]): name for name in there if (found := NAME.fullmatch(name))}
+        states = _states(there)
         if not states:
             return False
         wanted = [name for name in there if name.endswith(".safetensors")] + [states[max(states)]]
@@ -84,3 +89,8 @@ class Mirror:
             if self.files.exists(part):
                 self.files.rm_file(part)
             raise
+
+
+def _states(names: Iterable[str]) -> dict[int, str]:
+    """Those that are states, by step."""
+    return {int(found[1]): name for name in names if (found := NAME.fullmatch(name))}

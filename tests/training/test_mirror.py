@@ -12,7 +12,7 @@ import torch
 
 from scdm.models import checkpoint
 from scdm.training.config import OptimizerConfig
-from scdm.training.loop import train
+from scdm.training.loop import rehearse, train
 from scdm.training.mirror import Mirror
 from tests.training.tiny import apart, assert_close, config, learned
 
@@ -113,6 +113,28 @@ def test_a_mirror_that_cannot_be_read_is_a_sentence(tmp_path: Path, monkeypatch:
         train(config(tmp_path, mirror=ADDRESS))
 
 
+def test_a_complete_run_copies_what_could_not_be_copied(tmp_path: Path) -> None:
+    """With its last save, after which there is no other."""
+    run = config(tmp_path / "run", steps=2)
+    train(run)
+    with apart():
+        train(replace(run, mirror=ADDRESS))
+    assert names() == {"state-2.pt", "model.safetensors"}
+
+
+def test_a_mirror_that_is_ahead_is_not_written_over(tmp_path: Path) -> None:
+    """As from a machine that was lost for a while, or of another run."""
+    train(config(tmp_path / "here", mirror=ADDRESS, steps=4))
+    with apart():
+        train(config(tmp_path / "stale", steps=2))
+    words = r"memory://runs/one holds step 4, but .*stale ends at step 2.*remove the states in .*stale to go on"
+    for begin in (train, rehearse):
+        with pytest.raises(ValueError, match=words), apart():
+            begin(config(tmp_path / "stale", mirror=ADDRESS, steps=4))
+    assert names() == {"state-4.pt", "model.safetensors"}
+
+
 def test_an_address_of_an_unknown_kind_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="mirror: odd://place needs another package"):
-        train(config(tmp_path, mirror="odd://place"))
+    for begin in (train, rehearse):
+        with pytest.raises(ValueError, match="mirror: odd://place needs another package"), apart():
+            begin(config(tmp_path, mirror="odd://place"))
