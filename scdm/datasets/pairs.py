@@ -13,7 +13,9 @@ import numpy as np
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from ..files.addresses import is_address
 from ..files.images import picture_size
+from ..files.untrusted import shown
 from ..layouts.palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
@@ -33,6 +35,11 @@ class PairSet:
     """
 
     def __init__(self, config: DataConfig, split: Split, structure: FolderStructure, palette: Palette) -> None:
+        if is_address(config.root or ""):
+            raise ValueError(
+                f"data.root is a folder whose files are read in place, not an address like {shown(config.root)}: mount what "
+                "is there, or copy it"
+            )
         structure = structure if config.values is None else replace(structure, values=config.values)
         self.config, self.palette, self.fit = config, palette, config.fit or structure.fit
         self.reader = Reader(structure, palette, config.exif)

@@ -93,3 +93,5 @@ def test_what_is_missing_or_damaged_is_named(folder: DataConfig) -> None:
         open_dataset(shards)
     with pytest.raises(ValueError, match=r"absent.train has no archives \(\*.tar\)"):
         open_dataset(replace(shards, root=str(Path(shards.root or "") / "absent")))
+    with pytest.raises(ValueError, match="not an address like 's3://bucket/streets': mount what is there, or copy it"):
+        open_dataset(replace(shards, root="s3://bucket/streets"))
