@@ -35,9 +35,17 @@ Affix = Annotated[
 class DataConfig:
     """A data set by name, and what training sees of it."""
 
-    name: Annotated[str, Option("data set: scenes are rendered, the others are read", choices=DATASETS)] = "scenes"
+    name: Annotated[
+        str,
+        Option("data set: scenes are rendered, the others are read", choices=DATASETS, also=("dataset_mode",)),
+    ] = "scenes"
     root: Annotated[
-        str | None, Option("folder that holds the data set, laid out as scdm.datasets.in_folders says", unset="scenes")
+        str | None,
+        Option(
+            "folder that holds the data set, laid out as scdm.datasets.in_folders says",
+            unset="scenes",
+            also=("data_dir",),
+        ),
     ] = None
     classes: Annotated[
         str | None, Option("class table of a folder, JSON or YAML", unset="the data set's own classes")
@@ -64,7 +72,8 @@ class DataConfig:
         ),
     ] = "refuse"
     size: Annotated[
-        int | tuple[int, int], Option("side of a square, or [height, width]", ge=1, le=MOST_SIDE, unit="pixels")
+        int | tuple[int, int],
+        Option("side of a square, or [height, width]", ge=1, le=MOST_SIDE, unit="pixels", also=("image_size",)),
     ] = 64
     fit: Annotated[
         Fit | None,
@@ -84,7 +93,7 @@ class DataConfig:
         ),
     ] = None
     seed: Annotated[int, Option("of the order, the augmentation, and what scenes show", ge=0)] = 0
-    workers: Annotated[int, Option("processes that read ahead", ge=0, le=MOST_WORKERS)] = 1
+    workers: Annotated[int, Option("processes that read ahead", ge=0, le=MOST_WORKERS, also=("num_workers",))] = 1
     values: Annotated[
         str | None,
         Option(

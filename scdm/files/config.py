@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from .options import SCALARS, default_of
+from .options import SCALARS, declared, default_of
 from .parsing import parsed, read_table
 from .untrusted import brief, meant, naming, shown
 
@@ -54,23 +54,32 @@ class UnknownSetting(ValueError):
         self.key = key
 
     def within(self, cls: type) -> str:
-        """The sentence for a configuration `cls`, other sections of which may have a setting of this very name."""
-        known = [path for path in paths(cls) if path.split(".")[-1] == self.key.split(".")[-1]]
+        """The sentence for a configuration `cls`, other sections of which may have a setting of this very name, or one that
+        other programs call so."""
+        word = self.key.split(".")[-1].lower()
+        known = [path for path, names in named(cls).items() if word in names]
         if not known:
             return str(self)
         return f"unknown setting {brief(self.key)}: did you mean {' or '.join(map(repr, known[:MOST_NAMED]))}?"
 
 
-def paths(cls: type, where: str = "") -> list[str]:
+def paths(cls: type) -> list[str]:
     """All settings of a dataclass with their sections, such as "optimizer.lr"; of one that has kinds, those of any."""
+    return list(named(cls))
+
+
+def named(cls: type, where: str = "") -> dict[str, set[str]]:
+    """What each of these settings is called, here without its sections and elsewhere, in lower case."""
     kinds = [*_KINDS[cls]().values()] if cls in _KINDS else [cls]
-    found: list[str] = []
+    found: dict[str, set[str]] = {}
     for kind in kinds:
+        fields, options = {field.name for field in dataclasses.fields(kind) if field.init}, declared(kind)
         for name, hint in typing.get_type_hints(kind).items():
-            if name in {field.name for field in dataclasses.fields(kind) if field.init}:
-                found += paths(hint, f"{where}{name}.") if dataclasses.is_dataclass(hint) or hint in _KINDS else []
-                found.append(where + name)
-    return list(dict.fromkeys(found))
+            if name in fields:
+                inner = dataclasses.is_dataclass(hint) or hint in _KINDS
+                found |= named(typing.cast(type, hint), f"{where}{name}.") if inner else {}
+                found[where + name] = {name.lower(), *(options[name].option.also if name in options else ())}
+    return found
 
 
 def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:

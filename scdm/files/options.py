@@ -37,6 +37,7 @@ class Option:
     unset: what None stands for, for a setting whose default is None.
     needs: what the setting has no effect without ("mask").
     advice: what to do instead, at the end of the sentence that refuses a value.
+    also: names that other programs have for it, so that who writes one of them is told ours.
     """
 
     help: str
@@ -52,6 +53,7 @@ class Option:
     unset: str = ""
     needs: str = ""
     advice: str = ""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

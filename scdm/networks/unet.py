@@ -41,16 +41,26 @@ class UNetConfig(NetworkConfig):
 
     num_classes: Annotated[int, Option("classes that a layout may have", ge=1, le=65534)]
     edges: Annotated[bool, Option("whether layouts carry a plane of instance borders")] = False
-    channels: Annotated[int, Option("width of the first level", ge=1, le=8192)] = 256
+    channels: Annotated[int, Option("width of the first level", ge=1, le=8192, also=("num_channels",))] = 256
     channel_mult: Annotated[
-        tuple[float, ...], Option("width of each level, as a multiple of channels", gt=0, lt=MOST_WIDTH)
+        tuple[float, ...],
+        Option(
+            "width of each level, as a multiple of channels",
+            gt=0,
+            lt=MOST_WIDTH,
+        ),
     ] = (1, 1, 2, 2, 4, 4)
-    res_blocks: Annotated[int, Option("residual blocks of a level", ge=1, le=8)] = 2
+    res_blocks: Annotated[int, Option("residual blocks of a level", ge=1, le=8, also=("num_res_blocks",))] = 2
     attention: Annotated[
-        tuple[int, ...], Option("down-factors (1, 2, 4, ...) at which residual blocks are followed by attention")
+        tuple[int, ...],
+        Option(
+            "down-factors (1, 2, 4, ...) at which residual blocks are followed by attention",
+            also=("attention_resolutions",),
+        ),
     ] = (8, 16, 32)
     head_channels: Annotated[
-        int | None, Option("width of an attention head, or None to use heads", ge=1, le=MOST_WIDTH)
+        int | None,
+        Option("width of an attention head, or None to use heads", ge=1, le=MOST_WIDTH, also=("num_head_channels",)),
     ] = 64
     heads: Annotated[int, Option("attention heads, without head_channels", ge=1, le=MOST_HEADS)] = 4
     heads_up: Annotated[int | None, Option("those of the decoder, or None for as many", ge=1, le=MOST_HEADS)] = None

@@ -32,9 +32,10 @@ OLDER_NAMES = {"bf16": "bfloat16", "fp16": "float16"}  # of precisions, in confi
 class LabelDiffusionConfig:
     """How layouts are diffused."""
 
-    kind: Annotated[Literal["none", "uniform", "classwise"], Option("none is plain SDM, the others are SCDM")] = (
-        "classwise"
-    )
+    kind: Annotated[
+        Literal["none", "uniform", "classwise"],
+        Option("none is plain SDM, the others are SCDM", also=("cond_opt", "cond_diffuse")),
+    ] = "classwise"
     rates: Annotated[
         str | tuple[float, ...] | None,
         Option(
@@ -63,7 +64,8 @@ class LossConfig:
     timesteps: Annotated[
         Literal["uniform", "importance", "quadratic"],
         Option(
-            "uniform, as published, importance sampling by the size of the loss, or quadratic: more steps near the image"
+            "uniform, as published, importance sampling by the size of the loss, or quadratic: more steps near the image",
+            also=("schedule_sampler",),
         ),
     ] = "uniform"
     weighting: Annotated[
@@ -92,17 +94,27 @@ class LossConfig:
 class OptimizerConfig:
     """AdamW with a linear warm-up and a linear decay."""
 
-    lr: Annotated[float, Option("learning rate between warm-up and decay", ge=0, le=10)] = 1e-4
+    lr: Annotated[float, Option("learning rate between warm-up and decay", ge=0, le=10, also=("learning_rate",))] = 1e-4
     weight_decay: Annotated[float, Option("decay of the weights themselves", ge=0, le=10)] = 0.0
-    warmup: Annotated[int, Option("steps of the linear warm-up", ge=0, le=MOST_STEPS)] = 0
+    warmup: Annotated[int, Option("steps of the linear warm-up", ge=0, le=MOST_STEPS, also=("warmup_steps",))] = 0
     decay: Annotated[
         int,
         Option(
-            "last steps, over which lr falls to 0; as many as steps is the published annealing", ge=0, le=MOST_STEPS
+            "last steps, over which lr falls to 0; as many as steps is the published annealing",
+            ge=0,
+            le=MOST_STEPS,
+            also=("lr_anneal_steps",),
         ),
     ] = 0
     clip_norm: Annotated[
-        float | None, Option("largest norm of the gradient", ge=1e-6, le=1e9, unset="no limit, as published")
+        float | None,
+        Option(
+            "largest norm of the gradient",
+            ge=1e-6,
+            le=1e9,
+            unset="no limit, as published",
+            also=("max_grad_norm",),
+        ),
     ] = 1.0
 
     def __post_init__(self) -> None:
@@ -169,18 +181,33 @@ class RunConfig:
             "folder of everything that the run writes, and from which it resumes",
             form="runs/scenes64",
             advice="name the folder for everything that the run writes",
+            also=("output_dir",),
         ),
     ]
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    batch: Annotated[int, Option("images of a step, over all processes", ge=1, le=2**16)] = 32
+    batch: Annotated[int, Option("images of a step, over all processes", ge=1, le=2**16, also=("batch_size",))] = 32
     micro_batches: Annotated[
-        int, Option("parts of a batch that each process computes one after the other, to save memory", ge=1, le=2**16)
+        int,
+        Option(
+            "parts of a batch that each process computes one after the other, to save memory",
+            ge=1,
+            le=2**16,
+            also=("microbatch", "gradient_accumulation_steps"),
+        ),
     ] = 1
     micro_batch_sum: Annotated[
         bool, Option("add the gradients of micro-batches, as published, instead of taking the mean")
     ] = False
-    steps: Annotated[int, Option("updates of the weights until the run is complete", ge=1, le=MOST_STEPS)] = 100_000
+    steps: Annotated[
+        int,
+        Option(
+            "updates of the weights until the run is complete",
+            ge=1,
+            le=MOST_STEPS,
+            also=("max_steps",),
+        ),
+    ] = 100_000
     hours: Annotated[
         float | None, Option("the run also ends after so long", ge=1e-6, le=1e5, unit="hours", unset="no limit")
     ] = None
@@ -238,7 +265,13 @@ class RunConfig:
         Option("share of layouts whose roughness the network is not given, where rough_share is above 0", ge=0, le=1),
     ] = implied(0.1)
     null_rate: Annotated[
-        float, Option("share of layouts that are blanked, for the null condition of guidance", ge=0, le=1)
+        float,
+        Option(
+            "share of layouts that are blanked, for the null condition of guidance",
+            ge=0,
+            le=1,
+            also=("drop_rate",),
+        ),
     ] = 0.1
     ema: Annotated[
         float | tuple[float, ...],
@@ -247,6 +280,7 @@ class RunConfig:
             "model-ema-DECAY.safetensors",
             ge=0,
             lt=1,
+            also=("ema_rate", "ema_decay"),
         ),
     ] = 0.999
     ema_warmup: Annotated[bool, Option("smaller decays at first, so that the untrained weights are forgotten")] = True
@@ -271,7 +305,7 @@ class RunConfig:
             le=MOST_SEED,
         ),
     ] = 0
-    save_every: Annotated[int, Option("steps between saves", ge=1, le=MOST_STEPS)] = 1000
+    save_every: Annotated[int, Option("steps between saves", ge=1, le=MOST_STEPS, also=("save_interval",))] = 1000
     mirror: Annotated[
         str | None,
         Option(
@@ -288,17 +322,24 @@ class RunConfig:
     ] = None
     samples: Annotated[int, Option("images in the sheet of samples at every save, 0 for none", ge=0, le=256)] = 8
     tracker: Annotated[str, Option("what accelerate logs to: tensorboard, wandb, ... or none")] = "tensorboard"
-    log_every: Annotated[int, Option("steps between logs", ge=1, le=MOST_STEPS)] = 50
+    log_every: Annotated[int, Option("steps between logs", ge=1, le=MOST_STEPS, also=("log_interval",))] = 50
     patience: Annotated[
         int,
         Option("steps in a row without a finite gradient, which are left out, before the run stops", ge=1, le=10**6),
     ] = 25
     precision: Annotated[
         Literal["float32", "bfloat16", "float16", "bf16", "fp16"],
-        Option("of the network; bf16 and fp16 are older names of bfloat16 and float16"),
+        Option(
+            "of the network; bf16 and fp16 are older names of bfloat16 and float16",
+            also=("use_fp16", "mixed_precision"),
+        ),
     ] = "float32"
     checkpointing: Annotated[
-        bool, Option("recompute activations in the backward pass: less memory, a third more work")
+        bool,
+        Option(
+            "recompute activations in the backward pass: less memory, a third more work",
+            also=("use_checkpoint", "gradient_checkpointing"),
+        ),
     ] = False
     compile: Annotated[bool, Option("torch.compile: minutes at the start, then faster steps")] = False
     cudnn_benchmark: Annotated[
@@ -363,7 +404,8 @@ class RunConfig:
 
 
 Schedule = Annotated[
-    Literal["linear", "cosine", "flow"], Option("how noise grows over the process; flow is rectified flow's")
+    Literal["linear", "cosine", "flow"],
+    Option("how noise grows over the process; flow is rectified flow's", also=("beta_schedule",)),
 ]
 Shift = Annotated[
     float,
@@ -379,7 +421,12 @@ class NewModelConfig(RunConfig):
     noise_schedule: Schedule = "linear"
     noise_shift: Shift = implied(1.0)  # noqa: RUF009  (`implied` makes a field, as `field` does)
     init: Annotated[
-        str | None, Option("model whose weights the run begins with, as scdm.load reads it", unset="random weights")
+        str | None,
+        Option(
+            "model whose weights the run begins with, as scdm.load reads it",
+            unset="random weights",
+            also=("resume_checkpoint",),
+        ),
     ] = None
 
 
@@ -389,7 +436,14 @@ class TrainConfig(NewModelConfig):
 
     label_diffusion: LabelDiffusionConfig = field(default_factory=LabelDiffusionConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    prediction: Annotated[str, Option("what the network predicts", choices=PARAMETRIZATIONS)] = "eps"
+    prediction: Annotated[
+        str,
+        Option(
+            "what the network predicts",
+            choices=PARAMETRIZATIONS,
+            also=("prediction_type",),
+        ),
+    ] = "eps"
     sampler: Annotated[
         str | None,
         Option("of the model's images, unless one is chosen: it goes into its file", choices=SAMPLERS, unset="ddpm"),

@@ -171,3 +171,22 @@ def test_buckets_are_sizes_of_different_proportions(sizes) -> None:
     with pytest.raises(ValueError, match=r"buckets are data\.size and more_sizes, each in other proportions, not 16"):
         config(buckets=True, more_sizes=sizes)
     assert config(buckets=True, more_sizes=((8, 16), (16, 8))).taught == ((16, 16), (8, 16), (16, 8))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("learning_rate=1e-4", "'optimizer.lr'"),
+        ("LR=1e-4", "'optimizer.lr'"),
+        ("optimizer.learning_rate=1e-4", "'optimizer.lr'"),
+        ("batch_size=8", "'batch'"),
+        ("drop_rate=0.2", "'null_rate'"),
+        ("image_size=256", "'data.size'"),
+        ("num_channels=64", "'network.channels'"),
+        ("cond_opt=discrete_zero_classwise", "'label_diffusion.kind'"),
+        ("sparse_from=1", "'hiding.sparse_from'"),
+    ],
+)
+def test_names_of_the_published_scripts_and_of_other_sections_are_answered_with_ours(theirs: str, ours: str) -> None:
+    with pytest.raises(ValueError, match=rf"unknown setting {theirs.partition('=')[0]}: did you mean {ours}\?"):
+        load(TrainConfig, CONFIGS / "scenes64.yaml", [theirs])
