@@ -24,6 +24,7 @@ from ..metrics import (
     KernelDistance,
     PerceptualNetwork,
     SegmentationScore,
+    true_ids,
 )
 from ..metrics.segmentation import intersection_over_union
 from ..models.checkpoint import write_tensors
@@ -72,9 +73,7 @@ class Measured:
             if name not in cached:
                 self.real.setdefault(name, []).append(extractor(batch.images))
         if evaluator := networks.evaluator:
-            num_classes = len(evaluator.known)
-            known = torch.cat([evaluator.known, torch.tensor([False])])  # MASK is not
-            truth = batch.ids.masked_fill(~known[batch.ids], num_classes)
+            num_classes, truth = len(evaluator.known), true_ids(evaluator, batch.ids)
             self.score = self.score or SegmentationScore(num_classes)
             self.real_score = self.real_score or SegmentationScore(num_classes)
             self.real_score.update(evaluator.ids(batch.images), truth)

@@ -1,6 +1,6 @@
 """Metrics: accumulators with `update` and `compute`, and the networks that they need."""
 
-from .evaluators import Evaluator, FeatureExtractor, SmallSegmenter, open_evaluator, open_extractor
+from .evaluators import Evaluator, FeatureExtractor, SmallSegmenter, open_evaluator, open_extractor, true_ids
 from .fine_detail import EnergyResult, HighFrequencyEnergy
 from .frechet import FrechetDistance
 from .inception import Inception
@@ -24,4 +24,5 @@ __all__ = [
     "SmallSegmenter",
     "open_evaluator",
     "open_extractor",
+    "true_ids",
 ]

@@ -30,6 +30,12 @@ class Evaluator(Protocol):
         """Images (B, 3, H, W) in [-1, 1] -> the class of every pixel, (B, H, W) int64, all of them known."""
 
 
+def true_ids(evaluator: Evaluator, ids: Tensor) -> Tensor:
+    """Classes (B, H, W) as an evaluator may be asked for them: those that it does not know, and MASK, are none."""
+    known = torch.cat([evaluator.known, torch.tensor([False])])
+    return ids.masked_fill(~known[ids], len(evaluator.known))
+
+
 class FeatureExtractor(Protocol):
     """Features for a Frechet or a kernel distance. `name` says which they are: no others are ever called the same."""
 

@@ -459,9 +459,20 @@ class TrainConfig(NewModelConfig):
             unset=f"{VALIDATED} where there is a sheet of samples",
         ),
     ] = implied(None)
+    segmenter: Annotated[
+        str | None,
+        Option(
+            "file of training/train_segmenter.py, or a folder of the transformers library: reads the classes of the sheet's "
+            "samples at every save, and their mIoU and pixel accuracy are reported",
+            form="runs/segmenter.safetensors",
+            unset="none",
+        ),
+    ] = implied(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.segmenter is not None and not self.samples:
+            raise ValueError("segmenter reads the sheet's samples: set samples to 1 or more, or leave segmenter out")
         if self.loss.objective == "kl" and not self.network.learn_sigma:
             raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
 

@@ -86,6 +86,17 @@ class Progress:
             lambda: self.accelerator.log({f"validation/{name}": loss for name, loss in losses.items()}, step=step)
         )
 
+    def scored(self, step: int, scores: dict[str, float]) -> None:
+        """How well the layouts of the sheet are read in its samples, by the name of the metric; {} if nothing reads them."""
+        if scores:
+            self.say(
+                f"step {step}: mIoU {100 * scores['miou']:.1f} %, pixel accuracy {100 * scores['pixel_accuracy']:.1f} %, of "
+                f"{self.config.samples} samples"
+            )
+            self._track(
+                lambda: self.accelerator.log({f"samples/{name}": value for name, value in scores.items()}, step=step)
+            )
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Within it the time is not that of steps: neither their speed nor the time that is left counts it."""

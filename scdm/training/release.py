@@ -17,6 +17,7 @@ from ..files.atomic import made_folder
 from ..files.contact_sheet import contact_sheet
 from ..files.images import to_levels, write_image
 from ..files.tensors import opened
+from ..metrics import Evaluator, SegmentationScore, true_ids
 from ..models import checkpoint
 from ..models.model import Model
 from ..networks import build
@@ -37,8 +38,11 @@ def release(
     validate: bool = False,
     posthoc: Mapping[float, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Writes the averaged weights as models, and a sheet of their samples to the path `sheet`; reports their validation
-    loss, if it is to be measured. posthoc: states of power-function averages, whose snapshots are written where due."""
+    """Writes the averaged weights as models, and a sheet of their samples to the path `sheet`, and reports what the run's
+    evaluator reads in these; reports the validation loss, if it is to be measured.
+
+    posthoc: states of power-function averages, whose snapshots are written where due.
+    """
     write_snapshots(run, posthoc or {})
     models = {decay: with_weights(run.model, weights, run.provenance) for decay, weights in averages.items()}
     write_models(run.states.folder, models)
@@ -49,9 +53,10 @@ def release(
         assert isinstance(run.config, TrainConfig)  # no other has a loss of its own
         progress.validated(run.step, validation_loss(released, run.unseen, run.config))
     if sheet is not None:
-        picture = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config))
+        picture, scores = sample_sheet(released, run.unseen, run.config.samples, sampling(run.config), run.evaluator)
         write_image(sheet, picture)
         progress.show(run.step, picture)
+        progress.scored(run.step, scores)
 
 
 def sheet_path(run: Run) -> Path | None:
@@ -122,10 +127,25 @@ def with_weights(model: Model, weights: Mapping[str, Tensor], provenance: dict[s
     return replace(model, network=build(model.config.network, weights), provenance=provenance)
 
 
-def sample_sheet(model: Model, unseen: Validation, count: int, options: GenerateOptions) -> np.ndarray:
-    """Layouts that the model has not seen, a sample of each, and the images that they came from: uint8 (H, W, 3)."""
+def sample_sheet(
+    model: Model, unseen: Validation, count: int, options: GenerateOptions, evaluator: Evaluator | None = None
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Layouts that the model has not seen, a sample of each, and the images that they came from, uint8 (H, W, 3); how well
+    the evaluator reads the layouts in the samples, by the name of the metric."""
     batch = collate([unseen[i] for i in range(min(count, len(unseen)))])
     labels = batch.labels(model.config.network.num_classes)
     samples = generate(model, labels, options)
     rows = [model.palette.to_image(labels, (0, 0, 0)), to_levels(samples), to_levels(batch.images)]
-    return contact_sheet([list(row) for row in rows], least_side=128)
+    picture = contact_sheet([list(row) for row in rows], least_side=128)
+    return picture, {} if evaluator is None else scores_of(evaluator, samples, batch.ids)
+
+
+def scores_of(evaluator: Evaluator, samples: Tensor, ids: Tensor) -> dict[str, float]:
+    """mIoU and pixel accuracy of samples (B, 3, H, W) of the layouts ids (B, H, W); {} if these have no class that the
+    evaluator knows."""
+    score = SegmentationScore(len(evaluator.known))
+    score.update(evaluator.ids(samples), true_ids(evaluator, ids))
+    if not score.confusion.any():
+        return {}
+    shares = score.compute()
+    return {"miou": shares.miou, "pixel_accuracy": shares.pixel_accuracy}

@@ -15,6 +15,7 @@ from ..datasets import DataSet, Validation, open_dataset
 from ..diffusion.label_diffusion import shipped_rates
 from ..files.config import differences
 from ..layouts.palette import Palette
+from ..metrics import Evaluator, open_evaluator
 from ..models.conversion import load
 from ..models.model import Model, ModelConfig
 from ..networks import NetworkConfig, described
@@ -37,6 +38,7 @@ class Run:
     origin: what its model's provenance says of the model that it is made from.
     provenance: of the models that are to lie beside the newest state.
     unseen: images for the sheet of samples and the validation loss, None if there is neither.
+    evaluator: reads the samples of the sheet, if anything does.
     """
 
     config: RunConfig
@@ -49,6 +51,7 @@ class Run:
     step: int = 0
     hours_before: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
+    evaluator: Evaluator | None = None
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -100,6 +103,8 @@ def prepared(config: RunConfig, accelerator: Accelerator) -> Run:
     unseen = open_dataset(config.data, "val").validation() if config.samples or config.validated else None
     task = task_of(config, data.palette, saved is None, accelerator)
     run = Run(config, states, data, unseen, task.model, Learner(config, task, accelerator), task.origin)
+    if isinstance(config, TrainConfig) and config.segmenter is not None:
+        run.evaluator = open_evaluator(config.segmenter, data.palette, accelerator.device)
     if saved:
         run.resume(saved, task.teacher)
     seen = accelerator.gather(torch.tensor([run.step], device=accelerator.device))

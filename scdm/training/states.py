@@ -40,7 +40,7 @@ MODEL_START = b'{"__metadata__":{"scdm"'  # of a model file, after 8 bytes
 FREE = {
     *("run", "steps", "hours", "optimizer.decay", "data.root", "data.classes", "data.workers", "teacher"),
     *("save_every", "keep", "keep_every", "samples", "tracker", "log_every", "note", "patience"),
-    *("micro_batches", "checkpointing", "compile", "cudnn_benchmark", "validation", "mirror"),
+    *("micro_batches", "checkpointing", "compile", "cudnn_benchmark", "validation", "segmenter", "mirror"),
     *(f"data.{name}" for name in ("list", "unpaired", *AFFIXES)),  # how files are found; their number may not change
 }
 

@@ -18,6 +18,7 @@ from scdm.diffusion.denoiser import Denoiser, LossTerms
 from scdm.files.config import load
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
+from scdm.metrics import segmenter
 from scdm.models import checkpoint
 from scdm.pipeline import GenerateOptions, generate
 from scdm.training import loop
@@ -413,15 +414,29 @@ def test_precisions_and_trackers_that_cannot_be_had_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_segmenter_that_cannot_read_the_samples_is_named_before_anything_is_done(tmp_path):
+    segmenter.save(tmp_path / "seg", segmenter.Segmenter(Palette.named("ade20k"), channels=(8,)), torch.float32)
+    (tmp_path / "text").write_text("none")
+    for name, words in (("absent", "there is no segmenter"), ("text", "text"), ("seg", "classes, the data set")):
+        with pytest.raises(ValueError, match=words):
+            rehearse(config(tmp_path / "run", samples=1, segmenter=str(tmp_path / name)))
+    with pytest.raises(ValueError, match="segmenter reads the sheet's samples: set samples to 1 or more"):
+        config(tmp_path / "run", samples=0, segmenter=str(tmp_path / "seg"))
+
+
 def test_losses_of_all_quarters_rates_and_samples_are_tracked(tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    segmenter.save(tmp_path / "seg", segmenter.Segmenter(Palette.named("scenes"), channels=(8,)), torch.float32)
     run = config(tmp_path, tracker="tensorboard", log_every=2, batch=16, samples=1, validation=2)
+    run = replace(run, segmenter=str(tmp_path / "seg"))
     train(replace(run, steps=2))
     train(run)
     log = events.EventAccumulator(str(tmp_path / "logs" / "scdm")).Reload()
     quarters = {"loss/t 0-249", "loss/t 250-499", "loss/t 500-749", "loss/t 750-999"}
     assert {"validation/total", "validation/t 0-249"} <= set(log.Tags()["scalars"])
     assert [event.step for event in log.Scalars("validation/total")] == [2, 4]
+    assert [event.step for event in log.Scalars("samples/miou")] == [2, 4]
+    assert all(0 <= event.value <= 1 for event in log.Scalars("samples/pixel_accuracy"))
     assert quarters | {"loss/total", "loss/mse", "loss/vb", "lr", "gradient_norm"} <= set(log.Tags()["scalars"])
     assert (
         [event.step for event in log.Scalars("loss/total")] == [event.step for event in log.Images("samples")] == [2, 4]

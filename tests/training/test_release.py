@@ -73,8 +73,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def with_weights(model: Model, weights: Mapping[str, Tensor], provenance: dict[str, Any]) -> Model:
         return replace(model, network=Weights(weights), provenance=provenance)  # type: ignore[arg-type]
 
-    def sheet(model: Model, *_: object) -> np.ndarray:
-        return np.full((2, 2, 3), int(model.network.state_dict()["w"][0] * 10), np.uint8)
+    def sheet(model: Model, *_: object) -> tuple[np.ndarray, dict[str, float]]:
+        return np.full((2, 2, 3), int(model.network.state_dict()["w"][0] * 10), np.uint8), {}
 
     monkeypatch.setattr(loop, "prepared", prepared)
     monkeypatch.setattr(loop, "steps_from", lambda *_: itertools.repeat([None]))
