@@ -6,7 +6,7 @@ import colorsys
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -85,13 +85,14 @@ class Palette:
     @classmethod
     def from_file(cls, path: str | Path, remark: Remark = warnings.warn) -> Palette:
         """A class table of the user's own: JSON or YAML as `from_dict` reads it (`name` may be left out), or in the form of
-        a labelling tool or a painting program, see `class_tables`. `remark` receives what was assumed of the latter.
+        a labelling tool or a painting program, see `class_tables`. `remark` receives what was assumed of the latter, and
+        which keys are ignored that are nearly those that are read.
         """
         content = content_of(path)
         with naming(path):
             table, remarks = class_table(content, Path(path))
             palette = cls.from_dict(table)
-        for sentence in remarks:
+        for sentence in (*remarks, *_misspelt(table, path)):
             remark(sentence)
         return palette
 
@@ -260,8 +261,21 @@ def as_labels(ids: np.ndarray, palette: Palette) -> LabelMap:
     return LabelMap(torch.from_numpy(ids), palette.num_classes)
 
 
+KEYS = ("name", "classes", "num_channels", "unlabelled_channel", "edge_channel", "note", "values")  # of class tables
+CLASS_KEYS = ("name", "id", "color")
+
+
 def _class_tables() -> Any:
     return assets.folder() / "classes"
+
+
+def _misspelt(table: Mapping[str, Any], path: str | Path) -> Iterator[str]:
+    """Sentences on keys that are like those of a class table or of a class, such as "unlabeled_channel" and "colours"."""
+    entries = dict.fromkeys(str(key) for entry in table["classes"] for key in entry)
+    for found, known, where in ((map(str, table), KEYS, ""), (entries, CLASS_KEYS, " of classes")):
+        for key in found:
+            if key not in known and (hint := meant(key, known)):
+                yield f"{path}: the key {shown(key)}{where} is ignored, {hint}"
 
 
 def _classes(entries: Sequence[Any]) -> dict[int, tuple[str, Color | None]]:

@@ -117,3 +117,18 @@ def test_golden_angle_colours_are_the_preprocessors() -> None:
         assert np.abs(expected[0, 0].astype(int) - palette.colors[i]).max() <= 1
         labels = palette.to_labels(Image.fromarray(expected), remark=lambda _: None)
         assert labels.ids.item() == palette.read_as(i)
+
+
+def test_keys_that_are_nearly_read_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    path.write_text(
+        '{"classes": [{"name": "sky", "colours": [1, 2, 3], "area": 1}, {"name": "void", "colours": "#000000"}],'
+        ' "unlabeled_channel": 1, "author": "me"}'
+    )
+    told: list[str] = []
+    palette = Palette.from_file(path, told.append)
+    assert palette.unlabelled is None and palette.colors == (None, None)
+    assert [sentence.removeprefix(f"{path}: ") for sentence in told] == [
+        "the key 'unlabeled_channel' is ignored, did you mean 'unlabelled_channel'?",
+        "the key 'colours' of classes is ignored, did you mean 'color'?",
+    ]
