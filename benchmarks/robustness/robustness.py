@@ -18,6 +18,7 @@ if __name__ == "__main__":
     begin("robustness")  # before torch is loaded
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,11 @@ TRAINING = HERE.parents[1] / "training"
 RUNS = Path("runs/robustness")
 COARSE_STEPS = 1200
 SEGMENTER_STEPS = 1500
-SAMPLING = ["sampler=ddim", "steps=20", "guidance=1.5", "precision=bfloat16"]
+SAMPLING = ["sampler=ddim", "steps=20", "precision=bfloat16"]
+GUIDANCE = 1.5  # where none is chosen
+GUIDANCES = (1.0, 1.5, 2.5)  # of which --choose takes the one of most mIoU, the mean over CHOOSING
+CHOOSING = ("clean", "sparse-80")
+CHOSEN_BY = 16  # other layouts of the validation split
 COUNT = 34  # layouts of the validation split
 REDRAWN = 200  # times that other layouts are drawn, for the spread
 SHOWN, SHOWN_COLUMNS = 2, ["clean", "downsample-12", "edges-10", "random-50", "sparse-60", "sparse-95"]  # in DATA.jpg
@@ -63,10 +68,12 @@ TOLD = ("network.roughness=true", "rough_share=0.5")
 
 
 class Method(NamedTuple):
-    """settings: what its training changes in DATA.yaml."""
+    """settings: what its training changes in DATA.yaml. after: the method whose coarse training it goes on from, if not its
+    own."""
 
     name: str
     settings: list[str]
+    after: str = ""
 
 
 METHODS = {
@@ -79,6 +86,12 @@ METHODS = {
     "either": Method("SCDM, resolution, or sparse", ["label_diffusion.kind=classwise", RESOLUTION, *EITHER]),
     "told": Method("SCDM, resolution, or sparse, told", ["label_diffusion.kind=classwise", RESOLUTION, *EITHER, *TOLD]),
     "told-sdm": Method("SDM, sparse, told", ["label_diffusion.kind=none", "sparse_share=0.5", *TOLD]),
+    "clean-first": Method(
+        "SCDM, resolution, or sparse, told, after SDM",
+        ["label_diffusion.kind=classwise", RESOLUTION, *EITHER, *TOLD],
+        after="sdm",
+    ),
+    "concat": Method("SDM, concatenated", ["label_diffusion.kind=none", "network.conditioning=concat"]),
 }
 FIRST = ("sdm", "uniform", "classwise", "sdm-sparse", "classwise-sparse")
 DATA = {"camvid": FIRST, "facade": FIRST, "camvid128": tuple(METHODS)}  # and what is compared on it
@@ -93,6 +106,9 @@ COMPARED = [
     ("told", "sdm"),
     ("told-sdm", "sdm"),
     ("told", "told-sdm"),
+    ("clean-first", "sdm"),
+    ("clean-first", "told"),
+    ("concat", "sdm"),
 ]
 
 # Removed pixels are "unlabelled" where the data have such a class, as published, and MASK in sparse layouts. What is as hard
@@ -126,6 +142,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=get_args(RemovedKind),
         help="what removed pixels are in all columns (as COLUMNS has it without)",
     )
+    parser.add_argument(
+        "--choose", action="store_true", help="the guidance of each method first, on other layouts than the columns'"
+    )
     parser.add_argument("--limit", type=int, default=COUNT, metavar="N", help="layouts, spread over the split")
     arguments = parser.parse_args(argv)
     if arguments.limit < 2:
@@ -136,6 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         experiment.prepare()
         for method in arguments.methods or DATA[arguments.data]:
             experiment.train(method)
+            if arguments.choose:
+                experiment.choose(method)
             for column in arguments.columns:
                 experiment.evaluate(method, column)
         name = arguments.data + (f"-seed-{arguments.seed}" if arguments.seed else "")
@@ -158,6 +179,7 @@ class Experiment:
         self.runs = self.folder / f"seed-{seed}" if seed else self.folder  # evaluator and layouts are the same for all
         self.segmenter = self.folder / "segmenter.safetensors"
         self.layouts = self.folder / f"layouts-{count}"
+        self.others = self.folder / f"others-{count}"  # by which guidance is chosen
 
     def data(self) -> DataConfig:
         """The layouts that images are made of."""
@@ -176,41 +198,72 @@ class Experiment:
             files = sorted((self.root / "val" / kind).iterdir())
             if len(files) < self.count:
                 raise ValueError(f"{self.root} has {len(files)} {kind} in val: set --limit to no more")
-            folder = self.layouts / "val" / kind
-            folder.mkdir(parents=True, exist_ok=True)
-            for i in range(self.count):
-                shutil.copy(files[i * len(files) // self.count], folder)
+            shown = spread(files, self.count)
+            copy(shown, self.layouts / "val" / kind)
+            copy(spread([file for file in files if file not in shown], CHOSEN_BY), self.others / "val" / kind)
 
     def train(self, method: str) -> None:
         """Most steps at half the size, where they cost a quarter."""
         run_folder = self.runs / method
         seed = [f"seed={self.seed}", f"data.seed={self.seed}"]
-        common = ["--config", self.config, *changed(f"data.root={self.root}", *METHODS[method].settings, *seed)]
+        given = ["--config", self.config, *changed(f"data.root={self.root}")]
+        common = [*given, *changed(*METHODS[method].settings, *seed)]
+        before = METHODS[method].after or method
+        coarse = self.runs / before / "coarse"
         size = [side // 2 for side in self.data().height_width]
-        coarse = [f"run={run_folder / 'coarse'}", f"steps={COARSE_STEPS}", f"data.size={size}"]
-        run("train.py", *common, *changed(*coarse))
-        run("train.py", *common, *changed(f"run={run_folder}", f"init={run_folder / 'coarse' / 'model.safetensors'}"))
+        settings = [*METHODS[before].settings, f"run={coarse}", f"steps={COARSE_STEPS}", f"data.size={size}"]
+        run("train.py", *given, *changed(*settings, *seed))
+        run("train.py", *common, *changed(f"run={run_folder}", f"init={coarse / 'model.safetensors'}"))
         model = run_folder / "model.safetensors"
         if (header := read_header(model)).config.network.roughness and header.roughness is None:
             run("fit_roughness.py", *common, "--model", model)
 
-    def evaluate(self, method: str, column: str) -> None:
-        if self.is_evaluated(method, column):
+    def choose(self, method: str) -> None:
+        """The guidance at which its images of other layouts are read best: with the first seed, for all of them."""
+        if self.seed or self.chosen(method).is_file():
             return
+        if not any((self.others / "val").glob("images/*")):
+            raise ValueError(f"{self.root} has no other layouts in val to choose by: set --limit to fewer")
+        found = {}
+        for guidance in GUIDANCES:
+            miou = []
+            for column in CHOOSING:
+                folder = self.runs / method / "choosing" / f"{guidance:g}" / column
+                if not (folder / "result.json").is_file():
+                    self.run_evaluation(method, column, guidance, self.others, folder)
+                miou.append(json.loads((folder / "result.json").read_text())["metrics"]["miou"])
+            found[guidance] = float(np.mean(miou))
+        best = max(GUIDANCES, key=found.__getitem__)
+        write_text(self.chosen(method), json.dumps({"guidance": best, "miou": found}) + "\n")
+
+    def chosen(self, method: str) -> Path:
+        return self.folder / method / "guidance.json"
+
+    def guidance(self, method: str) -> float:
+        file = self.chosen(method)
+        return float(json.loads(file.read_text())["guidance"]) if file.is_file() else GUIDANCE
+
+    def evaluate(self, method: str, column: str) -> None:
+        if not self.is_evaluated(method, column):
+            self.run_evaluation(method, column, self.guidance(method), self.layouts, self.evaluation(method, column))
+
+    def run_evaluation(self, method: str, column: str, guidance: float, layouts: Path, folder: Path) -> None:
         corruption = self.corruption(column)
-        layouts = ["--corruption", corruption.kind, "--removed", corruption.removed]
+        given = ["--corruption", corruption.kind, "--removed", corruption.removed]
         if corruption.strength:
-            layouts += ["--strength", *(f"{key}={value}" for key, value in corruption.strength.items())]
+            given += ["--strength", *(f"{key}={value}" for key, value in corruption.strength.items())]
         model = ["--model", self.runs / method / "model.safetensors"]
-        data = ["--data", self.config, *changed(f"data.root={self.layouts}")]
-        options = ["--options", *SAMPLING, "--batch", 16, "--segmenter", self.segmenter]
-        run("evaluate_model.py", *model, *data, *layouts, *options, "--out", self.evaluation(method, column))
+        data = ["--data", self.config, *changed(f"data.root={layouts}")]
+        options = ["--options", *SAMPLING, f"guidance={guidance:g}", "--batch", 16, "--segmenter", self.segmenter]
+        run("evaluate_model.py", *model, *data, *given, *options, "--out", folder)
 
     def corruption(self, column: str) -> LayoutCorruption:
         return replace(COLUMNS[column], removed=self.removed) if self.removed else COLUMNS[column]
 
     def evaluation(self, method: str, column: str) -> Path:
         chosen = f"-{self.removed}" if self.removed else ""
+        guidance = self.guidance(method)
+        chosen += "" if guidance == GUIDANCE else f"-guidance-{guidance:g}"
         return self.runs / method / f"layouts-{self.count}{chosen}" / column
 
     def is_evaluated(self, method: str, column: str) -> bool:
@@ -229,6 +282,18 @@ class Experiment:
 def run(script: str, *arguments: object) -> None:
     """A script of training/. CalledProcessError if it fails."""
     subprocess.run([sys.executable, str(TRAINING / script), *map(str, arguments)], check=True)
+
+
+def spread(files: Sequence[Path], count: int) -> list[Path]:
+    """As many of the files, from all over them; all if they are fewer."""
+    count = min(count, len(files))
+    return [files[i * len(files) // count] for i in range(count)]
+
+
+def copy(files: Sequence[Path], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy(file, folder)
 
 
 def changed(*settings: str) -> list[str]:
@@ -281,7 +346,8 @@ def tables(experiment: Experiment) -> str:
     draws = [range(experiment.count), *random.integers(experiment.count, size=(REDRAWN, experiment.count)).tolist()]
     shares = real.shares()
     lines = [
-        f"{experiment.count} layouts of the validation split; {', '.join(SAMPLING)}. The segmenter reads the real images at "
+        f"{experiment.count} layouts of the validation split; {', '.join(SAMPLING)}; guidance {guidances(experiment)}. "
+        "The segmenter reads the real images at "
         f"mIoU {100 * shares.miou:.1f} %, pixel accuracy {100 * shares.pixel_accuracy:.1f} %.",
         f"Best of a column in bold; ≈ if it is at least as good in more than 5 % of {REDRAWN} draws of other layouts from "
         "these, ± is their standard deviation.",
@@ -293,6 +359,15 @@ def tables(experiment: Experiment) -> str:
         }
         lines += ["", *table(metric, values)]
     return "\n".join(lines) + "\n"
+
+
+def guidances(experiment: Experiment) -> str:
+    """As chosen for each method, if any was."""
+    if not any(experiment.chosen(method).is_file() for method in METHODS):
+        return f"{GUIDANCE:g}"
+    there = dict.fromkeys(method for method, _ in experiment.evaluated())
+    each = ", ".join(f"{METHODS[method].name}: {experiment.guidance(method):g}" for method in there)
+    return f"chosen on {CHOSEN_BY} other layouts ({each})"
 
 
 Cell = tuple[str, str]  # method, column
