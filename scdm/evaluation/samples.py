@@ -26,7 +26,7 @@ from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of other programs' images
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of images and layouts from elsewhere
 MOST_MISSING = 3  # images in a message
 
 
@@ -135,9 +135,7 @@ class GivenImages:
     def _found(self, sample: int, index: int) -> Path | None:
         name = self.names[index]
         folders = [self.folder / str(sample), *([self.folder] if self.samples == 1 else [])]
-        called = dict.fromkeys((name, name.rsplit("/", 1)[-1]))
-        places = (folder / f"{one}{suffix}" for folder in folders for one in called for suffix in SUFFIXES)
-        return next((place for place in places if place.is_file()), None)
+        return picture_of(folders, name)
 
     def _refuse(self, missing: Sequence[tuple[int, int]]) -> None:
         names = [f"{sample}/{self.names[i]}" if self.samples > 1 else self.names[i] for sample, i in missing]
@@ -147,6 +145,13 @@ class GivenImages:
             f"{self.folder} has no image {listed}{more}: images are called like the layouts, with a suffix such as .png, or "
             "take fewer with --limit"
         )
+
+
+def picture_of(folders: Sequence[Path], name: str) -> Path | None:
+    """The file in one of the folders that is called `name`, or by its last part alone, whatever its suffix."""
+    called = dict.fromkeys((name, name.rsplit("/", 1)[-1]))
+    places = (folder / f"{one}{suffix}" for folder in folders for one in called for suffix in SUFFIXES)
+    return next((place for place in places if place.is_file()), None)
 
 
 def _read(paths: Iterable[Path]) -> Tensor:
