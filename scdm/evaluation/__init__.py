@@ -1,6 +1,6 @@
-"""Evaluation: what a model makes of the layouts of a data set, clean or corrupted, and how good it is."""
+"""Evaluation: what a model makes of the layouts of a data set, clean, corrupted or painted, and how good it is."""
 
-from .layouts import LayoutCorruption, Layouts
+from .layouts import LayoutCorruption, Layouts, PaintedLayouts
 from .measures import FeatureCache, Measured, Networks
 from .report import markdown, result, sheet
 from .samples import Chunk, GivenImages, Samples
@@ -13,6 +13,7 @@ __all__ = [
     "Layouts",
     "Measured",
     "Networks",
+    "PaintedLayouts",
     "Samples",
     "markdown",
     "result",

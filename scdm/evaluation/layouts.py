@@ -1,4 +1,4 @@
-"""The layouts that are evaluated: those of a data set, clean or corrupted as in the noisy benchmark.
+"""The layouts that are evaluated: those of a data set, clean or corrupted as in the noisy benchmark, or painted ones.
 
 The benchmark corrupts label maps as large as they are stored, and what reads them brings them to the model's size, in one
 step, nearest neighbour. Downsampled maps are stored at 64 x 64: they are never enlarged to their old size first. The papers'
@@ -8,9 +8,11 @@ photograph.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,14 @@ from PIL import Image
 from ..datasets import DataConfig, DataSet, Example, Validation
 from ..datasets.framing import fitted
 from ..diffusion.corruption import MOST_SEED, Removed, check_request, corrupt, resampled, settings
+from ..files.levels import silent
+from ..files.untrusted import brief, sha256_of
 from ..layouts.labels import LabelMap, instance_borders
+from ..layouts.reading import read_ids
+from .samples import SUFFIXES, pictures_of
 
 CLEAN = "clean"
+PAINTED = "painted"  # the kind of layouts that a folder holds
 PUBLISHED_SIZE = 256  # pixels, of the sides of the maps from which the papers' scripts remove borders and single pixels
 
 
@@ -116,6 +123,21 @@ class Layouts(Validation):
         self.clean = data.validation()
         self.names = self.clean.names
 
+    def record(self) -> dict[str, Any]:
+        """All that decides about the layouts, for files."""
+        return self.corruption.record()
+
+    @property
+    def in_words(self) -> str:
+        """What readers of a result need to know of them."""
+        corruption = self.corruption
+        if corruption.kind == CLEAN:
+            return CLEAN
+        words = [f"{key} {value}" for key, value in corruption.strength.items()]
+        words += [] if corruption.resized is None else [f"at {corruption.resized}x{corruption.resized}"]
+        words += [f"seed {corruption.seed}", f"removed pixels are {corruption.removed}"]
+        return ", ".join([corruption.kind, *words, *filter(None, [self.no_effect])])
+
     @cached_property
     def no_effect(self) -> str:
         """A sentence if the corruption hardly changes layouts, at the size in use or that of the first map, or ""."""
@@ -143,3 +165,79 @@ class Layouts(Validation):
         """Ids (h, w) at the model's size, cut as the image of a map of `stored_size` is."""
         frame = fitted(stored_size, self.config.height_width, self.config.fit)
         return torch.from_numpy(frame.values(Image.fromarray(ids.numpy().astype(np.int32))).astype(np.int64))
+
+
+class PaintedLayouts(Layouts):
+    """Layouts from a folder, by hand or by another program, of as many of the validation images as it has some of.
+
+    FOLDER/NAME.png is that of the image NAME, in any form in which layouts are read (`read_ids`), of any size with the
+    proportions of the image's own. ValueError if one cannot be read, has other proportions, or belongs to no image.
+    """
+
+    def __init__(self, data: DataSet, config: DataConfig, folder: str | Path) -> None:
+        super().__init__(data, config, LayoutCorruption())
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"there is no folder {self.folder} of layouts")
+        self.files = pictures_of([self.folder], self.names)
+        self._require_images()
+        for place, path in self.files.items():
+            _require_proportions(path, read_ids(path, data.palette).shape, data.layout(place).shape)
+        self.clean = _Some(self.clean, list(self.files))
+        self.names = self.clean.names
+
+    def record(self) -> dict[str, Any]:
+        return {"kind": PAINTED, "digest": self.digest}
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells these layouts from any others."""
+        parts = [sha256_of(path) for path in self.files.values()]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def in_words(self) -> str:
+        return f"painted, the files of {self.folder}, digest {self.digest}"
+
+    def __getitem__(self, index: int) -> Example:
+        clean = self.clean[index]
+        ids = torch.from_numpy(read_ids(self.files[clean.position], self.data.palette, remark=silent))
+        ids = self._framed(ids, (ids.shape[0], ids.shape[1]))
+        return clean._replace(ids=ids, edges=None if clean.edges is None else instance_borders(ids[None])[0])
+
+    def _require_images(self) -> None:
+        known = set(self.files.values())
+        pictures = (path for path in sorted(self.folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+        if stray := next((path for path in pictures if path not in known), None):
+            raise ValueError(
+                f"{stray} is the layout of no image of the validation split: it is called like one, such as "
+                f"{brief(self.names[0])}.png"
+            )
+        if not known:
+            raise ValueError(
+                f"{self.folder} has no layouts: they are called like the images, such as {brief(self.names[0])}.png"
+            )
+
+
+class _Some(Validation):
+    """Those of the validation images that are at `places`."""
+
+    def __init__(self, images: Validation, places: Sequence[int]) -> None:
+        self.images, self.places = images, places
+        self.names = [images.names[place] for place in places]
+
+    def __getitem__(self, index: int) -> Example:
+        example = self.images[self.places[index]]
+        if example.position != self.places[index]:
+            raise ValueError(f"the image {brief(self.names[index])} cannot be read: take its layout out of the folder")
+        return example
+
+
+def _require_proportions(path: Path, size: Sequence[int], own: Sequence[int]) -> None:
+    """Up to a pixel."""
+    (height, width), (own_height, own_width) = size, own
+    if abs(height * own_width - width * own_height) > max(own_height, own_width):
+        raise ValueError(
+            f"{path} is {width}x{height}, and the label map of its image {own_width}x{own_height}: crop or scale it to "
+            "these proportions"
+        )

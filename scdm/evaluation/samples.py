@@ -26,7 +26,7 @@ from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of other programs' images
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of images and layouts from elsewhere
 MOST_MISSING = 3  # images in a message
 
 
@@ -116,11 +116,12 @@ class GivenImages:
         self.folder, self.names, self.samples = Path(folder), names, samples
         if not self.folder.is_dir():
             raise ValueError(f"there is no folder {self.folder} of images")
-        found = {(sample, i): self._found(sample, i) for sample in range(samples) for i in range(images)}
-        if missing := [key for key, paths in found.items() if not paths]:
+        self.paths: dict[tuple[int, int], Path] = {}
+        for sample in range(samples):
+            folders = [self.folder / str(sample), *([self.folder] if samples == 1 else [])]
+            self.paths |= {(sample, i): path for i, path in pictures_of(folders, names[:images]).items()}
+        if missing := [(k, i) for k in range(samples) for i in range(images) if (k, i) not in self.paths]:
             self._refuse(missing)
-        self.paths = {key: paths[0] for key, paths in found.items()}
-        self._require_clear(found)
         for path in self.paths.values():
             _require_size(path, size)
 
@@ -133,28 +134,6 @@ class GivenImages:
     def read(self, sample: int, indices: Sequence[int]) -> Tensor:
         return _read(self.paths[sample, i] for i in indices)
 
-    def _found(self, sample: int, index: int) -> list[Path]:
-        """Every file that may be the image."""
-        name = self.names[index]
-        folders = [self.folder / str(sample), *([self.folder] if self.samples == 1 else [])]
-        called = dict.fromkeys((name, name.rsplit("/", 1)[-1]))
-        places = (folder / f"{one}{suffix}" for folder in folders for one in called for suffix in SUFFIXES)
-        return [place for place in places if place.is_file()]
-
-    def _require_clear(self, found: Mapping[tuple[int, int], Sequence[Path]]) -> None:
-        layout_of: dict[Path, str] = {}
-        for (_, index), paths in found.items():
-            name = self.names[index]
-            if len(paths) > 1:
-                raise ValueError(
-                    f"both {paths[0]} and {paths[1]} may be the image of {brief(name)}: remove one of them"
-                )
-            if (other := layout_of.setdefault(paths[0], name)) != name:
-                raise ValueError(
-                    f"{paths[0]} may be the image of {brief(other)} and of {brief(name)}: put their images into folders "
-                    "like those of the layouts"
-                )
-
     def _refuse(self, missing: Sequence[tuple[int, int]]) -> None:
         names = [f"{sample}/{self.names[i]}" if self.samples > 1 else self.names[i] for sample, i in missing]
         more = f" and {len(names) - MOST_MISSING} more" if len(names) > MOST_MISSING else ""
@@ -163,6 +142,26 @@ class GivenImages:
             f"{self.folder} has no image {listed}{more}: images are called like the layouts, with a suffix such as .png, or "
             "take fewer with --limit"
         )
+
+
+def pictures_of(folders: Sequence[Path], names: Sequence[str]) -> dict[int, Path]:
+    """The pictures in the folders by the places of their names, of those that have one: called `name`, or by its last part
+    alone, whatever their suffix. ValueError if it is not clear which is whose."""
+    found: dict[int, Path] = {}
+    of: dict[Path, str] = {}
+    for place, name in enumerate(names):
+        called = dict.fromkeys((name, name.rsplit("/", 1)[-1]))
+        places = (folder / f"{one}{suffix}" for folder in folders for one in called for suffix in SUFFIXES)
+        paths = [path for path in places if path.is_file()]
+        if len(paths) > 1:
+            raise ValueError(f"both {paths[0]} and {paths[1]} may be the one of {brief(name)}: remove one of them")
+        for path in paths:
+            if (other := of.setdefault(path, name)) != name:
+                raise ValueError(
+                    f"{path} may be the one of {brief(other)} and of {brief(name)}: use folders, like these names do"
+                )
+            found[place] = path
+    return found
 
 
 def _read(paths: Iterable[Path]) -> Tensor:

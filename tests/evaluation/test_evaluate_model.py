@@ -16,6 +16,7 @@ import torch
 from scdm.files.images import read_image
 from scdm.metrics.optional import MissingPackage
 from tests.evaluation.conftest import configuration
+from tests.evaluation.test_layouts import paint
 from tests.evaluation.test_report import found
 from tests.parity import REPOSITORY
 
@@ -239,3 +240,36 @@ def test_results_are_put_together(model: Path, scenes: Path, tmp_path: Path, cap
     assert "run.yaml is not the result of an evaluation" in capsys.readouterr().err
     assert compare([results[0], *results, "--out", str(tmp_path)]) == 2
     assert "result.json is named twice" in capsys.readouterr().err
+
+
+def test_painted_layouts_are_given_and_the_true_ones_measured(
+    model: Path, evaluator: Path, scenes: Path, tmp_path: Path, capsys
+) -> None:
+    for i in (0, 2):
+        paint(tmp_path / "painted" / f"scene_{i:05d}.png", "sky", 16)
+    out, clean = tmp_path / "out", tmp_path / "clean"
+    more = ["--samples", "1", "--segmenter", str(evaluator)]
+    given = ["--layouts", str(tmp_path / "painted")]
+    assert main(command(model, scenes, out, *more, *given)) == 0
+    assert list(images(out)) == ["0/scene_00000.png", "0/scene_00002.png"]
+    assert main(command(model, scenes, clean, *more)) == 0
+    assert not np.array_equal(images(out)["0/scene_00000.png"], images(clean)["0/scene_00000.png"])
+    found = json.loads((out / "result.json").read_text())
+    assert found["layouts"] == "painted" and len(found["settings"]["layouts"]["digest"]) == 16
+    assert "| painted |" in (out / "result.md").read_text()
+    assert compare([str(folder / "result.json") for folder in (out, clean)] + ["--out", str(tmp_path / "all")]) == 0
+    measured = [
+        "--images",
+        str(clean / "0"),
+        "--name",
+        "clean",
+        "--data",
+        str(scenes),
+        "--out",
+        str(tmp_path / "given"),
+    ]
+    assert main([*measured, *given, "--segmenter", str(evaluator), "--cache", str(tmp_path / "cache")]) == 0
+    for refused in (["--corruption", "random"], ["--benchmark", "published"]):
+        with pytest.raises(SystemExit):
+            main(command(model, scenes, tmp_path / "other", *given, *refused))
+    assert "--layouts are taken as they are" in capsys.readouterr().err

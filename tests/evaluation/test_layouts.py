@@ -11,9 +11,11 @@ import torch
 
 from scdm.datasets import DataConfig, open_dataset
 from scdm.diffusion.corruption import CORRUPTIONS, corrupt, edges_removed, resampled
-from scdm.evaluation import LayoutCorruption, Layouts
+from scdm.evaluation import LayoutCorruption, Layouts, PaintedLayouts
 from scdm.evaluation.layouts import BENCHMARKS
+from scdm.files.images import write_image
 from scdm.layouts.labels import LabelMap, instance_borders
+from scdm.layouts.palette import Palette
 from tests.evaluation.conftest import write_maps
 from tests.parity import arrays, downsampled_cases
 
@@ -154,3 +156,43 @@ def test_downsampling_to_as_many_blocks_as_pixels_is_said_to_change_hardly_anyth
     assert LayoutCorruption("downsample").no_effect((48, 65)) == ""
     assert LayoutCorruption("downsample", strength={"size": 4}).no_effect((4, 4))
     assert LayoutCorruption("edges").no_effect((2, 2)) == ""
+
+
+def paint(path: Path, name: str, side: int = 32) -> torch.Tensor:
+    """A picture with a class of scenes in its upper half, and nothing below: its ids."""
+    palette = Palette.named("scenes")
+    ids = torch.full((side, side), palette.num_classes)
+    ids[: side // 2] = palette.names.index(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, palette.to_image(LabelMap(ids[None], palette.num_classes))[0])
+    return ids
+
+
+def test_painted_layouts_stand_for_those_of_their_images_alone(tmp_path: Path) -> None:
+    """What is not painted is MASK; a picture larger than the images is brought to their size as a stored map is."""
+    config = DataConfig(size=16)
+    sky, tree = paint(tmp_path / "scene_00001.png", "sky"), paint(tmp_path / "scene_00003.png", "tree")
+    painted, all_ = PaintedLayouts(open_dataset(config, "val"), config, tmp_path), layouts(config)
+    assert list(painted.names) == ["scene_00001", "scene_00003"] and len(painted) == len(painted.clean) == 2
+    for place, ids, example, clean in zip((1, 3), (sky, tree), painted, painted.clean, strict=True):
+        assert torch.equal(example.ids, ids[::2, ::2])
+        assert torch.equal(example.image, all_[place].image) and torch.equal(clean.ids, all_[place].ids)
+    assert painted.record() == {"kind": "painted", "digest": painted.digest} and painted.digest in painted.in_words
+    paint(tmp_path / "scene_00003.png", "rock")
+    assert PaintedLayouts(open_dataset(config, "val"), config, tmp_path).digest != painted.digest
+
+
+def test_painted_layouts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    config = DataConfig(size=16)
+    data = open_dataset(config, "val")
+    with pytest.raises(ValueError, match="there is no folder"):
+        PaintedLayouts(data, config, tmp_path / "absent")
+    with pytest.raises(ValueError, match=r"has no layouts: they are called like the images, such as scene_00000\.png"):
+        PaintedLayouts(data, config, tmp_path)
+    paint(tmp_path / "scene_0001.png", "sky")
+    with pytest.raises(ValueError, match=r"scene_0001\.png is the layout of no image"):
+        PaintedLayouts(data, config, tmp_path)
+    (tmp_path / "scene_0001.png").unlink()
+    write_image(tmp_path / "scene_00001.png", np.full((16, 24, 3), Palette.named("scenes").colors[0], np.uint8))
+    with pytest.raises(ValueError, match="is 24x16, and the label map of its image 16x16: crop or scale it"):
+        PaintedLayouts(data, config, tmp_path)

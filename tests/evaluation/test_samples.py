@@ -107,12 +107,10 @@ def test_images_of_another_program_are_found_by_the_names_of_layouts(tmp_path: P
 
 def test_images_of_which_it_is_not_clear_whose_they_are_are_refused(tmp_path: Path) -> None:
     image(tmp_path / "a.png")
-    with pytest.raises(
-        ValueError, match=r"a\.png may be the image of bonn/a and of ulm/a: put their images into folders"
-    ):
+    with pytest.raises(ValueError, match=r"a\.png may be the one of bonn/a and of ulm/a: use folders"):
         GivenImages(tmp_path, ["bonn/a", "ulm/a"], 1, 2, (6, 8))
     image(tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match=r"both .*a\.png and .*a\.jpg may be the image of a: remove one of them"):
+    with pytest.raises(ValueError, match=r"both .*a\.png and .*a\.jpg may be the one of a: remove one of them"):
         GivenImages(tmp_path, ["a"], 1, 1, (6, 8))
 
 
