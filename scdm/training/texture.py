@@ -17,9 +17,10 @@ from torch import Tensor
 FILTERS = 32
 SIDE = 7  # pixels
 ENVELOPE = 1.6  # pixels: standard deviation of the filters' window
-SCALES = 3
+BINOMIAL = (0.25, 0.5, 0.25)
+CONTRASTS = (0.04, 0.04, 0.1)  # at each scale: root mean square of answers to renderings, in about the middle
 FEWEST = 40  # samples of a class from which its means are worth comparing
-FLOOR = 1e-6  # of energy: what is flatter counts as flat
+FLOOR = 1e-4  # energy of an answer: what is flatter counts as flat (0.01 is about one level of 255)
 
 
 @functools.cache
@@ -35,45 +36,62 @@ def filters(device: torch.device) -> Tensor:
 
 
 def responses(images: Tensor) -> list[Tensor]:
-    """Images (B, 3, H, W) -> rectified answers (B, FILTERS, h, w) at half, half and a quarter of their sides."""
+    """Images (B, 3, H, W) -> rectified answers (B, FILTERS, h, w) at half, half and a quarter of their sides.
+
+    Each scale is read by itself, as a level of a Laplacian pyramid (Burt & Adelson 1983), the last with all that is broader:
+    what is broad answers any filter more strongly than single leaves, which would count for nothing beside it.
+    """
     found = []
-    for scale in range(SCALES):
+    for scale in range(len(CONTRASTS)):
         if scale:
             images = F.avg_pool2d(images, 2)
-        found.append(F.conv2d(images, filters(images.device), stride=1 if scale else 2, padding=SIDE // 2).relu())
+        level = images if scale == len(CONTRASTS) - 1 else images - smooth(images)
+        found.append(F.conv2d(level, filters(images.device), stride=1 if scale else 2, padding=SIDE // 2).relu())
     return found
 
 
-def statistics(answers: Tensor, masks: Tensor) -> Tensor:
-    """Answers (B, C, h, w) and masks (B, K, h, w) of 0 and 1 -> (B, K, C, C + 1): of each class, the mean products of
-    answers, and their means times the mean of all of them."""
+def smooth(images: Tensor) -> Tensor:
+    """(B, C, H, W), by the binomial filter."""
+    b = images.new_tensor(BINOMIAL)
+    kernel = torch.outer(b, b).expand(images.shape[1], 1, 3, 3)
+    return F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=images.shape[1])
+
+
+def statistics(answers: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Answers (B, C, h, w) and masks (B, K, h, w) of 0 and 1 -> of each class, the mean products of answers (B, K, C, C) and
+    their means (B, K, C)."""
     flat, own = answers.flatten(2), masks.flatten(2)[:, :, None]
     area = own.sum(-1).clamp(min=1)
     chosen = flat[:, None] * own
-    products = chosen @ flat[:, None].mT / area[..., None]
-    means = chosen.sum(-1) / area
-    return torch.cat([products, (means * means.mean(-1, keepdim=True))[..., None]], dim=-1)
+    return chosen @ flat[:, None].mT / area[..., None], chosen.sum(-1) / area
 
 
 def texture_distance(made: Tensor, images: Tensor, ids: Tensor) -> Tensor:
     """(B,), 0 for equal textures: for images (B, 3, H, W) in [-1, 1] and the layouts (B, H, W) of `images`, whose sides are
     multiples of 4.
 
-    The relative squared distance of a class's statistics and its root, of which the first counts what is far off and the
-    second goes on where they are close; classes by the root of their area, scales alike.
+    The squared distance of a class's statistics and its root, of which the first counts what is far off and the second goes
+    on where they are close; filters alike: answers are measured in the root mean square of the rendering's own. Classes
+    count by the root of their area and by that contrast, as they do in a squared error: what is measured in its own contrast
+    would pull at a sky's pixels harder than at a tree's.
     """
     total = weight = torch.zeros(len(made), device=made.device)
     with torch.no_grad():
         wanted = responses(images)
     classes = ids.unique()
-    for answers, goal in zip(responses(made), wanted, strict=True):
+    for answers, goal, contrast in zip(responses(made), wanted, CONTRASTS, strict=True):
         stride = ids.shape[-1] // answers.shape[-1]
         masks = (ids[:, None, ::stride, ::stride] == classes[:, None, None]).to(answers)
-        found, goal = statistics(answers, masks), statistics(goal, masks)
-        scale = goal.square().sum((2, 3)) + found.detach().square().sum((2, 3)) + FLOOR
-        distance = (found - goal).square().sum((2, 3)) / scale
+        products, means = statistics(answers, masks)
+        own_products, own_means = statistics(goal, masks)
+        unit = (own_products.diagonal(dim1=-2, dim2=-1) + FLOOR).sqrt()
+        products = (products - own_products) / (unit[..., None] * unit[..., None, :])
+        means = (means - own_means) / unit
+        distance = products.square().mean((2, 3)) + means.square().mean(2)
+        distance = distance / (1 + distance.detach())  # so that one class that is far off does not outweigh the others
         area = masks.sum((2, 3))
         share = area.sqrt() * (area >= FEWEST)
-        total = total + (share * (distance + 0.3 * (distance + 1e-4).sqrt())).sum(1)
+        seen = unit.mean(2) / contrast
+        total = total + (share * seen * (distance + 0.3 * (distance + 1e-4).sqrt())).sum(1)
         weight = weight + share.sum(1)
     return total / weight.clamp(min=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 
 from scdm.datasets import open_dataset
@@ -151,11 +152,21 @@ def test_textures_are_compared_class_by_class_and_wherever_they_lie():
     one, two, smooth = (amplitude * strength * torch.randn(1, 3, 64, 64) for strength in (1, 1, 0))
     same, far = texture_distance(one, two, ids), texture_distance(smooth, two, ids)
     swapped = texture_distance(one.flip(-1), two, ids)
-    assert texture_distance(one, one, ids) < 0.01
-    assert same < 0.15 and far > 1 and swapped > 0.8, (same, far, swapped)
+    assert texture_distance(one, one, ids) < 0.15 * same
+    assert far > 8 * same and swapped > 8 * same, (same, far, swapped)
     assert texture_distance(torch.cat([one, smooth]), torch.cat([two, two]), ids.expand(2, -1, -1)) == pytest.approx(
         torch.cat([same, far])
     ), "each image by itself"
+
+
+def test_leaves_count_beside_the_broad_shapes_of_their_crown():
+    """Detail of single pixels with a tenth of the contrast is missed, though it is a hundredth of the energy."""
+    torch.manual_seed(0)
+    ids = torch.zeros(1, 64, 64, dtype=torch.int64)
+    broad = 0.5 * F.interpolate(torch.randn(1, 3, 16, 16), scale_factor=4, mode="bicubic")
+    leaves = 0.05 * torch.randn(1, 3, 64, 64)
+    without, flat = texture_distance(broad, broad + leaves, ids), texture_distance(leaves, broad + leaves, ids)
+    assert without > 0.05 * flat > 0.01, (without, flat)
 
 
 def test_texture_lets_a_blurred_image_grow_detail():
