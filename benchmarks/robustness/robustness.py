@@ -110,6 +110,7 @@ METHODS = {
     "sparse-after": Method(
         "SDM, a quarter sparse, after SDM", ["label_diffusion.kind=none", "sparse_share=0.25"], after="sdm"
     ),
+    "classwise-after": Method("SCDM, class-wise, after SDM", ["label_diffusion.kind=classwise"], after="sdm"),
     "noise-after": Method("SCDM, resolution, after SDM", ["label_diffusion.kind=classwise", RESOLUTION], after="sdm"),
     "both-after": Method(
         "SCDM, resolution, or a quarter sparse, after SDM",
@@ -137,7 +138,9 @@ COMPARED = [
     ("told-sdm", "sdm"),
     ("told", "told-sdm"),
     ("sparse-after", "sdm"),
+    ("classwise-after", "sdm"),
     ("noise-after", "sdm"),
+    ("noise-after", "classwise-after"),
     ("both-after", "sdm"),
     ("both-after", "sparse-after"),
     ("clean-first", "sdm"),
