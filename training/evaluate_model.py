@@ -239,7 +239,7 @@ def require_free(arguments: argparse.Namespace, settings: dict[str, Any]) -> Non
     """ValueError if the folder for the result of given images has another method's, or is that of the images."""
     if arguments.out.resolve() == arguments.images.resolve():
         raise ValueError(f"{arguments.out} has the images themselves: give --out another folder for the result")
-    require_same(arguments.out, json.loads(json.dumps(settings)))
+    require_same(arguments.out, settings)
 
 
 def settings_of(model: str, config: DataConfig, layouts: Layouts) -> dict[str, Any]:
@@ -278,7 +278,7 @@ def make(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Acc
     samples, layouts = evaluation.images, evaluation.layouts
     if evaluation.model is None or evaluation.options is None or not isinstance(samples, Samples):
         if accelerator.is_main_process:
-            claim(arguments.out, json.loads(json.dumps(evaluation.settings)))
+            claim(arguments.out, evaluation.settings)
         return
     if accelerator.is_main_process:
         samples.claim()

@@ -50,7 +50,7 @@ from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
 from scdm.files.images import from_levels, picture_size, read_image, to_levels, write_image
 from scdm.layouts.palette import Palette, as_labels
-from scdm.metrics import FeatureExtractor, SegmentationResult, SegmentationScore, SmallSegmenter
+from scdm.metrics import FeatureExtractor, SegmentationResult, SegmentationScore, SmallSegmenter, true_ids
 from scdm.metrics.optional import digest, state_dict
 from scdm.models.checkpoint import read_header
 from scdm.training.command import ending
@@ -83,8 +83,9 @@ SIDE, LABEL, TEXT = 144, 150, 15  # pixels of a picture's longer side at least, 
 
 # Label noise that leaves a small map as much as the published one of 256; each layout diffused or sparse, never both; and
 # training on rough layouts whose roughness the network is told, and estimates by itself in use.
-RESOLUTION = "label_diffusion.resolution=256"
-EITHER = ("sparse_share=0.5", "hiding={both: false}")
+PLAIN, CLASSWISE = "label_diffusion.kind=none", "label_diffusion.kind=classwise"
+RESOLUTION, APART = "label_diffusion.resolution=256", "hiding={both: false}"
+EITHER = ("sparse_share=0.5", APART)
 TOLD = ("network.roughness=true", "rough_share=0.5")
 
 
@@ -98,31 +99,27 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    "sdm": Method("SDM", ["label_diffusion.kind=none"]),
+    "sdm": Method("SDM", [PLAIN]),
     "uniform": Method("SCDM, uniform", ["label_diffusion.kind=uniform"]),
-    "classwise": Method("SCDM, class-wise", ["label_diffusion.kind=classwise"]),
-    "sdm-sparse": Method("SDM, sparse", ["label_diffusion.kind=none", "sparse_share=0.5"]),
-    "classwise-sparse": Method("SCDM, class-wise, sparse", ["label_diffusion.kind=classwise", "sparse_share=0.5"]),
-    "resolution": Method("SCDM, resolution", ["label_diffusion.kind=classwise", RESOLUTION]),
-    "either": Method("SCDM, resolution, or sparse", ["label_diffusion.kind=classwise", RESOLUTION, *EITHER]),
-    "told": Method("SCDM, resolution, or sparse, told", ["label_diffusion.kind=classwise", RESOLUTION, *EITHER, *TOLD]),
-    "told-sdm": Method("SDM, sparse, told", ["label_diffusion.kind=none", "sparse_share=0.5", *TOLD]),
-    "sparse-after": Method(
-        "SDM, a quarter sparse, after SDM", ["label_diffusion.kind=none", "sparse_share=0.25"], after="sdm"
-    ),
-    "classwise-after": Method("SCDM, class-wise, after SDM", ["label_diffusion.kind=classwise"], after="sdm"),
-    "noise-after": Method("SCDM, resolution, after SDM", ["label_diffusion.kind=classwise", RESOLUTION], after="sdm"),
+    "classwise": Method("SCDM, class-wise", [CLASSWISE]),
+    "sdm-sparse": Method("SDM, sparse", [PLAIN, "sparse_share=0.5"]),
+    "classwise-sparse": Method("SCDM, class-wise, sparse", [CLASSWISE, "sparse_share=0.5"]),
+    "resolution": Method("SCDM, resolution", [CLASSWISE, RESOLUTION]),
+    "either": Method("SCDM, resolution, or sparse", [CLASSWISE, RESOLUTION, *EITHER]),
+    "told": Method("SCDM, resolution, or sparse, told", [CLASSWISE, RESOLUTION, *EITHER, *TOLD]),
+    "told-sdm": Method("SDM, sparse, told", [PLAIN, "sparse_share=0.5", *TOLD]),
+    "sparse-after": Method("SDM, a quarter sparse, after SDM", [PLAIN, "sparse_share=0.25"], after="sdm"),
+    "classwise-after": Method("SCDM, class-wise, after SDM", [CLASSWISE], after="sdm"),
+    "noise-after": Method("SCDM, resolution, after SDM", [CLASSWISE, RESOLUTION], after="sdm"),
     "both-after": Method(
         "SCDM, resolution, or a quarter sparse, after SDM",
-        ["label_diffusion.kind=classwise", RESOLUTION, "sparse_share=0.25", "hiding={both: false}"],
+        [CLASSWISE, RESOLUTION, "sparse_share=0.25", APART],
         after="sdm",
     ),
     "clean-first": Method(
-        "SCDM, resolution, or sparse, told, after SDM",
-        ["label_diffusion.kind=classwise", RESOLUTION, *EITHER, *TOLD],
-        after="sdm",
+        "SCDM, resolution, or sparse, told, after SDM", [CLASSWISE, RESOLUTION, *EITHER, *TOLD], after="sdm"
     ),
-    "concat": Method("SDM, concatenated", ["label_diffusion.kind=none", "network.conditioning=concat"]),
+    "concat": Method("SDM, concatenated", [PLAIN, "network.conditioning=concat"]),
 }
 FIRST = ("sdm", "uniform", "classwise", "sdm-sparse", "classwise-sparse")
 DATA = {"camvid": FIRST, "facade": FIRST, "camvid128": tuple(METHODS)}  # and what is compared on it
@@ -591,8 +588,7 @@ def seen(experiment: Experiment) -> tuple[Seen, dict[Cell, tuple[Seen, Seen]]]:
     evaluator = SmallSegmenter(experiment.segmenter, data.palette)
     photographs = data.validation()
     batch = collate([photographs[i] for i in range(len(photographs))])
-    unlabelled = -1 if data.palette.unlabelled is None else data.palette.unlabelled
-    truth = batch.ids.masked_fill(batch.ids == unlabelled, data.palette.num_classes)
+    truth = true_ids(evaluator, batch.ids)
 
     def look(images: Tensor, true_ids: Tensor) -> Seen:
         scores = [SegmentationScore(data.palette.num_classes) for _ in true_ids]
@@ -642,7 +638,10 @@ def table(metric: Metric, values: dict[Cell, Values], seeds: int) -> list[str]:
 
     def difference(method: str, other: str, column: str) -> str:
         apart = less(values.get((method, column), {}), values.get((other, column), {}))
-        return f"{over_seeds(apart)[0]:+.1f}{spread(over_seeds(apart), apart)}" if apart else ""
+        if not apart:
+            return ""
+        value = over_seeds(apart)
+        return f"{value[0]:+.1f}{spread(value, apart)}"
 
     lines = [
         f"| {metric.heading} | {' | '.join(column.replace('-', ' ') for column in columns)} |",

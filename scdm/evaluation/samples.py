@@ -54,7 +54,7 @@ class Samples:
 
     def __init__(self, folder: str | Path, names: Sequence[str], settings: Mapping[str, Any]) -> None:
         self.folder, self.names = Path(folder), names
-        self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # as they will be read
+        self.settings = settings
         require_same(self.folder, self.settings)
         if not (self.folder / SETTINGS).is_file() and (found := next(self.folder.glob("[0-9]*/**/*.png"), None)):
             raise ValueError(
@@ -192,4 +192,5 @@ def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
         before = flat(parsed(content_of(path), "JSON"))
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
-    config.require_same(f"what {folder} holds", before, flat(settings), "Choose another folder")
+    now = flat(json.loads(json.dumps(settings)))  # as it will be read
+    config.require_same(f"what {folder} holds", before, now, "Choose another folder")

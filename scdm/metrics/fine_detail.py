@@ -34,9 +34,14 @@ def fine_energy(images: Tensor) -> Tensor:
     if min(images.shape[-2:]) < 3:
         raise ValueError(f"high-frequency energy needs images of 3x3 pixels, not {images.shape[-1]}x{images.shape[-2]}")
     luma = (images.float() * images.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
-    b = luma.new_tensor(BINOMIAL)
-    smooth = F.conv2d(luma, torch.outer(b, b)[None, None])
-    return (luma[:, 0, 1:-1, 1:-1] - smooth[:, 0]).square()
+    return (luma[..., 1:-1, 1:-1] - smoothed(luma))[:, 0].square()
+
+
+def smoothed(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) -> (B, C, H - 2, W - 2), by the binomial filter in both directions."""
+    b = images.new_tensor(BINOMIAL)
+    kernel = torch.outer(b, b).expand(images.shape[1], 1, 3, 3)
+    return F.conv2d(images, kernel, groups=images.shape[1])
 
 
 class HighFrequencyEnergy:

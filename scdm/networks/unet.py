@@ -43,12 +43,7 @@ class UNetConfig(NetworkConfig):
     edges: Annotated[bool, Option("whether layouts carry a plane of instance borders")] = False
     channels: Annotated[int, Option("width of the first level", ge=1, le=8192, also=("num_channels",))] = 256
     channel_mult: Annotated[
-        tuple[float, ...],
-        Option(
-            "width of each level, as a multiple of channels",
-            gt=0,
-            lt=MOST_WIDTH,
-        ),
+        tuple[float, ...], Option("width of each level, as a multiple of channels", gt=0, lt=MOST_WIDTH)
     ] = (1, 1, 2, 2, 4, 4)
     res_blocks: Annotated[int, Option("residual blocks of a level", ge=1, le=8, also=("num_res_blocks",))] = 2
     attention: Annotated[

@@ -201,12 +201,7 @@ class RunConfig:
     ] = False
     steps: Annotated[
         int,
-        Option(
-            "updates of the weights until the run is complete",
-            ge=1,
-            le=MOST_STEPS,
-            also=("max_steps",),
-        ),
+        Option("updates of the weights until the run is complete", ge=1, le=MOST_STEPS, also=("max_steps",)),
     ] = 100_000
     hours: Annotated[
         float | None, Option("the run also ends after so long", ge=1e-6, le=1e5, unit="hours", unset="no limit")
@@ -438,11 +433,7 @@ class TrainConfig(NewModelConfig):
     loss: LossConfig = field(default_factory=LossConfig)
     prediction: Annotated[
         str,
-        Option(
-            "what the network predicts",
-            choices=PARAMETRIZATIONS,
-            also=("prediction_type",),
-        ),
+        Option("what the network predicts", choices=PARAMETRIZATIONS, also=("prediction_type",)),
     ] = "eps"
     sampler: Annotated[
         str | None,

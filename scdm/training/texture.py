@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..metrics.fine_detail import smoothed
+
 FILTERS = 32
 SIDE = 7  # pixels
 ENVELOPE = 1.6  # pixels: standard deviation of the filters' window
-BINOMIAL = (0.25, 0.5, 0.25)
 CONTRASTS = (0.04, 0.04, 0.1)  # at each scale: root mean square of answers to renderings, in about the middle
 FEWEST = 40  # samples of a class from which its means are worth comparing
 FLOOR = 1e-4  # energy of an answer: what is flatter counts as flat (0.01 is about one level of 255)
@@ -45,16 +46,10 @@ def responses(images: Tensor) -> list[Tensor]:
     for scale in range(len(CONTRASTS)):
         if scale:
             images = F.avg_pool2d(images, 2)
-        level = images if scale == len(CONTRASTS) - 1 else images - smooth(images)
+        last = scale == len(CONTRASTS) - 1
+        level = images if last else images - smoothed(F.pad(images, (1, 1, 1, 1), mode="replicate"))
         found.append(F.conv2d(level, filters(images.device), stride=1 if scale else 2, padding=SIDE // 2).relu())
     return found
-
-
-def smooth(images: Tensor) -> Tensor:
-    """(B, C, H, W), by the binomial filter."""
-    b = images.new_tensor(BINOMIAL)
-    kernel = torch.outer(b, b).expand(images.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=images.shape[1])
 
 
 def statistics(answers: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
