@@ -9,7 +9,7 @@ Trains a segmenter, and every method of METHODS first on coarse images and then 
 validation split, clean and corrupted as in COLUMNS; and writes table-DATA.md and DATA.jpg, of all that is there, beside
 this file. camvid128 has more methods, at 96x128. All else stays in runs/robustness. Run it from the repository's root; the
 same command goes on where it was stopped. --methods and --columns take a part. --seeds trains nothing: it writes
-table-DATA-seeds.md of all that has been evaluated with --seed 0, 1, 2.
+table-DATA-seeds.md of all that has been evaluated with --seed 0, 1, 2. --filled prints what the layouts themselves say.
 
 Column "hand", of hand-DATA.json: layouts scribbled by hand. The table has a Frechet distance in features of an ImageNet
 network if its packages are there, which need no others than torch (their licence is Apache 2.0):
@@ -24,17 +24,20 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("robustness")  # before torch is loaded
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where benchmarks/label_noise.py is
+
 import argparse
 import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -42,6 +45,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from benchmarks.label_noise import filled
 from scdm.datasets import DataConfig, DataSet, collate, open_dataset
 from scdm.diffusion.corruption import RemovedKind
 from scdm.evaluation import FeatureCache, LayoutCorruption, Layouts, PaintedLayouts
@@ -49,6 +53,7 @@ from scdm.files.atomic import write_text
 from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
 from scdm.files.images import from_levels, picture_size, read_image, to_levels, write_image
+from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette, as_labels
 from scdm.metrics import FeatureExtractor, SegmentationResult, SegmentationScore, SmallSegmenter, true_ids
 from scdm.metrics.optional import digest, state_dict
@@ -185,6 +190,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--choose", action="store_true", help="the guidance of each method first, on other layouts than the columns'"
     )
+    parser.add_argument(
+        "--filled",
+        action="store_true",
+        help="print what the layouts say that are given, filled up from the nearest label; nothing is trained",
+    )
     parser.add_argument("--limit", type=int, default=COUNT, metavar="N", help="layouts, spread over the split")
     arguments = parser.parse_args(argv)
     if arguments.limit < 2:
@@ -201,6 +211,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed, arguments.removed)
         experiment.prepare()
+        if arguments.filled:
+            print("\n".join(known(experiment, arguments.columns or experiment.columns())))
+            return 0
         for method in arguments.methods or DATA[arguments.data]:
             experiment.train(method)
             if arguments.choose:
@@ -608,6 +621,29 @@ def seen(experiment: Experiment) -> tuple[Seen, dict[Cell, tuple[Seen, Seen]]]:
         images = torch.cat([experiment.sample(*cell, photographs.names[i]) for i in places])
         cells[cell] = real.of(places), look(images, truth[places])
     return real, cells
+
+
+def known(experiment: Experiment, columns: Sequence[str]) -> list[str]:
+    """Markdown: the mIoU of the layouts that models are given, each unlabelled pixel with the label of the nearest that has
+    one, as an image that follows them and nothing else would be read at best."""
+    data = open_dataset(experiment.data(), "val")
+    evaluator = SmallSegmenter(experiment.segmenter, data.palette)
+    clean = data.validation()
+    place = {name: i for i, name in enumerate(clean.names)}
+    shares = []
+    for column in columns:
+        score = SegmentationScore(data.palette.num_classes)
+        layouts = experiment.given(data, column)
+        for i, name in enumerate(layouts.names):
+            ids, truth = (true_ids(evaluator, one.ids[None]) for one in (layouts[i], clean[place[name]]))
+            score.update(filled(LabelMap(ids, data.palette.num_classes)).ids, truth)
+        shares.append(f"{100 * score.compute().miou:.1f}")
+    heads = [column.replace("-", " ") for column in columns]
+    return [
+        f"| mIoU % | {' | '.join(heads)} |",
+        "| --- " * (1 + len(heads)) + "|",
+        f"| filled | {' | '.join(shares)} |",
+    ]
 
 
 def table(metric: Metric, values: dict[Cell, Values], seeds: int) -> list[str]:

@@ -17,6 +17,7 @@ from benchmarks.robustness.robustness import (
     Experiment,
     drawn,
     frechet_distance,
+    known,
     less,
     main,
     over_seeds,
@@ -69,6 +70,12 @@ def evaluated(seed: int, method: str, column: str) -> Experiment:
         write(path, random.integers(256, size=(48, 64, 3)))
     (experiment.evaluation(method, column) / "result.json").write_text("{}")
     return experiment
+
+
+def test_clean_layouts_filled_up_say_all_and_others_less(experiment: Experiment) -> None:
+    *_, values = known(experiment, ["clean", "sparse-95", HAND])
+    clean, sparse, hand = (float(value) for value in values.split("|")[2:5])
+    assert clean == 100 and 0 < sparse < 50 and 0 < hand < 50
 
 
 def test_the_scribbles_of_camvid_are_sparse_and_unalike() -> None:
