@@ -220,6 +220,9 @@ def test_a_canvas_of_the_models_size_shows_the_librarys_own_image(krita: Krita) 
 
 
 def test_only_the_selection_changes_and_follows_the_layer(krita: Krita) -> None:
+    inputs = krita.server.get("/object_info")["ETN_KritaOutput"]["input"]
+    if not any("x" in group for group in inputs.values()):
+        pytest.skip("comfyui-tooling-nodes before 3.1.0 do not tell the plugin where a part belongs (docs/krita.md)")
     before = first_layout(SCENES)
     canvas = krita.run(LIVE, before).pictures[0]
     layer, selection = before.copy(), Image.new("L", before.size)
