@@ -236,6 +236,9 @@ class RunConfig:
     windows: Annotated[
         int, Option("windows that are taken of an image, in as many steps of its size", ge=1, le=4096)
     ] = implied(1)
+    window_on: Annotated[
+        tuple[str, ...], Option("rare classes that every other window is put on, of images that show any")
+    ] = implied(())
     sparse_share: Annotated[
         float,
         Option(
@@ -361,6 +364,8 @@ class RunConfig:
                 f"buckets are data.size and more_sizes, each in other proportions, not {self.sizes}: change them, or set "
                 "buckets to false"
             )
+        if self.window_on and self.window is None:
+            raise ValueError("window_on says where windows are put: set window, or leave it out")
         for name in ("keep_every", "posthoc_every"):
             if (every := getattr(self, name)) is not None and every % self.save_every:
                 raise ValueError(f"{name} must be a multiple of save_every ({self.save_every}), not {every}")
@@ -592,6 +597,12 @@ class UpsamplerConfig(NewModelConfig):
             le=1e3,
         ),
     ] = 1.0
+    structured: Annotated[
+        tuple[str, ...],
+        Option(
+            "classes whose detail is structure (windows, lines) and no texture: the whole squared error alone decides it"
+        ),
+    ] = implied(())
     critic: CriticConfig = field(default_factory=CriticConfig)
     samples: Annotated[int, Option("an upsampler alone makes none", ge=0, le=0)] = 0
 

@@ -19,6 +19,8 @@ from ..datasets.examples import ENDLESS
 from ..diffusion.corruption import as_class
 from ..diffusion.space import PIXELS, Space
 from ..layouts.labels import LabelMap
+from ..layouts.painting import class_called
+from ..layouts.palette import Palette
 from ..layouts.patterns import sparse
 from ..layouts.roughening import roughened
 from .config import HidingConfig, RunConfig
@@ -90,6 +92,11 @@ def steps_from(
         yield list(islice(batches, config.micro_batches))
 
 
+def classes_called(palette: Palette, names: Sequence[str]) -> tuple[int, ...]:
+    """The ids of classes that a setting names. ValueError if the palette has none of a name."""
+    return tuple(class_called(palette, name) for name in names)
+
+
 def _unlabelled(data: DataSet, hiding: HidingConfig) -> int | None:
     if hiding.removed == "class" and data.palette.unlabelled is None:
         raise ValueError(
@@ -108,7 +115,10 @@ def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns | Bucket
     if config.window is None:
         streams = [turn.training(step * config.batch) for turn in turns]
     else:
-        streams = [Windows(turn.training(), config, config.window, len(turns), step * config.batch) for turn in turns]
+        chosen = classes_called(data.palette, config.window_on)
+        streams = [
+            Windows(turn.training(), config, config.window, len(turns), step * config.batch, chosen) for turn in turns
+        ]
     return Turns(streams, config.batch, step)
 
 
@@ -152,7 +162,8 @@ class Buckets(Dataset[Example]):
         self.counts = tuple(map(len, parts))
         self.streams: list[Dataset[Example]] = [part.training() for part in parts]
         if config.window is not None:
-            self.streams = [Windows(stream, config, config.window, 1, 0) for stream in self.streams]
+            chosen = classes_called(parts[0].palette, config.window_on)
+            self.streams = [Windows(stream, config, config.window, 1, 0, chosen) for stream in self.streams]
 
     def __len__(self) -> int:
         return ENDLESS - self.start * self.config.batch
@@ -185,10 +196,20 @@ class Windows(Dataset[Example]):
     """Random windows of the images of a stream, from position `start` on (Wang et al. 2023, Patch Diffusion).
 
     The images of a batch serve `config.windows` turns of the stream, which is one of `turns`; windows are of `side` pixels.
+    Every other one of an image, on average, has its middle in one of the classes `chosen`, if the image shows any.
     """
 
-    def __init__(self, stream: Dataset[Example], config: RunConfig, side: int, turns: int, start: int):
+    def __init__(
+        self,
+        stream: Dataset[Example],
+        config: RunConfig,
+        side: int,
+        turns: int,
+        start: int,
+        chosen: tuple[int, ...] = (),
+    ):
         self.stream, self.config, self.side, self.turns, self.start = stream, config, side, turns, start
+        self.chosen = chosen
         self.images = lru_cache(config.batch)(stream.__getitem__)  # of each worker
 
     def __len__(self) -> int:
@@ -198,15 +219,20 @@ class Windows(Dataset[Example]):
         step, place = divmod(self.start + index, self.config.batch)
         group = step // self.turns // self.config.windows
         image = self.images(group * self.config.batch + place)._replace(position=self.start + index)
-        return window(image, self.side, (self.config.seed, WINDOWS, self.start + index))
+        return window(image, self.side, (self.config.seed, WINDOWS, self.start + index), self.chosen)
 
 
-def window(example: Example, side: int, key: tuple[int, ...]) -> Example:
-    """A window of the example, at most `side` pixels high and wide, where the random stream `key` puts it."""
+def window(example: Example, side: int, key: tuple[int, ...], chosen: tuple[int, ...] = ()) -> Example:
+    """A window of the example, at most `side` pixels high and wide, where the random stream `key` puts it: anywhere, or as
+    often around a pixel of the classes `chosen`."""
     height, width = example.ids.shape
     if max(height, width) <= side:
         return example
-    top, left = np.random.default_rng(key).integers((max(1, height - side + 1), max(1, width - side + 1)))
+    rng = np.random.default_rng(key)
+    room = np.array((max(1, height - side + 1), max(1, width - side + 1)))
+    top, left = rng.integers(room)
+    if chosen and rng.random() < 0.5 and len(places := np.argwhere(np.isin(example.ids, chosen))):
+        top, left = np.clip(places[rng.integers(len(places))] - side // 2, 0, room - 1)
     part = (..., slice(top, top + side), slice(left, left + side))
     edges = None if example.edges is None else example.edges[part]
     return Example(example.image[part], example.ids[part], edges, example.position, height)

@@ -61,9 +61,9 @@ def statistics(answers: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     return chosen @ flat[:, None].mT / area[..., None], chosen.sum(-1) / area
 
 
-def texture_distance(made: Tensor, images: Tensor, ids: Tensor) -> Tensor:
+def texture_distance(made: Tensor, images: Tensor, ids: Tensor, left_out: Tensor | None = None) -> Tensor:
     """(B,), 0 for equal textures: for images (B, 3, H, W) in [-1, 1] and the layouts (B, H, W) of `images`, whose sides are
-    multiples of 4.
+    multiples of 4. left_out: (n,) classes that have none.
 
     The squared distance of a class's statistics and its root, of which the first counts what is far off and the second goes
     on where they are close; filters alike: answers are measured in the root mean square of the rendering's own. Classes
@@ -74,6 +74,8 @@ def texture_distance(made: Tensor, images: Tensor, ids: Tensor) -> Tensor:
     with torch.no_grad():
         wanted = responses(images)
     classes = ids.unique()
+    if left_out is not None:
+        classes = classes[~torch.isin(classes, left_out)]
     for answers, goal, contrast in zip(responses(made), wanted, CONTRASTS, strict=True):
         stride = ids.shape[-1] // answers.shape[-1]
         masks = (ids[:, None, ::stride, ::stride] == classes[:, None, None]).to(answers)

@@ -28,7 +28,7 @@ from .config import UpsamplerConfig
 from .critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
 from .learner import FUSED
 from .objective import Losses, Task, UniformSteps, layouts
-from .stream import FLAWS, DrawnBatch
+from .stream import FLAWS, DrawnBatch, classes_called
 from .texture import texture_distance
 
 COARSE = 4  # pixels
@@ -41,6 +41,8 @@ BETAS = (0.5, 0.99)  # of the critic's optimizer
 
 def upsampling(config: UpsamplerConfig, model: Model, origin: dict[str, Any] | None, accelerator: Accelerator) -> Task:
     """Training the upsampler `model`. origin: the provenance of the one whose weights it begins with."""
+
+    structured = torch.tensor(classes_called(model.palette, config.structured), dtype=torch.int64)
 
     def objective(network: nn.Module) -> Upsampling:
         torch.manual_seed(config.seed)
@@ -55,7 +57,7 @@ def upsampling(config: UpsamplerConfig, model: Model, origin: dict[str, Any] | N
         wrapped, optimizer = accelerator.prepare(critic, optimizer)
         learning = Learning(critic, wrapped, optimizer, accelerator.backward)
         denoiser = model.config.denoiser(network).respaced(config.visits)
-        return Upsampling(model, denoiser, UniformSteps(len(denoiser.schedule)), config, learning)
+        return Upsampling(model, denoiser, UniformSteps(len(denoiser.schedule)), config, learning, structured)
 
     return Task(model, objective, {"init": origin})
 
@@ -145,9 +147,12 @@ class Upsampling:
 
     What the small image and the layout leave open is noise to the squared error, whose best guess of it is grey: details
     below COARSE pixels count a share of it alone (`fine`). Errors count more where the rendering is plain and they are seen
-    (`masking`): blotches in a sky are as small as what meadows hide.
+    (`masking`): blotches in a sky are as small as what meadows hide. Lines of a road or windows follow from outlines, at
+    their place; where they are uncertain, blur is better than flecks with the same statistics. So of `structured` classes
+    every error counts, at its full weight, and nothing else does.
 
     model, denoiser: the upsampler's, the latter around the network as it was prepared for training.
+    structured: (n,) ids of these classes.
     """
 
     model: Model
@@ -155,6 +160,7 @@ class Upsampling:
     timesteps: UniformSteps
     config: UpsamplerConfig
     learning: Learning
+    structured: Tensor
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
         batch, draws = drawn
@@ -172,16 +178,20 @@ class Upsampling:
         weights = class_weights(ids, self.model.palette.num_classes)
         squared = (made - images).square().mean(1)
         mse = squared.flatten(1).mean(1)
-        squared = torch.lerp(coarse_error(made, images), squared, self.config.fine)
-        squared = squared * (1 + self.config.masking * (visibility(images) - 1))
+        structured = self.structured.to(device)
+        plain = torch.isin(exact, structured)
+        partly = torch.lerp(coarse_error(made, images), squared, self.config.fine)
+        partly = partly * (1 + self.config.masking * (visibility(images) - 1))
+        squared = torch.where(plain, squared, partly)
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
         error = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT) * (squared * weights[exact]).flatten(1).mean(1)
         config, learning = self.config.critic, self.learning
         others = []
         if self.config.texture:
-            others.append((self.config.texture, learning.texture, texture_distance(made, images, exact)))
+            others.append((self.config.texture, learning.texture, texture_distance(made, images, exact, structured)))
         if config.weight and learning.updates >= config.after + config.patience:
-            word = learning.heard(made, ids, cells(labels.ids) == ids, weights, height)
+            judged = torch.where(plain[:, None], made.detach(), made)
+            word = learning.heard(judged, ids, cells(labels.ids) == ids, weights, height)
             others.append((config.weight, learning.word, word))
         total = balanced(made, error, others)
         if config.weight and learning.updates >= config.after:

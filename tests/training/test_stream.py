@@ -14,7 +14,7 @@ from scdm.datasets import Batch, DataConfig, Example, open_dataset
 from scdm.diffusion.label_diffusion import LabelDiffusion
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.training.config import HidingConfig
-from scdm.training.stream import Drawing, DrawnBatch, draws_at, steps_from
+from scdm.training.stream import Drawing, DrawnBatch, draws_at, steps_from, window
 from tests.datasets import trees
 from tests.training.tiny import config
 
@@ -97,6 +97,27 @@ def test_an_example_of_a_bucket_is_the_same_whoever_takes_it_and_wherever_a_run_
         assert torch.equal(torch.cat([part.batch.ids for part in parts]), batch.ids)
         for name, values in zip(draws._fields, draws, strict=True):
             assert torch.equal(torch.cat([getattr(part.draws, name) for part in parts]), values), name
+
+
+def test_every_other_window_is_put_on_the_classes_that_are_chosen_where_an_image_shows_any() -> None:
+    ids = np.zeros((64, 64), np.int64)
+    ids[50, 20] = 3
+    example = Example(np.zeros((3, 64, 64), np.uint8), ids, None, 0, 64)
+    windows = [window(example, 16, (key,), (3,)) for key in range(200)]
+    middles = [w.ids[8, 8] == 3 for w in windows]
+    assert 80 < sum(middles) < 120, sum(middles)
+    corner = np.zeros((64, 64), np.int64)
+    corner[0, 63] = 3
+    shown = [w.ids[0, 15] == 3 for key in range(200) if (w := window(example._replace(ids=corner), 16, (key,), (3,)))]
+    assert 80 < sum(shown) < 120, "a window stays within the image"
+    for key in range(20):
+        others = window(example, 16, (key,), (5,)), window(example, 16, (key,))
+        assert np.array_equal(others[0].ids, others[1].ids), "images without them are seen as ever"
+
+
+def test_windows_are_put_on_classes_that_the_data_have() -> None:
+    with pytest.raises(ValueError, match=r"no class 'raod': did you mean 'road'"):
+        taken(0, 1, window=8, window_on=("raod",))
 
 
 def test_buckets_without_images_are_refused(tmp_path: Path) -> None:

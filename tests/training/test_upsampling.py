@@ -169,6 +169,31 @@ def test_leaves_count_beside_the_broad_shapes_of_their_crown():
     assert without > 0.05 * flat > 0.01, (without, flat)
 
 
+def test_structured_classes_learn_by_the_whole_squared_error_alone():
+    """With all classes structured, neither textures nor the critic nor what masks errors reach the network."""
+    every = {"structured": SCENES.names, "precision": "float32"}
+    run = upsampler_config(**every, fine=0.0, texture=4.0, critic=CriticConfig(width=4, after=0, patience=0))
+    alone = upsampler_config(fine=1.0, masking=0.0, texture=0.0, critic=CriticConfig(width=4, weight=0.0))
+    gradients = []
+    for settings in (run, alone):
+        torch.manual_seed(0)
+        objective = objective_of(settings)
+        objective(batch_of(settings), CPU).total.mean().backward()
+        gradients.append([weight.grad for weight in objective.model.network.parameters() if weight.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 0
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-7)
+
+
+def test_textures_leave_out_the_classes_that_have_none():
+    torch.manual_seed(0)
+    ids = torch.zeros(1, 64, 64, dtype=torch.int64)
+    ids[:, :, 32:] = 1
+    made, images = torch.randn(1, 3, 64, 64).requires_grad_(), 0.1 * torch.randn(1, 3, 64, 64)
+    (gradient,) = torch.autograd.grad(texture_distance(made, images, ids, torch.tensor([1])).sum(), made)
+    assert gradient[..., 48:].abs().max() == 0 < gradient[..., :16].abs().max()
+
+
 def test_texture_lets_a_blurred_image_grow_detail():
     torch.manual_seed(0)
     ids = torch.zeros(1, 32, 32, dtype=torch.int64)
@@ -202,6 +227,11 @@ def test_what_it_releases_joins_a_model_and_says_what_it_is(tmp_path):
     assert upsampler.provenance["steps"] == 1
 
 
+def test_structured_classes_are_those_of_the_data():
+    with pytest.raises(ValueError, match=r"no class 'raod': did you mean 'road'"):
+        objective_of(upsampler_config(structured=("raod",)))
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -209,6 +239,7 @@ def test_what_it_releases_joins_a_model_and_says_what_it_is(tmp_path):
         ({"small": 64}, "at least 64 pixels high"),
         ({"more_sizes": ((48, 32),)}, "no higher than wide, not 32x48"),
         ({"samples": 2}, "samples"),
+        ({"window_on": ("road",)}, "set window"),
     ],
 )
 def test_what_is_no_run_of_an_upsampler_is_refused(changes, complaint):
