@@ -603,6 +603,15 @@ class UpsamplerConfig(NewModelConfig):
             "classes whose detail is structure (windows, lines) and no texture: the whole squared error alone decides it"
         ),
     ] = implied(())
+    blotches: Annotated[
+        float,
+        Option(
+            "standard deviation that blotches of three of their pixels have at most, on structured classes of small images: "
+            "another model draws those worst",
+            ge=0,
+            le=1,
+        ),
+    ] = implied(0.0)
     critic: CriticConfig = field(default_factory=CriticConfig)
     samples: Annotated[int, Option("an upsampler alone makes none", ge=0, le=0)] = 0
 

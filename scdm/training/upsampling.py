@@ -207,6 +207,7 @@ class Upsampling:
         low = reduced(images, (rows, columns))
         labels = LabelMap(_exact(drawn.batch), self.model.palette.num_classes)
         hard = hard_edged(images, labels, (rows, columns))
+        structured = torch.isin(labels.reduced(rows, columns).ids, self.structured)
         for place, position in enumerate(drawn.batch.positions.tolist()):
             rng = np.random.default_rng(
                 (self.config.seed, FLAWS, position)
@@ -216,6 +217,7 @@ class Upsampling:
             hardness = self.config.hardness * float(np.clip(1.6 * rng.random() - 0.2, 0, 1))
             low[place] = torch.lerp(low[place], hard[place], hardness)
             low[place] += strength * torch.from_numpy(noise)
+            low[place] += self.config.blotches * structured[place] * blotched(rng, noise.shape)
         return low.clamp(-1, 1)
 
     def state_dict(self) -> dict[str, Any]:
@@ -256,6 +258,12 @@ def hard_edged(images: Tensor, labels: LabelMap, size: tuple[int, int]) -> Tenso
     own = (small.resized(labels.height, labels.width).ids == labels.ids)[:, None].to(images)
     share = reduced(own, size).clamp(min=1e-6)
     return reduced(images * own, size) / share
+
+
+def blotched(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    """(C, H, W): noise that three pixels in either direction share, of standard deviation 0 to 1, but for the border."""
+    white = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    return rng.random() * 3 * F.avg_pool2d(white, 3, stride=1, padding=1)
 
 
 def coarse_error(made: Tensor, images: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ from scdm.training.loop import train
 from scdm.training.run import task_of
 from scdm.training.stream import steps_from
 from scdm.training.texture import texture_distance
-from scdm.training.upsampling import Balance, Upsampling, balanced, coarse_error, hard_edged, visibility
+from scdm.training.upsampling import Balance, Upsampling, balanced, blotched, coarse_error, hard_edged, visibility
 from tests.training.tiny import NETWORK as TINY
 from tests.training.tiny import assert_same, config, learned
 
@@ -63,6 +64,26 @@ def test_flaws_belong_to_the_example_and_are_bounded():
     assert torch.equal(flawed, objective_of(upsampler_config(flaws=0.3))._small(drawn, 32))
     strengths = (flawed - clean).flatten(1).std(1)
     assert strengths.max() > 0.02 and (strengths < 0.35).all()
+
+
+def test_structured_classes_of_small_images_have_blotches():
+    run = upsampler_config(hardness=0.0, flaws=0.0, structured=SCENES.names[:1])
+    drawn = batch_of(run)
+    off = objective_of(replace(run, blotches=0.2))._small(drawn, 32) - objective_of(run)._small(drawn, 32)
+    own = LabelMap(drawn.batch.ids, 14).reduced(16, 16).ids == 0
+    assert 0 < own.sum() < own.numel()
+    assert off.abs().sum(1)[~own].max() == 0 and 0.01 < off.transpose(0, 1)[:, own].std() < 0.2
+
+
+def test_blotches_are_three_pixels_wide():
+    found = [blotched(np.random.default_rng(seed), (3, 64, 64))[:, 1:-1, 1:-1] for seed in range(20)]
+    strengths = torch.stack([one.std() for one in found])
+    assert strengths.min() < 0.2 and 0.8 < strengths.max() < 1.05
+    alike = [
+        torch.corrcoef(torch.stack([found[0][..., d:].flatten(), found[0][..., : 62 - d].flatten()]))[0, 1]
+        for d in (1, 3)
+    ]
+    assert alike[0] == pytest.approx(2 / 3, abs=0.1) and abs(alike[1]) < 0.1
 
 
 def test_outlines_of_small_images_have_the_steps_of_a_small_layout():
