@@ -57,6 +57,7 @@ from scdm.evaluation import (
     Networks,
     PaintedLayouts,
     Samples,
+    latex,
     markdown,
     result,
     sheet,
@@ -65,7 +66,7 @@ from scdm.evaluation.comparison import comparison, read_result, write_tables
 from scdm.evaluation.layouts import BENCHMARKS, CLEAN
 from scdm.evaluation.report import rows_of
 from scdm.evaluation.samples import GivenImages, Images, claim, require_same
-from scdm.evaluation.tables import csv_table, latex_table
+from scdm.evaluation.tables import csv_table
 from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, from_dict, load
 from scdm.files.images import write_image
@@ -339,7 +340,7 @@ def report(
     )
     write_text(arguments.out / "result.json", json.dumps(found, indent=1, ensure_ascii=False))
     write_text(arguments.out / "result.md", markdown(found))
-    write_text(arguments.out / "result.tex", "\n".join(latex_table(rows_of(found))) + "\n")
+    write_text(arguments.out / "result.tex", latex(found))
     write_text(arguments.out / "result.csv", csv_table(rows_of(found)))
     write_image(arguments.out / "sheet.png", first_samples(evaluation, arguments.samples))
     print(markdown(found))

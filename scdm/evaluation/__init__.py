@@ -2,7 +2,7 @@
 
 from .layouts import LayoutCorruption, Layouts, PaintedLayouts
 from .measures import FeatureCache, Measured, Networks
-from .report import markdown, result, sheet
+from .report import latex, markdown, result, sheet
 from .samples import Chunk, GivenImages, Samples
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Networks",
     "PaintedLayouts",
     "Samples",
+    "latex",
     "markdown",
     "result",
     "sheet",

@@ -16,7 +16,7 @@ from ..files.untrusted import LONGEST, brief, content_of
 from .intervals import of_runs
 from .layouts import CLEAN
 from .report import OVER_LAYOUTS, PUBLISHED, Result, intervals_of, published
-from .tables import Row, csv_table, latex_table, markdown_table
+from .tables import NEEDED_BY_LATEX, Row, csv_table, latex_table, markdown_table
 
 AXES = {  # of plots: name -> the setting that it shows
     "guidance": "options.guidance",
@@ -71,7 +71,7 @@ def comparison(results: Sequence[Result]) -> str:
 
 def latex(results: Sequence[Result]) -> str:
     """The same tables for a paper, each headed by a comment."""
-    lines = [r"% \usepackage{booktabs}"]
+    lines = [NEEDED_BY_LATEX]
     for data, rows in tables(results).items():
         notes = footnotes([found for found in results if found["data"] == data])
         lines += ["", f"% {brief(data)}", *latex_table(rows), *(f"% {note}" for note in notes)]

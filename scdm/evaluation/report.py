@@ -17,7 +17,7 @@ from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette
 from ..metrics import SegmentationScore
 from .intervals import Interval
-from .tables import Row, markdown_table
+from .tables import NEEDED_BY_LATEX, Row, latex_table, markdown_table
 
 LEAST_SIDE = 128  # pixels of a picture on a sheet
 REAL = "_of_real_images"
@@ -63,10 +63,8 @@ def markdown(found: Result) -> str:
     """One evaluation, beside what is published about the data set."""
     rows = rows_of(found)
     lines = [*(f"- {name}: {value}" for name, value in found["conditions"].items()), "", *markdown_table(rows)]
-    if any(row.intervals for row in rows):
-        lines += ["", f"*{OVER_LAYOUTS}*"]
-    if any(PUBLISHED in row.method for row in rows):
-        lines += ["", f"*Published: {_published()['note']}*"]
+    for note in _notes(rows):
+        lines += ["", f"*{note}*"]
     if found["iou"]:
         shares = ((name, share) for name, share in found["iou"].items() if share is not None)
         lines += [
@@ -76,6 +74,19 @@ def markdown(found: Result) -> str:
             *(f"| {name} | {100 * share:.1f} |" for name, share in shares),
         ]
     return "\n".join(lines) + "\n"
+
+
+def latex(found: Result) -> str:
+    """The same table for a paper, with what it needs and means as comments."""
+    rows = rows_of(found)
+    return "\n".join([NEEDED_BY_LATEX, *latex_table(rows), *(f"% {note}" for note in _notes(rows))]) + "\n"
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    notes = [OVER_LAYOUTS] if any(row.intervals for row in rows) else []
+    if any(PUBLISHED in row.method for row in rows):
+        notes.append(f"Published: {_published()['note']}")
+    return notes
 
 
 def rows_of(found: Result) -> list[Row]:

@@ -31,6 +31,7 @@ COLUMNS = {
 }
 LATEX = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 LATEX |= {character: f"\\{character}" for character in "&%$#_{}"} | {"^": r"\textasciicircum{}"}
+NEEDED_BY_LATEX = r"% \usepackage{booktabs}"
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,9 @@ def test_images_of_another_program_are_a_method_of_the_table(
     assert found["intervals"]["miou"] == pytest.approx(ours["intervals"]["miou"])
     text = (out / "result.md").read_text()
     assert "| other program | clean |" in text and "this model" not in text and "digest" in text
-    assert "other program & clean" in (out / "result.tex").read_text()
+    tex = (out / "result.tex").read_text()
+    assert tex.startswith("% \\usepackage{booktabs}") and "other program & clean" in tex
+    assert "\n% In brackets: 95 % intervals over the layouts" in tex
     assert (out / "result.csv").read_text().startswith("method,layouts,")
     assert main([*given, "--name", "a second program"]) == 2  # whose result would take the place of the first one's
     assert "model 'other program' instead of 'a second program'. Choose another folder" in capsys.readouterr().err
