@@ -155,6 +155,10 @@ class HidingConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "hiding.")
+        if self.sparse_from and not self.sparse:
+            raise ValueError(
+                "hiding.sparse_from is the share that hiding.sparse steps begin with: set hiding.sparse, too"
+            )
 
     def label_noise_at(self, step: int) -> float:
         """The factor of the probability that a label is masked."""

@@ -19,7 +19,7 @@ from scdm.files.config import load, to_dict
 from scdm.files.options import declared
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
-from scdm.training.config import DistillConfig, StudentConfig, TrainConfig, UpsamplerConfig
+from scdm.training.config import DistillConfig, HidingConfig, StudentConfig, TrainConfig, UpsamplerConfig
 from scdm.training.run import new_model, new_upsampler
 from tests.training.tiny import NETWORK, config
 
@@ -104,6 +104,11 @@ def test_a_run_hands_on_how_labels_are_masked():
 
 def diffused(**settings) -> TrainConfig:
     return config(label_diffusion=replace(config().label_diffusion, **settings))
+
+
+def test_a_share_that_nothing_begins_with_is_refused():
+    with pytest.raises(ValueError, match=r"set hiding\.sparse, too"):
+        HidingConfig(sparse_from=0.5)
 
 
 def test_data_and_network_must_fit_each_other():
