@@ -32,7 +32,7 @@ from scdm.datasets.scenes import Scenes
 from scdm.diffusion.noise import LABEL_NOISE
 from scdm.diffusion.samplers import SAMPLERS
 from scdm.files.contact_sheet import contact_sheet
-from scdm.files.images import to_levels, write_image
+from scdm.files.images import require_writable, to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.metrics import SegmentationResult, SegmentationScore
@@ -57,8 +57,10 @@ class Comparison(NamedTuple):
 
 
 @ending("layout_following")
-def main() -> int:
-    arguments = parsed_arguments()
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parsed_arguments(argv)
+    if arguments.sheet:
+        require_writable(arguments.sheet)
     model = load(arguments.model, arguments.device)
     segmenter = load_segmenter(arguments.segmenter, arguments.device)
     require_unseen_and_alike(model, segmenter, arguments.seed)
@@ -81,7 +83,7 @@ def main() -> int:
     return 0
 
 
-def parsed_arguments() -> argparse.Namespace:
+def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -99,7 +101,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here: layout | sample | rendering")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if min(arguments.layouts, arguments.batch) < 1:
         parser.error("layouts and batch must be at least 1")
     return arguments

@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 
 from scdm.datasets.scenes import Scenes
 from scdm.files.contact_sheet import UNPAINTED_GREY, contact_sheet
-from scdm.files.images import to_levels, write_image
+from scdm.files.images import require_writable, to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.layouts.roughening import ERRORS, OMISSIONS, roughened
@@ -71,6 +71,8 @@ class Result(NamedTuple):
 @ending("roughness")
 def main(argv: list[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
+    if arguments.sheet:
+        require_writable(arguments.sheet)
     sheets = []
     for name in arguments.models:
         model = load(name, arguments.device)
@@ -98,7 +100,7 @@ def parsed_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--strength", type=float, default=0.5, help="roughness of the layouts")
     parser.add_argument("--errors", nargs="+", default=[EXACT, MIX, *ERRORS, *OMISSIONS], metavar="ERROR")
     parser.add_argument(
-        "--roughness", nargs="+", type=value, default=list(VALUES), metavar="R", help="for models that read it"
+        "--roughness", nargs="+", type=roughness, default=list(VALUES), metavar="R", help="for models that read it"
     )
     parser.add_argument("--ends", nargs="+", type=float, default=[1.0], help="shares of the steps that read the layout")
     parser.add_argument("--seed", type=int, default=1, help="series of the scenes, and of the first sample and error")
@@ -114,7 +116,7 @@ def parsed_arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def value(text: str) -> float | str:
+def roughness(text: str) -> float | str:
     return text if text in ("auto", "unknown") else float(text)
 
 

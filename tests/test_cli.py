@@ -614,7 +614,7 @@ def test_a_bug_is_not_taken_for_a_bad_request(folder: Path, monkeypatch: pytest.
 def test_inspect_shows_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert scdm("inspect model.safetensors") == 0
     table = capsys.readouterr().out
-    for words in ("14, scenes", "trained at       8x8", "1000 linear steps, predicts eps", "uniform", "#78c0fa"):
+    for words in ("14, scenes", "trained at       8x8 pixels", "1000 linear steps, predicts eps", "uniform", "#78c0fa"):
         assert words in table
     assert scdm("inspect model.safetensors --json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -622,6 +622,8 @@ def test_inspect_shows_a_model(folder: Path, capsys: pytest.CaptureFixture[str])
     assert report["types"] == ["F32"] and report["config"]["network"]["num_classes"] == 14
     assert report["provenance"] == {"data": "none", "steps": 0}
     assert report["bytes"] == Path("model.safetensors").stat().st_size and report["upsampler"] is None
+    assert scdm("inspect scenes-fast") == 0
+    assert "trained at       64 to 512 pixels\n" in capsys.readouterr().out
     assert scdm("inspect scenes-fast --json") == 0
     assert json.loads(capsys.readouterr().out)["upsampler"]["config"]["upsamples"] == 64
 
@@ -634,7 +636,7 @@ def test_inspect_shows_patches_and_what_goes_with_them(folder: Path, capsys: pyt
     assert scdm("inspect patched.safetensors") == 0
     table = capsys.readouterr().out
     for words in (
-        "128x128, in windows of 64",
+        "128x128 pixels, in windows of 64",
         "4x4 pixels, layout embedded in 16 channels",
         "image height",
         "1000 linear steps, shifted by 0.25, predicts x0",

