@@ -4,7 +4,7 @@
 
 What the segmenter cannot read even in a rendering is no fault of the sampler, so what counts is the ratio of the
 samples' mIoU to the renderings'. Neither the model nor the segmenter may have seen the scenes: they come from another
-series.
+series. With --rough every other layout is given as somebody paints it roughly; what counts are the true ones.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from tqdm.auto import tqdm
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.noise import LABEL_NOISE
 from scdm.diffusion.samplers import SAMPLERS
-from scdm.files.contact_sheet import contact_sheet
+from scdm.files.contact_sheet import UNPAINTED_GREY, contact_sheet
 from scdm.files.images import require_writable, to_levels, write_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
+from scdm.layouts.roughening import roughened
 from scdm.metrics import SegmentationResult, SegmentationScore
 from scdm.metrics.segmenter import Segmenter
 from scdm.metrics.segmenter import load as load_segmenter
@@ -73,10 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         label_noise=arguments.label_noise,
         precision=arguments.precision,
     ).for_model(model)
-    ids, renderings, samples = sampled(model, DataLoader(scenes, arguments.batch), options, arguments.seed)
+    ids, renderings, samples, given = sampled(
+        model, DataLoader(scenes, arguments.batch), options, arguments.seed, arguments.rough
+    )
     comparison = compared(segmenter, ids, renderings, samples)
     if arguments.sheet:
-        write_image(arguments.sheet, sheet(model.palette, ids, samples, renderings))
+        write_image(arguments.sheet, sheet(model.palette, given, samples, renderings))
     conditions = measured_under(arguments, model, segmenter, options, (height, width))
     show = as_json if arguments.json else as_markdown
     print(show(comparison, model.palette.names, conditions))
@@ -91,6 +94,13 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--segmenter", type=Path, default=SEGMENTER)
     parser.add_argument("--layouts", type=int, default=64, metavar="N")
     parser.add_argument("--size", type=int, help="side in pixels, if not what the model was trained at")
+    parser.add_argument(
+        "--rough",
+        type=float,
+        default=0.0,
+        metavar="ROUGHNESS",
+        help="0 to 1, of every other layout; the model is not told",
+    )
     parser.add_argument("--seed", type=int, default=1, help="series of the scenes, and seed of the first sample")
     parser.add_argument("--steps", help="25, ddim25 or 10,15; without it what the model was made for")
     parser.add_argument("--sampler", choices=sorted(SAMPLERS), help="without it what the model was made for")
@@ -104,6 +114,8 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if min(arguments.layouts, arguments.batch) < 1:
         parser.error("layouts and batch must be at least 1")
+    if not 0 <= arguments.rough <= 1:
+        parser.error(f"rough is a roughness from 0 to 1, not {arguments.rough:g}")
     return arguments
 
 
@@ -118,7 +130,8 @@ def measured_under(
     first, last = arguments.seed, arguments.seed + arguments.layouts - 1
     return {
         "model": f"{arguments.model}, {model.provenance.get('steps', 'an unknown number of')} training steps",
-        "layouts": f"scenes 0..{arguments.layouts - 1} of series {arguments.seed}, {size[0]}x{size[1]}",
+        "layouts": f"scenes 0..{arguments.layouts - 1} of series {arguments.seed}, {size[0]}x{size[1]}"
+        + (f", every other one of roughness {arguments.rough:g}" if arguments.rough else ""),
         "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seeds {first}..{last}",
         "label noise": str(options.label_noise),
         "precision": options.precision,
@@ -137,17 +150,22 @@ def require_unseen_and_alike(model: Model, segmenter: Segmenter, seed: int) -> N
 
 
 def sampled(
-    model: Model, scenes: DataLoader[tuple[Tensor, Tensor]], options: GenerateOptions, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """All ids (N, H, W), their renderings and a sample of each (N, 3, H, W). Sample i has the seed `seed` + i."""
-    all_ids, all_renderings, all_samples = [], [], []
+    model: Model, scenes: DataLoader[tuple[Tensor, Tensor]], options: GenerateOptions, seed: int, rough: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """All true ids (N, H, W), their renderings, a sample of each (N, 3, H, W), and the ids (N, H, W) that it was given.
+    Sample i has the seed `seed` + i, and with odd i a layout of roughness `rough`."""
+    found: list[tuple[Tensor, ...]] = []
+    done = 0
     for renderings, ids in tqdm(scenes, unit="batch", file=sys.stderr):
-        labels = LabelMap(ids, model.palette.num_classes)
-        all_samples.append(generate(model, labels, replace(options, seed=seed)))
-        all_ids.append(ids)
-        all_renderings.append(renderings)
-        seed += len(ids)
-    return torch.cat(all_ids), torch.cat(all_renderings), torch.cat(all_samples)
+        places = range(done, done + len(ids))
+        exact = LabelMap(ids, model.palette.num_classes)
+        rougher = roughened(exact, [rough * (i % 2) for i in places], [seed + i for i in places])
+        given = LabelMap(rougher.ids, exact.num_classes)  # without its roughness, which no painter gives
+        samples = generate(model, given, replace(options, seed=seed + done))
+        found.append((ids, renderings, samples, given.ids))
+        done += len(ids)
+    true, images, made, shown = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return true, images, made, shown
 
 
 def compared(segmenter: Segmenter, ids: Tensor, renderings: Tensor, samples: Tensor) -> Comparison:
@@ -178,8 +196,8 @@ def miou_ratio(of_renderings: Sequence[SegmentationScore], of_samples: Sequence[
 
 
 def sheet(palette: Palette, ids: Tensor, samples: Tensor, renderings: Tensor) -> np.ndarray:
-    """uint8 (H, W, 3): layout, sample and rendering of the first scenes, some of these triples in a row."""
-    layouts = palette.to_image(LabelMap(ids[:SHEET_SCENES], palette.num_classes), mask_color=(0, 0, 0))
+    """uint8 (H, W, 3): layout as given, sample and rendering of the first scenes, some of these triples in a row."""
+    layouts = palette.to_image(LabelMap(ids[:SHEET_SCENES], palette.num_classes), mask_color=UNPAINTED_GREY)
     triples = zip(layouts, to_levels(samples), to_levels(renderings), strict=False)  # as many as there are layouts
     pictures = [picture for triple in triples for picture in triple]
     across = 3 * SHEET_COLUMNS
