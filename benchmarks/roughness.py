@@ -111,6 +111,8 @@ def parsed_arguments(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if min(arguments.layouts, arguments.batch) < 1:
         parser.error("layouts and batch must be at least 1")
+    if not 0 <= arguments.strength <= 1:
+        parser.error(f"strength is a roughness from 0 to 1, not {arguments.strength:g}")
     if unknown := [name for name in arguments.errors if name not in (EXACT, MIX, *ERRORS, *OMISSIONS)]:
         parser.error(f"there is no error {unknown[0]}: choose of {', '.join([EXACT, MIX, *ERRORS, *OMISSIONS])}")
     return arguments

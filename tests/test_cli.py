@@ -991,7 +991,7 @@ def test_a_roughness_is_given_or_estimated_and_said(folder: Path, capsys: pytest
     estimator = RoughnessEstimator((0.0,) * count, (1.0,) * count, ((0.0,) * (count + 1),), (0.0, 0.25))
     checkpoint.save("reader.safetensors", dataclasses.replace(Model.new(config, SCENES), roughness=estimator))
     assert main([*asked, "reader.safetensors"]) == 0
-    assert "layout.png: its roughness is estimated as 0.25; --roughness sets another" in capsys.readouterr().err
+    assert "layout.png 0.25; --roughness sets another" in capsys.readouterr().err
     assert main([*asked, "reader.safetensors", "--json", "--roughness", "1"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert main(["inspect", "reader.safetensors"]) == 0

@@ -78,9 +78,13 @@ def run(arguments: Namespace) -> None:
     for far in dict.fromkeys(filter(None, remarks)):  # once, however many layouts have that size
         remark(f"{far} (--size)")
     layouts = [with_roughness(model, labels, options) for labels in layouts]
-    for path, labels in zip(arguments.layouts, layouts, strict=True):
-        if options.roughness == "auto" and (roughness := _roughness(labels)) is not None:
-            remark(f"{path}: its roughness is estimated as {roughness:.2f}; --roughness sets another")
+    estimates = [
+        f"{path} {roughness:.2f}"
+        for path, labels in zip(arguments.layouts, layouts, strict=True)
+        if options.roughness == "auto" and (roughness := _roughness(labels)) is not None
+    ]
+    if estimates:  # in one line, however many layouts there are
+        remark(f"estimated roughness: {', '.join(estimates)}; --roughness sets another")
     image, mask = _source(arguments, layouts, remark)
 
     silent = arguments.quiet or arguments.json

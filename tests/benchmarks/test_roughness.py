@@ -73,3 +73,6 @@ def test_what_is_no_roughness_is_named(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         roughness.main(["scenes", "--roughness", "much"])
     assert "invalid roughness value: 'much'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        roughness.main(["no such model", "--strength", "3"])
+    assert "strength is a roughness from 0 to 1, not 3" in capsys.readouterr().err
