@@ -34,6 +34,7 @@ from .texture import texture_distance
 COARSE = 4  # pixels
 NEAR = 17  # pixels: side of the window whose contrast hides errors
 BARE = 0.03  # contrast, of the range [-1, 1], at which half of what a window hides is hidden by the eye itself
+STRUCTURED = 5.0  # weight of the error of structured classes: they are small, and nothing else teaches them
 LOG_SNR_LIMIT = 3.0  # of the weight of the squared error
 INERTIA = 0.98  # of the mean over steps of how the two gradients compare
 BETAS = (0.5, 0.99)  # of the critic's optimizer
@@ -182,7 +183,7 @@ class Upsampling:
         plain = torch.isin(exact, structured)
         partly = torch.lerp(coarse_error(made, images), squared, self.config.fine)
         partly = partly * (1 + self.config.masking * (visibility(images) - 1))
-        squared = torch.where(plain, squared, partly)
+        squared = torch.where(plain, STRUCTURED * squared, partly)
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
         error = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT) * (squared * weights[exact]).flatten(1).mean(1)
         config, learning = self.config.critic, self.learning
