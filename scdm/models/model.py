@@ -169,11 +169,12 @@ class Model:
 
     def prepared(self, labels: LabelMap) -> LabelMap:
         """The layout as this model reads it: with the borders that came with it, else those between its classes, or with
-        none. ValueError if it has other classes than the model, or ids that are none.
+        none. ValueError if it has other classes than the model, ids that are none, or a roughness outside of [0, 1].
         """
         advice = f"read it with the palette {self.palette.name}"
         require_same_classes("the layout", labels.num_classes, "the model", self.palette.num_classes, advice)
         LabelMap.checked(labels.ids, labels.num_classes)
+        _require_roughness(labels.roughness)
         if not self.config.network.edges:
             return replace(labels, edges=None)
         return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
@@ -250,6 +251,16 @@ class Model:
         """
         upsampler = self.upsampler and self.upsampler.compiled(backend, dynamic)
         return replace(self, network=Compiled.of(self.network, backend, dynamic), upsampler=upsampler)
+
+
+def _require_roughness(roughness: torch.Tensor | None) -> None:
+    if roughness is None:
+        return
+    wrong = roughness[(roughness < 0) | (roughness > 1)]  # nan, of an unknown one, is neither
+    if wrong.numel():
+        raise ValueError(
+            f"the roughness of a layout is from 0 to 1, or nan where it is unknown, not {wrong[0].item():g}: scale it"
+        )
 
 
 def _with_whole_numbers(settings: Any) -> Any:
