@@ -96,9 +96,10 @@ class Header:
             shared, upsampler = parts.upsampler, _shared_header(parts.upsampler)
         elif parts.upsampler is not None:
             upsampler = cls._of_content(parts.upsampler)
-        if upsampler is not None and (upsampler.config.upsamples is None or upsampler.upsampler is not None):
-            raise ValueError("what its header calls an upsampler is none")
         if upsampler is not None:
+            pair = (upsampler.config.upsamples, config.upsamples)
+            if pair[0] is None or pair[1] is not None or upsampler.upsampler is not None:
+                raise ValueError("what its header calls an upsampler is none, or is of one")
             upsampler.palette.require_same(palette, "its upsampler", "its network")
         return cls(config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler, shared=shared)
 

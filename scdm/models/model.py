@@ -186,11 +186,19 @@ class Model:
             return None
         return small_size(size, self.upsampler.config.upsamples)
 
+    def require_images(self) -> None:
+        """ValueError for an upsampler, which makes no images by itself."""
+        if self.config.upsamples is not None:
+            raise ValueError(
+                "an upsampler adds detail to another model's images: make one model of both with training/join_upsampler.py"
+            )
+
     def upsampled_by(self, upsampler: Model) -> Model:
         """This model, whose larger images are made in two stages: it knows the sizes of both. ValueError for a model that is
-        no upsampler, or one for other classes."""
+        no upsampler, or one for other classes, and if this one is an upsampler itself."""
         if upsampler.config.upsamples is None:
             raise ValueError("this model is no upsampler: training/train_upsampler.py trains one")
+        self.require_images()
         upsampler.palette.require_same(self.palette, "the upsampler", "the model")
         sizes = dict.fromkeys((*self.config.taught.sizes, *upsampler.config.taught.sizes))
         return replace(self, config=replace(self.config, sizes=tuple(sizes)), upsampler=upsampler)

@@ -24,9 +24,12 @@ KINDS = (
 
 
 def require_kinds(*given: Any) -> None:
-    """ValueError unless these are a model, options and a layout, or the first of them: not a model's name, for instance."""
+    """ValueError unless these are a model, options and a layout, or the first of them: not a model's name, for instance, nor
+    an upsampler, which makes no images by itself."""
     for value, (kind, words) in zip(given, KINDS, strict=False):
         require(isinstance(value, kind), f"{words}, not {shown(value)}")
+        if isinstance(value, Model):
+            value.require_images()
 
 
 def checked_source(

@@ -121,11 +121,15 @@ def test_an_upsampler_alone_makes_no_image():
         ValueError, match=r"^an upsampler adds detail to another model's images: make one model of both"
     ):
         generate(upsampler_of(), layout(64, 64), FAST)
+    with pytest.raises(ValueError, match=r"^an upsampler adds detail to another model's images"):
+        EditSession(upsampler_of(), (64, 64))
 
 
 def test_only_an_upsampler_of_the_same_classes_joins(model):
     with pytest.raises(ValueError, match="this model is no upsampler"):
         build().upsampled_by(build())
+    with pytest.raises(ValueError, match=r"^an upsampler adds detail to another model's images"):
+        upsampler_of().upsampled_by(upsampler_of())
     other = replace(upsampler_of(), palette=replace(PALETTE, names=tuple("abce")))
     with pytest.raises(ValueError, match="the upsampler"):
         build().upsampled_by(other)
