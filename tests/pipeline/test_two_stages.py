@@ -217,9 +217,19 @@ def test_models_of_the_package_share_an_upsampler_by_name(model, tmp_path, monke
     monkeypatch.setattr(checkpoint.assets, "UPSAMPLERS", str(tmp_path / "upsamplers"))
     own = {name: weight.contiguous() for name, weight in checkpoint.weights(build()).items()}
     header = replace(checkpoint.Header.of(model), shared="test")
-    checkpoint.write_tensors(tmp_path / "base.safetensors", own, {checkpoint.HEADER: header.to_json()})
+    checkpoint.save(tmp_path / "base.safetensors", model, shared="test")
     assert checkpoint.load(tmp_path / "base.safetensors").digest() == model.digest()
     absent = replace(header, shared="../test").to_json()
     checkpoint.write_tensors(tmp_path / "other.safetensors", own, {checkpoint.HEADER: absent})
     with pytest.raises(ValueError, match="does not come with this version of scdm"):
         checkpoint.load(tmp_path / "other.safetensors")
+    changed = upsampler_of()
+    changed.network.head[0].weight.zero_()  # type: ignore[index]
+    for given, name, complaint in (
+        (build().upsampled_by(changed), "test", "the model's upsampler is not test of the package: join"),
+        (build(), "test", "the model's upsampler is not test of the package: join"),
+        (model, "nope", "its upsampler 'nope' does not come with this version"),
+    ):
+        with pytest.raises(ValueError, match=rf"wrong\.safetensors is not written: {complaint}"):
+            checkpoint.save(tmp_path / "wrong.safetensors", given, shared=name)
+    assert not (tmp_path / "wrong.safetensors").exists()
