@@ -203,6 +203,7 @@ def test_detail_can_be_added_to_a_small_image_of_another_sampler(model):
         (True, torch.zeros(1, 3, 65, 64), "the image is 64x65 and the layout 64x64: detail is added to smaller images"),
         (True, torch.zeros(3, 16, 16), "the image must be a tensor"),
         (True, torch.zeros(1, 4, 16, 16), r"the image must have the shape \(1, 3, height, width\)"),
+        (True, torch.zeros(1, 3, 0, 16), r"the image must have the shape \(1, 3, height, width\), not \(1, 3, 0, 16\)"),
         (True, torch.full((1, 3, 16, 16), torch.nan), "NaN"),
     ],
 )
