@@ -356,6 +356,8 @@ class RunConfig:
         sizes = [data.height_width for data in self.turns()]
         if len(set(sizes)) < len(sizes):
             raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
+        if self.windows > 1 and self.window is None:
+            raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
         if self.buckets and len({height / width for height, width in sizes}) < max(2, len(sizes)):
             raise ValueError(
                 f"buckets are data.size and more_sizes, each in other proportions, not {self.sizes}: change them, or set "

@@ -159,6 +159,11 @@ def test_accelerate_reads_the_files_made_for_it(file):
     assert (settings.num_processes > 1) == (file.stem != "one_process")
 
 
+def test_windows_without_a_side_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"windows \(8\) need a window: set it"):
+        config(windows=8)
+
+
 @pytest.mark.parametrize(("window", "used"), [(None, None), (8, 8), (16, 16), (32, None)])
 def test_a_window_is_used_where_an_image_is_larger(window: int | None, used: int | None) -> None:
     run = config(window=window, more_sizes=(24,))
