@@ -13,7 +13,7 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
-from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
+from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution, NoiseShift
 from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
@@ -63,9 +63,7 @@ class ModelConfig:
     class_rates: Annotated[tuple[float, ...] | None, Option("of class-wise label diffusion", ge=0)] = None
     distilled_steps: str | None = None
     distilled_guidance: Annotated[float | None, Option("a scale", ge=1, le=MOST_GUIDANCE)] = None
-    noise_shift: Annotated[
-        float, Option("factor of the root of the signal-to-noise ratio at every step", gt=0, le=64)
-    ] = configuration.implied(1.0)
+    noise_shift: NoiseShift = configuration.implied(1.0)  # noqa: RUF009  (`implied` makes a field)
     space: Annotated[str, Option("where samples live", choices=SPACES)] = configuration.implied("pixels")
     label_resolution: LabelResolution = configuration.implied(None)  # noqa: RUF009  (`implied` makes a field)
     label_counting: LabelCounting = configuration.implied("visits")  # noqa: RUF009
