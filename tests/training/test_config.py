@@ -195,3 +195,8 @@ def test_buckets_are_sizes_of_different_proportions(sizes) -> None:
 def test_names_of_the_published_scripts_and_of_other_sections_are_answered_with_ours(theirs: str, ours: str) -> None:
     with pytest.raises(ValueError, match=rf"unknown setting {theirs.partition('=')[0]}: did you mean {ours}\?"):
         load(TrainConfig, CONFIGS / "scenes64.yaml", [theirs])
+
+
+def test_a_setting_of_another_kind_of_network_is_not_answered_with_itself() -> None:
+    with pytest.raises(ValueError, match=r"unknown setting network\.hidden: known are num_classes"):
+        load(TrainConfig, CONFIGS / "dit_scenes.yaml", ["network.hidden=8"])
