@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from scdm.cli.common import check_output
 from scdm.datasets.scenes import Scenes
 from scdm.files.contact_sheet import UNPAINTED_GREY, contact_sheet
 from scdm.files.images import require_writable, to_levels, write_image
@@ -109,12 +110,17 @@ def parsed_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here: layout, then its images by roughness")
     arguments = parser.parse_args(argv)
-    if min(arguments.layouts, arguments.batch) < 1:
-        parser.error("layouts and batch must be at least 1")
+    if arguments.layouts < 2 or arguments.batch < 1:  # a Frechet distance needs two
+        parser.error("layouts must be at least 2, batch at least 1")
     if not 0 <= arguments.strength <= 1:
         parser.error(f"strength is a roughness from 0 to 1, not {arguments.strength:g}")
     if unknown := [name for name in arguments.errors if name not in (EXACT, MIX, *ERRORS, *OMISSIONS)]:
         parser.error(f"there is no error {unknown[0]}: choose of {', '.join([EXACT, MIX, *ERRORS, *OMISSIONS])}")
+    for one in arguments.roughness:  # nothing that could be known now is left to fail after the first cells
+        for end in arguments.ends:
+            with_setting(GenerateOptions(), Setting(one, end))
+    if arguments.sheet:
+        check_output(arguments.sheet, map(Path, arguments.models))
     return arguments
 
 

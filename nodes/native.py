@@ -56,7 +56,9 @@ def managed(model: Model, wanted: torch.dtype | None = None) -> ModelPatcher:
     """The model as ComfyUI's MODEL: on the device when it is needed, wholly or in part, away when others need the room.
 
     wanted: the dtype that its weights are to have. None leaves that to ComfyUI, as for any other model.
+    ValueError for an upsampler: ComfyUI's samplers give a MODEL nothing but the noisy image.
     """
+    model.require_images()
     native = NativeModel(model, *chosen_precision(model, wanted))
     patcher = ModelPatcher(native, model_management.get_torch_device(), model_management.unet_offload_device())
     if model.config.distilled_steps is None:  # as `GenerateOptions.clip` has it

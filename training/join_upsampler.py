@@ -13,10 +13,12 @@ if __name__ == "__main__":
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from scdm import load
+from scdm.cli.common import check_output
 from scdm.cli.flags import add_stored_type
 from scdm.models import checkpoint
 from scdm.training.command import ending
@@ -27,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="as scdm.load reads it")
     parser.add_argument("upsampler", help="model file that training/train_upsampler.py made")
-    parser.add_argument("--out", required=True, metavar="FILE", help="model file to write")
+    parser.add_argument("--out", required=True, metavar="FILE", help="model file to write, which may be MODEL's own")
     add_stored_type(parser)
     parser.add_argument(
         "--shared", metavar="NAME", help="name this upsampler of the package instead of storing its weights"
     )
     arguments = parser.parse_args(argv)
+    check_output(Path(arguments.out), [Path(arguments.upsampler)])
     joined = load(arguments.model).upsampled_by(load(arguments.upsampler))
     checkpoint.save(arguments.out, joined, arguments.stored and getattr(torch, arguments.stored), arguments.shared)
     return 0

@@ -23,6 +23,11 @@ LabelResolution = Annotated[
         unset="as published at every size",
     ),
 ]
+# Of processes, in training configurations and model files: for images of a 64th to 64 times the side of the base's.
+NoiseShift = Annotated[
+    float,
+    Option("factor of the root of the signal-to-noise ratio at every step (Hoogeboom et al. 2023)", ge=1 / 64, le=64),
+]
 LabelCountingKind = Literal["visits", "steps"]
 LabelCounting = Annotated[
     LabelCountingKind,

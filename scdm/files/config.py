@@ -57,7 +57,7 @@ class UnknownSetting(ValueError):
         """The sentence for a configuration `cls`, other sections of which may have a setting of this very name, or one that
         other programs call so."""
         word = self.key.split(".")[-1].lower()
-        known = [path for path, names in named(cls).items() if word in names]
+        known = [path for path, names in named(cls).items() if word in names and path != self.key]  # of another kind
         if not known:
             return str(self)
         return f"unknown setting {brief(self.key)}: did you mean {' or '.join(map(repr, known[:MOST_NAMED]))}?"

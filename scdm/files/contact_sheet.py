@@ -12,6 +12,7 @@ UNPAINTED_GREY = (190, 190, 190)  # of unpainted pixels of a layout on a sheet
 GAP = 8  # pixels between the pictures
 INK = (40, 40, 40)
 CAPTION = 26  # pixels below a picture for its name
+TALLEST = 4  # times its width, that a picture on an overview is high
 PROPORTIONS = 0.8  # of an overview, height to width, as far as its groups allow
 
 
@@ -35,7 +36,7 @@ def overview(groups: Sequence[tuple[str, Sequence[np.ndarray]]], width: int) -> 
     """Named groups of pictures, uint8 (h, w, 3) each, on paper of this width: uint8 (H, width, 3).
 
     The pictures of a group are side by side above its name, the groups in as many columns as the paper has room for. All
-    pictures are brought to one width.
+    pictures are brought to one width, but for very tall ones, which are narrower (`TALLEST`).
     """
     most = max(len(pictures) for _, pictures in groups)
     columns = min(
@@ -64,7 +65,8 @@ def _proportions(groups: int, pictures: int, columns: int) -> float:
 
 
 def _of_width(picture: np.ndarray, width: int) -> Image.Image:
-    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    height = max(1, min(round(picture.shape[0] * width / picture.shape[1]), TALLEST * width))
+    width = min(width, max(1, round(picture.shape[1] * height / picture.shape[0])))
     small = width < picture.shape[1]
     return Image.fromarray(picture).resize((width, height), Image.Resampling.BOX if small else Image.Resampling.NEAREST)
 

@@ -46,6 +46,7 @@ class RoughnessEstimator:
         fits = (
             len(self.mean) == len(self.deviation) == count
             and all(len(row) == count + 1 for row in self.hidden)
+            and self.hidden  # without a unit, there is no plane of weights to multiply by
             and len(self.out) == len(self.hidden) + 1
             and sum(map(len, rows)) <= MOST_WEIGHTS
         )

@@ -96,9 +96,10 @@ class Header:
             shared, upsampler = parts.upsampler, _shared_header(parts.upsampler)
         elif parts.upsampler is not None:
             upsampler = cls._of_content(parts.upsampler)
-        if upsampler is not None and (upsampler.config.upsamples is None or upsampler.upsampler is not None):
-            raise ValueError("what its header calls an upsampler is none")
         if upsampler is not None:
+            pair = (upsampler.config.upsamples, config.upsamples)
+            if pair[0] is None or pair[1] is not None or upsampler.upsampler is not None:
+                raise ValueError("what its header calls an upsampler is none, or is of one")
             upsampler.palette.require_same(palette, "its upsampler", "its network")
         return cls(config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler, shared=shared)
 
@@ -119,9 +120,12 @@ def save(path: str | Path, model: Model, dtype: torch.dtype | None = None, share
     """Writes the model, whole or not at all; with the `dtype` torch.float16 in half the space, with torch.int8 in a quarter.
 
     shared: the name of its upsampler among those that come with the package, which the file then names instead.
-    ValueError names a tensor with NaN or infinite values in that dtype (float16 ends at 65504). OSError names the
-    file and says why it cannot be written; what was there before is kept.
+    ValueError names a tensor with NaN or infinite values in that dtype (float16 ends at 65504), or an upsampler that is not
+    the one of that name. OSError names the file and says why it cannot be written; what was there before is kept.
     """
+    if shared is not None:
+        with naming(f"{path} is not written"):
+            _require_shared(model, shared)
     held = weights(model if shared is None else replace(model, upsampler=None), dtype)
     tensors = {name: tensor.contiguous() for name, tensor in held.items()}
     if broken := not_finite(tensors):
@@ -229,6 +233,13 @@ def _shared(name: str) -> Iterator[Path]:
         raise ValueError(f"its upsampler {shown(name)} does not come with this version of scdm: update it")
     with resources.as_file(assets.folder() / assets.UPSAMPLERS / f"{name}{assets.SUFFIX}") as path:
         yield path
+
+
+def _require_shared(model: Model, name: str) -> None:
+    """ValueError unless the model's upsampler is the one that comes with the package by that name."""
+    with _shared(name) as path:
+        if model.upsampler is None or load(path).digest() != model.upsampler.digest():
+            raise ValueError(f"the model's upsampler is not {name} of the package: join {path}, or store its weights")
 
 
 def _shared_header(name: str) -> Header:

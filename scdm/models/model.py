@@ -13,7 +13,7 @@ from torch import nn
 from ..devices import device_called, dtype_called
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.label_diffusion import LabelDiffusion
-from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
+from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution, NoiseShift
 from ..diffusion.parametrization import PARAMETRIZATIONS
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.schedules import BETAS, NoiseSchedule, visited_steps
@@ -63,9 +63,7 @@ class ModelConfig:
     class_rates: Annotated[tuple[float, ...] | None, Option("of class-wise label diffusion", ge=0)] = None
     distilled_steps: str | None = None
     distilled_guidance: Annotated[float | None, Option("a scale", ge=1, le=MOST_GUIDANCE)] = None
-    noise_shift: Annotated[
-        float, Option("factor of the root of the signal-to-noise ratio at every step", gt=0, le=64)
-    ] = configuration.implied(1.0)
+    noise_shift: NoiseShift = configuration.implied(1.0)  # noqa: RUF009  (`implied` makes a field)
     space: Annotated[str, Option("where samples live", choices=SPACES)] = configuration.implied("pixels")
     label_resolution: LabelResolution = configuration.implied(None)  # noqa: RUF009  (`implied` makes a field)
     label_counting: LabelCounting = configuration.implied("visits")  # noqa: RUF009
@@ -169,11 +167,12 @@ class Model:
 
     def prepared(self, labels: LabelMap) -> LabelMap:
         """The layout as this model reads it: with the borders that came with it, else those between its classes, or with
-        none. ValueError if it has other classes than the model, or ids that are none.
+        none. ValueError if it has other classes than the model, ids that are none, or a roughness outside of [0, 1].
         """
         advice = f"read it with the palette {self.palette.name}"
         require_same_classes("the layout", labels.num_classes, "the model", self.palette.num_classes, advice)
         LabelMap.checked(labels.ids, labels.num_classes)
+        _require_roughness(labels.roughness)
         if not self.config.network.edges:
             return replace(labels, edges=None)
         return labels if labels.edges is not None else replace(labels, edges=instance_borders(labels.ids))
@@ -185,11 +184,19 @@ class Model:
             return None
         return small_size(size, self.upsampler.config.upsamples)
 
+    def require_images(self) -> None:
+        """ValueError for an upsampler, which makes no images by itself."""
+        if self.config.upsamples is not None:
+            raise ValueError(
+                "an upsampler adds detail to another model's images: make one model of both with training/join_upsampler.py"
+            )
+
     def upsampled_by(self, upsampler: Model) -> Model:
         """This model, whose larger images are made in two stages: it knows the sizes of both. ValueError for a model that is
-        no upsampler, or one for other classes."""
+        no upsampler, or one for other classes, and if this one is an upsampler itself."""
         if upsampler.config.upsamples is None:
             raise ValueError("this model is no upsampler: training/train_upsampler.py trains one")
+        self.require_images()
         upsampler.palette.require_same(self.palette, "the upsampler", "the model")
         sizes = dict.fromkeys((*self.config.taught.sizes, *upsampler.config.taught.sizes))
         return replace(self, config=replace(self.config, sizes=tuple(sizes)), upsampler=upsampler)
@@ -250,6 +257,16 @@ class Model:
         """
         upsampler = self.upsampler and self.upsampler.compiled(backend, dynamic)
         return replace(self, network=Compiled.of(self.network, backend, dynamic), upsampler=upsampler)
+
+
+def _require_roughness(roughness: torch.Tensor | None) -> None:
+    if roughness is None:
+        return
+    wrong = roughness[(roughness < 0) | (roughness > 1)]  # nan, of an unknown one, is neither
+    if wrong.numel():
+        raise ValueError(
+            f"the roughness of a layout is from 0 to 1, or nan where it is unknown, not {wrong[0].item():g}: scale it"
+        )
 
 
 def _with_whole_numbers(settings: Any) -> Any:

@@ -63,10 +63,6 @@ def generate(
     """
     options = GenerateOptions() if options is None else options
     require_kinds(model, options, labels)
-    require(
-        model.config.upsamples is None,
-        "an upsampler adds detail to another model's images: make one model of both with training/join_upsampler.py",
-    )
     options = options.for_model(model)
     options.require_use(image is not None, mask is not None)
     if mask is None:

@@ -24,9 +24,12 @@ KINDS = (
 
 
 def require_kinds(*given: Any) -> None:
-    """ValueError unless these are a model, options and a layout, or the first of them: not a model's name, for instance."""
+    """ValueError unless these are a model, options and a layout, or the first of them: not a model's name, for instance, nor
+    an upsampler, which makes no images by itself."""
     for value, (kind, words) in zip(given, KINDS, strict=False):
         require(isinstance(value, kind), f"{words}, not {shown(value)}")
+        if isinstance(value, Model):
+            value.require_images()
 
 
 def checked_source(
@@ -52,7 +55,7 @@ def _fitting(
     require(isinstance(given, Tensor) and not given.is_complex(), f"the {name} must be a tensor, not {shown(given)}")
     count = f"1 or {batch}" if batch > 1 else "1"
     wanted, found = f"({count}, {channels}, height, width)", tuple(given.shape)
-    fits = len(found) == 4 and found[0] in (1, batch) and found[1] == channels
+    fits = len(found) == 4 and found[0] in (1, batch) and found[1] == channels and given.numel() > 0
     require(fits, f"the {name} must have the shape {wanted}, not {found}")
     sizes = f"the {name} is {found[3]}x{found[2]}, the layout {size[1]}x{size[0]}"
     require(found[2:] == size, f"{sizes}: they must have the same size")

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from ..datasets import DataConfig
 from ..datasets.config import MOST_SIDE
 from ..diffusion.corruption import RemovedKind
-from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution
+from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution, NoiseShift
 from ..diffusion.parametrization import PARAMETRIZATIONS, WEIGHTINGS
 from ..diffusion.samplers import SAMPLERS
 from ..files.config import implied
@@ -363,6 +363,8 @@ class RunConfig:
         sizes = [data.height_width for data in self.turns()]
         if len(set(sizes)) < len(sizes):
             raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
+        if self.windows > 1 and self.window is None:
+            raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
         if self.buckets and len({height / width for height, width in sizes}) < max(2, len(sizes)):
             raise ValueError(
                 f"buckets are data.size and more_sizes, each in other proportions, not {self.sizes}: change them, or set "
@@ -411,10 +413,6 @@ Schedule = Annotated[
     Literal["linear", "cosine", "flow"],
     Option("how noise grows over the process; flow is rectified flow's", also=("beta_schedule",)),
 ]
-Shift = Annotated[
-    float,
-    Option("factor of the root of the signal-to-noise ratio at every step (Hoogeboom et al. 2023)", gt=0, le=64),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,7 +421,7 @@ class NewModelConfig(RunConfig):
 
     network: NetworkConfig
     noise_schedule: Schedule = "linear"
-    noise_shift: Shift = implied(1.0)  # noqa: RUF009  (`implied` makes a field, as `field` does)
+    noise_shift: NoiseShift = implied(1.0)  # noqa: RUF009  (`implied` makes a field, as `field` does)
     init: Annotated[
         str | None,
         Option(
@@ -572,7 +570,7 @@ class UpsamplerConfig(NewModelConfig):
     ] = 64
     visits: Annotated[str, Option("steps that it visits, as --steps reads them")] = "trailing2"
     noise_schedule: Schedule = "cosine"
-    noise_shift: Shift = 2.5
+    noise_shift: NoiseShift = 2.5
     flaws: Annotated[
         float,
         Option(

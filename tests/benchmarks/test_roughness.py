@@ -49,6 +49,26 @@ def test_an_error_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str
     assert "there is no error smudges: choose of exact, mix, outgrown" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (["--roughness", "0", "7"], "roughness must be a number from 0 to 1, or auto or unknown, not 7"),
+        (["--ends", "1", "0"], "layout_end must be a number above 0 to 1, not 0"),
+        (["--sheet", "nowhere/sheet.png"], "there is no folder nowhere: make it first"),
+        (["--sheet", "sheet.gif2"], "the name of an image ends in .png"),
+        (["--layouts", "1"], "layouts must be at least 2"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_work(
+    wrong: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        assert main(["there-is-no-such-model", *wrong]) == 2
+    except SystemExit as ended:
+        assert ended.code == 2
+    assert complaint in capsys.readouterr().err
+
+
 def test_blocks_and_scrawl_are_layouts_of_scenes() -> None:
     blocks = in_cells(LabelMap(torch.arange(64 * 64).view(1, 64, 64) % 14, 14), 8)
     assert torch.equal(blocks.ids, blocks.resized(8, 8).resized(64, 64).ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scdm.files.contact_sheet import GAP, PAPER, contact_sheet, overview
+from scdm.files.contact_sheet import GAP, PAPER, TALLEST, contact_sheet, overview
 
 
 def test_pictures_lie_in_rows_on_paper_and_small_ones_are_enlarged() -> None:
@@ -32,3 +32,13 @@ def test_an_overview_takes_pictures_of_any_size() -> None:
     picture = np.zeros((20, 40, 3), np.uint8)
     sheet = overview([("wide", [picture, picture, picture])], 256)
     assert sheet.shape[1] == 256 and (sheet[GAP : GAP + 30, GAP : GAP + 60] == 0).all()
+
+
+def test_a_very_tall_picture_does_not_make_the_overview_tall() -> None:
+    """One of a single column was enlarged to millions of pixels, beyond any memory."""
+    line = np.zeros((700, 1, 3), np.uint8)
+    sheet = overview([("line", [line, line])], 1500)
+    side = (1500 - 4 * GAP) // 2
+    assert sheet.shape[1] == 1500 and sheet.shape[0] < TALLEST * side + 100
+    inked = (sheet[GAP : GAP + TALLEST * side, : GAP + side] == 0).all(2)
+    assert inked.any(1).all() and inked.sum(1).max() == round(TALLEST * side / 700)

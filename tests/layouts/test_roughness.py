@@ -63,6 +63,7 @@ def test_an_estimator_survives_a_file():
         ({"mean": (0.0,) * 3}, "has weights for"),
         ({"out": (0.0,)}, "has weights for"),
         ({"hidden": ((0.0,) * (COUNT + 1),) * 1000, "out": (0.0,) * 1001}, "has weights for"),
+        ({"hidden": (), "out": (0.5,)}, "has weights for"),
         ({"mean": (float("nan"),) * COUNT}, "finite weights"),
         ({"deviation": (0.0,) * COUNT}, "positive deviations"),
     ],

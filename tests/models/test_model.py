@@ -35,6 +35,7 @@ PALETTE = Palette("paints", ("sky", "sea"), ((0, 0, 255), (0, 255, 255)))
         ({"size": (2**40, 8)}, "from 1 to 8192"),
         ({"sizes": ((8, 16), (8, 9))}, "multiples of 2, not 8x9"),
         ({"sizes": ((8, 8),)}, r"also its size \(8, 16\)"),
+        ({"noise_shift": 1e-300}, "noise_shift must be a number from 0.015625 to 64, not 1e-300"),
         ({"distilled_steps": "ddim999"}, "cannot be distilled to the steps 'ddim999': no whole stride"),
         ({"distilled_steps": " "}, "cannot be distilled to the steps ' ': steps must look like"),
         ({"distilled_steps": "1," * 50_000}, r"^.{,300}$"),

@@ -745,3 +745,5 @@ def test_a_model_with_an_upsampler_is_sampled_small_and_given_its_detail(
     assert torch.allclose(made.movedim(-1, 1) * 2 - 1, whole, atol=1e-4)
     with pytest.raises(ValueError, match="this model has no upsampler"):
         pack("nodes.detail").AddDetail.execute(model(), large, shown, seed=3, roughness=-0.05)
+    with pytest.raises(ValueError, match="an upsampler adds detail to another model's images"):
+        pack("nodes.native").managed(upsampler)

@@ -522,6 +522,12 @@ class TestHowFarToTrustALayout:
             generate(reader, layout(), FAST), generate(reader, layout(), replace(FAST, roughness="unknown"))
         )
 
+    @pytest.mark.parametrize("wrong", [-0.1, 5.0, float("inf")])
+    def test_a_layout_of_an_impossible_roughness_is_refused(self, reader, wrong):
+        given = replace(layout(), roughness=torch.tensor([wrong]))
+        with pytest.raises(ValueError, match=rf"the roughness of a layout is from 0 to 1, .* not {wrong:g}"):
+            generate(reader, given, FAST)
+
     def test_models_that_read_no_roughness_refuse_a_number_and_ignore_the_rest(self, model):
         with pytest.raises(ValueError, match=r"does not read how rough a layout is: leave roughness at auto, not 0\.5"):
             generate(model, layout(), replace(FAST, roughness=0.5))

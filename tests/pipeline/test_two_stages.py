@@ -121,11 +121,15 @@ def test_an_upsampler_alone_makes_no_image():
         ValueError, match=r"^an upsampler adds detail to another model's images: make one model of both"
     ):
         generate(upsampler_of(), layout(64, 64), FAST)
+    with pytest.raises(ValueError, match=r"^an upsampler adds detail to another model's images"):
+        EditSession(upsampler_of(), (64, 64))
 
 
 def test_only_an_upsampler_of_the_same_classes_joins(model):
     with pytest.raises(ValueError, match="this model is no upsampler"):
         build().upsampled_by(build())
+    with pytest.raises(ValueError, match=r"^an upsampler adds detail to another model's images"):
+        upsampler_of().upsampled_by(upsampler_of())
     other = replace(upsampler_of(), palette=replace(PALETTE, names=tuple("abce")))
     with pytest.raises(ValueError, match="the upsampler"):
         build().upsampled_by(other)
@@ -199,6 +203,7 @@ def test_detail_can_be_added_to_a_small_image_of_another_sampler(model):
         (True, torch.zeros(1, 3, 65, 64), "the image is 64x65 and the layout 64x64: detail is added to smaller images"),
         (True, torch.zeros(3, 16, 16), "the image must be a tensor"),
         (True, torch.zeros(1, 4, 16, 16), r"the image must have the shape \(1, 3, height, width\)"),
+        (True, torch.zeros(1, 3, 0, 16), r"the image must have the shape \(1, 3, height, width\), not \(1, 3, 0, 16\)"),
         (True, torch.full((1, 3, 16, 16), torch.nan), "NaN"),
     ],
 )
@@ -213,9 +218,19 @@ def test_models_of_the_package_share_an_upsampler_by_name(model, tmp_path, monke
     monkeypatch.setattr(checkpoint.assets, "UPSAMPLERS", str(tmp_path / "upsamplers"))
     own = {name: weight.contiguous() for name, weight in checkpoint.weights(build()).items()}
     header = replace(checkpoint.Header.of(model), shared="test")
-    checkpoint.write_tensors(tmp_path / "base.safetensors", own, {checkpoint.HEADER: header.to_json()})
+    checkpoint.save(tmp_path / "base.safetensors", model, shared="test")
     assert checkpoint.load(tmp_path / "base.safetensors").digest() == model.digest()
     absent = replace(header, shared="../test").to_json()
     checkpoint.write_tensors(tmp_path / "other.safetensors", own, {checkpoint.HEADER: absent})
     with pytest.raises(ValueError, match="does not come with this version of scdm"):
         checkpoint.load(tmp_path / "other.safetensors")
+    changed = upsampler_of()
+    changed.network.head[0].weight.zero_()  # type: ignore[index]
+    for given, name, complaint in (
+        (build().upsampled_by(changed), "test", "the model's upsampler is not test of the package: join"),
+        (build(), "test", "the model's upsampler is not test of the package: join"),
+        (model, "nope", "its upsampler 'nope' does not come with this version"),
+    ):
+        with pytest.raises(ValueError, match=rf"wrong\.safetensors is not written: {complaint}"):
+            checkpoint.save(tmp_path / "wrong.safetensors", given, shared=name)
+    assert not (tmp_path / "wrong.safetensors").exists()

@@ -164,6 +164,11 @@ def test_accelerate_reads_the_files_made_for_it(file):
     assert (settings.num_processes > 1) == (file.stem != "one_process")
 
 
+def test_windows_without_a_side_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"windows \(8\) need a window: set it"):
+        config(windows=8)
+
+
 @pytest.mark.parametrize(("window", "used"), [(None, None), (8, 8), (16, 16), (32, None)])
 def test_a_window_is_used_where_an_image_is_larger(window: int | None, used: int | None) -> None:
     run = config(window=window, more_sizes=(24,))
@@ -195,3 +200,8 @@ def test_buckets_are_sizes_of_different_proportions(sizes) -> None:
 def test_names_of_the_published_scripts_and_of_other_sections_are_answered_with_ours(theirs: str, ours: str) -> None:
     with pytest.raises(ValueError, match=rf"unknown setting {theirs.partition('=')[0]}: did you mean {ours}\?"):
         load(TrainConfig, CONFIGS / "scenes64.yaml", [theirs])
+
+
+def test_a_setting_of_another_kind_of_network_is_not_answered_with_itself() -> None:
+    with pytest.raises(ValueError, match=r"unknown setting network\.hidden: known are num_classes"):
+        load(TrainConfig, CONFIGS / "dit_scenes.yaml", ["network.hidden=8"])
