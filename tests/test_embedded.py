@@ -9,7 +9,7 @@ import torch
 
 import scdm
 from scdm import assets
-from scdm.datasets.scenes import SKY, SUN, TREE, Scenes
+from scdm.datasets.scenes import BUILDING, GRASS, SKY, SUN, TREE, Scenes
 from scdm.metrics import HighFrequencyEnergy
 from scdm.models import checkpoint
 
@@ -57,6 +57,22 @@ def test_images_need_no_package_that_comfyui_may_lack(package, monkeypatch):
     model = scdm.load("scenes-fast")
     labels = scdm.LabelMap(Scenes(1, seed=2, size=(64, 64))[0][1][None], model.palette.num_classes)
     assert model.config.network.roughness and torch.isfinite(scdm.generate(model, labels)).all()
+
+
+@pytest.mark.parametrize("size", [64, 256, 512])
+@pytest.mark.parametrize("name", NAMES)
+def test_straight_sides_alone_make_no_layout_rough(name, size):
+    """A level horizon and a house as the tool for boxes draws it were 0.77, more than cells of an eighth of the side."""
+    estimator = scdm.load(name).roughness
+    ids = torch.full((1, size, size), SKY)
+    ids[:, size // 2 :] = GRASS
+    horizon = ids.clone()
+    ids[:, size // 2 - size // 5 : size // 2 + size // 10, size // 2 : size // 2 + size // 5] = BUILDING
+    exact = scdm.LabelMap(Scenes(1, seed=2, size=(size, size))[0][1][None], 14)
+    cells = exact.reduced(16, 16).resized(size, size)
+    assert estimator(exact) < 0.1 and estimator(scdm.LabelMap(horizon, 14)) < 0.1
+    assert estimator(scdm.LabelMap(ids, 14)) < 0.32
+    assert estimator(cells) > 0.4
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -67,12 +67,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-TRIALS: dict[str, tuple[str | None, bool, str]] = {
-    "exact": (None, True, "whole"),
-    "mix of errors": (None, False, "whole"),
-    **{name: (name, False, "whole") for name in (*ERRORS, *OMISSIONS)},
-    **{f"exact, {left}": (None, True, left) for left in UNFINISHED if left != "whole"},
-    **{f"mix, {left}": (None, False, left) for left in UNFINISHED if left != "whole"},
+TRIALS: dict[str, tuple[str | None, bool, str, bool]] = {
+    "exact": (None, True, "whole", False),
+    "mix of errors": (None, False, "whole", False),
+    **{name: (name, False, "whole", False) for name in (*ERRORS, *OMISSIONS)},
+    **{f"exact, {left}": (None, True, left, False) for left in UNFINISHED if left != "whole"},
+    **{f"mix, {left}": (None, False, left, False) for left in UNFINISHED if left != "whole"},
+    "exact, simple shapes": (None, True, "whole", True),
+    "cells, simple shapes": ("cells", False, "whole", True),
 }
 
 

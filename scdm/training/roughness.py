@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..layouts.labels import LabelMap
@@ -20,6 +21,7 @@ STEPS = 500
 RATE = 0.01
 DECAY = 1.0
 VARIANTS = 8  # of each layout
+SIMPLE = 0.25  # share of variants that simple shapes are drawn in
 TRUST = 3.0  # what a roughness that is taken for too high costs: neat outlines are lost, where others were only kept
 
 
@@ -55,8 +57,36 @@ UNFINISHED: dict[str, Callable[[LabelMap, np.random.Generator], LabelMap]] = {
 }
 
 
+def simple(labels: LabelMap, rng: np.random.Generator) -> LabelMap:
+    """A neat drawing of the classes of a layout (of batch 1), as tools for boxes and discs make it: up to six shapes on
+    level bands or on the layout. Straight sides make no layout rough, and scenes may have few of them."""
+    classes = labels.ids[labels.ids != labels.mask_id].unique().tolist() or [0]
+    height, width = labels.height, labels.width
+    picture = Image.fromarray(labels.ids[0].numpy().astype(np.int32), "I")
+    draw = ImageDraw.Draw(picture)
+    if rng.random() < 0.6:
+        tops = np.sort(rng.integers(0, height, rng.integers(0, 4)))
+        for top, fill in zip(
+            [0, *tops.tolist()], rng.permutation(np.resize(classes, len(tops) + 1)).tolist(), strict=True
+        ):
+            draw.rectangle((0, top, width, height), fill=fill)
+    for _ in range(rng.integers(0, 7)):
+        sides = rng.uniform(0.04, 0.6, 2) * (width, height)
+        left, top = rng.uniform(-0.5, 1, 2) * (width, height)
+        corners = (left, top, left + sides[0], top + sides[1])
+        fill, kind = int(rng.choice(classes)), rng.random()
+        if kind < 0.6:
+            draw.rectangle(corners, fill=fill)
+        elif kind < 0.8:
+            draw.ellipse(corners, fill=fill)
+        else:
+            draw.polygon((left, corners[3], left + sides[0] / 2, top, corners[2], corners[3]), fill=fill)
+    return LabelMap(torch.from_numpy(np.array(picture).astype(np.int64))[None], labels.num_classes)
+
+
 def examples(labels: LabelMap, seed: int) -> Fitted:
-    """`VARIANTS` of a layout (of batch 1): a quarter of them exact, a mix of errors or cells alone, some unfinished."""
+    """`VARIANTS` of a layout (of batch 1): a quarter of them exact, a mix of errors or cells alone, some unfinished, some of
+    simple shapes."""
     return _collected(_variants(labels, np.random.default_rng(seed)))
 
 
@@ -69,15 +99,17 @@ def _variants(labels: LabelMap, rng: np.random.Generator) -> Iterator[tuple[Labe
     for _ in range(VARIANTS):
         roughness = 0.0 if rng.random() < 0.25 else 1 - rng.random()
         only = "cells" if rng.random() < 0.2 else None
-        rough = roughened(labels, [roughness], [int(rng.integers(2**63))], only=only)
+        true = simple(labels, rng) if rng.random() < SIMPLE else labels
+        rough = roughened(true, [roughness], [int(rng.integers(2**63))], only=only)
         yield UNFINISHED[rng.choice([*UNFINISHED], p=(0.6, 0.25, 0.15))](rough, rng), roughness
 
 
-def trial(labels: LabelMap, only: str | None, exact: bool, left: str, seed: int) -> Fitted:
-    """A variant for evaluation: with one error or (None) the mix, of roughness 0 or any, unfinished as `left` names it."""
+def trial(labels: LabelMap, only: str | None, exact: bool, left: str, shapes: bool, seed: int) -> Fitted:
+    """A variant for evaluation: with one error or (None) the mix, of roughness 0 or any, unfinished as `left` names it.
+    shapes: of simple shapes instead."""
     rng = np.random.default_rng(seed)
     roughness = 0.0 if exact else 1 - rng.random()
-    rough = roughened(labels, [roughness], [int(rng.integers(2**63))], only=only)
+    rough = roughened(simple(labels, rng) if shapes else labels, [roughness], [int(rng.integers(2**63))], only=only)
     return _collected([(UNFINISHED[left](rough, rng), roughness)])
 
 
