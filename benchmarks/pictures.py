@@ -50,7 +50,7 @@ from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.metrics import FrechetDistance, HighFrequencyEnergy, SegmentationScore, SmallSegmenter
 from scdm.models.conversion import load
-from scdm.models.model import Model
+from scdm.models.model import MOST_SIDE, Model
 from scdm.pipeline import GenerateOptions, generate
 from scdm.training.command import ending
 
@@ -91,9 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
     if arguments.out:
         made_folder(arguments.out)
+    models = {name: load(name, arguments.device) for name in arguments.model}  # each is there before any is measured
     rows = []
-    for name in arguments.model:
-        model = load(name, arguments.device)
+    for name, model in models.items():
         segmenter = SmallSegmenter(arguments.segmenter, model.palette, arguments.device)
         require_unseen(segmenter, arguments.seed)
         for size in arguments.sizes:
@@ -127,6 +127,8 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.images < 2 or min(arguments.repeats, *arguments.sizes) < 1:
         parser.error("images must be at least 2, repeats and sizes at least 1")
+    if max(arguments.sizes) > MOST_SIDE:
+        parser.error(f"sizes are sides of at most {MOST_SIDE} pixels, not {max(arguments.sizes)}")
     return arguments
 
 

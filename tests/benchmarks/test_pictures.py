@@ -71,3 +71,11 @@ def test_the_command_prints_and_writes_the_table(tmp_path, capsys) -> None:
 def test_scenes_that_the_segmenter_has_seen_are_refused(capsys) -> None:
     assert main(["--model", "scenes-fast", "--seed", "0", "--images", "2"]) == 2
     assert "trained on scenes of series 0: choose another --seed" in capsys.readouterr().err
+
+
+def test_what_cannot_be_measured_is_refused_before_anything_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--sizes", "64", "100000"])
+    assert "sizes are sides of at most 8192 pixels, not 100000" in capsys.readouterr().err
+    assert main(["--model", "scenes-fast", "no such model", "--sizes", "32", "--images", "2"]) == 2
+    assert "no such model" in (said := capsys.readouterr()).err and "%|" not in said.err and not said.out
