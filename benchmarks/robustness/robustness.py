@@ -217,10 +217,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_text(HERE / f"table-{arguments.data}-seeds{chosen}.md", tables(experiments))
             return 0
         experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed, arguments.removed)
-        experiment.prepare()
+        experiment.collect()
         if arguments.filled:
             print("\n".join(known(experiment, arguments.columns or experiment.columns())))
             return 0
+        experiment.train_segmenter()
         for method in arguments.methods or DATA[arguments.data]:
             experiment.train(method)
             if arguments.choose:
@@ -253,15 +254,12 @@ class Experiment:
         """The layouts that images are made of."""
         return load(TrainConfig, str(self.config), [f"data.root={self.layouts}"]).data
 
-    def prepare(self) -> None:
-        """The segmenter, and layouts from all over the validation split: neighbours are frames of one video."""
+    def collect(self) -> None:
+        """Layouts from all over the validation split: neighbours are frames of one video."""
         if not (self.root / "val").is_dir():
             raise ValueError(
                 f"there is no folder {self.root / 'val'}: --root is the folder of {{train,val}}/{{images,labels}}"
             )
-        if not self.segmenter.is_file():
-            data = ["--data", self.config, *changed(f"data.root={self.root}")]
-            run("train_segmenter.py", *data, "--steps", SEGMENTER_STEPS, "--bf16", "--out", self.segmenter)
         for kind in ("images", "labels"):
             files = sorted((self.root / "val" / kind).iterdir())
             if len(files) < self.count:
@@ -270,6 +268,11 @@ class Experiment:
             copy(shown, self.layouts / "val" / kind)
             copy(spread([file for file in files if file not in shown], CHOSEN_BY), self.others / "val" / kind)
         self.paint()
+
+    def train_segmenter(self) -> None:
+        if not self.segmenter.is_file():
+            data = ["--data", self.config, *changed(f"data.root={self.root}")]
+            run("train_segmenter.py", *data, "--steps", SEGMENTER_STEPS, "--bf16", "--out", self.segmenter)
 
     def paint(self) -> None:
         """Pictures of the scribbles that there are for the layouts, as large as these are stored."""
@@ -634,7 +637,8 @@ def known(experiment: Experiment, columns: Sequence[str]) -> list[str]:
     """Markdown: the mIoU of the layouts that models are given, each unlabelled pixel with the label of the nearest that has
     one, as an image that follows them and nothing else would be read at best."""
     data = open_dataset(experiment.data(), "val")
-    evaluator = SmallSegmenter(experiment.segmenter, data.palette)
+    none = data.palette.num_classes
+    unlabelled = none if data.palette.unlabelled is None else data.palette.unlabelled
     clean = data.validation()
     place = {name: i for i, name in enumerate(clean.names)}
     shares = []
@@ -642,8 +646,10 @@ def known(experiment: Experiment, columns: Sequence[str]) -> list[str]:
         score = SegmentationScore(data.palette.num_classes)
         layouts = experiment.given(data, column)
         for i, name in enumerate(layouts.names):
-            ids, truth = (true_ids(evaluator, one.ids[None]) for one in (layouts[i], clean[place[name]]))
-            score.update(filled(LabelMap(ids, data.palette.num_classes)).ids, truth)
+            ids, truth = (  # as a segmenter of these classes is asked for them
+                one.ids[None].masked_fill(one.ids[None] == unlabelled, none) for one in (layouts[i], clean[place[name]])
+            )
+            score.update(filled(LabelMap(ids, none)).ids, truth)
         shares.append(f"{100 * score.compute().miou:.1f}")
     heads = [column.replace("-", " ") for column in columns]
     return [

@@ -73,6 +73,7 @@ def evaluated(seed: int, method: str, column: str) -> Experiment:
 
 
 def test_clean_layouts_filled_up_say_all_and_others_less(experiment: Experiment) -> None:
+    experiment.segmenter.unlink()  # which nobody has trained yet
     *_, values = known(experiment, ["clean", "sparse-95", HAND])
     clean, sparse, hand = (float(value) for value in values.split("|")[2:5])
     assert clean == 100 and 0 < sparse < 50 and 0 < hand < 50
@@ -198,3 +199,14 @@ def test_the_imagenet_network_tells_images_apart() -> None:
     assert network is not None and network.name.startswith("efficientnet-lite0 ")
     features = network(torch.stack([torch.zeros(3, 48, 64), torch.linspace(-1, 1, 64).expand(3, 48, 64)]))
     assert features.shape == (2, 1280) and not torch.allclose(features[0], features[1])
+
+
+def test_layouts_are_refused_before_a_segmenter_is_trained(experiment: Experiment, tmp_path: Path, capsys) -> None:
+    shutil.copytree(experiment.layouts, tmp_path / "camvid")
+    experiment.segmenter.unlink()
+    command = ["camvid", "--root", str(tmp_path / "camvid"), "--limit"]
+    assert main([*command, "4"]) == 2 and "has 3 images in val: set --limit to no more" in capsys.readouterr().err
+    assert (
+        main([*command, "3", "--filled", "--columns", "clean"]) == 0 and "| filled | 100.0 |" in capsys.readouterr().out
+    )
+    assert not experiment.segmenter.exists()
