@@ -392,7 +392,10 @@ def spread(files: Sequence[Path], count: int) -> list[Path]:
 
 
 def copy(files: Sequence[Path], folder: Path) -> None:
+    """ValueError if the folder has others, such as those of another data set."""
     folder.mkdir(parents=True, exist_ok=True)
+    if others := sorted({file.name for file in folder.iterdir()} - {file.name for file in files}):
+        raise ValueError(f"{folder} has {others[0]}, none of these layouts: give the --root of before, or remove it")
     for file in files:
         shutil.copy(file, folder)
 

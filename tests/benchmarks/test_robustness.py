@@ -210,3 +210,11 @@ def test_layouts_are_refused_before_a_segmenter_is_trained(experiment: Experimen
         main([*command, "3", "--filled", "--columns", "clean"]) == 0 and "| filled | 100.0 |" in capsys.readouterr().out
     )
     assert not experiment.segmenter.exists()
+
+
+def test_layouts_of_two_data_sets_are_not_mixed(experiment: Experiment, tmp_path: Path, capsys) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / "other" / "val" / "images" / f"{name}.jpg", np.zeros((24, 32, 3)))
+        write(tmp_path / "other" / "val" / "labels" / f"{name}.png", np.zeros((24, 32)))
+    assert main(["camvid", "--root", str(tmp_path / "other"), "--limit", "3", "--filled"]) == 2
+    assert "0016E5_07959.jpg, none of these layouts" in capsys.readouterr().err
