@@ -178,7 +178,7 @@ SCRIBBLES = {"camvid": "hand-camvid.json", "camvid128": "hand-camvid.json"}
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", choices=tuple(DATA))
-    parser.add_argument("--root", type=Path, help="folder of {train,val}/{images,labels}; data/DATA without it")
+    parser.add_argument("--root", type=Path, help="folder of {train,val}/{images,labels}; without it that of DATA.yaml")
     parser.add_argument(
         "--methods", nargs="+", choices=tuple(METHODS), metavar="METHOD", help="without it all of the data"
     )
@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.limit < 2:
         parser.error("limit must be at least 2: a Frechet distance of less is none")
     try:
-        root = arguments.root or Path("data") / arguments.data
+        root = arguments.root or Path(load(TrainConfig, str(HERE / f"{arguments.data}.yaml")).data.root)
         chosen = f"-{arguments.removed}" if arguments.removed else ""
         if arguments.seeds:
             experiments = [

@@ -218,3 +218,9 @@ def test_layouts_of_two_data_sets_are_not_mixed(experiment: Experiment, tmp_path
         write(tmp_path / "other" / "val" / "labels" / f"{name}.png", np.zeros((24, 32)))
     assert main(["camvid", "--root", str(tmp_path / "other"), "--limit", "3", "--filled"]) == 2
     assert "0016E5_07959.jpg, none of these layouts" in capsys.readouterr().err
+
+
+def test_the_root_is_that_of_the_configuration(experiment: Experiment, tmp_path: Path, capsys) -> None:
+    shutil.copy(SOURCE / "camvid128.yaml", tmp_path)
+    assert main(["camvid128", "--filled"]) == 2
+    assert f"no folder {Path('data/camvid/val')}" in capsys.readouterr().err
