@@ -206,6 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.limit < 2:
         parser.error("limit must be at least 2: a Frechet distance of less is none")
+    if arguments.choose and arguments.seed:
+        parser.error("guidance is chosen with --seed 0, for all seeds")
     try:
         root = arguments.root or Path(load(TrainConfig, str(HERE / f"{arguments.data}.yaml")).data.root)
         chosen = f"-{arguments.removed}" if arguments.removed else ""
@@ -308,8 +310,8 @@ class Experiment:
             run("fit_roughness.py", *common, "--model", model)
 
     def choose(self, method: str) -> None:
-        """The guidance at which its images of other layouts are read best: with the first seed, for all of them."""
-        if self.seed or self.chosen(method).is_file():
+        """The guidance at which its images of other layouts are read best, for all seeds."""
+        if self.chosen(method).is_file():
             return
         if not any((self.others / "val").glob("images/*")):
             raise ValueError(f"{self.root} has no other layouts in val to choose by: set --limit to fewer")

@@ -224,3 +224,9 @@ def test_the_root_is_that_of_the_configuration(experiment: Experiment, tmp_path:
     shutil.copy(SOURCE / "camvid128.yaml", tmp_path)
     assert main(["camvid128", "--filled"]) == 2
     assert f"no folder {Path('data/camvid/val')}" in capsys.readouterr().err
+
+
+def test_guidance_is_not_chosen_with_another_seed(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["camvid", "--choose", "--seed", "1"])
+    assert "guidance is chosen with --seed 0" in capsys.readouterr().err
