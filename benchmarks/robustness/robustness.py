@@ -210,7 +210,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("guidance is chosen with --seed 0, for all seeds")
     try:
         root = arguments.root or Path(load(TrainConfig, str(HERE / f"{arguments.data}.yaml")).data.root)
-        chosen = f"-{arguments.removed}" if arguments.removed else ""
+        chosen = (f"-{arguments.removed}" if arguments.removed else "") + (
+            f"-{arguments.limit}-layouts" if arguments.limit != COUNT else ""  # which are no table to compare with
+        )
         if arguments.seeds:
             experiments = [
                 Experiment(arguments.data, root, arguments.limit, seed, arguments.removed)
