@@ -55,6 +55,8 @@ from scdm.files.atomic import write_text
 from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
 from scdm.files.images import from_levels, picture_size, read_image, to_levels, write_image
+from scdm.files.parsing import parsed
+from scdm.files.untrusted import brief, content_of
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette, as_labels
 from scdm.metrics import FeatureExtractor, SegmentationResult, SegmentationScore, SmallSegmenter, true_ids
@@ -324,7 +326,7 @@ class Experiment:
                 folder = self.runs / method / "choosing" / f"{guidance:g}" / column
                 if not (folder / "result.json").is_file():
                     self.run_evaluation(method, column, guidance, self.others, folder)
-                miou.append(json.loads((folder / "result.json").read_text())["metrics"]["miou"])
+                miou.append(number(folder / "result.json", "metrics", "miou"))
             found[guidance] = float(np.mean(miou))
         best = max(GUIDANCES, key=found.__getitem__)
         write_text(self.chosen(method), json.dumps({"guidance": best, "miou": found}) + "\n")
@@ -334,7 +336,7 @@ class Experiment:
 
     def guidance(self, method: str) -> float:
         file = self.chosen(method)
-        return float(json.loads(file.read_text())["guidance"]) if file.is_file() else GUIDANCE
+        return number(file, "guidance") if file.is_file() else GUIDANCE
 
     def evaluate(self, method: str, column: str) -> None:
         if column not in self.columns():
@@ -387,6 +389,17 @@ class Experiment:
 def run(script: str, *arguments: object) -> None:
     """A script of training/. CalledProcessError if it fails."""
     subprocess.run([sys.executable, str(TRAINING / script), *map(str, arguments)], check=True)
+
+
+def number(path: Path, *keys: str) -> float:
+    """Of a JSON file that a run wrote. ValueError names the file if it has none."""
+    try:
+        found = parsed(content_of(path), "JSON")
+        for key in keys:
+            found = found[key]
+        return float(found)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({brief(str(error))}): remove it, and the same command goes on") from error
 
 
 def spread(files: Sequence[Path], count: int) -> list[Path]:

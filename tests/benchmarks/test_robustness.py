@@ -25,6 +25,7 @@ from benchmarks.robustness.robustness import (
     table,
 )
 from scdm.datasets import open_dataset
+from scdm.files.atomic import write_text
 from scdm.files.images import write_image
 from scdm.layouts.palette import Palette
 from scdm.metrics import FrechetDistance, segmenter
@@ -230,3 +231,13 @@ def test_guidance_is_not_chosen_with_another_seed(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["camvid", "--choose", "--seed", "1"])
     assert "guidance is chosen with --seed 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ['{"guid', "{}", "[]", '{"guidance": null}'])
+def test_a_damaged_file_is_named(experiment: Experiment, content: str) -> None:
+    experiment.chosen("sdm").parent.mkdir(parents=True)
+    write_text(experiment.chosen("sdm"), '{"guidance": 2.5}')
+    assert experiment.guidance("sdm") == 2.5 and experiment.guidance("uniform") == 1.5
+    write_text(experiment.chosen("sdm"), content)
+    with pytest.raises(ValueError, match=r"guidance\.json is damaged .*: remove it"):
+        experiment.guidance("sdm")
