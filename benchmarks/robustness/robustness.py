@@ -55,6 +55,8 @@ from scdm.files.atomic import write_text
 from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
 from scdm.files.images import from_levels, picture_size, read_image, to_levels, write_image
+from scdm.files.parsing import parsed
+from scdm.files.untrusted import brief, content_of
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette, as_labels
 from scdm.metrics import FeatureExtractor, SegmentationResult, SegmentationScore, SmallSegmenter, true_ids
@@ -178,7 +180,7 @@ SCRIBBLES = {"camvid": "hand-camvid.json", "camvid128": "hand-camvid.json"}
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", choices=tuple(DATA))
-    parser.add_argument("--root", type=Path, help="folder of {train,val}/{images,labels}; data/DATA without it")
+    parser.add_argument("--root", type=Path, help="folder of {train,val}/{images,labels}; without it that of DATA.yaml")
     parser.add_argument(
         "--methods", nargs="+", choices=tuple(METHODS), metavar="METHOD", help="without it all of the data"
     )
@@ -206,9 +208,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.limit < 2:
         parser.error("limit must be at least 2: a Frechet distance of less is none")
+    if arguments.choose and arguments.seed:
+        parser.error("guidance is chosen with --seed 0, for all seeds")
     try:
-        root = arguments.root or Path("data") / arguments.data
-        chosen = f"-{arguments.removed}" if arguments.removed else ""
+        root = arguments.root or Path(load(TrainConfig, str(HERE / f"{arguments.data}.yaml")).data.root)
+        chosen = (f"-{arguments.removed}" if arguments.removed else "") + (
+            f"-{arguments.limit}-layouts" if arguments.limit != COUNT else ""  # which are no table to compare with
+        )
         if arguments.seeds:
             experiments = [
                 Experiment(arguments.data, root, arguments.limit, seed, arguments.removed)
@@ -217,10 +223,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_text(HERE / f"table-{arguments.data}-seeds{chosen}.md", tables(experiments))
             return 0
         experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed, arguments.removed)
-        experiment.prepare()
+        experiment.collect()
         if arguments.filled:
             print("\n".join(known(experiment, arguments.columns or experiment.columns())))
             return 0
+        experiment.train_segmenter()
         for method in arguments.methods or DATA[arguments.data]:
             experiment.train(method)
             if arguments.choose:
@@ -253,15 +260,12 @@ class Experiment:
         """The layouts that images are made of."""
         return load(TrainConfig, str(self.config), [f"data.root={self.layouts}"]).data
 
-    def prepare(self) -> None:
-        """The segmenter, and layouts from all over the validation split: neighbours are frames of one video."""
+    def collect(self) -> None:
+        """Layouts from all over the validation split: neighbours are frames of one video."""
         if not (self.root / "val").is_dir():
             raise ValueError(
                 f"there is no folder {self.root / 'val'}: --root is the folder of {{train,val}}/{{images,labels}}"
             )
-        if not self.segmenter.is_file():
-            data = ["--data", self.config, *changed(f"data.root={self.root}")]
-            run("train_segmenter.py", *data, "--steps", SEGMENTER_STEPS, "--bf16", "--out", self.segmenter)
         for kind in ("images", "labels"):
             files = sorted((self.root / "val" / kind).iterdir())
             if len(files) < self.count:
@@ -270,6 +274,11 @@ class Experiment:
             copy(shown, self.layouts / "val" / kind)
             copy(spread([file for file in files if file not in shown], CHOSEN_BY), self.others / "val" / kind)
         self.paint()
+
+    def train_segmenter(self) -> None:
+        if not self.segmenter.is_file():
+            data = ["--data", self.config, *changed(f"data.root={self.root}")]
+            run("train_segmenter.py", *data, "--steps", SEGMENTER_STEPS, "--bf16", "--out", self.segmenter)
 
     def paint(self) -> None:
         """Pictures of the scribbles that there are for the layouts, as large as these are stored."""
@@ -305,8 +314,8 @@ class Experiment:
             run("fit_roughness.py", *common, "--model", model)
 
     def choose(self, method: str) -> None:
-        """The guidance at which its images of other layouts are read best: with the first seed, for all of them."""
-        if self.seed or self.chosen(method).is_file():
+        """The guidance at which its images of other layouts are read best, for all seeds."""
+        if self.chosen(method).is_file():
             return
         if not any((self.others / "val").glob("images/*")):
             raise ValueError(f"{self.root} has no other layouts in val to choose by: set --limit to fewer")
@@ -317,7 +326,7 @@ class Experiment:
                 folder = self.runs / method / "choosing" / f"{guidance:g}" / column
                 if not (folder / "result.json").is_file():
                     self.run_evaluation(method, column, guidance, self.others, folder)
-                miou.append(json.loads((folder / "result.json").read_text())["metrics"]["miou"])
+                miou.append(number(folder / "result.json", "metrics", "miou"))
             found[guidance] = float(np.mean(miou))
         best = max(GUIDANCES, key=found.__getitem__)
         write_text(self.chosen(method), json.dumps({"guidance": best, "miou": found}) + "\n")
@@ -327,7 +336,7 @@ class Experiment:
 
     def guidance(self, method: str) -> float:
         file = self.chosen(method)
-        return float(json.loads(file.read_text())["guidance"]) if file.is_file() else GUIDANCE
+        return number(file, "guidance") if file.is_file() else GUIDANCE
 
     def evaluate(self, method: str, column: str) -> None:
         if column not in self.columns():
@@ -382,6 +391,17 @@ def run(script: str, *arguments: object) -> None:
     subprocess.run([sys.executable, str(TRAINING / script), *map(str, arguments)], check=True)
 
 
+def number(path: Path, *keys: str) -> float:
+    """Of a JSON file that a run wrote. ValueError names the file if it has none."""
+    try:
+        found = parsed(content_of(path), "JSON")
+        for key in keys:
+            found = found[key]
+        return float(found)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({brief(str(error))}): remove it, and the same command goes on") from error
+
+
 def spread(files: Sequence[Path], count: int) -> list[Path]:
     """As many of the files, from all over them; all if they are fewer."""
     count = min(count, len(files))
@@ -389,7 +409,10 @@ def spread(files: Sequence[Path], count: int) -> list[Path]:
 
 
 def copy(files: Sequence[Path], folder: Path) -> None:
+    """ValueError if the folder has others, such as those of another data set."""
     folder.mkdir(parents=True, exist_ok=True)
+    if others := sorted({file.name for file in folder.iterdir()} - {file.name for file in files}):
+        raise ValueError(f"{folder} has {others[0]}, none of these layouts: give the --root of before, or remove it")
     for file in files:
         shutil.copy(file, folder)
 
@@ -575,7 +598,8 @@ def explained(seeds: Sequence[int]) -> list[str]:
         f"Means over the seeds {', '.join(map(str, seeds))} of training; ± is the standard deviation over {REDRAWN} draws "
         "of other layouts and other seeds from these. (2): a mean over 2 of the seeds, as more are not there; with (1), ± "
         "holds the layouts alone. Differences are over the seeds that both have.",
-        "Best of a column in bold; ≈ if it is at least as good in more than 5 % of the draws.",
+        "Best of a column, among the methods of most seeds in it, in bold; ≈ if it is at least as good in more than 5 % of "
+        "the draws, over the seeds that both have.",
     ]
 
 
@@ -634,7 +658,8 @@ def known(experiment: Experiment, columns: Sequence[str]) -> list[str]:
     """Markdown: the mIoU of the layouts that models are given, each unlabelled pixel with the label of the nearest that has
     one, as an image that follows them and nothing else would be read at best."""
     data = open_dataset(experiment.data(), "val")
-    evaluator = SmallSegmenter(experiment.segmenter, data.palette)
+    none = data.palette.num_classes
+    unlabelled = none if data.palette.unlabelled is None else data.palette.unlabelled
     clean = data.validation()
     place = {name: i for i, name in enumerate(clean.names)}
     shares = []
@@ -642,8 +667,10 @@ def known(experiment: Experiment, columns: Sequence[str]) -> list[str]:
         score = SegmentationScore(data.palette.num_classes)
         layouts = experiment.given(data, column)
         for i, name in enumerate(layouts.names):
-            ids, truth = (true_ids(evaluator, one.ids[None]) for one in (layouts[i], clean[place[name]]))
-            score.update(filled(LabelMap(ids, data.palette.num_classes)).ids, truth)
+            ids, truth = (  # as a segmenter of these classes is asked for them
+                one.ids[None].masked_fill(one.ids[None] == unlabelled, none) for one in (layouts[i], clean[place[name]])
+            )
+            score.update(filled(LabelMap(ids, none)).ids, truth)
         shares.append(f"{100 * score.compute().miou:.1f}")
     heads = [column.replace("-", " ") for column in columns]
     return [
@@ -656,13 +683,16 @@ def known(experiment: Experiment, columns: Sequence[str]) -> list[str]:
 def table(metric: Metric, values: dict[Cell, Values], seeds: int) -> list[str]:
     """seeds: of how many the table is."""
     columns = [column for column in ALL_COLUMNS if any(column == cell[1] for cell in values)]
-    best = {
-        column: max(
-            (values[cell] for cell in values if cell[1] == column),
-            key=lambda found: metric.better * over_seeds(found)[0],
+
+    def best_of(column: str) -> Values:
+        """Seeds may differ by more than methods do, so that only means over as many of them are compared."""
+        there = [found for cell, found in values.items() if cell[1] == column]
+        most = max(map(len, there))
+        return max(
+            (found for found in there if len(found) == most), key=lambda found: metric.better * over_seeds(found)[0]
         )
-        for column in columns
-    }
+
+    best = {column: best_of(column) for column in columns}
 
     def spread(value: np.ndarray, found: Values) -> str:
         return f" ± {value[1:].std():.1f}" + (f" ({len(found)})" if len(found) < seeds else "")

@@ -25,6 +25,7 @@ from benchmarks.robustness.robustness import (
     table,
 )
 from scdm.datasets import open_dataset
+from scdm.files.atomic import write_text
 from scdm.files.images import write_image
 from scdm.layouts.palette import Palette
 from scdm.metrics import FrechetDistance, segmenter
@@ -73,6 +74,7 @@ def evaluated(seed: int, method: str, column: str) -> Experiment:
 
 
 def test_clean_layouts_filled_up_say_all_and_others_less(experiment: Experiment) -> None:
+    experiment.segmenter.unlink()  # which nobody has trained yet
     *_, values = known(experiment, ["clean", "sparse-95", HAND])
     clean, sparse, hand = (float(value) for value in values.split("|")[2:5])
     assert clean == 100 and 0 < sparse < 50 and 0 < hand < 50
@@ -138,9 +140,9 @@ def test_a_table_says_where_there_are_fewer_seeds() -> None:
     steady = {seed: np.full(201, 40.0) for seed in range(3)}
     values = {("sdm", "clean"): steady, ("uniform", "clean"): {0: np.full(201, 41.0)}}
     lines = table(METRICS[0], values, 3)
-    assert "| SDM | 40.0 ± 0.0 |" in lines and "| SCDM, uniform | **41.0 ± 0.0 (1)** |" in lines
+    assert "| SDM | **40.0 ± 0.0** |" in lines and "| SCDM, uniform | 41.0 ± 0.0 (1) ≈ |" in lines
     assert "| *SCDM, uniform − SDM* | +1.0 ± 0.0 (1) |" in lines
-    assert "| SDM | 40.0 |" in table(METRICS[0], {("sdm", "clean"): {0: steady[0]}, **values}, 1)
+    assert "| SDM | 40.0 |" in table(METRICS[0], {**values, ("sdm", "clean"): {0: steady[0]}}, 1)
 
 
 def test_seeds_are_one_table_without_training(experiment: Experiment, tmp_path: Path, capsys) -> None:
@@ -152,7 +154,7 @@ def test_seeds_are_one_table_without_training(experiment: Experiment, tmp_path: 
             evaluated(seed, "sdm", column)
     evaluated(1, "uniform", HAND)
     assert main(command) == 0
-    text = (tmp_path / "table-camvid-seeds.md").read_text()
+    text = (tmp_path / "table-camvid-seeds-3-layouts.md").read_text()
     assert "Means over the seeds 0, 1, 2" in text and "scribbles by hand, of 2 of the layouts" in text
     assert "No Fréchet distance in features of an ImageNet network" in text
     assert "| mIoU % ↑ | clean | hand |" in text and text.count("(2)") > 3 and text.count("(1)") > 3
@@ -198,3 +200,44 @@ def test_the_imagenet_network_tells_images_apart() -> None:
     assert network is not None and network.name.startswith("efficientnet-lite0 ")
     features = network(torch.stack([torch.zeros(3, 48, 64), torch.linspace(-1, 1, 64).expand(3, 48, 64)]))
     assert features.shape == (2, 1280) and not torch.allclose(features[0], features[1])
+
+
+def test_layouts_are_refused_before_a_segmenter_is_trained(experiment: Experiment, tmp_path: Path, capsys) -> None:
+    shutil.copytree(experiment.layouts, tmp_path / "camvid")
+    experiment.segmenter.unlink()
+    command = ["camvid", "--root", str(tmp_path / "camvid"), "--limit"]
+    assert main([*command, "4"]) == 2 and "has 3 images in val: set --limit to no more" in capsys.readouterr().err
+    assert (
+        main([*command, "3", "--filled", "--columns", "clean"]) == 0 and "| filled | 100.0 |" in capsys.readouterr().out
+    )
+    assert not experiment.segmenter.exists()
+
+
+def test_layouts_of_two_data_sets_are_not_mixed(experiment: Experiment, tmp_path: Path, capsys) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / "other" / "val" / "images" / f"{name}.jpg", np.zeros((24, 32, 3)))
+        write(tmp_path / "other" / "val" / "labels" / f"{name}.png", np.zeros((24, 32)))
+    assert main(["camvid", "--root", str(tmp_path / "other"), "--limit", "3", "--filled"]) == 2
+    assert "0016E5_07959.jpg, none of these layouts" in capsys.readouterr().err
+
+
+def test_the_root_is_that_of_the_configuration(experiment: Experiment, tmp_path: Path, capsys) -> None:
+    shutil.copy(SOURCE / "camvid128.yaml", tmp_path)
+    assert main(["camvid128", "--filled"]) == 2
+    assert f"no folder {Path('data/camvid/val')}" in capsys.readouterr().err
+
+
+def test_guidance_is_not_chosen_with_another_seed(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["camvid", "--choose", "--seed", "1"])
+    assert "guidance is chosen with --seed 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ['{"guid', "{}", "[]", '{"guidance": null}'])
+def test_a_damaged_file_is_named(experiment: Experiment, content: str) -> None:
+    experiment.chosen("sdm").parent.mkdir(parents=True)
+    write_text(experiment.chosen("sdm"), '{"guidance": 2.5}')
+    assert experiment.guidance("sdm") == 2.5 and experiment.guidance("uniform") == 1.5
+    write_text(experiment.chosen("sdm"), content)
+    with pytest.raises(ValueError, match=r"guidance\.json is damaged .*: remove it"):
+        experiment.guidance("sdm")

@@ -167,6 +167,8 @@ def test_estimated_rates_resemble_those_of_ade20k() -> None:
     image_share = images / ADE20K_IMAGES
     estimated = np.array(estimate_rates(pixel_share, image_share, rarity=1.41, temperature=1.22))
     assert off(estimated, published) <= 0.15 and rank_correlation(estimated, published) >= 0.985
+    by_area = np.array(estimate_rates(pixel_share, image_share))  # the default is no rule for this data set
+    assert np.median(by_area / published) < 0.03 and rank_correlation(by_area, published) < 0.35
     logarithmic = 0.282 * np.log(1 / image_share) / pixel_share  # its own rule
     assert off(logarithmic, published) <= 0.035
 
