@@ -211,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.choose and arguments.seed:
         parser.error("guidance is chosen with --seed 0, for all seeds")
     try:
-        root = arguments.root or Path(load(TrainConfig, str(HERE / f"{arguments.data}.yaml")).data.root)
+        root = arguments.root or Path(str(load(TrainConfig, str(HERE / f"{arguments.data}.yaml")).data.root))
         chosen = (f"-{arguments.removed}" if arguments.removed else "") + (
             f"-{arguments.limit}-layouts" if arguments.limit != COUNT else ""  # which are no table to compare with
         )
