@@ -135,7 +135,7 @@ DATA = {  # and what is compared on it
     "camvid": FIRST,
     "facade": FIRST,
     "camvid128": tuple(METHODS),
-    "facade128": ("sdm", "classwise"),
+    "facade128": ("sdm", "classwise", "noise-after"),
 }
 COMPARED = [
     ("uniform", "sdm"),
@@ -150,6 +150,7 @@ COMPARED = [
     ("told", "told-sdm"),
     ("sparse-after", "sdm"),
     ("classwise-after", "sdm"),
+    ("classwise-after", "classwise"),
     ("noise-after", "sdm"),
     ("noise-after", "classwise-after"),
     ("both-after", "sdm"),
