@@ -239,8 +239,8 @@ function samples(bytes, { width, height, bits, stride }) {
 // The layout as a picture in the classes' colours, transparent where unpainted.
 export async function pictureBlob({ width, height, ids, classes }) {
   const colors = colorTable(classes);
-  const picture = new ImageData(width, height);
-  const pixels = new Uint32Array(picture.data.buffer);
+  const pixels = new Uint32Array(width * height);
+  const picture = new ImageData(new Uint8ClampedArray(pixels.buffer), width, height);
   for (let i = 0; i < ids.length; i++) pixels[i] = colors[ids[i]];
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d").putImageData(picture, 0, 0);

@@ -57,8 +57,8 @@ export class View {
     const height = Math.max(1, Math.round(clientHeight * ratio));
     if (width === this.layout.width && height === this.layout.height && this.#frame) return;
     for (const each of [this.layout, this.underlay, this.marks]) Object.assign(each, { width, height });
-    this.#frame = new ImageData(width, height);
-    this.#pixels = new Uint32Array(this.#frame.data.buffer);
+    this.#pixels = new Uint32Array(width * height); // for which memory is collected if it is short, as for ImageData it is not
+    this.#frame = new ImageData(new Uint8ClampedArray(this.#pixels.buffer), width, height);
     if (this.#fitted) this.fit();
     this.theme(); // a stage outside the document had no style
   }
