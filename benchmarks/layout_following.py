@@ -74,12 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         label_noise=arguments.label_noise,
         precision=arguments.precision,
     ).for_model(model)
-    ids, renderings, samples, given = sampled(
-        model, DataLoader(scenes, arguments.batch), options, arguments.seed, arguments.rough
-    )
-    comparison = compared(segmenter, ids, renderings, samples)
+    found = sampled(model, DataLoader(scenes, arguments.batch), options, arguments.seed, arguments.rough)
+    comparison = compared(segmenter, found.ids, found.renderings, found.samples)
     if arguments.sheet:
-        write_image(arguments.sheet, sheet(model.palette, given, samples, renderings))
+        write_image(arguments.sheet, sheet(model.palette, found.given, found.samples, found.renderings))
     conditions = measured_under(arguments, model, segmenter, options, (height, width))
     show = as_json if arguments.json else as_markdown
     print(show(comparison, model.palette.names, conditions))
@@ -149,12 +147,20 @@ def require_unseen_and_alike(model: Model, segmenter: Segmenter, seed: int) -> N
         raise ValueError(f"the segmenter was trained on scenes of series {seed}: choose another --seed")
 
 
+class Sampled(NamedTuple):
+    """ids, given: (N, H, W), the true layouts and those that the model was given. renderings, samples: (N, 3, H, W)."""
+
+    ids: Tensor
+    renderings: Tensor
+    samples: Tensor
+    given: Tensor
+
+
 def sampled(
     model: Model, scenes: DataLoader[tuple[Tensor, Tensor]], options: GenerateOptions, seed: int, rough: float = 0.0
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """All true ids (N, H, W), their renderings, a sample of each (N, 3, H, W), and the ids (N, H, W) that it was given.
-    Sample i has the seed `seed` + i, and with odd i a layout of roughness `rough`."""
-    found: list[tuple[Tensor, ...]] = []
+) -> Sampled:
+    """Sample i has the seed `seed` + i, and with odd i a layout of roughness `rough`."""
+    found: list[Sampled] = []
     done = 0
     for renderings, ids in tqdm(scenes, unit="batch", file=sys.stderr):
         places = range(done, done + len(ids))
@@ -162,10 +168,9 @@ def sampled(
         rougher = roughened(exact, [rough * (i % 2) for i in places], [seed + i for i in places])
         given = LabelMap(rougher.ids, exact.num_classes)  # without its roughness, which no painter gives
         samples = generate(model, given, replace(options, seed=seed + done))
-        found.append((ids, renderings, samples, given.ids))
+        found.append(Sampled(ids, renderings, samples, given.ids))
         done += len(ids)
-    true, images, made, shown = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return true, images, made, shown
+    return Sampled(*map(torch.cat, zip(*found, strict=True)))
 
 
 def compared(segmenter: Segmenter, ids: Tensor, renderings: Tensor, samples: Tensor) -> Comparison:

@@ -72,8 +72,6 @@ class Result(NamedTuple):
 @ending("roughness")
 def main(argv: list[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
-    if arguments.sheet:
-        require_writable(arguments.sheet)
     sheets = []
     for name in arguments.models:
         model = load(name, arguments.device)
@@ -121,6 +119,7 @@ def parsed_arguments(argv: list[str] | None) -> argparse.Namespace:
             with_setting(GenerateOptions(), Setting(one, end))
     if arguments.sheet:
         check_output(arguments.sheet, map(Path, arguments.models))
+        require_writable(arguments.sheet)
     return arguments
 
 

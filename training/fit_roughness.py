@@ -32,7 +32,7 @@ from scdm.layouts.roughness import RoughnessEstimator
 from scdm.models.checkpoint import HEADER, read_header, write_tensors
 from scdm.training.command import ending
 from scdm.training.config import TrainConfig
-from scdm.training.roughness import UNFINISHED, Fitted, examples, fitted, joined, trial
+from scdm.training.roughness import UNFINISHED, Fitted, Trial, examples, fitted, joined
 
 
 @ending("fit_roughness", "nothing is written")
@@ -67,14 +67,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-TRIALS: dict[str, tuple[str | None, bool, str, bool]] = {
-    "exact": (None, True, "whole", False),
-    "mix of errors": (None, False, "whole", False),
-    **{name: (name, False, "whole", False) for name in (*ERRORS, *OMISSIONS)},
-    **{f"exact, {left}": (None, True, left, False) for left in UNFINISHED if left != "whole"},
-    **{f"mix, {left}": (None, False, left, False) for left in UNFINISHED if left != "whole"},
-    "exact, simple shapes": (None, True, "whole", True),
-    "cells, simple shapes": ("cells", False, "whole", True),
+TRIALS = {
+    "exact": Trial(exact=True),
+    "mix of errors": Trial(),
+    **{name: Trial(name) for name in (*ERRORS, *OMISSIONS)},
+    **{f"exact, {left}": Trial(exact=True, left=left) for left in UNFINISHED if left != "whole"},
+    **{f"mix, {left}": Trial(left=left) for left in UNFINISHED if left != "whole"},
+    "exact, simple shapes": Trial(exact=True, shapes=True),
+    "cells, simple shapes": Trial("cells", shapes=True),
 }
 
 
@@ -87,7 +87,7 @@ def of_validation(turns: list[DataSet], index: int) -> dict[str, Fitted]:
     data = turns[index % len(turns)]
     validation = data.validation()
     labels = LabelMap(validation[index % len(validation)].ids[None], data.palette.num_classes)
-    return {name: trial(labels, *kind, seed=index) for name, kind in TRIALS.items()}
+    return {name: trial(labels, index) for name, trial in TRIALS.items()}
 
 
 def table(estimator: RoughnessEstimator, trials: list[dict[str, Fitted]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -53,6 +53,11 @@ def class_called(palette: Palette, text: str) -> int:
         return same[0]
     found = f"{len(same)} classes called {wanted}" if same else f"no class {shown(text)}"
     raise ValueError(f"palette {palette.name} has {found}: {_advice(palette, wanted, same)}")
+
+
+def classes_called(palette: Palette, names: Iterable[str]) -> tuple[int, ...]:
+    """The ids of several classes, as `class_called` finds each."""
+    return tuple(class_called(palette, name) for name in names)
 
 
 def class_choices(palette: Palette) -> list[str]:

@@ -97,8 +97,8 @@ class Header:
         elif parts.upsampler is not None:
             upsampler = cls._of_content(parts.upsampler)
         if upsampler is not None:
-            pair = (upsampler.config.upsamples, config.upsamples)
-            if pair[0] is None or pair[1] is not None or upsampler.upsampler is not None:
+            is_one = upsampler.config.upsamples is not None and upsampler.upsampler is None
+            if not is_one or config.upsamples is not None:
                 raise ValueError("what its header calls an upsampler is none, or is of one")
             upsampler.palette.require_same(palette, "its upsampler", "its network")
         return cls(config, palette, parts.provenance, roughness=parts.roughness, upsampler=upsampler, shared=shared)

@@ -365,13 +365,13 @@ class RunConfig:
             raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
         if self.windows > 1 and self.window is None:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
+        if self.window_on and self.window is None:
+            raise ValueError("window_on says where windows are put: set window, or leave it out")
         if self.buckets and len({height / width for height, width in sizes}) < max(2, len(sizes)):
             raise ValueError(
                 f"buckets are data.size and more_sizes, each in other proportions, not {self.sizes}: change them, or set "
                 "buckets to false"
             )
-        if self.window_on and self.window is None:
-            raise ValueError("window_on says where windows are put: set window, or leave it out")
         for name in ("keep_every", "posthoc_every"):
             if (every := getattr(self, name)) is not None and every % self.save_every:
                 raise ValueError(f"{name} must be a multiple of save_every ({self.save_every}), not {every}")

@@ -65,10 +65,9 @@ def simple(labels: LabelMap, rng: np.random.Generator) -> LabelMap:
     picture = Image.fromarray(labels.ids[0].numpy().astype(np.int32), "I")
     draw = ImageDraw.Draw(picture)
     if rng.random() < 0.6:
-        tops = np.sort(rng.integers(0, height, rng.integers(0, 4)))
-        for top, fill in zip(
-            [0, *tops.tolist()], rng.permutation(np.resize(classes, len(tops) + 1)).tolist(), strict=True
-        ):
+        tops = [0, *sorted(rng.integers(0, height, rng.integers(0, 4)).tolist())]
+        bands = rng.permutation(np.resize(classes, len(tops))).tolist()
+        for top, fill in zip(tops, bands, strict=True):
             draw.rectangle((0, top, width, height), fill=fill)
     for _ in range(rng.integers(0, 7)):
         sides = rng.uniform(0.04, 0.6, 2) * (width, height)
@@ -104,13 +103,22 @@ def _variants(labels: LabelMap, rng: np.random.Generator) -> Iterator[tuple[Labe
         yield UNFINISHED[rng.choice([*UNFINISHED], p=(0.6, 0.25, 0.15))](rough, rng), roughness
 
 
-def trial(labels: LabelMap, only: str | None, exact: bool, left: str, shapes: bool, seed: int) -> Fitted:
-    """A variant for evaluation: with one error or (None) the mix, of roughness 0 or any, unfinished as `left` names it.
-    shapes: of simple shapes instead."""
-    rng = np.random.default_rng(seed)
-    roughness = 0.0 if exact else 1 - rng.random()
-    rough = roughened(simple(labels, rng) if shapes else labels, [roughness], [int(rng.integers(2**63))], only=only)
-    return _collected([(UNFINISHED[left](rough, rng), roughness)])
+class Trial(NamedTuple):
+    """What an estimator is evaluated on: layouts with one error or (None) the mix, of roughness 0 or any, unfinished as
+    `left` names it, or of simple shapes instead."""
+
+    only: str | None = None
+    exact: bool = False
+    left: str = "whole"
+    shapes: bool = False
+
+    def __call__(self, labels: LabelMap, seed: int) -> Fitted:
+        """A variant of a layout (of batch 1)."""
+        rng = np.random.default_rng(seed)
+        roughness = 0.0 if self.exact else 1 - rng.random()
+        true = simple(labels, rng) if self.shapes else labels
+        rough = roughened(true, [roughness], [int(rng.integers(2**63))], only=self.only)
+        return _collected([(UNFINISHED[self.left](rough, rng), roughness)])
 
 
 def _collected(variants: Iterable[tuple[LabelMap, float]]) -> Fitted:

@@ -19,8 +19,7 @@ from ..datasets.examples import ENDLESS
 from ..diffusion.corruption import as_class
 from ..diffusion.space import PIXELS, Space
 from ..layouts.labels import LabelMap
-from ..layouts.painting import class_called
-from ..layouts.palette import Palette
+from ..layouts.painting import classes_called
 from ..layouts.patterns import sparse
 from ..layouts.roughening import roughened
 from .config import HidingConfig, RunConfig
@@ -90,11 +89,6 @@ def steps_from(
     batches = iter(loader(share, part, config.data.workers, drawing))
     while True:
         yield list(islice(batches, config.micro_batches))
-
-
-def classes_called(palette: Palette, names: Sequence[str]) -> tuple[int, ...]:
-    """The ids of classes that a setting names. ValueError if the palette has none of a name."""
-    return tuple(class_called(palette, name) for name in names)
 
 
 def _unlabelled(data: DataSet, hiding: HidingConfig) -> int | None:

@@ -23,12 +23,13 @@ from ..diffusion.denoiser import Denoiser
 from ..diffusion.parametrization import WEIGHTINGS
 from ..diffusion.upsampling import enlarged_within, reduced
 from ..layouts.labels import LabelMap
+from ..layouts.painting import classes_called
 from ..models.model import Model
 from .config import UpsamplerConfig
 from .critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
 from .learner import FUSED
 from .objective import Losses, Task, UniformSteps, layouts
-from .stream import FLAWS, DrawnBatch, classes_called
+from .stream import FLAWS, DrawnBatch
 from .texture import texture_distance
 
 COARSE = 4  # pixels
@@ -218,7 +219,8 @@ class Upsampling:
             hardness = self.config.hardness * float(np.clip(1.6 * rng.random() - 0.2, 0, 1))
             low[place] = torch.lerp(low[place], hard[place], hardness)
             low[place] += strength * torch.from_numpy(noise)
-            low[place] += self.config.blotches * structured[place] * blotched(rng, noise.shape)
+            if self.config.blotches:
+                low[place] += self.config.blotches * structured[place] * blotched(rng, noise.shape)
         return low.clamp(-1, 1)
 
     def state_dict(self) -> dict[str, Any]:

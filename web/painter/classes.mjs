@@ -16,6 +16,13 @@ export function colorTable(classes) {
   return table;
 }
 
+// An ImageData to fill with such colours, and its pixels, (H * W). The array comes first: alone, ImageData has been refused the
+// memory beside another busy page.
+export function canvasPixels(width, height) {
+  const pixels = new Uint32Array(width * height);
+  return { pixels, picture: new ImageData(new Uint8ClampedArray(pixels.buffer), width, height) };
+}
+
 export function cssColor(color) {
   return `rgb(${(color ?? [0, 0, 0]).join(" ")})`;
 }

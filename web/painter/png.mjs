@@ -1,7 +1,7 @@
 // The painter's documents as PNG: the class id of each pixel, the classes' colours in the colour table, their names in a
 // chunk. Up to 255 classes are places in the table, the one after the last being unpainted; more are 16-bit greys.
 
-import { colorTable } from "./classes.mjs";
+import { canvasPixels, colorTable } from "./classes.mjs";
 import { UNPAINTED, checkSize } from "./document.mjs";
 
 const SIGNATURE = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
@@ -239,8 +239,7 @@ function samples(bytes, { width, height, bits, stride }) {
 // The layout as a picture in the classes' colours, transparent where unpainted.
 export async function pictureBlob({ width, height, ids, classes }) {
   const colors = colorTable(classes);
-  const pixels = new Uint32Array(width * height);
-  const picture = new ImageData(new Uint8ClampedArray(pixels.buffer), width, height);
+  const { pixels, picture } = canvasPixels(width, height);
   for (let i = 0; i < ids.length; i++) pixels[i] = colors[ids[i]];
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d").putImageData(picture, 0, 0);

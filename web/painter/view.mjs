@@ -3,7 +3,7 @@
 // Only what has changed is drawn, straight from ids to pixels of the screen: a copy of the document in colours would cost a
 // large canvas's copying for each frame of a stroke.
 
-import { colorTable } from "./classes.mjs";
+import { canvasPixels, colorTable } from "./classes.mjs";
 import { intersection, UNPAINTED, union } from "./document.mjs";
 
 const LEAST_ZOOM = 0.02; // pixels of the screen for one of the document
@@ -57,8 +57,7 @@ export class View {
     const height = Math.max(1, Math.round(clientHeight * ratio));
     if (width === this.layout.width && height === this.layout.height && this.#frame) return;
     for (const each of [this.layout, this.underlay, this.marks]) Object.assign(each, { width, height });
-    this.#pixels = new Uint32Array(width * height); // for which memory is collected if it is short, as for ImageData it is not
-    this.#frame = new ImageData(new Uint8ClampedArray(this.#pixels.buffer), width, height);
+    ({ pixels: this.#pixels, picture: this.#frame } = canvasPixels(width, height));
     if (this.#fitted) this.fit();
     this.theme(); // a stage outside the document had no style
   }
