@@ -107,24 +107,29 @@ class Denoiser:
         vb_weight: float = 1.0,
         weighting: str = "output",
         log_snr_limit: float = 0.0,
+        class_weights: Tensor | None = None,
     ) -> LossTerms:
         """The training loss at the original steps t (B,) for clean samples (B, C, H, W).
 
         "hybrid" is L_simple + vb_weight * L_vb, the bound training only the variance (Nichol & Dhariwal 2021, eq. 16);
         "kl" is the bound alone, times the number of steps. ValueError for "kl" if the network does not learn the variance.
         weighting: what L_simple is: the squared error of the output ("output"), or that of x0 with one of `WEIGHTINGS`.
+        class_weights: (num_classes + 1,) what the squared error at a pixel counts in L_simple, by the label that the network
+            is shown there. It is given that label, so that its best output stays what it is without. None: all alike.
         """
         t = sent(t, x0.device)
         index, parametrization = self.schedule.index_of(t), PARAMETRIZATIONS[self.prediction]
         x = self.schedule.add_noise(x0, index, noise)
-        signal, variance = self.split(self.network(x, t, self.diffused(labels, t, u), **self.whole).to(x.dtype))
+        shown = self.diffused(labels, t, u)
+        signal, variance = self.split(self.network(x, t, shown, **self.whole).to(x.dtype))
         target = parametrization.target(self.schedule, x0, index, noise)
         mse = _squared_error(signal, target)
+        counts = None if class_weights is None else class_weights[shown.resized(*x.shape[-2:]).ids][:, None]
         if weighting == "output":
-            simple = mse * parametrization.loss_weight(self.schedule, index)
+            simple = _squared_error(signal, target, counts) * parametrization.loss_weight(self.schedule, index)
         else:
             snr = self.schedule.at(self.schedule.inverse_sigma, index, mse) ** -2
-            simple = WEIGHTINGS[weighting](snr, log_snr_limit) * _squared_error(self.x0(signal, x, t), x0)
+            simple = WEIGHTINGS[weighting](snr, log_snr_limit) * _squared_error(self.x0(signal, x, t), x0, counts)
         if variance is None:
             if objective == "kl":
                 raise ValueError("the objective kl needs a network that learns the variance: set learn_sigma")
@@ -148,6 +153,7 @@ class Denoiser:
         return torch.where(index == 0, nll, kl)
 
 
-def _squared_error(found: Tensor, target: Tensor) -> Tensor:
-    """(B, ...) -> (B,) means."""
-    return ((target - found) ** 2).flatten(1).mean(1)
+def _squared_error(found: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
+    """(B, C, H, W) -> (B,) means, of the elements as often as they count, (B, 1, H, W)."""
+    error = (target - found) ** 2
+    return (error if counts is None else error * counts).flatten(1).mean(1)

@@ -85,6 +85,13 @@ class LossConfig:
             le=20,
         ),
     ] = implied(2.0)
+    emphasised: Annotated[
+        tuple[str, ...],
+        Option(
+            "classes that are rare and hard to draw: the squared error of their pixels counts as often as emphasis says"
+        ),
+    ] = implied(())
+    emphasis: Annotated[float, Option("weight of the squared error of emphasised classes", ge=1, le=1e3)] = implied(4.0)
 
     def __post_init__(self) -> None:
         check_fields(self, "loss.")

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from ..diffusion.denoiser import Denoiser
 from ..layouts.labels import LabelMap
+from ..layouts.painting import classes_called
+from ..layouts.palette import Palette
 from ..models.model import Model
 from .config import LossConfig, TrainConfig
 from .stream import DrawnBatch
@@ -81,9 +83,19 @@ def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = 
 
     def objective(network: nn.Module) -> DataObjective:
         timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps, model.device)
-        return DataObjective(model, model.config.denoiser(network), timesteps, config.loss, config.null_rate)
+        return DataObjective(model, model.config.denoiser(network), timesteps, config.loss, config.null_rate, weights)
 
+    weights = class_weights(config.loss, model.palette)
     return Task(model, objective, {"init": origin})
+
+
+def class_weights(config: LossConfig, palette: Palette) -> Tensor | None:
+    """(num_classes + 1,) by the ids of the palette, and of MASK; None if all count alike. ValueError for another class."""
+    if not config.emphasised:
+        return None
+    weights = torch.ones(palette.num_classes + 1)
+    weights[list(classes_called(palette, config.emphasised))] = config.emphasis
+    return weights
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,7 @@ class DataObjective(LearnsTimesteps):
     """The denoising loss of a data set's images.
 
     model: prepares layouts. denoiser: the model's, around the network as it was prepared for training.
+    class_weights: as `Denoiser.loss` takes them.
     """
 
     model: Model
@@ -98,6 +111,7 @@ class DataObjective(LearnsTimesteps):
     timesteps: Timesteps
     config: LossConfig
     null_rate: float
+    class_weights: Tensor | None = None
 
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
         batch, draws = drawn
@@ -113,6 +127,7 @@ class DataObjective(LearnsTimesteps):
             vb_weight=self.config.vb_weight,
             weighting=self.config.weighting,
             log_snr_limit=self.config.log_snr_limit,
+            class_weights=None if self.class_weights is None else self.class_weights.to(device, non_blocking=True),
         )
         vb = torch.full_like(terms.mse, torch.nan) if terms.vb is None else terms.vb
         return Losses(t, weight, terms.total, terms.mse, vb)

@@ -164,7 +164,7 @@ def predicted(prediction: str, error: Tensor, **loss: object) -> Tensor:
     wrong = x0 + error
     eps = schedule.eps_from_x0(x, PLACES, wrong)
     output = {"x0": wrong, "eps": eps, "v": schedule.v_from(wrong, PLACES, eps)}[prediction]
-    labels = LabelMap(torch.zeros(3, 4, 4, dtype=torch.int64), 2)
+    labels = LabelMap(torch.tensor([1, 1, 0, 0]).expand(3, 4, 4).contiguous(), 2)
     denoiser = Denoiser(Recorded(output), schedule, prediction=prediction)
     return denoiser.loss(x0, labels, PLACES, noise, **loss).total  # type: ignore[arg-type]
 
@@ -209,6 +209,29 @@ def test_truncated_weighs_by_the_ratio_between_one_and_its_limit() -> None:
     snr = torch.from_numpy(schedule.alphas_cumprod / (1 - schedule.alphas_cumprod))[PLACES]
     torch.testing.assert_close(ratio, snr.clamp(1, torch.e), rtol=1e-5, atol=0)
     assert snr[0] > torch.e and snr[-1] < 1
+
+
+@pytest.mark.parametrize("weighting", ["output", "truncated"])
+def test_emphasised_classes_count_as_often_as_they_say(weighting: str) -> None:
+    """The left half is class 1 of weight 3, the right half class 0: the loss is that of an error of sqrt(3) times the size
+    there, and what is told of the squared error is not weighted."""
+    error, larger = ERROR.clone(), ERROR.clone()
+    larger[..., :2] *= math.sqrt(3)
+    weights = torch.tensor([1.0, 3.0, 1.0])
+    torch.testing.assert_close(
+        predicted("x0", error, weighting=weighting, class_weights=weights), predicted("x0", larger, weighting=weighting)
+    )
+
+
+def test_emphasis_goes_by_the_labels_that_the_network_is_shown() -> None:
+    """At the last step all of them are MASK, whose weight is 1: of a label that it cannot see nothing is told by the loss."""
+    schedule, error = NoiseSchedule.named("linear"), torch.ones(1, 3, 4, 4)
+    labels, u = LabelMap(torch.ones(1, 4, 4, dtype=torch.int64), 2), torch.zeros(1, 4, 4)
+    denoiser = Denoiser(Recorded(error), schedule, LabelDiffusion())
+    noise, weights = torch.zeros(1, 3, 4, 4), torch.tensor([1.0, 5.0, 1.0])
+    for t, counts in ((0, 5.0), (999, 1.0)):
+        terms = denoiser.loss(noise, labels, torch.tensor([t]), noise, u + (0.5 if t == 0 else 0), class_weights=weights)
+        assert terms.total.item() == pytest.approx(counts) and terms.mse.item() == pytest.approx(1)
 
 
 def test_a_window_is_given_the_height_of_the_whole() -> None:

@@ -5,7 +5,15 @@ import torch
 
 from scdm.datasets import Batch
 from scdm.layouts.palette import Palette
-from scdm.training.objective import HISTORY, ImportantSteps, QuadraticSteps, UniformSteps, layouts
+from scdm.training.config import LossConfig
+from scdm.training.objective import (
+    HISTORY,
+    ImportantSteps,
+    QuadraticSteps,
+    UniformSteps,
+    class_weights,
+    layouts,
+)
 from scdm.training.run import new_model
 from scdm.training.stream import DrawnBatch, ExampleDraws
 from tests.parity import facts
@@ -21,6 +29,15 @@ def test_layouts_come_with_their_roughness_and_blank_ones_without():
     drawn = DrawnBatch(batch, ExampleDraws(none, torch.tensor([0.9, 0.9, 0.05, 0.9]), none, none))
     labels = layouts(drawn, model, 0.1, model.device)
     assert labels.roughness.nan_to_num(-1).tolist() == [0.0, 0.5, -1, -1] and labels.unpainted[2].all()
+
+
+def test_emphasised_classes_are_called_by_name():
+    palette = Palette.named("scenes")
+    weights = class_weights(LossConfig(emphasised=("road", "Building"), emphasis=3.0), palette)
+    assert weights.tolist() == [3.0 if name in ("road", "building") else 1.0 for name in (*palette.names, "MASK")]
+    assert class_weights(LossConfig(), palette) is None
+    with pytest.raises(ValueError, match="highway"):
+        class_weights(LossConfig(emphasised=("highway",)), palette)
 
 
 def test_importance_follows_the_published_rule():
