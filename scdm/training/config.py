@@ -167,6 +167,12 @@ class HidingConfig:
                 "hiding.sparse_from is the share that hiding.sparse steps begin with: set hiding.sparse, too"
             )
 
+    def of_sparse_layouts(self) -> tuple[str, ...]:
+        """The settings, other than the defaults, that do nothing unless there are sparse layouts."""
+        default = HidingConfig()
+        names = ("both", "sparse", "removed")
+        return tuple(f"hiding.{name}" for name in names if getattr(self, name) != getattr(default, name))
+
     def label_noise_at(self, step: int) -> float:
         """The factor of the probability that a label is masked."""
         return self._reached(step, self.label_noise)
@@ -370,6 +376,8 @@ class RunConfig:
         sizes = [data.height_width for data in self.turns()]
         if len(set(sizes)) < len(sizes):
             raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
+        if not self.sparse_share and not self.hiding.sparse_from and (idle := self.hiding.of_sparse_layouts()):
+            raise ValueError(f"there are no sparse layouts for {' and '.join(idle)}: set sparse_share, or leave it out")
         if self.windows > 1 and self.window is None:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
         if self.window_on and self.window is None:

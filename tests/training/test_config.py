@@ -111,6 +111,13 @@ def test_a_share_that_nothing_begins_with_is_refused():
         HidingConfig(sparse_from=0.5)
 
 
+def test_settings_of_sparse_layouts_are_refused_where_there_are_none():
+    with pytest.raises(ValueError, match=r"no sparse layouts for hiding\.both and hiding\.removed: set sparse_share"):
+        config(hiding=HidingConfig(both=False, removed="class"))
+    assert config(hiding=HidingConfig(both=False), sparse_share=0.1).hiding.both is False
+    assert config(hiding=HidingConfig(both=False, sparse=5, sparse_from=1.0)).sparse_share == 0  # which fades out
+
+
 def test_data_and_network_must_fit_each_other():
     with pytest.raises(ValueError, match="14 classes, the network expects 15"):
         new_model(replace(diffused(kind="none"), network=replace(NETWORK, num_classes=15)), Palette.named("scenes"))

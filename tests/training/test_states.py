@@ -148,7 +148,7 @@ def test_what_changes_nothing_that_was_learned_may_change(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"hiding": HidingConfig(both=False)}, "hiding.both True instead of False"),
+        ({"hiding": HidingConfig(clean=5)}, "hiding.clean 0 instead of 5"),
         ({"rough_share": 0.5}, r"rough_share 0\.0 instead of 0\.5"),
         ({"posthoc_every": 2}, "posthoc_every None instead of 2"),
         ({"network": replace(NETWORK, patch=2)}, "network.patch 1 instead of 2"),

@@ -173,7 +173,7 @@ def test_what_sparse_layouts_leave_open_may_be_a_class() -> None:
     assert torch.equal(classed, masked.masked_fill(masked == 14, 3)) and (masked == 14).any()
     assert not torch.equal(classed, whole)
     with pytest.raises(ValueError, match=r"scenes have none for unlabelled pixels: set hiding\.removed to mask"):
-        taken(0, 1, hiding=HidingConfig(removed="class"))
+        taken(0, 1, sparse_share=0.5, hiding=HidingConfig(removed="class"))
 
 
 def examples() -> list[Example]:
