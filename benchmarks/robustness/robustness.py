@@ -4,11 +4,13 @@
     python benchmarks/robustness/robustness.py facade --root data/facade
     python benchmarks/robustness/robustness.py camvid128 --root data/camvid
     python benchmarks/robustness/robustness.py facade128 --root data/facade
+    python benchmarks/robustness/robustness.py camvid128-long --root data/camvid
     python benchmarks/robustness/robustness.py camvid128 --seeds 0 1 2
 
 Trains a segmenter, and every method of METHODS first on coarse images and then at full size; makes images of layouts of the
 validation split, clean and corrupted as in COLUMNS; and writes table-DATA.md and DATA.jpg, of all that is there, beside
-this file. camvid128 (96x128) and facade128 have other methods. All else stays in runs/robustness. Run it from the
+this file. camvid128 (96x128) and facade128 have other methods; camvid128-long trains six times as long. All else stays in
+runs/robustness. Run it from the
 repository's root; the same command goes on where it was stopped. --methods and --columns take a part. --seeds trains
 nothing: it writes table-DATA-seeds.md of all that has been evaluated with --seed 0, 1, 2. --filled prints what the layouts
 themselves say.
@@ -68,7 +70,6 @@ from scdm.training.config import TrainConfig
 HERE = Path(__file__).parent
 TRAINING = HERE.parents[1] / "training"
 RUNS = Path("runs/robustness")
-COARSE_STEPS = 1200
 SEGMENTER_STEPS = 1500
 SAMPLING = ["sampler=ddim", "steps=20", "precision=bfloat16"]
 GUIDANCE = 1.5  # where none is chosen
@@ -131,11 +132,29 @@ METHODS = {
     "concat": Method("SDM, concatenated", [PLAIN, "network.conditioning=concat"]),
 }
 FIRST = ("sdm", "uniform", "classwise", "sdm-sparse", "classwise-sparse")
-DATA = {  # and what is compared on it
-    "camvid": FIRST,
-    "facade": FIRST,
-    "camvid128": tuple(METHODS),
-    "facade128": ("sdm", "classwise", "noise-after"),
+
+
+class Trials(NamedTuple):
+    """What is compared on DATA.
+
+    of: the name of the configuration, and of the data, evaluator and layouts, if they are those of another DATA.
+    settings: what all of its training changes in the configuration, but for the coarse part.
+    coarse: steps at half the size.
+    """
+
+    methods: tuple[str, ...]
+    of: str = ""
+    settings: tuple[str, ...] = ()
+    coarse: int = 1200
+
+
+LONG = ("steps=3000", "optimizer.decay=1000", "ema=0.995")
+DATA = {
+    "camvid": Trials(FIRST),
+    "facade": Trials(FIRST),
+    "camvid128": Trials(tuple(METHODS)),
+    "facade128": Trials(("sdm", "classwise", "noise-after")),
+    "camvid128-long": Trials(("sdm", "classwise", "noise-after"), "camvid128", LONG, coarse=9500),
 }
 COMPARED = [
     ("uniform", "sdm"),
@@ -212,7 +231,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.choose and arguments.seed:
         parser.error("guidance is chosen with --seed 0, for all seeds")
     try:
-        root = arguments.root or Path(str(load(TrainConfig, str(HERE / f"{arguments.data}.yaml")).data.root))
+        config = HERE / f"{DATA[arguments.data].of or arguments.data}.yaml"
+        root = arguments.root or Path(str(load(TrainConfig, str(config)).data.root))
         chosen = (f"-{arguments.removed}" if arguments.removed else "") + (
             f"-{arguments.limit}-layouts" if arguments.limit != COUNT else ""  # which are no table to compare with
         )
@@ -229,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("\n".join(known(experiment, arguments.columns or experiment.columns())))
             return 0
         experiment.train_segmenter()
-        for method in arguments.methods or DATA[arguments.data]:
+        for method in arguments.methods or DATA[arguments.data].methods:
             experiment.train(method)
             if arguments.choose:
                 experiment.choose(method)
@@ -249,13 +269,15 @@ class Experiment:
 
     def __init__(self, data: str, root: Path, count: int, seed: int = 0, removed: RemovedKind | None = None) -> None:
         self.root, self.count, self.seed, self.removed = root, count, seed, removed
-        self.config = HERE / f"{data}.yaml"
-        self.folder = RUNS / data
-        self.runs = self.folder / f"seed-{seed}" if seed else self.folder  # evaluator and layouts are the same for all
-        self.segmenter = self.folder / "segmenter.safetensors"
-        self.layouts = self.folder / f"layouts-{count}"
-        self.others = self.folder / f"others-{count}"  # by which guidance is chosen
-        self.scribbles, self.painted = HERE / SCRIBBLES.get(data, ""), self.folder / f"hand-{count}"
+        self.trials = DATA[data]
+        of = self.trials.of or data
+        self.config = HERE / f"{of}.yaml"
+        self.folder, shared = RUNS / data, RUNS / of  # evaluator and layouts are the same for all seeds
+        self.runs = self.folder / f"seed-{seed}" if seed else self.folder
+        self.segmenter = shared / "segmenter.safetensors"
+        self.layouts = shared / f"layouts-{count}"
+        self.others = shared / f"others-{count}"  # by which guidance is chosen
+        self.scribbles, self.painted = HERE / SCRIBBLES.get(of, ""), shared / f"hand-{count}"
 
     def data(self) -> DataConfig:
         """The layouts that images are made of."""
@@ -302,12 +324,12 @@ class Experiment:
         """Most steps at half the size, where they cost a quarter."""
         run_folder = self.runs / method
         seed = [f"seed={self.seed}", f"data.seed={self.seed}"]
-        given = ["--config", self.config, *changed(f"data.root={self.root}")]
+        given = ["--config", self.config, *changed(f"data.root={self.root}", *self.trials.settings)]
         common = [*given, *changed(*METHODS[method].settings, *seed)]
         before = METHODS[method].after or method
         coarse = self.runs / before / "coarse"
         size = [side // 2 for side in self.data().height_width]
-        settings = [*METHODS[before].settings, f"run={coarse}", f"steps={COARSE_STEPS}", f"data.size={size}"]
+        settings = [*METHODS[before].settings, f"run={coarse}", f"steps={self.trials.coarse}", f"data.size={size}"]
         run("train.py", *given, *changed(*settings, *seed))
         run("train.py", *common, *changed(f"run={run_folder}", f"init={coarse / 'model.safetensors'}"))
         model = run_folder / "model.safetensors"

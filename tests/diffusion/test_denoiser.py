@@ -224,13 +224,15 @@ def test_emphasised_classes_count_as_often_as_they_say(weighting: str) -> None:
 
 
 def test_emphasis_goes_by_the_labels_that_the_network_is_shown() -> None:
-    """At the last step all of them are MASK, whose weight is 1: of a label that it cannot see nothing is told by the loss."""
+    """At the last step all of them are MASK, whose weight is 1: what the network cannot see, the loss does not tell it."""
     schedule, error = NoiseSchedule.named("linear"), torch.ones(1, 3, 4, 4)
     labels, u = LabelMap(torch.ones(1, 4, 4, dtype=torch.int64), 2), torch.zeros(1, 4, 4)
     denoiser = Denoiser(Recorded(error), schedule, LabelDiffusion())
     noise, weights = torch.zeros(1, 3, 4, 4), torch.tensor([1.0, 5.0, 1.0])
     for t, counts in ((0, 5.0), (999, 1.0)):
-        terms = denoiser.loss(noise, labels, torch.tensor([t]), noise, u + (0.5 if t == 0 else 0), class_weights=weights)
+        terms = denoiser.loss(
+            noise, labels, torch.tensor([t]), noise, u + (0.5 if t == 0 else 0), class_weights=weights
+        )
         assert terms.total.item() == pytest.approx(counts) and terms.mse.item() == pytest.approx(1)
 
 
