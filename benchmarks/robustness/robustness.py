@@ -607,7 +607,8 @@ def guidances(experiment: Experiment) -> str:
         return f"{GUIDANCE:g}"
     there = dict.fromkeys(method for method, _ in experiment.evaluated())
     each = ", ".join(f"{METHODS[method].name}: {experiment.guidance(method):g}" for method in there)
-    return f"chosen on {CHOSEN_BY} other layouts ({each})"
+    others = len(list((experiment.others / "val" / "images").glob("*")))
+    return f"chosen on {others} other layouts ({each})"
 
 
 def explained(seeds: Sequence[int]) -> list[str]:

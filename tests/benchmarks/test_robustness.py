@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,3 +243,22 @@ def test_a_damaged_file_is_named(experiment: Experiment, content: str) -> None:
     write_text(experiment.chosen("sdm"), content)
     with pytest.raises(ValueError, match=r"guidance\.json is damaged .*: remove it"):
         experiment.guidance("sdm")
+
+
+def test_longer_runs_are_read_by_the_same_evaluator_of_the_same_layouts(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And differ in their steps alone, of the coarse part and of the rest."""
+    shutil.copy(SOURCE / "camvid128.yaml", tmp_path)
+    short, long = (Experiment(name, Path("data"), 3) for name in ("camvid128", "camvid128-long"))
+    assert (long.config, long.segmenter, long.layouts) == (short.config, short.segmenter, short.layouts)
+    assert long.painted == short.painted and long.evaluation("sdm", "clean") != short.evaluation("sdm", "clean")
+    commands: list[str] = []
+    monkeypatch.setattr(robustness, "run", lambda *words: commands.append(" ".join(map(str, words))))
+    untold = SimpleNamespace(config=SimpleNamespace(network=SimpleNamespace(roughness=False)))
+    monkeypatch.setattr(robustness, "read_header", lambda path: untold)
+    for one in (short, long):
+        one.train("sdm")
+    steps = [re.findall(r" steps=(\d+)", command)[-1:] for command in commands]
+    assert steps == [["1200"], [], ["9500"], ["3000"]]
+    assert all("data.size=[48, 64]" in command for command in commands[::2])
