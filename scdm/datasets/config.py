@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
+from ..files.config import implied
 from ..files.options import Option, check_fields, declared
 from ..files.untrusted import shown
 from .registry import DATASETS, Source
@@ -16,7 +17,15 @@ Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 AFFIXES = tuple(f"{kind}_{part}" for kind in ("image", "label", "instance") for part in ("prefix", "suffix"))
-NOT_FOR_ALL = ("root", "classes", "list", "unpaired", "values", *AFFIXES)  # settings that a `Source` may need or take
+NOT_FOR_ALL = (
+    "root",
+    "classes",
+    "list",
+    "unpaired",
+    "values",
+    "showing",
+    *AFFIXES,
+)  # settings that a `Source` may need or take
 
 MOST_SIDE = 8192
 MOST_WORKERS = 256  # beyond it a number is a typing error that would stop the machine
@@ -102,6 +111,14 @@ class DataConfig:
             unset="as the data set stores them; of a folder, the first in its class table, or ids",
         ),
     ] = None
+
+    showing: Annotated[
+        tuple[str, ...],
+        Option(
+            "of scenes: classes that every other training image shows, for those that few have; to find such scenes takes a "
+            "minute or two at the start"
+        ),
+    ] = implied(())
 
     def __post_init__(self) -> None:
         check_fields(self, "data.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from torch.utils.data import Dataset
+from tqdm.auto import tqdm
 
+from ..layouts.painting import classes_called
 from ..layouts.palette import Palette
 from .config import DataConfig, Split
 from .examples import ENDLESS, Example, Validation
@@ -15,23 +18,32 @@ from .registry import DATASETS, Source
 from .scenes import Scenes, render, require_size
 
 VALIDATION_SCENES = 2000
+CHOSEN = 800  # scenes that show some classes
+SHARE = 0.02  # of its pixels, from which a scene shows a class
+SIDE = 32  # pixels, at which that is seen: what a scene shows does not depend on its size
+TRIED = 100  # scenes for each that is chosen, before a class is taken to be in none
 
 
 class SceneSet:
-    """Training shows the series of the configuration's seed (`DataSet`), validation the first scenes of the next one."""
+    """Training shows the series of the configuration's seed (`DataSet`), validation the first scenes of the next one.
+
+    With `data.showing` every other scene of the training is one of the series' first `CHOSEN` that show these classes.
+    """
 
     def __init__(self, config: DataConfig, split: Split) -> None:
         self.config, self.split = config, split
         self.palette = Palette.named("scenes")
         self.size = config.height_width
         self.seed = config.seed + (split == "val")
+        self.showing = classes_called(self.palette, config.showing)
         require_size(*self.size)
 
     def __len__(self) -> int:
         return ENDLESS
 
     def training(self, start: int = 0) -> Dataset[Example]:
-        return _Examples(Scenes(ENDLESS - start, self.seed, self.size, start))
+        chosen = scenes_that_show(self.showing, self.seed, CHOSEN) if self.showing else ()
+        return _Examples(Scenes(ENDLESS - start, self.seed, self.size, start), chosen)
 
     def validation(self) -> Validation:
         return _Numbered(Scenes(VALIDATION_SCENES, self.seed, self.size))
@@ -49,16 +61,36 @@ class SceneSet:
         yield from ()
 
 
+@lru_cache(4)
+def scenes_that_show(classes: tuple[int, ...], seed: int, count: int) -> tuple[int, ...]:
+    """The first `count` scenes of a series with `SHARE` of the pixels in these classes. ValueError if there are too few."""
+    found: list[int] = []
+    with tqdm(total=count, desc="scenes with these classes", unit="scene", leave=False) as bar:
+        for index in range(TRIED * count):
+            if np.isin(render(index, seed, SIDE)[1], classes).mean() >= SHARE:
+                found.append(index)
+                bar.update()
+            if len(found) == count:
+                return tuple(found)
+    raise ValueError(
+        f"of {TRIED * count} scenes only {len(found)} show data.showing: leave it out, or name other classes"
+    )
+
+
 class _Examples(Dataset[Example]):
-    def __init__(self, scenes: Scenes) -> None:
-        self.scenes = scenes
+    """chosen: numbers of scenes that take turns with the others, and come round again."""
+
+    def __init__(self, scenes: Scenes, chosen: tuple[int, ...] = ()) -> None:
+        self.scenes, self.chosen = scenes, chosen
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> Example:
-        image, ids = self.scenes[index]
-        return Example(image, ids, None, self.scenes.offset + index)
+        position = self.scenes.offset + index
+        chosen = self.chosen and position % 2
+        image, ids = self.scenes.scene(self.chosen[position // 2 % len(self.chosen)]) if chosen else self.scenes[index]
+        return Example(image, ids, None, position)
 
 
 class _Numbered(_Examples, Validation):
@@ -67,4 +99,4 @@ class _Numbered(_Examples, Validation):
         self.names = [f"scene_{index:05}" for index in range(len(scenes))]
 
 
-DATASETS["scenes"] = Source(SceneSet)
+DATASETS["scenes"] = Source(SceneSet, takes=("showing",))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 import torch
 
-from scdm.datasets import DataConfig, loader, open_dataset
+from scdm.datasets import DataConfig, loader, open_dataset, scene_set
 from scdm.datasets.scenes import Scenes
+from scdm.layouts.palette import Palette
 
 CONFIG = DataConfig(size=16, seed=3, workers=0)
 
@@ -34,3 +36,30 @@ def test_validation_shows_other_scenes_by_name() -> None:
 def test_too_small_a_size_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="16 x 16"):
         open_dataset(DataConfig(size=8))
+
+
+def test_every_other_scene_shows_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others stay as they are; the chosen ones come round again; and a run goes on from any position as before."""
+    monkeypatch.setattr(scene_set, "CHOSEN", 2)
+    building = Palette.named("scenes").names.index("building")
+    plain, showing = (
+        open_dataset(DataConfig(size=32, seed=3, workers=0, showing=names)) for names in ((), ("building",))
+    )
+    shown, scenes = showing.training(), plain.training()
+    for position in (1, 3, 5):
+        assert (shown[position].ids == building).float().mean() >= scene_set.SHARE
+    assert torch.equal(shown[5].image, shown[1].image) and not torch.equal(shown[3].image, shown[1].image)
+    assert torch.equal(shown[4].image, scenes[4].image)
+    later = showing.training(start=3)[0]
+    assert torch.equal(later.image, shown[3].image) and later.position == shown[3].position == 3
+
+
+def test_classes_that_no_scene_shows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene_set, "TRIED", 1)
+    monkeypatch.setattr(scene_set, "SHARE", 0.9)
+    with pytest.raises(ValueError, match=r"of 3 scenes only 0 show data\.showing"):
+        scene_set.scenes_that_show((2,), 0, 3)
+    with pytest.raises(ValueError, match="castle"):
+        open_dataset(replace(CONFIG, showing=("castle",)))
+    with pytest.raises(ValueError, match=r"folder takes no data\.showing"):
+        DataConfig(name="folder", root="x", classes="y", showing=("sky",))

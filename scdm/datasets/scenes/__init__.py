@@ -91,5 +91,9 @@ class Scenes(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if not 0 <= index < self.length:
             raise IndexError(f"scene {index} of a data set of {self.length}")
-        image, labels = render(self.offset + index, self.seed, self.size)
+        return self.scene(self.offset + index)
+
+    def scene(self, number: int) -> tuple[Tensor, Tensor]:
+        """As an item, any scene of the series."""
+        image, labels = render(number, self.seed, self.size)
         return torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1, torch.from_numpy(labels).long()
