@@ -9,11 +9,10 @@
 
 Trains a segmenter, and every method of METHODS first on coarse images and then at full size; makes images of layouts of the
 validation split, clean and corrupted as in COLUMNS; and writes table-DATA.md and DATA.jpg, of all that is there, beside
-this file. camvid128 (96x128) and facade128 have other methods; camvid128-long trains six times as long. All else stays in
-runs/robustness. Run it from the
-repository's root; the same command goes on where it was stopped. --methods and --columns take a part. --seeds trains
-nothing: it writes table-DATA-seeds.md of all that has been evaluated with --seed 0, 1, 2. --filled prints what the layouts
-themselves say.
+this file. camvid128 (96x128) and facade128 have other methods; camvid128-long shows six times as many images. All else
+stays in runs/robustness. Run it from the repository's root; the same command goes on where it was stopped. --methods and
+--columns take a part. --seeds trains nothing: it writes table-DATA-seeds.md of all that has been evaluated with --seed 0,
+1, 2. --filled prints what the layouts themselves say.
 
 Column "hand", of hand-DATA.json: layouts scribbled by hand. The table has a Frechet distance in features of an ImageNet
 network if its packages are there, which need no others than torch (their licence is Apache 2.0):
@@ -138,7 +137,7 @@ class Trials(NamedTuple):
     """What is compared on DATA.
 
     of: the name of the configuration, and of the data, evaluator and layouts, if they are those of another DATA.
-    settings: what all of its training changes in the configuration, but for the coarse part.
+    settings: what all of its training changes in the configuration; the coarse part has steps of its own.
     coarse: steps at half the size.
     """
 

@@ -115,8 +115,8 @@ class DataConfig:
     showing: Annotated[
         tuple[str, ...],
         Option(
-            "of scenes: classes that every other training image shows, for those that few have; to find such scenes takes a "
-            "minute or two at the start"
+            "of scenes: classes of which every other training image shows any, for those that few have; to find such scenes "
+            "takes a minute or two at the start, for each of the sizes' proportions"
         ),
     ] = implied(())
 

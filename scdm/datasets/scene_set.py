@@ -19,9 +19,9 @@ from .scenes import Scenes, render, require_size
 
 VALIDATION_SCENES = 2000
 CHOSEN = 800  # scenes that show some classes
-SHARE = 0.02  # of its pixels, from which a scene shows a class
-SIDE = 32  # pixels, at which that is seen: what a scene shows does not depend on its size
-TRIED = 100  # scenes for each that is chosen, before a class is taken to be in none
+SHARE = 0.02  # of its pixels, from which a scene shows them
+SIDE = 32  # pixels of the shorter side at which that is seen: what a scene shows depends on its proportions alone
+RAREST = 100  # scenes that are looked at for each that is chosen, before the classes are taken to be too rare
 
 
 class SceneSet:
@@ -35,14 +35,16 @@ class SceneSet:
         self.palette = Palette.named("scenes")
         self.size = config.height_width
         self.seed = config.seed + (split == "val")
-        self.showing = classes_called(self.palette, config.showing)
+        self.showing = tuple(sorted(set(classes_called(self.palette, config.showing))))
+        if self.palette.num_classes in self.showing:
+            raise ValueError("data.showing names classes, and nothing is unpainted in scenes: leave unpainted out")
         require_size(*self.size)
 
     def __len__(self) -> int:
         return ENDLESS
 
     def training(self, start: int = 0) -> Dataset[Example]:
-        chosen = scenes_that_show(self.showing, self.seed, CHOSEN) if self.showing else ()
+        chosen = scenes_that_show(self.showing, self.seed, CHOSEN, small(*self.size)) if self.showing else ()
         return _Examples(Scenes(ENDLESS - start, self.seed, self.size, start), chosen)
 
     def validation(self) -> Validation:
@@ -61,20 +63,32 @@ class SceneSet:
         yield from ()
 
 
-@lru_cache(4)
-def scenes_that_show(classes: tuple[int, ...], seed: int, count: int) -> tuple[int, ...]:
-    """The first `count` scenes of a series with `SHARE` of the pixels in these classes. ValueError if there are too few."""
+def small(height: int, width: int) -> tuple[int, int]:
+    """A size of these proportions whose shorter side is `SIDE`."""
+    scale = SIDE / min(height, width)
+    return round(scale * height), round(scale * width)
+
+
+@lru_cache(16)
+def scenes_that_show(classes: tuple[int, ...], seed: int, count: int, size: tuple[int, int]) -> tuple[int, ...]:
+    """The first `count` scenes of a series with `SHARE` of the pixels in any of these classes, at a size (height, width).
+
+    ValueError as soon as they turn out to be rarer than one in `RAREST`.
+    """
     found: list[int] = []
+    index = 0
     with tqdm(total=count, desc="scenes with these classes", unit="scene", leave=False) as bar:
-        for index in range(TRIED * count):
-            if np.isin(render(index, seed, SIDE)[1], classes).mean() >= SHARE:
+        while len(found) < count:
+            if index >= RAREST * (len(found) + 5):
+                raise ValueError(
+                    f"of {index} scenes only {len(found)} show data.showing on {SHARE:.0%} of their pixels: leave it "
+                    "out, or name other classes"
+                )
+            if np.isin(render(index, seed, size)[1], classes).mean() >= SHARE:
                 found.append(index)
                 bar.update()
-            if len(found) == count:
-                return tuple(found)
-    raise ValueError(
-        f"of {TRIED * count} scenes only {len(found)} show data.showing: leave it out, or name other classes"
-    )
+            index += 1
+    return tuple(found)
 
 
 class _Examples(Dataset[Example]):

@@ -126,7 +126,8 @@ class Denoiser:
         mse = _squared_error(signal, target)
         counts = None if class_weights is None else class_weights[shown.resized(*x.shape[-2:]).ids][:, None]
         if weighting == "output":
-            simple = _squared_error(signal, target, counts) * parametrization.loss_weight(self.schedule, index)
+            weighted = mse if counts is None else _squared_error(signal, target, counts)
+            simple = weighted * parametrization.loss_weight(self.schedule, index)
         else:
             snr = self.schedule.at(self.schedule.inverse_sigma, index, mse) ** -2
             simple = WEIGHTINGS[weighting](snr, log_snr_limit) * _squared_error(self.x0(signal, x, t), x0, counts)

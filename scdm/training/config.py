@@ -25,6 +25,7 @@ MODEL = "model.safetensors"  # what a run releases, in its folder
 MOST_STEPS = 10**9  # beyond these a setting is a typing error
 MOST_SEED = 2**63 - 1
 VALIDATED = 32  # images of the validation split whose loss is measured
+OF_SPARSE_LAYOUTS = ("hiding.both", "hiding.sparse", "hiding.removed")
 OLDER_NAMES = {"bf16": "bfloat16", "fp16": "float16"}  # of precisions, in configurations and states of version 0.1.0
 
 
@@ -87,14 +88,20 @@ class LossConfig:
     ] = implied(2.0)
     emphasised: Annotated[
         tuple[str, ...],
-        Option(
-            "classes that are rare and hard to draw: the squared error of their pixels counts as often as emphasis says"
-        ),
+        Option("classes that are rare and hard to draw: the squared error of their pixels is multiplied by emphasis"),
     ] = implied(())
-    emphasis: Annotated[float, Option("weight of the squared error of emphasised classes", ge=1, le=1e3)] = implied(4.0)
+    emphasis: Annotated[
+        float | None, Option("factor of the squared error of emphasised classes", ge=1, le=1e3, unset="none")
+    ] = implied(None)
 
     def __post_init__(self) -> None:
         check_fields(self, "loss.")
+        if bool(self.emphasised) != (self.emphasis is not None):
+            raise ValueError("loss.emphasised names classes and loss.emphasis is their factor: set both, or neither")
+        if self.emphasised and self.objective == "kl":
+            raise ValueError(
+                "loss.emphasised is about the squared error, which the objective kl has none of: leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -170,7 +177,7 @@ class HidingConfig:
     def of_sparse_layouts(self) -> tuple[str, ...]:
         """The settings, other than the defaults, that do nothing unless there are sparse layouts."""
         default = HidingConfig()
-        names = ("both", "sparse", "removed")
+        names = [full.removeprefix("hiding.") for full in OF_SPARSE_LAYOUTS]
         return tuple(f"hiding.{name}" for name in names if getattr(self, name) != getattr(default, name))
 
     def label_noise_at(self, step: int) -> float:

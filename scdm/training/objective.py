@@ -81,20 +81,27 @@ class Task(NamedTuple):
 def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = None) -> Task:
     """Training `model` on a data set. origin: the provenance of the model whose weights it begins with."""
 
+    weights = emphasis(config.loss, model.palette)
+
     def objective(network: nn.Module) -> DataObjective:
         timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps, model.device)
         return DataObjective(model, model.config.denoiser(network), timesteps, config.loss, config.null_rate, weights)
 
-    weights = class_weights(config.loss, model.palette)
     return Task(model, objective, {"init": origin})
 
 
-def class_weights(config: LossConfig, palette: Palette) -> Tensor | None:
-    """(num_classes + 1,) by the ids of the palette, and of MASK; None if all count alike. ValueError for another class."""
-    if not config.emphasised:
+def emphasis(config: LossConfig, palette: Palette) -> Tensor | None:
+    """The weights of classes, (num_classes + 1,) by the ids of the palette, and of MASK; None if all count alike.
+
+    ValueError for what is no class of the palette.
+    """
+    if config.emphasis is None:
         return None
+    classes = classes_called(palette, config.emphasised)
+    if palette.num_classes in classes:
+        raise ValueError("loss.emphasised names classes: of what is unpainted the network is not told which it is")
     weights = torch.ones(palette.num_classes + 1)
-    weights[list(classes_called(palette, config.emphasised))] = config.emphasis
+    weights[list(classes)] = config.emphasis
     return weights
 
 

@@ -24,7 +24,7 @@ from ..files.config import flat, implied_in, require_same, to_dict
 from ..files.tensors import tensors_in
 from ..files.untrusted import is_out_of_memory
 from ..networks.registry import described
-from .config import MODEL, OLDER_NAMES, NewModelConfig, RunConfig
+from .config import MODEL, OF_SPARSE_LAYOUTS, OLDER_NAMES, NewModelConfig, RunConfig
 
 if TYPE_CHECKING:
     from .learner import Learner  # whose import takes accelerate
@@ -195,6 +195,8 @@ def require_same_run(saved: Mapping[str, Any], config: RunConfig, images: int, f
     saved, now = ({**implied, **own} for own in (saved, settings(config, images)))
     if KIND in now:  # which states of U-Nets did not name
         saved = {KIND: "unet", **saved}
+    if not saved.get("sparse_share") and not saved.get("hiding.sparse_from"):  # what did nothing, and is refused now
+        saved = {key: now.get(key, value) if key in OF_SPARSE_LAYOUTS else value for key, value in saved.items()}
     saved = {key: OLDER_NAMES.get(str(value), value) if key == "precision" else value for key, value in saved.items()}
     advice = "Set them so to resume it, or choose another run folder"
     require_same(f"the run in {folder}", saved, now, advice, absent=False)

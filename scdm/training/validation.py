@@ -25,9 +25,9 @@ def validation_loss(model: Model, unseen: Validation, config: TrainConfig) -> di
     """The mean loss of the first `config.validated` images, in all ("total") and in each quarter of the process.
 
     Each image is looked at once in each quarter, at steps that are spread evenly over it. Layouts are whole and exact, and
-    diffused as in training; none is blanked. The model's network may be on any device.
+    diffused as in training; none is blanked, and no class counts more. The model's network may be on any device.
     """
-    plain = replace(config, null_rate=0.0, loss=replace(config.loss, timesteps="uniform"))
+    plain = replace(config, null_rate=0.0, loss=replace(config.loss, timesteps="uniform", emphasised=(), emphasis=None))
     objective = learning(plain, model).objective(model.network.eval())
     found: dict[int, list[Tensor]] = defaultdict(list)
     for quarter, drawn in _batches(unseen, config, model):

@@ -248,7 +248,7 @@ def test_a_damaged_file_is_named(experiment: Experiment, content: str) -> None:
 def test_longer_runs_are_read_by_the_same_evaluator_of_the_same_layouts(
     experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And differ in their steps alone, of the coarse part and of the rest."""
+    """And differ in their steps, of the coarse part and of the rest."""
     shutil.copy(SOURCE / "camvid128.yaml", tmp_path)
     short, long = (Experiment(name, Path("data"), 3) for name in ("camvid128", "camvid128-long"))
     assert (long.config, long.segmenter, long.layouts) == (short.config, short.segmenter, short.layouts)

@@ -38,12 +38,16 @@ def test_too_small_a_size_is_refused_at_once() -> None:
         open_dataset(DataConfig(size=8))
 
 
-def test_every_other_scene_shows_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others stay as they are; the chosen ones come round again; and a run goes on from any position as before."""
+@pytest.mark.parametrize("size", [32, (32, 48)], ids=["square", "wide"])
+def test_every_other_scene_shows_what_is_asked_for(
+    size: int | tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the proportions of the set, by which scenes differ. The others stay as they are, the chosen ones come round again,
+    and a run goes on from any position as before."""
     monkeypatch.setattr(scene_set, "CHOSEN", 2)
     building = Palette.named("scenes").names.index("building")
     plain, showing = (
-        open_dataset(DataConfig(size=32, seed=3, workers=0, showing=names)) for names in ((), ("building",))
+        open_dataset(DataConfig(size=size, seed=3, workers=0, showing=names)) for names in ((), ("building",))
     )
     shown, scenes = showing.training(), plain.training()
     for position in (1, 3, 5):
@@ -55,10 +59,12 @@ def test_every_other_scene_shows_what_is_asked_for(monkeypatch: pytest.MonkeyPat
 
 
 def test_classes_that_no_scene_shows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene_set, "TRIED", 1)
+    monkeypatch.setattr(scene_set, "RAREST", 2)
     monkeypatch.setattr(scene_set, "SHARE", 0.9)
-    with pytest.raises(ValueError, match=r"of 3 scenes only 0 show data\.showing"):
-        scene_set.scenes_that_show((2,), 0, 3)
+    with pytest.raises(ValueError, match=r"of 10 scenes only 0 show data\.showing on 90% of their pixels"):
+        scene_set.scenes_that_show((2,), 0, 3, (32, 32))
+    with pytest.raises(ValueError, match="nothing is unpainted in scenes"):
+        open_dataset(replace(CONFIG, showing=("unpainted",)))
     with pytest.raises(ValueError, match="castle"):
         open_dataset(replace(CONFIG, showing=("castle",)))
     with pytest.raises(ValueError, match=r"folder takes no data\.showing"):

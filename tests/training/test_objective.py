@@ -11,7 +11,7 @@ from scdm.training.objective import (
     ImportantSteps,
     QuadraticSteps,
     UniformSteps,
-    class_weights,
+    emphasis,
     layouts,
 )
 from scdm.training.run import new_model
@@ -33,11 +33,17 @@ def test_layouts_come_with_their_roughness_and_blank_ones_without():
 
 def test_emphasised_classes_are_called_by_name():
     palette = Palette.named("scenes")
-    weights = class_weights(LossConfig(emphasised=("road", "Building"), emphasis=3.0), palette)
+    weights = emphasis(LossConfig(emphasised=("road", "Building"), emphasis=3.0), palette)
     assert weights.tolist() == [3.0 if name in ("road", "building") else 1.0 for name in (*palette.names, "MASK")]
-    assert class_weights(LossConfig(), palette) is None
-    with pytest.raises(ValueError, match="highway"):
-        class_weights(LossConfig(emphasised=("highway",)), palette)
+    assert emphasis(LossConfig(), palette) is None
+    for name, words in (("highway", "highway"), ("unpainted", "not told which it is")):
+        with pytest.raises(ValueError, match=words):
+            emphasis(LossConfig(emphasised=(name,), emphasis=2.0), palette)
+    for own in ({"emphasis": 2.0}, {"emphasised": ("road",)}):
+        with pytest.raises(ValueError, match="set both, or neither"):
+            LossConfig(**own)
+    with pytest.raises(ValueError, match="objective kl has none of"):
+        LossConfig(emphasised=("road",), emphasis=2.0, objective="kl")
 
 
 def test_importance_follows_the_published_rule():

@@ -145,6 +145,13 @@ def test_what_changes_nothing_that_was_learned_may_change(tmp_path):
     require_same_run(settings(config(), 10), now, 10, tmp_path)
 
 
+def test_a_setting_that_did_nothing_and_is_refused_now_keeps_no_run_from_going_on(tmp_path):
+    idle = settings(config(), 10) | {"hiding.both": False, "hiding.removed": "class"}
+    require_same_run(idle, config(), 10, tmp_path)
+    with pytest.raises(ValueError, match=r"hiding\.both False instead of True"):
+        require_same_run(idle | {"sparse_share": 0.5}, config(sparse_share=0.5), 10, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -26,7 +26,8 @@ def test_noise_and_steps_are_those_of_the_images_whatever_the_run() -> None:
     first = validation_loss(model, unseen(), RUN)
     assert set(first) == {"total", "t 0-249", "t 250-499", "t 500-749", "t 750-999"}
     torch.manual_seed(5)
-    for other in (replace(RUN, batch=2), replace(RUN, seed=9, null_rate=1.0)):
+    emphasis = replace(RUN.loss, emphasised=("sky", "grass"), emphasis=4.0)
+    for other in (replace(RUN, batch=2), replace(RUN, seed=9, null_rate=1.0), replace(RUN, loss=emphasis)):
         assert validation_loss(model, unseen(), other) == pytest.approx(first, rel=1e-5)
 
 
