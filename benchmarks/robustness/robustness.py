@@ -230,8 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.choose and arguments.seed:
         parser.error("guidance is chosen with --seed 0, for all seeds")
     try:
-        config = HERE / f"{DATA[arguments.data].of or arguments.data}.yaml"
-        root = arguments.root or Path(str(load(TrainConfig, str(config)).data.root))
+        root = arguments.root or Path(str(load(TrainConfig, str(configuration(arguments.data))).data.root))
         chosen = (f"-{arguments.removed}" if arguments.removed else "") + (
             f"-{arguments.limit}-layouts" if arguments.limit != COUNT else ""  # which are no table to compare with
         )
@@ -263,14 +262,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def configuration(data: str) -> Path:
+    """The file that the training of one of `DATA` begins with."""
+    return HERE / f"{DATA[data].of or data}.yaml"
+
+
 class Experiment:
     """One data set's files, and the commands that make them. What is there is not made again."""
 
     def __init__(self, data: str, root: Path, count: int, seed: int = 0, removed: RemovedKind | None = None) -> None:
         self.root, self.count, self.seed, self.removed = root, count, seed, removed
         self.trials = DATA[data]
-        of = self.trials.of or data
-        self.config = HERE / f"{of}.yaml"
+        self.config = configuration(data)
+        of = self.config.stem
         self.folder, shared = RUNS / data, RUNS / of  # evaluator and layouts are the same for all seeds
         self.runs = self.folder / f"seed-{seed}" if seed else self.folder
         self.segmenter = shared / "segmenter.safetensors"

@@ -17,15 +17,8 @@ Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 AFFIXES = tuple(f"{kind}_{part}" for kind in ("image", "label", "instance") for part in ("prefix", "suffix"))
-NOT_FOR_ALL = (
-    "root",
-    "classes",
-    "list",
-    "unpaired",
-    "values",
-    "showing",
-    *AFFIXES,
-)  # settings that a `Source` may need or take
+# Settings that a `Source` may need or take.
+NOT_FOR_ALL = ("root", "classes", "list", "unpaired", "values", "showing", *AFFIXES)
 
 MOST_SIDE = 8192
 MOST_WORKERS = 256  # beyond it a number is a typing error that would stop the machine
@@ -111,7 +104,6 @@ class DataConfig:
             unset="as the data set stores them; of a folder, the first in its class table, or ids",
         ),
     ] = None
-
     showing: Annotated[
         tuple[str, ...],
         Option(

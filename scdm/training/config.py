@@ -17,7 +17,7 @@ from ..diffusion.corruption import RemovedKind
 from ..diffusion.limits import MOST_GUIDANCE, LabelCounting, LabelResolution, NoiseShift
 from ..diffusion.parametrization import PARAMETRIZATIONS, WEIGHTINGS
 from ..diffusion.samplers import SAMPLERS
-from ..files.config import implied
+from ..files.config import flat, implied, to_dict
 from ..files.options import Option, check_fields
 from ..networks import NetworkConfig
 
@@ -176,9 +176,8 @@ class HidingConfig:
 
     def of_sparse_layouts(self) -> tuple[str, ...]:
         """The settings, other than the defaults, that do nothing unless there are sparse layouts."""
-        default = HidingConfig()
-        names = [full.removeprefix("hiding.") for full in OF_SPARSE_LAYOUTS]
-        return tuple(f"hiding.{name}" for name in names if getattr(self, name) != getattr(default, name))
+        own, default = (flat({"hiding": to_dict(config)}) for config in (self, HidingConfig()))
+        return tuple(name for name in OF_SPARSE_LAYOUTS if own[name] != default[name])
 
     def label_noise_at(self, step: int) -> float:
         """The factor of the probability that a label is masked."""

@@ -80,12 +80,12 @@ class Task(NamedTuple):
 
 def learning(config: TrainConfig, model: Model, origin: dict[str, Any] | None = None) -> Task:
     """Training `model` on a data set. origin: the provenance of the model whose weights it begins with."""
-
     weights = emphasis(config.loss, model.palette)
 
     def objective(network: nn.Module) -> DataObjective:
         timesteps = TIMESTEPS[config.loss.timesteps](model.config.steps, model.device)
-        return DataObjective(model, model.config.denoiser(network), timesteps, config.loss, config.null_rate, weights)
+        counts = None if weights is None else weights.to(model.device)
+        return DataObjective(model, model.config.denoiser(network), timesteps, config.loss, config.null_rate, counts)
 
     return Task(model, objective, {"init": origin})
 
@@ -110,7 +110,7 @@ class DataObjective(LearnsTimesteps):
     """The denoising loss of a data set's images.
 
     model: prepares layouts. denoiser: the model's, around the network as it was prepared for training.
-    class_weights: as `Denoiser.loss` takes them.
+    class_weights: as `Denoiser.loss` takes them, on the model's device.
     """
 
     model: Model
@@ -134,7 +134,7 @@ class DataObjective(LearnsTimesteps):
             vb_weight=self.config.vb_weight,
             weighting=self.config.weighting,
             log_snr_limit=self.config.log_snr_limit,
-            class_weights=None if self.class_weights is None else self.class_weights.to(device, non_blocking=True),
+            class_weights=self.class_weights,
         )
         vb = torch.full_like(terms.mse, torch.nan) if terms.vb is None else terms.vb
         return Losses(t, weight, terms.total, terms.mse, vb)
