@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -65,8 +65,9 @@ def steps_from(
 ) -> Iterator[list[DrawnBatch]]:
     """The micro-batches that process `rank` of `ranks` takes in each step, from `step` on, without end.
 
-    Together the processes take the data set's stream in order, `config.batch` examples a step, each a contiguous part.
-    ValueError if a batch cannot be divided among them, or an image cannot be read.
+    Together the processes take the data set's stream in order, `config.batch` examples a step, each a contiguous part. The
+    stream is opened by the call, so that no step waits for what a data set looks for at its start.
+    ValueError if a batch cannot be divided among them, and from a step, if an image cannot be read.
     """
     part, rest = divmod(config.batch, ranks * config.micro_batches)
     if rest:
@@ -87,8 +88,7 @@ def steps_from(
         unlabelled=_unlabelled(data, config.hiding),
     )
     batches = iter(loader(share, part, config.data.workers, drawing))
-    while True:
-        yield list(islice(batches, config.micro_batches))
+    return (list(islice(batches, config.micro_batches)) for _ in repeat(None))
 
 
 def _unlabelled(data: DataSet, hiding: HidingConfig) -> int | None:

@@ -28,6 +28,13 @@ def positions(steps: list[list[DrawnBatch]]) -> list[list[list[int]]]:
     return [[part.batch.positions.tolist() for part in parts] for parts in steps]
 
 
+def test_what_a_stream_cannot_be_opened_for_is_said_by_the_call():
+    """Not by the first step, which a rehearsal times."""
+    run = config(batch=8)
+    with pytest.raises(ValueError, match="cannot be divided among 3 processes"):
+        steps_from(0, open_dataset(run.data), run, ranks=3)
+
+
 def test_processes_and_micro_batches_divide_every_batch_in_order():
     assert positions(taken(0, 2)) == [[list(range(8))], [list(range(8, 16))]]
     assert positions(taken(3, 1, rank=1, ranks=2, micro_batches=2)) == [[[28, 29], [30, 31]]]
