@@ -151,7 +151,8 @@ class Upsampling:
     below COARSE pixels count a share of it alone (`fine`). Errors count more where the rendering is plain and they are seen
     (`masking`): blotches in a sky are as small as what meadows hide. Lines of a road or windows follow from outlines, at
     their place; where they are uncertain, blur is better than flecks with the same statistics. So of `structured` classes
-    every error counts, at its full weight, and nothing else does.
+    every error counts, at its full weight, and nothing else does; and other losses are balanced with the error of the rest,
+    or a window with a house would be taught its grass that much harder.
 
     model, denoiser: the upsampler's, the latter around the network as it was prepared for training.
     structured: (n,) ids of these classes.
@@ -184,9 +185,10 @@ class Upsampling:
         plain = torch.isin(exact, structured)
         partly = torch.lerp(coarse_error(made, images), squared, self.config.fine)
         partly = partly * (1 + self.config.masking * (visibility(images) - 1))
-        squared = torch.where(plain, STRUCTURED * squared, partly)
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
-        error = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT) * (squared * weights[exact]).flatten(1).mean(1)
+        rarity = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT)[:, None, None] * weights[exact]
+        error = (rarity * partly * ~plain).flatten(1).mean(1)
+        whole = STRUCTURED * (rarity * squared * plain).flatten(1).mean(1)
         config, learning = self.config.critic, self.learning
         others = []
         if self.config.texture:
@@ -195,7 +197,7 @@ class Upsampling:
             judged = torch.where(plain[:, None], made.detach(), made)
             word = learning.heard(judged, ids, cells(labels.ids) == ids, weights, height)
             others.append((config.weight, learning.word, word))
-        total = balanced(made, error, others)
+        total = balanced(made, error, others, whole)
         if config.weight and learning.updates >= config.after:
             learning.learn(images, made.detach(), ids, weights, height)
         learning.updates += 1
@@ -235,14 +237,15 @@ def _exact(batch: Batch) -> Tensor:
     return batch.ids if batch.exact is None else batch.exact
 
 
-def balanced(made: Tensor, error: Tensor, others: list[tuple[float, Balance, Tensor]]) -> Tensor:
+def balanced(made: Tensor, error: Tensor, others: list[tuple[float, Balance, Tensor]], beside: Tensor) -> Tensor:
     """The sum of the losses (B,) of images `made`. Each of the others, (weight, balance, loss), has a gradient on the images
-    as large as that of the error, times its weight.
+    as large as that of the error, times its weight; one more stands beside them as it is.
 
     The gradients are taken here, and the sum hands them on, so that no graph is walked twice.
     """
-    total = error.detach()
-    gradient = own = torch.autograd.grad(error.mean(), made)[0]
+    total = error.detach() + beside.detach()
+    own = torch.autograd.grad(error.mean(), made, retain_graph=True)[0]
+    gradient = own + torch.autograd.grad(beside.mean(), made)[0]
     for weight, balance, loss in others:
         other = torch.autograd.grad(loss.mean(), made)[0]
         scale = weight * balance(other, own)

@@ -165,12 +165,14 @@ def test_losses_pull_at_an_image_as_hard_as_its_error_does():
     made = torch.randn(2, 3, 8, 8, requires_grad=True)
     shown = made * 1.0
     error, other = shown.square().flatten(1).mean(1), 100 * shown.cos().flatten(1).mean(1)
-    own, others = (torch.autograd.grad(loss.mean(), made, retain_graph=True)[0] for loss in (error, other))
-    total = balanced(shown, error, [(0.5, Balance(), other)])
+    beside = 7 * shown.abs().flatten(1).mean(1)
+    losses = (error, other, beside)
+    own, others, more = (torch.autograd.grad(loss.mean(), made, retain_graph=True)[0] for loss in losses)
+    total = balanced(shown, error, [(0.5, Balance(), other)], beside)
     scale = 0.5 * own.norm() / others.norm()
-    assert torch.allclose(total, error + scale * other)
+    assert torch.allclose(total, error + scale * other + beside), "what stands beside them changes no balance"
     (gradient,) = torch.autograd.grad(total.mean(), made)
-    assert torch.allclose(gradient, own + scale * others, atol=1e-7)
+    assert torch.allclose(gradient, own + scale * others + more, atol=1e-7)
 
 
 def test_textures_are_compared_class_by_class_and_wherever_they_lie():
