@@ -26,6 +26,7 @@ class Example(NamedTuple):
     edges: (1, H, W) bool instance borders, None for data sets whose models do not read them.
     position: in the stream, or among the images of `DataSet.validation`.
     height: of the whole image, where this is a window of it.
+    small: (3, h, w) the same made small by another model, where a run asks for that (`training.redrawing`).
     """
 
     image: Tensor
@@ -33,6 +34,7 @@ class Example(NamedTuple):
     edges: Tensor | None
     position: int
     height: int | None = None
+    small: Tensor | None = None
 
 
 class Batch(NamedTuple):
@@ -41,6 +43,7 @@ class Batch(NamedTuple):
     height: of the whole images, where these are windows of them.
     roughness: (B,) float32 of the layouts, as `LabelMap` has it.
     exact: (B, H, W) the ids of the layouts before they were made rough or sparse, where they were.
+    small: (B, 3, h, w) those of the examples, if they have any.
     """
 
     images: Tensor
@@ -50,6 +53,7 @@ class Batch(NamedTuple):
     height: int | None = None
     roughness: Tensor | None = None
     exact: Tensor | None = None
+    small: Tensor | None = None
 
     def labels(self, num_classes: int) -> LabelMap:
         return LabelMap(self.ids, num_classes, self.edges, self.roughness)
@@ -101,12 +105,14 @@ class DataSet(Protocol):
 
 def collate(examples: Sequence[Example]) -> Batch:
     edges = [example.edges for example in examples if example.edges is not None]
+    small = [example.small for example in examples if example.small is not None]
     return Batch(
         torch.stack([example.image for example in examples]),
         torch.stack([example.ids for example in examples]),
         torch.stack(edges) if edges else None,
         torch.tensor([example.position for example in examples]),
         height=examples[0].height,
+        small=torch.stack(small) if small else None,
     )
 
 

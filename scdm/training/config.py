@@ -635,6 +635,18 @@ class UpsamplerConfig(NewModelConfig):
             le=1,
         ),
     ] = implied(0.0)
+    first_stage: Annotated[
+        str | None,
+        Option(
+            "the model that it is to add detail to, as scdm.load reads it: it redraws small images, so that the upsampler "
+            "learns what to make of its flaws",
+            unset="small images have the flaws above alone",
+        ),
+    ] = implied(None)
+    redrawn: Annotated[
+        float,
+        Option("share of its steps that the first stage redraws a small image in, at most", ge=0, le=1),
+    ] = implied(0.5)
     critic: CriticConfig = field(default_factory=CriticConfig)
     samples: Annotated[int, Option("an upsampler alone makes none", ge=0, le=0)] = 0
 
@@ -642,9 +654,18 @@ class UpsamplerConfig(NewModelConfig):
         super().__post_init__()
         if not self.network.upsamples:
             raise ValueError("an upsampler's network is given a small image: set network.upsamples")
+        if self.first_stage is not None and self.buckets:
+            raise ValueError("first_stage has no buckets: set more_sizes in their place")
         for height, width in (data.height_width for data in self.turns()):
             if not self.small <= height <= width:
                 raise ValueError(
                     f"images of an upsampler are at least {self.small} pixels high and no higher than wide, not "
                     f"{width}x{height}"
+                )
+            cell, rest = divmod(height, self.small)
+            window = min(self.window or width, width)
+            if self.first_stage is not None and (rest or width % cell or window % cell):
+                raise ValueError(
+                    f"with first_stage the pixels of small images are whole squares of the others: {width}x{height} and "
+                    f"windows of {window} are none of {self.small} pixels; choose multiples"
                 )

@@ -22,7 +22,8 @@ from ..layouts.labels import LabelMap
 from ..layouts.painting import classes_called
 from ..layouts.patterns import sparse
 from ..layouts.roughening import roughened
-from .config import HidingConfig, RunConfig
+from .config import HidingConfig, RunConfig, UpsamplerConfig
+from .redrawing import FirstStage, Redrawn
 
 # Keys of random streams, beside a data set's order (0) and augmentation (1).
 DRAWS, PATTERNS, ROUGHNESS, WINDOWS, FLAWS, BUCKETS = range(2, 8)
@@ -105,15 +106,23 @@ def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns | Bucket
     if config.buckets:
         return Buckets(buckets_of(data, config), config, step)
     turns = [data, *map(data.at, config.more_sizes)]
-    streams: list[Dataset[Example]]
     if config.window is None:
-        streams = [turn.training(step * config.batch) for turn in turns]
-    else:
-        chosen = classes_called(data.palette, config.window_on)
-        streams = [
-            Windows(turn.training(), config, config.window, len(turns), step * config.batch, chosen) for turn in turns
-        ]
+        return Turns([redrawn(turn.training(step * config.batch), data, config) for turn in turns], config.batch, step)
+    chosen = classes_called(data.palette, config.window_on)
+    streams = [
+        Windows(redrawn(turn.training(), data, config), config, config.window, len(turns), step * config.batch, chosen)
+        for turn in turns
+    ]
     return Turns(streams, config.batch, step)
+
+
+def redrawn(stream: Dataset[Example], data: DataSet, config: RunConfig) -> Dataset[Example]:
+    """The examples, with the small images of an upsampler's first stage, if the run names one."""
+    if not isinstance(config, UpsamplerConfig) or config.first_stage is None:
+        return stream
+    return Redrawn(
+        stream, FirstStage.named(config.first_stage, data.palette, config.small, config.redrawn), config.seed
+    )
 
 
 @dataclass(frozen=True)
@@ -227,9 +236,14 @@ def window(example: Example, side: int, key: tuple[int, ...], chosen: tuple[int,
     top, left = rng.integers(room)
     if chosen and rng.random() < 0.5 and len(places := np.argwhere(np.isin(example.ids, chosen))):
         top, left = np.clip(places[rng.integers(len(places))] - side // 2, 0, room - 1)
+    small = example.small
+    if small is not None:  # its pixels are not cut through
+        cell = height // small.shape[-2]
+        top, left = top // cell * cell, left // cell * cell
+        small = small[..., top // cell : (top + side) // cell, left // cell : (left + side) // cell]
     part = (..., slice(top, top + side), slice(left, left + side))
     edges = None if example.edges is None else example.edges[part]
-    return Example(example.image[part], example.ids[part], edges, example.position, height)
+    return Example(example.image[part], example.ids[part], edges, example.position, height, small)
 
 
 @dataclass(frozen=True)

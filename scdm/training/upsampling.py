@@ -212,6 +212,7 @@ class Upsampling:
         labels = LabelMap(_exact(drawn.batch), self.model.palette.num_classes)
         hard = hard_edged(images, labels, (rows, columns))
         structured = torch.isin(labels.reduced(rows, columns).ids, self.structured)
+        own = torch.full_like(low, torch.nan) if drawn.batch.small is None else drawn.batch.small
         for place, position in enumerate(drawn.batch.positions.tolist()):
             rng = np.random.default_rng(
                 (self.config.seed, FLAWS, position)
@@ -219,10 +220,12 @@ class Upsampling:
             strength = self.config.flaws * max(0.0, 1.25 * rng.random() - 0.25)
             noise = rng.standard_normal((images.shape[1], rows, columns), dtype=np.float32)
             hardness = self.config.hardness * float(np.clip(1.6 * rng.random() - 0.2, 0, 1))
-            low[place] = torch.lerp(low[place], hard[place], hardness)
+            blotches = self.config.blotches * blotched(rng, noise.shape) if self.config.blotches else torch.zeros(())
+            if own[place].isnan().any():
+                low[place] = torch.lerp(low[place], hard[place], hardness) + structured[place] * blotches
+            else:  # with flaws and outlines of its own
+                low[place] = own[place]
             low[place] += strength * torch.from_numpy(noise)
-            if self.config.blotches:
-                low[place] += self.config.blotches * structured[place] * blotched(rng, noise.shape)
         return low.clamp(-1, 1)
 
     def state_dict(self) -> dict[str, Any]:
