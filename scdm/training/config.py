@@ -647,6 +647,15 @@ class UpsamplerConfig(NewModelConfig):
         float,
         Option("share of its steps that the first stage redraws a small image in, at most", ge=0, le=1),
     ] = implied(0.5)
+    simulated: Annotated[
+        float,
+        Option(
+            "share of the examples of later steps that begin with what the upsampler has made itself in those before, as in "
+            "use, and not with the rendering",
+            ge=0,
+            le=1,
+        ),
+    ] = implied(0.0)
     critic: CriticConfig = field(default_factory=CriticConfig)
     samples: Annotated[int, Option("an upsampler alone makes none", ge=0, le=0)] = 0
 

@@ -23,8 +23,6 @@ from ..models.conversion import load
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 
-REDRAWN = 8  # the key of its random stream, beside those of `stream`
-
 
 @dataclass(frozen=True)
 class FirstStage:
@@ -65,19 +63,19 @@ class FirstStage:
 class Redrawn(Dataset[Example]):
     """The examples of a stream with the small image that the first stage makes of each: `Example.small`.
 
-    Each draws how many steps that takes, from 0 on. Of those without any the small image is NaN.
+    Each draws how many steps that takes, from 0 on. Of those without any the small image is NaN. key: of the random stream.
     """
 
     stream: Dataset[Example]
     stage: FirstStage
-    seed: int
+    key: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.stream)  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Example:
         example, stage = self.stream[index], self.stage
-        rng = np.random.default_rng((self.seed, REDRAWN, example.position))
+        rng = np.random.default_rng((*self.key, example.position))
         steps, seed = int(rng.integers(stage.most + 1)), int(rng.integers(2**63))
         height, width = example.ids.shape
         size = small_size((height, width), stage.side) or (height, width)

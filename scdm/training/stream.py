@@ -26,7 +26,7 @@ from .config import HidingConfig, RunConfig, UpsamplerConfig
 from .redrawing import FirstStage, Redrawn
 
 # Keys of random streams, beside a data set's order (0) and augmentation (1).
-DRAWS, PATTERNS, ROUGHNESS, WINDOWS, FLAWS, BUCKETS = range(2, 8)
+DRAWS, PATTERNS, ROUGHNESS, WINDOWS, FLAWS, BUCKETS, REDRAWN, SIMULATED = range(2, 10)
 
 
 class ExampleDraws(NamedTuple):
@@ -120,9 +120,8 @@ def redrawn(stream: Dataset[Example], data: DataSet, config: RunConfig) -> Datas
     """The examples, with the small images of an upsampler's first stage, if the run names one."""
     if not isinstance(config, UpsamplerConfig) or config.first_stage is None:
         return stream
-    return Redrawn(
-        stream, FirstStage.named(config.first_stage, data.palette, config.small, config.redrawn), config.seed
-    )
+    stage = FirstStage.named(config.first_stage, data.palette, config.small, config.redrawn)
+    return Redrawn(stream, stage, (config.seed, REDRAWN))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from .config import UpsamplerConfig
 from .critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
 from .learner import FUSED
 from .objective import Losses, Task, UniformSteps, layouts
-from .stream import FLAWS, DrawnBatch
+from .stream import FLAWS, SIMULATED, DrawnBatch
 from .texture import texture_distance
 
 COARSE = 4  # pixels
@@ -168,15 +168,22 @@ class Upsampling:
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
         batch, draws = drawn
         schedule = self.denoiser.schedule
-        index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
+        drawn_index, weight = self.timesteps.pick(draws.step)
+        index, weight = (v.to(device, non_blocking=True) for v in (drawn_index, weight))
         labels = layouts(drawn, self.model, self.config.null_rate, device)
         images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
         exact = _exact(batch).to(device)
         height = batch.height or images.shape[-2]
-        x = schedule.add_noise(images, index, draws.noise.to(device, non_blocking=True))
+        noise = draws.noise.to(device, non_blocking=True)
         low = enlarged_within(self._small(drawn, height).to(device), labels)
-        given, t = torch.cat([x, low], dim=1), schedule.steps_at(index)
-        made = self.denoiser.network(given, t, labels, **replace(self.denoiser, height=batch.height).whole).to(x)
+        within = replace(self.denoiser, height=batch.height)
+        x = schedule.add_noise(images, index, noise)
+        simulated = self._simulated(batch.positions.tolist(), drawn_index.tolist())
+        if simulated:
+            x = x.clone()
+            x[simulated] = simulation(within, noise[simulated], low[simulated], labels[simulated], index[simulated])
+        t = schedule.steps_at(index)
+        made = within.network(torch.cat([x, low], dim=1), t, labels, **within.whole).to(x)
         ids = cells(exact)
         weights = class_weights(ids, self.model.palette.num_classes)
         squared = (made - images).square().mean(1)
@@ -202,6 +209,15 @@ class Upsampling:
             learning.learn(images, made.detach(), ids, weights, height)
         learning.updates += 1
         return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))
+
+    def _simulated(self, positions: list[int], steps: list[int]) -> list[int]:
+        """The places in a batch of the examples that begin with what the upsampler makes itself."""
+        first, share = len(self.denoiser.schedule) - 1, self.config.simulated
+        return [
+            place
+            for place, (position, step) in enumerate(zip(positions, steps, strict=True))
+            if step < first and np.random.default_rng((self.config.seed, SIMULATED, position)).random() < share
+        ]
 
     def _small(self, drawn: DrawnBatch, height: int) -> Tensor:
         """The images of a batch, made small, with flaws. height: of the whole images."""
@@ -233,6 +249,23 @@ class Upsampling:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.learning.load_state_dict(state)
+
+
+@torch.no_grad()
+def simulation(denoiser: Denoiser, noise: Tensor, low: Tensor, labels: LabelMap, index: Tensor) -> Tensor:
+    """(B, 3, H, W): what an upsampler finds at the steps `index` (B,) of its schedule in use, when it has made all before
+    itself from this noise (backward simulation, Yin et al. 2024).
+
+    There x_t holds its own earlier prediction, which is smooth where a rendering has lines. If it learns from renderings
+    with noise alone, it looks for these lines in x_t, and finds noise.
+    """
+    schedule, x = denoiser.schedule, noise
+    for step in range(len(schedule) - 1, int(index.min()), -1):
+        now = torch.full_like(index, step)
+        given = torch.cat([x, low], dim=1)
+        x0 = denoiser.network(given, schedule.steps_at(now), labels, **denoiser.whole).to(x)
+        x = torch.where((index < step)[:, None, None, None], schedule.add_noise(x0, now - 1, noise), x)
+    return x
 
 
 def _exact(batch: Batch) -> Tensor:

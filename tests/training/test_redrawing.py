@@ -28,13 +28,13 @@ def test_more_steps_leave_less_of_a_rendering_and_none_leave_it_alone():
     layout = LabelMap(example.ids[None], 14).reduced(64, 64)
     off = [(STAGE.redraw(small, layout, steps, 5) - small).square().mean().sqrt() for steps in (1, 2, 3)]
     assert off[0] > 0.01 and all(less < more for less, more in pairwise(off)) and off[-1] < 0.5
-    found = [Redrawn(STREAM, replace(STAGE, most=1), 0)[index].small for index in range(6)]
+    found = [Redrawn(STREAM, replace(STAGE, most=1), (0,))[index].small for index in range(6)]
     untouched = [bool(one.isnan().all()) for one in found]
     assert 0 < sum(untouched) < 6 and all(bool(one.isfinite().all()) for one in found if not one.isnan().any())
 
 
 def test_what_is_redrawn_follows_from_the_position_alone():
-    one, other = (Redrawn(STREAM, STAGE, 3) for _ in range(2))
+    one, other = (Redrawn(STREAM, STAGE, (3,)) for _ in range(2))
     assert all(torch.equal(one[i].small.nan_to_num(9), other[i].small.nan_to_num(9)) for i in (0, 1))
 
 

@@ -31,6 +31,7 @@ from scdm.training.upsampling import (
     blotched,
     coarse_error,
     hard_edged,
+    simulation,
     visibility,
 )
 from tests.training.tiny import NETWORK as TINY
@@ -107,6 +108,41 @@ def test_outlines_of_small_images_have_the_steps_of_a_small_layout():
     hard, soft = (objective_of(upsampler_config(flaws=0.0, hardness=share))._small(drawn, 32) for share in (1.0, 0.0))
     changed = (hard != soft).flatten(1).any(1)
     assert changed.any(), "of some examples"
+
+
+def test_later_steps_begin_with_what_the_upsampler_has_made_itself():
+    """Of four steps: those before each are made one after the other, from the same noise."""
+    objective = objective_of(upsampler_config(visits="trailing4", simulated=1.0))
+    asked = []
+
+    def network(x, t, labels, **_):
+        asked.append((x, t))
+        return torch.full_like(x[:, :3], 0.1 * len(asked))
+
+    denoiser = replace(objective.denoiser, network=network)
+    noise, low, index = torch.randn(3, 3, 8, 8), torch.zeros(3, 3, 8, 8), torch.tensor([1, 3, 2])
+    labels = LabelMap(torch.zeros(3, 8, 8, dtype=torch.int64), 14)
+    found = simulation(denoiser, noise, low, labels, index)
+    mixed = [denoiser.schedule.add_noise(torch.full_like(noise, x0), index, noise) for x0 in (0.1, 0.2)]
+    assert torch.equal(found, torch.stack([mixed[1][0], noise[1], mixed[0][2]]))
+    assert [int(t[0]) for _, t in asked] == denoiser.schedule.timesteps[:1:-1].tolist()
+    assert torch.equal(asked[0][0][:, :3], noise)
+
+
+def test_a_share_of_later_steps_is_simulated():
+    steps, positions = [0, 1] * 100, list(range(200))
+    chosen = [objective_of(upsampler_config(simulated=share))._simulated(positions, steps) for share in (0.0, 0.5, 1.0)]
+    assert chosen[0] == [] and chosen[2] == positions[::2], "none of the first step"
+    assert 30 < len(chosen[1]) < 70 and set(chosen[1]) < set(chosen[2])
+    run = upsampler_config(simulated=1.0, precision="float32")
+    losses = []
+    for one in (run, replace(run, simulated=0.0)):
+        objective = objective_of(one)
+        for weight in objective.model.network.parameters():  # at first its output is 0, whatever it is given
+            torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(1))
+        losses.append(objective(batch_of(run), CPU).mse)
+    later = batch_of(run).draws.step < 0.5
+    assert later.any() and torch.equal(losses[0] != losses[1], later)
 
 
 def test_layouts_are_judged_as_they_were_before_they_were_made_sparse():
