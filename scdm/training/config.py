@@ -260,8 +260,9 @@ class RunConfig:
         int, Option("windows that are taken of an image, in as many steps of its size", ge=1, le=4096)
     ] = implied(1)
     window_on: Annotated[
-        tuple[str, ...], Option("rare classes that every other window is put on, of images that show any")
+        tuple[str, ...], Option("rare classes that `window_share` of the windows are put on, of images that show any")
     ] = implied(())
+    window_share: Annotated[float, Option("share of windows that window_on puts somewhere", gt=0, le=1)] = implied(0.5)
     sparse_share: Annotated[
         float,
         Option(
@@ -623,9 +624,18 @@ class UpsamplerConfig(NewModelConfig):
     structured: Annotated[
         tuple[str, ...],
         Option(
-            "classes whose detail is structure (windows, lines) and no texture: the whole squared error alone decides it"
+            "classes whose detail is structure (windows, lines) and no texture: it is taught by the whole squared error and "
+            "the critic"
         ),
     ] = implied(())
+    structure: Annotated[
+        float,
+        Option(
+            "weight of the squared error of structured classes: they are small, and no texture teaches them",
+            ge=0,
+            le=1e3,
+        ),
+    ] = implied(5.0)
     blotches: Annotated[
         float,
         Option(

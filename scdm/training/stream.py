@@ -198,7 +198,7 @@ class Windows(Dataset[Example]):
     """Random windows of the images of a stream, from position `start` on (Wang et al. 2023, Patch Diffusion).
 
     The images of a batch serve `config.windows` turns of the stream, which is one of `turns`; windows are of `side` pixels.
-    Every other one of an image, on average, has its middle in one of the classes `chosen`, if the image shows any.
+    A share of them (`config.window_share`) has its middle in one of the classes `chosen`, of images that show any.
     """
 
     def __init__(
@@ -221,19 +221,22 @@ class Windows(Dataset[Example]):
         step, place = divmod(self.start + index, self.config.batch)
         group = step // self.turns // self.config.windows
         image = self.images(group * self.config.batch + place)._replace(position=self.start + index)
-        return window(image, self.side, (self.config.seed, WINDOWS, self.start + index), self.chosen)
+        key = self.config.seed, WINDOWS, self.start + index
+        return window(image, self.side, key, self.chosen, self.config.window_share)
 
 
-def window(example: Example, side: int, key: tuple[int, ...], chosen: tuple[int, ...] = ()) -> Example:
-    """A window of the example, at most `side` pixels high and wide, where the random stream `key` puts it: anywhere, or as
-    often around a pixel of the classes `chosen`."""
+def window(
+    example: Example, side: int, key: tuple[int, ...], chosen: tuple[int, ...] = (), share: float = 0.5
+) -> Example:
+    """A window of the example, at most `side` pixels high and wide, where the random stream `key` puts it: anywhere, or with
+    the probability `share` around a pixel of the classes `chosen`."""
     height, width = example.ids.shape
     if max(height, width) <= side:
         return example
     rng = np.random.default_rng(key)
     room = np.array((max(1, height - side + 1), max(1, width - side + 1)))
     top, left = rng.integers(room)
-    if chosen and rng.random() < 0.5 and len(places := np.argwhere(np.isin(example.ids, chosen))):
+    if chosen and rng.random() < share and len(places := np.argwhere(np.isin(example.ids, chosen))):
         top, left = np.clip(places[rng.integers(len(places))] - side // 2, 0, room - 1)
     small = example.small
     if small is not None:  # its pixels are not cut through

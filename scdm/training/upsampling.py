@@ -35,7 +35,6 @@ from .texture import texture_distance
 COARSE = 4  # pixels
 NEAR = 17  # pixels: side of the window whose contrast hides errors
 BARE = 0.03  # contrast, of the range [-1, 1], at which half of what a window hides is hidden by the eye itself
-STRUCTURED = 5.0  # weight of the error of structured classes: they are small, and nothing else teaches them
 LOG_SNR_LIMIT = 3.0  # of the weight of the squared error
 INERTIA = 0.98  # of the mean over steps of how the two gradients compare
 BETAS = (0.5, 0.99)  # of the critic's optimizer
@@ -151,8 +150,8 @@ class Upsampling:
     below COARSE pixels count a share of it alone (`fine`). Errors count more where the rendering is plain and they are seen
     (`masking`): blotches in a sky are as small as what meadows hide. Lines of a road or windows follow from outlines, at
     their place; where they are uncertain, blur is better than flecks with the same statistics. So of `structured` classes
-    every error counts, at its full weight, and nothing else does; and other losses are balanced with the error of the rest,
-    or a window with a house would be taught its grass that much harder.
+    every error counts, at its full weight, and no texture does; and other losses are balanced with the error of the rest, or
+    a window with a house would be taught its grass that much harder.
 
     model, denoiser: the upsampler's, the latter around the network as it was prepared for training.
     structured: (n,) ids of these classes.
@@ -195,14 +194,13 @@ class Upsampling:
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
         rarity = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT)[:, None, None] * weights[exact]
         error = (rarity * partly * ~plain).flatten(1).mean(1)
-        whole = STRUCTURED * (rarity * squared * plain).flatten(1).mean(1)
+        whole = self.config.structure * (rarity * squared * plain).flatten(1).mean(1)
         config, learning = self.config.critic, self.learning
         others = []
         if self.config.texture:
             others.append((self.config.texture, learning.texture, texture_distance(made, images, exact, structured)))
         if config.weight and learning.updates >= config.after + config.patience:
-            judged = torch.where(plain[:, None], made.detach(), made)
-            word = learning.heard(judged, ids, cells(labels.ids) == ids, weights, height)
+            word = learning.heard(made, ids, cells(labels.ids) == ids, weights, height)
             others.append((config.weight, learning.word, word))
         total = balanced(made, error, others, whole)
         if config.weight and learning.updates >= config.after:

@@ -24,7 +24,6 @@ from scdm.training.run import task_of
 from scdm.training.stream import steps_from
 from scdm.training.texture import texture_distance
 from scdm.training.upsampling import (
-    STRUCTURED,
     Balance,
     Upsampling,
     balanced,
@@ -237,10 +236,10 @@ def test_leaves_count_beside_the_broad_shapes_of_their_crown():
     assert without > 0.05 * flat > 0.01, (without, flat)
 
 
-def test_structured_classes_learn_by_the_whole_squared_error_alone():
-    """With all classes structured, neither textures nor the critic nor what masks errors reach the network."""
+def test_structured_classes_learn_by_the_whole_squared_error_and_no_texture():
+    """With all classes structured, neither textures nor what masks errors reach the network."""
     every = {"structured": SCENES.names, "precision": "float32"}
-    run = upsampler_config(**every, fine=0.0, texture=4.0, critic=CriticConfig(width=4, after=0, patience=0))
+    run = upsampler_config(**every, structure=7.0, fine=0.0, texture=4.0, critic=CriticConfig(width=4, weight=0.0))
     alone = upsampler_config(fine=1.0, masking=0.0, texture=0.0, critic=CriticConfig(width=4, weight=0.0))
     gradients = []
     for settings in (run, alone):
@@ -250,7 +249,7 @@ def test_structured_classes_learn_by_the_whole_squared_error_alone():
         gradients.append([weight.grad for weight in objective.model.network.parameters() if weight.grad is not None])
     assert len(gradients[0]) == len(gradients[1]) > 0
     for one, other in zip(*gradients, strict=True):
-        assert torch.allclose(one, STRUCTURED * other, rtol=1e-4, atol=1e-6)
+        assert torch.allclose(one, 7 * other, rtol=1e-4, atol=1e-6)
 
 
 def test_textures_leave_out_the_classes_that_have_none():
