@@ -177,9 +177,7 @@ class Upsampling:
         low = enlarged_within(self._small(drawn, height).to(device), labels)
         within = replace(self.denoiser, height=batch.height)
         x = schedule.add_noise(images, index, noise)
-        simulated = self._simulated(batch.positions.tolist(), drawn_index.tolist())
-        if simulated:
-            x = x.clone()
+        if simulated := self._simulated(batch.positions.tolist(), drawn_index.tolist()):
             x[simulated] = simulation(within, noise[simulated], low[simulated], labels[simulated], index[simulated])
         t = schedule.steps_at(index)
         made = within.network(torch.cat([x, low], dim=1), t, labels, **within.whole).to(x)
@@ -228,9 +226,8 @@ class Upsampling:
         structured = torch.isin(labels.reduced(rows, columns).ids, self.structured)
         own = torch.full_like(low, torch.nan) if drawn.batch.small is None else drawn.batch.small
         for place, position in enumerate(drawn.batch.positions.tolist()):
-            rng = np.random.default_rng(
-                (self.config.seed, FLAWS, position)
-            )  # some have no flaw of a kind, some all of it
+            rng = np.random.default_rng((self.config.seed, FLAWS, position))
+            # Some have no flaw of a kind, some all of it.
             strength = self.config.flaws * max(0.0, 1.25 * rng.random() - 0.25)
             noise = rng.standard_normal((images.shape[1], rows, columns), dtype=np.float32)
             hardness = self.config.hardness * float(np.clip(1.6 * rng.random() - 0.2, 0, 1))
