@@ -389,6 +389,8 @@ class RunConfig:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
         if self.window_on and self.window is None:
             raise ValueError("window_on says where windows are put: set window, or leave it out")
+        if self.window_share != 0.5 and not self.window_on:
+            raise ValueError("window_share is of the windows on some classes: set window_on, or leave it out")
         if self.buckets and len({height / width for height, width in sizes}) < max(2, len(sizes)):
             raise ValueError(
                 f"buckets are data.size and more_sizes, each in other proportions, not {self.sizes}: change them, or set "
@@ -616,7 +618,8 @@ class UpsamplerConfig(NewModelConfig):
     texture: Annotated[
         float,
         Option(
-            "gradient that the distance of textures has on the image, as a multiple of that of the squared error",
+            "gradient that the distance of textures has on the image, as a multiple of that of the squared error of "
+            "what is not structured",
             ge=0,
             le=1e3,
         ),
@@ -673,6 +676,10 @@ class UpsamplerConfig(NewModelConfig):
         super().__post_init__()
         if not self.network.upsamples:
             raise ValueError("an upsampler's network is given a small image: set network.upsamples")
+        if self.structure != 5 and not self.structured:
+            raise ValueError("structure is a weight of structured classes: set structured, or leave it out")
+        if self.redrawn != 0.5 and self.first_stage is None:
+            raise ValueError("redrawn is a share of first_stage's steps: set that, or leave it out")
         if self.first_stage is not None and self.buckets:
             raise ValueError("first_stage has no buckets: set more_sizes in their place")
         for height, width in (data.height_width for data in self.turns()):

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from ..datasets import Example
 from ..diffusion.upsampling import reduced, small_size
+from ..files.untrusted import naming
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette
 from ..models.conversion import load
@@ -37,14 +38,18 @@ class FirstStage:
     def named(cls, name: str, palette: Palette, side: int, share: float) -> FirstStage:
         """By name or path. share: of its steps, at most. ValueError for a model of other classes or small images, or one of
         whose steps that share is none or all."""
-        model = load(name)
-        if model.palette.names != palette.names:
-            raise ValueError(f"first_stage: {name} draws other classes than {palette.name} has")
-        if model.upsampler is not None and model.upsampler.config.upsamples != side:
-            theirs = model.upsampler.config.upsamples
-            raise ValueError(f"first_stage: the small images of {name} are of {theirs} pixels: set small to that")
-        options = GenerateOptions().for_model(model)
-        steps = len(model.denoiser.respaced(options.steps or "").schedule)
+        with naming("first_stage"):
+            model = load(name)
+            model.require_images()
+            if model.palette.names != palette.names:
+                raise ValueError(f"{name} draws other classes than {palette.name} has")
+            if model.upsampler is not None and model.upsampler.config.upsamples != side:
+                theirs = model.upsampler.config.upsamples
+                raise ValueError(f"the small images of {name} are of {theirs} pixels: set small to that")
+            options = GenerateOptions().for_model(model)
+            steps = len(model.denoiser.respaced(options.steps or "").schedule)
+            if steps < 2:
+                raise ValueError(f"{name} takes one step, of which none can be left out: choose one of more steps")
         most = round(share * steps)
         if not 0 < most < steps:
             raise ValueError(
@@ -55,7 +60,9 @@ class FirstStage:
 
     def redraw(self, small: Tensor, labels: LabelMap, steps: int, seed: int) -> Tensor:
         """Small images (B, 3, h, w) as they are after noise and the model's last `steps` steps. Their layouts are exact."""
-        options = GenerateOptions(seed=seed, strength=steps / self.steps, roughness=0.0)
+        options = GenerateOptions(seed=seed, strength=steps / self.steps)
+        if self.model.config.network.roughness:
+            options = replace(options, roughness=0.0)
         return generate(self.model, labels, options, image=small)
 
 
@@ -82,5 +89,6 @@ class Redrawn(Dataset[Example]):
         small = reduced(example.image[None], size)
         if not steps:
             return example._replace(small=torch.full_like(small[0], torch.nan))
-        labels = LabelMap(example.ids[None], stage.model.palette.num_classes).reduced(*size)
+        edges = None if example.edges is None else example.edges[None]
+        labels = LabelMap(example.ids[None], stage.model.palette.num_classes, edges).reduced(*size)
         return example._replace(small=stage.redraw(small, labels, steps, seed)[0])

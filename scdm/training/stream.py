@@ -105,23 +105,25 @@ def examples_from(step: int, data: DataSet, config: RunConfig) -> Turns | Bucket
     seen through windows."""
     if config.buckets:
         return Buckets(buckets_of(data, config), config, step)
-    turns = [data, *map(data.at, config.more_sizes)]
+    turns, stage = [data, *map(data.at, config.more_sizes)], _first_stage(data, config)
+
+    def stream(turn: DataSet, start: int) -> Dataset[Example]:
+        examples = turn.training(start)
+        return examples if stage is None else Redrawn(examples, stage, (config.seed, REDRAWN))
+
+    start = step * config.batch
     if config.window is None:
-        return Turns([redrawn(turn.training(step * config.batch), data, config) for turn in turns], config.batch, step)
+        return Turns([stream(turn, start) for turn in turns], config.batch, step)
     chosen = classes_called(data.palette, config.window_on)
-    streams = [
-        Windows(redrawn(turn.training(), data, config), config, config.window, len(turns), step * config.batch, chosen)
-        for turn in turns
-    ]
-    return Turns(streams, config.batch, step)
+    windows = [Windows(stream(turn, 0), config, config.window, len(turns), start, chosen) for turn in turns]
+    return Turns(windows, config.batch, step)
 
 
-def redrawn(stream: Dataset[Example], data: DataSet, config: RunConfig) -> Dataset[Example]:
-    """The examples, with the small images of an upsampler's first stage, if the run names one."""
+def _first_stage(data: DataSet, config: RunConfig) -> FirstStage | None:
+    """The model that redraws small images, if the run names one."""
     if not isinstance(config, UpsamplerConfig) or config.first_stage is None:
-        return stream
-    stage = FirstStage.named(config.first_stage, data.palette, config.small, config.redrawn)
-    return Redrawn(stream, stage, (config.seed, REDRAWN))
+        return None
+    return FirstStage.named(config.first_stage, data.palette, config.small, config.redrawn)
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ class Windows(Dataset[Example]):
     """Random windows of the images of a stream, from position `start` on (Wang et al. 2023, Patch Diffusion).
 
     The images of a batch serve `config.windows` turns of the stream, which is one of `turns`; windows are of `side` pixels.
-    A share of them (`config.window_share`) has its middle in one of the classes `chosen`, of images that show any.
+    A share of them (`config.window_share`) is put on one of the classes `chosen`, of images that show any.
     """
 
     def __init__(

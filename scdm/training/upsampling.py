@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..datasets import Batch
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.parametrization import WEIGHTINGS
+from ..diffusion.samplers import ddim_mean
 from ..diffusion.upsampling import enlarged_within, reduced
 from ..layouts.labels import LabelMap
 from ..layouts.painting import classes_called
@@ -29,6 +30,7 @@ from .config import UpsamplerConfig
 from .critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
 from .learner import FUSED
 from .objective import Losses, Task, UniformSteps, layouts
+from .redrawing import FirstStage
 from .stream import FLAWS, SIMULATED, DrawnBatch
 from .texture import texture_distance
 
@@ -44,6 +46,8 @@ def upsampling(config: UpsamplerConfig, model: Model, origin: dict[str, Any] | N
     """Training the upsampler `model`. origin: the provenance of the one whose weights it begins with."""
 
     structured = torch.tensor(classes_called(model.palette, config.structured), dtype=torch.int64)
+    if config.first_stage is not None:  # said before anything is looked for in the data
+        FirstStage.named(config.first_stage, model.palette, config.small, config.redrawn)
 
     def objective(network: nn.Module) -> Upsampling:
         torch.manual_seed(config.seed)
@@ -73,10 +77,12 @@ class Balance:
     ratio: Tensor = field(default_factory=lambda: torch.full((), torch.nan))
 
     def __call__(self, own: Tensor, other: Tensor) -> Tensor:
-        """The ratio after one more step with these gradients, by which the first becomes as large as the second."""
+        """The ratio after one more step with these gradients, by which the first becomes as large as the second. A step
+        without the second, as all is structured, tells nothing of it."""
         now = other.norm() / own.norm().clamp(min=1e-12)
-        self.ratio = torch.where(self.ratio.isnan(), now, torch.lerp(now, self.ratio.to(now), INERTIA))
-        return self.ratio
+        mean = torch.where(self.ratio.isnan(), now, torch.lerp(now, self.ratio.to(now), INERTIA))
+        self.ratio = torch.where(now > 0, mean, self.ratio.to(now))
+        return self.ratio.nan_to_num()
 
     @property
     def saved(self) -> float:
@@ -167,8 +173,7 @@ class Upsampling:
     def __call__(self, drawn: DrawnBatch, device: torch.device) -> Losses:
         batch, draws = drawn
         schedule = self.denoiser.schedule
-        drawn_index, weight = self.timesteps.pick(draws.step)
-        index, weight = (v.to(device, non_blocking=True) for v in (drawn_index, weight))
+        index, weight = (v.to(device, non_blocking=True) for v in self.timesteps.pick(draws.step))
         labels = layouts(drawn, self.model, self.config.null_rate, device)
         images = batch.images.to(device, memory_format=torch.channels_last, non_blocking=True)
         exact = _exact(batch).to(device)
@@ -177,8 +182,9 @@ class Upsampling:
         low = enlarged_within(self._small(drawn, height).to(device), labels)
         within = replace(self.denoiser, height=batch.height)
         x = schedule.add_noise(images, index, noise)
-        if simulated := self._simulated(batch.positions.tolist(), drawn_index.tolist()):
-            x[simulated] = simulation(within, noise[simulated], low[simulated], labels[simulated], index[simulated])
+        if self.config.simulated:
+            chosen = self._simulated(batch.positions.tolist()).to(device, non_blocking=True)
+            x = torch.where(chosen[:, None, None, None], simulation(within, noise, low, labels, index), x)
         t = schedule.steps_at(index)
         made = within.network(torch.cat([x, low], dim=1), t, labels, **within.whole).to(x)
         ids = cells(exact)
@@ -206,14 +212,10 @@ class Upsampling:
         learning.updates += 1
         return Losses(t, weight, total, mse, torch.full_like(mse, torch.nan))
 
-    def _simulated(self, positions: list[int], steps: list[int]) -> list[int]:
-        """The places in a batch of the examples that begin with what the upsampler makes itself."""
-        first, share = len(self.denoiser.schedule) - 1, self.config.simulated
-        return [
-            place
-            for place, (position, step) in enumerate(zip(positions, steps, strict=True))
-            if step < first and np.random.default_rng((self.config.seed, SIMULATED, position)).random() < share
-        ]
+    def _simulated(self, positions: list[int]) -> Tensor:
+        """(B,) bool: whether an example begins with what the upsampler makes itself."""
+        draws = [np.random.default_rng((self.config.seed, SIMULATED, position)).random() for position in positions]
+        return torch.tensor(draws) < self.config.simulated
 
     def _small(self, drawn: DrawnBatch, height: int) -> Tensor:
         """The images of a batch, made small, with flaws. height: of the whole images."""
@@ -249,17 +251,18 @@ class Upsampling:
 @torch.no_grad()
 def simulation(denoiser: Denoiser, noise: Tensor, low: Tensor, labels: LabelMap, index: Tensor) -> Tensor:
     """(B, 3, H, W): what an upsampler finds at the steps `index` (B,) of its schedule in use, when it has made all before
-    itself from this noise (backward simulation, Yin et al. 2024).
+    itself from this noise, by DDIM (backward simulation, Yin et al. 2024).
 
     There x_t holds its own earlier prediction, which is smooth where a rendering has lines. If it learns from renderings
-    with noise alone, it looks for these lines in x_t, and finds noise.
+    with noise alone, it looks for these lines in x_t, and finds noise. All examples take all steps, whichever they are to
+    begin with, so that every batch and every process computes alike.
     """
     schedule, x = denoiser.schedule, noise
-    for step in range(len(schedule) - 1, int(index.min()), -1):
+    for step in range(len(schedule) - 1, 0, -1):
         now = torch.full_like(index, step)
         given = torch.cat([x, low], dim=1)
         x0 = denoiser.network(given, schedule.steps_at(now), labels, **denoiser.whole).to(x)
-        x = torch.where((index < step)[:, None, None, None], schedule.add_noise(x0, now - 1, noise), x)
+        x = torch.where((index < step)[:, None, None, None], ddim_mean(schedule, x0, x, now), x)
     return x
 
 

@@ -12,8 +12,12 @@ from scdm.datasets import open_dataset
 from scdm.diffusion.upsampling import reduced
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
+from scdm.models import checkpoint
+from scdm.models.conversion import load
+from scdm.models.model import Model
 from scdm.training.redrawing import FirstStage, Redrawn
-from scdm.training.stream import window
+from scdm.training.run import task_of
+from scdm.training.stream import steps_from, window
 from tests.training.test_upsampling import batch_of, objective_of, upsampler_config
 from tests.training.tiny import config
 
@@ -57,10 +61,33 @@ def test_an_upsampler_is_shown_what_was_redrawn():
 
 
 def test_a_run_shows_its_first_stage():
-    run = upsampler_config(first_stage="scenes-fast", small=64, data=replace(config().data, size=128), batch=2)
-    drawn = batch_of(run)
-    assert drawn.batch.small.shape == (2, 3, 64, 64)
-    assert not batch_of(replace(run, first_stage=None)).batch.small
+    run = upsampler_config(
+        first_stage="scenes-fast", small=64, data=replace(config().data, size=128), window=32, windows=2
+    )
+    steps = steps_from(0, open_dataset(run.data), run)
+    small = [next(steps)[0].batch.small for _ in range(3)]
+    assert all(one.shape == (4, 3, 16, 16) for one in small) and any(one.isfinite().any() for one in small)
+    again = next(steps_from(2, open_dataset(run.data), run))[0].batch.small
+    assert torch.equal(again.nan_to_num(9), small[2].nan_to_num(9)), "as in a run that is resumed"
+    assert batch_of(replace(run, first_stage=None)).batch.small is None
+
+
+def test_a_first_stage_may_read_no_roughness():
+    network = replace(STAGE.model.config.network, roughness=False)
+    model = Model.new(replace(STAGE.model.config, network=network), SCENES)
+    small = torch.zeros(1, 3, 64, 64)
+    layout = LabelMap(torch.zeros(1, 64, 64, dtype=torch.int64), 14)
+    assert replace(STAGE, model=model).redraw(small, layout, 1, 0).isfinite().all()
+
+
+def test_an_upsampler_is_no_first_stage(tmp_path):
+    checkpoint.save(tmp_path / "up.safetensors", load("scenes-fast").upsampler)
+    with pytest.raises(ValueError, match="first_stage: an upsampler adds detail"):
+        FirstStage.named(str(tmp_path / "up.safetensors"), SCENES, 64, 0.5)
+    with pytest.raises(ValueError, match="first_stage: there is no model 'nonsense'"):
+        task_of(
+            upsampler_config(first_stage="nonsense", small=64, data=replace(config().data, size=64)), SCENES, True, None
+        )
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ def test_every_other_window_is_put_on_the_classes_that_are_chosen_where_an_image
     windows = [window(example, 16, (key,), (3,)) for key in range(200)]
     middles = [w.ids[8, 8] == 3 for w in windows]
     assert 80 < sum(middles) < 120, sum(middles)
+    every = [window(example, 16, (key,), (3,), share=1.0).ids[8, 8] == 3 for key in range(20)]
+    assert all(every), "or as large a share as is asked for"
     corner = np.zeros((64, 64), np.int64)
     corner[0, 63] = 3
     shown = [w.ids[0, 15] == 3 for key in range(200) if (w := window(example._replace(ids=corner), 16, (key,), (3,)))]

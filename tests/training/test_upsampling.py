@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 
 from scdm.datasets import open_dataset
+from scdm.diffusion.samplers import SAMPLERS
 from scdm.diffusion.upsampling import reduced
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
@@ -110,29 +112,25 @@ def test_outlines_of_small_images_have_the_steps_of_a_small_layout():
 
 
 def test_later_steps_begin_with_what_the_upsampler_has_made_itself():
-    """Of four steps: those before each are made one after the other, from the same noise."""
+    """Of four steps: what DDIM finds at each, whichever of them the examples are to begin with."""
     objective = objective_of(upsampler_config(visits="trailing4", simulated=1.0))
-    asked = []
 
     def network(x, t, labels, **_):
-        asked.append((x, t))
-        return torch.full_like(x[:, :3], 0.1 * len(asked))
+        return 0.5 * x[:, :3].tanh() + 0.1 * x[:, 3:]
 
     denoiser = replace(objective.denoiser, network=network)
-    noise, low, index = torch.randn(3, 3, 8, 8), torch.zeros(3, 3, 8, 8), torch.tensor([1, 3, 2])
-    labels = LabelMap(torch.zeros(3, 8, 8, dtype=torch.int64), 14)
-    found = simulation(denoiser, noise, low, labels, index)
-    mixed = [denoiser.schedule.add_noise(torch.full_like(noise, x0), index, noise) for x0 in (0.1, 0.2)]
-    assert torch.equal(found, torch.stack([mixed[1][0], noise[1], mixed[0][2]]))
-    assert [int(t[0]) for _, t in asked] == denoiser.schedule.timesteps[:1:-1].tolist()
-    assert torch.equal(asked[0][0][:, :3], noise)
+    noise, low, index = torch.randn(3, 3, 8, 8), torch.randn(3, 3, 8, 8), torch.tensor([1, 3, 2])
+    found = simulation(denoiser, noise, low, LabelMap(torch.zeros(3, 8, 8, dtype=torch.int64), 14), index)
+    predicted = lambda x, t: SimpleNamespace(x0=network(torch.cat([x, low], 1), t, None))  # noqa: E731
+    steps = SAMPLERS["ddim"](predicted, noise, denoiser.schedule, lambda x: torch.zeros_like(x))
+    x = {3: noise, **{2 - place: step.x for place, step in enumerate(steps)}}
+    assert torch.allclose(found, torch.stack([x[int(i)][place] for place, i in enumerate(index)]), atol=1e-6)
 
 
 def test_a_share_of_later_steps_is_simulated():
-    steps, positions = [0, 1] * 100, list(range(200))
-    chosen = [objective_of(upsampler_config(simulated=share))._simulated(positions, steps) for share in (0.0, 0.5, 1.0)]
-    assert chosen[0] == [] and chosen[2] == positions[::2], "none of the first step"
-    assert 30 < len(chosen[1]) < 70 and set(chosen[1]) < set(chosen[2])
+    positions = list(range(200))
+    chosen = [objective_of(upsampler_config(simulated=share))._simulated(positions) for share in (0.0, 0.5, 1.0)]
+    assert not chosen[0].any() and chosen[2].all() and 70 < chosen[1].sum() < 130
     run = upsampler_config(simulated=1.0, precision="float32")
     losses = []
     for one in (run, replace(run, simulated=0.0)):
@@ -140,8 +138,8 @@ def test_a_share_of_later_steps_is_simulated():
         for weight in objective.model.network.parameters():  # at first its output is 0, whatever it is given
             torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(1))
         losses.append(objective(batch_of(run), CPU).mse)
-    later = batch_of(run).draws.step < 0.5
-    assert later.any() and torch.equal(losses[0] != losses[1], later)
+    later = (batch_of(run).draws.step * 2).long() == 0
+    assert 0 < later.sum() < len(later) and torch.equal(losses[0] != losses[1], later)
 
 
 def test_layouts_are_judged_as_they_were_before_they_were_made_sparse():
@@ -208,6 +206,27 @@ def test_losses_pull_at_an_image_as_hard_as_its_error_does():
     assert torch.allclose(total, error + scale * other + beside), "what stands beside them changes no balance"
     (gradient,) = torch.autograd.grad(total.mean(), made)
     assert torch.allclose(gradient, own + scale * others + more, atol=1e-7)
+
+
+def test_a_window_that_is_all_structured_changes_no_balance():
+    balance, none = Balance(), torch.zeros(1)
+    assert balance(torch.ones(1), none) == 0, "nothing to compare with yet"
+    assert balance(torch.ones(1), torch.full((1,), 3.0)) == 3
+    assert balance(torch.ones(1), none) == 3
+
+
+def test_the_critic_judges_structured_classes():
+    run = upsampler_config(structured=SCENES.names[:7], texture=0.0, precision="float32")
+    gradients = []
+    for weight in (0.0, 5.0):
+        objective = objective_of(replace(run, critic=CriticConfig(width=4, after=0, patience=0, weight=weight)))
+        made = []
+        objective.denoiser.network.register_forward_hook(lambda _, __, out, made=made: made.append(out))
+        total = objective(batch_of(run), CPU).total.mean()
+        gradients.append(torch.autograd.grad(total, made[-1])[0])
+    ids = batch_of(run).batch.ids
+    own = (ids < 7)[:, None].expand_as(gradients[0])
+    assert own.any() and (gradients[0] - gradients[1])[own].abs().max() > 0
 
 
 def test_textures_are_compared_class_by_class_and_wherever_they_lie():
@@ -306,6 +325,9 @@ def test_structured_classes_are_those_of_the_data():
         ({"small": 64}, "at least 64 pixels high"),
         ({"more_sizes": ((48, 32),)}, "no higher than wide, not 32x48"),
         ({"samples": 2}, "samples"),
+        ({"window_share": 1.0}, "set window_on"),
+        ({"structure": 40.0}, "set structured"),
+        ({"redrawn": 0.25}, "set that"),
         ({"window_on": ("road",)}, "set window"),
     ],
 )
