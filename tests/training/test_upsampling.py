@@ -139,7 +139,8 @@ def test_a_share_of_later_steps_is_simulated():
             torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(1))
         losses.append(objective(batch_of(run), CPU).mse)
     later = (batch_of(run).draws.step * 2).long() == 0
-    assert 0 < later.sum() < len(later) and torch.equal(losses[0] != losses[1], later)
+    off = (losses[0] - losses[1]).abs() / losses[1]
+    assert 0 < later.sum() < len(later) and off[later].min() > 1e-4 > 10 * off[~later].max()
 
 
 def test_layouts_are_judged_as_they_were_before_they_were_made_sparse():
