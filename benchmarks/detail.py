@@ -18,11 +18,14 @@ if __name__ == "__main__":
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from scdm.datasets.scene_set import scenes_that_show, small
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.upsampling import enlarged, reduced
 from scdm.files.contact_sheet import contact_sheet
@@ -34,8 +37,6 @@ from scdm.models.model import Model
 from scdm.pipeline import GenerateOptions, add_detail
 from scdm.training.command import ending
 
-SHARE = 0.02  # of a scene, from which it shows a class
-
 
 @ending("detail")
 def main() -> int:
@@ -43,38 +44,34 @@ def main() -> int:
     parser.add_argument("model", help="embedded name or file, with an upsampler")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--layouts", type=int, default=8, help="scenes")
-    parser.add_argument("--showing", nargs="*", default=[], metavar="CLASS", help="scenes that show all of these")
+    parser.add_argument("--showing", nargs="*", default=[], metavar="CLASS", help="scenes with any of these")
     parser.add_argument("--seed", type=int, default=999, help="of the series of scenes, which no training has")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="a picture of all")
     arguments = parser.parse_args()
+    if arguments.layouts < 1:
+        parser.error("layouts must be at least 1")
     model = load(arguments.model)
     if model.upsampler is None:
         raise ValueError(f"{arguments.model} has no upsampler: what it makes is measured by pictures.py")
-    shown = chosen(arguments.seed, arguments.layouts, classes_called(model.palette, arguments.showing))
-    rows, sums = [], torch.zeros(0)
+    size = arguments.size, arguments.size
+    classes = classes_called(model.palette, arguments.showing)
+    shown: Sequence[int] = range(arguments.layouts)
+    if classes:
+        shown = scenes_that_show(classes, arguments.seed, arguments.layouts, small(*size))
+    rows: list[list[np.ndarray]] = []
+    sums = torch.zeros(())
     for index in shown:
-        image, ids = Scenes(index + 1, arguments.seed, (arguments.size, arguments.size))[index]
+        image, ids = Scenes(index + 1, arguments.seed, size)[index]
         pictures = steps_of(model, image[None], LabelMap(ids[None], model.palette.num_classes), index)
         rows.append([to_levels(picture)[0] for picture in (image[None], *pictures)])
-        found = torch.stack([errors(picture, image, ids, model.palette.num_classes) for picture in pictures], dim=1)
-        sums = found if not len(sums) else sums + found
-    print(f"{len(shown)} scenes of {arguments.size}x{arguments.size} pixels: {', '.join(map(str, shown))}\n")
+        sums = sums + torch.stack(
+            [errors(picture, image, ids, model.palette.num_classes) for picture in pictures], dim=1
+        )
+    print(f"{len(shown)} scenes of {size[1]}x{size[0]} pixels: {', '.join(map(str, shown))}\n")
     print(table(model.palette.names, sums))
     if arguments.sheet is not None:
         write_image(arguments.sheet, contact_sheet(rows))
     return 0
-
-
-def chosen(seed: int, count: int, classes: tuple[int, ...]) -> list[int]:
-    """The first `count` scenes of the series that show all the classes, by what they show at 64 pixels."""
-    small, found = Scenes(2**31, seed, (64, 64)), list[int]()
-    index = 0
-    while len(found) < count:
-        ids = small[index][1]
-        if all((ids == class_id).float().mean() > SHARE for class_id in classes):
-            found.append(index)
-        index += 1
-    return found
 
 
 def steps_of(model: Model, image: Tensor, labels: LabelMap, seed: int) -> list[Tensor]:
@@ -82,9 +79,11 @@ def steps_of(model: Model, image: Tensor, labels: LabelMap, seed: int) -> list[T
     size = model.small_size((labels.height, labels.width))
     if size is None:
         raise ValueError(f"images of {labels.width}x{labels.height} are made without an upsampler: set --size to more")
-    small, predictions = reduced(image, size), []
-    add_detail(model, labels, small, GenerateOptions(seed=seed), on_step=lambda step, _: predictions.append(step.x0))
-    return [enlarged(small, (labels.height, labels.width)), *predictions]
+    reference, predictions = reduced(image, size), []
+    add_detail(
+        model, labels, reference, GenerateOptions(seed=seed), on_step=lambda step, _: predictions.append(step.x0)
+    )
+    return [enlarged(reference, (labels.height, labels.width)), *predictions]
 
 
 def errors(made: Tensor, image: Tensor, ids: Tensor, num_classes: int) -> Tensor:

@@ -82,7 +82,7 @@ class LabelMap:
         counts = enumerate(self.ids.flatten().bincount().tolist())
         return sorted(((i, count / self.ids.numel()) for i, count in counts if count), key=lambda found: -found[1])
 
-    def __getitem__(self, samples: slice | list[int]) -> LabelMap:
+    def __getitem__(self, samples: slice) -> LabelMap:
         edges = None if self.edges is None else self.edges[samples]
         roughness = None if self.roughness is None else self.roughness[samples]
         return replace(self, ids=self.ids[samples], edges=edges, roughness=roughness)

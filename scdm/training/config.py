@@ -389,7 +389,7 @@ class RunConfig:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
         if self.window_on and self.window is None:
             raise ValueError("window_on says where windows are put: set window, or leave it out")
-        if self.window_share != 0.5 and not self.window_on:
+        if self._changed("window_share") and not self.window_on:
             raise ValueError("window_share is of the windows on some classes: set window_on, or leave it out")
         if self.buckets and len({height / width for height, width in sizes}) < max(2, len(sizes)):
             raise ValueError(
@@ -403,6 +403,10 @@ class RunConfig:
             raise ValueError(
                 f"posthoc_widths must be two widths, or more, that differ, not {list(self.posthoc_widths)}"
             )
+
+    def _changed(self, name: str) -> bool:
+        """Whether a setting is other than by default."""
+        return getattr(self, name) != next(field.default for field in fields(self) if field.name == name)
 
     @property
     def validated(self) -> int:
@@ -676,9 +680,9 @@ class UpsamplerConfig(NewModelConfig):
         super().__post_init__()
         if not self.network.upsamples:
             raise ValueError("an upsampler's network is given a small image: set network.upsamples")
-        if self.structure != 5 and not self.structured:
+        if self._changed("structure") and not self.structured:
             raise ValueError("structure is a weight of structured classes: set structured, or leave it out")
-        if self.redrawn != 0.5 and self.first_stage is None:
+        if self._changed("redrawn") and self.first_stage is None:
             raise ValueError("redrawn is a share of first_stage's steps: set that, or leave it out")
         if self.first_stage is not None and self.buckets:
             raise ValueError("first_stage has no buckets: set more_sizes in their place")

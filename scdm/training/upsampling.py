@@ -30,7 +30,6 @@ from .config import UpsamplerConfig
 from .critic import Critic, cells, class_weights, loss_of_critic, loss_of_maker
 from .learner import FUSED
 from .objective import Losses, Task, UniformSteps, layouts
-from .redrawing import FirstStage
 from .stream import FLAWS, SIMULATED, DrawnBatch
 from .texture import texture_distance
 
@@ -46,8 +45,6 @@ def upsampling(config: UpsamplerConfig, model: Model, origin: dict[str, Any] | N
     """Training the upsampler `model`. origin: the provenance of the one whose weights it begins with."""
 
     structured = torch.tensor(classes_called(model.palette, config.structured), dtype=torch.int64)
-    if config.first_stage is not None:  # said before anything is looked for in the data
-        FirstStage.named(config.first_stage, model.palette, config.small, config.redrawn)
 
     def objective(network: nn.Module) -> Upsampling:
         torch.manual_seed(config.seed)
@@ -233,11 +230,12 @@ class Upsampling:
             strength = self.config.flaws * max(0.0, 1.25 * rng.random() - 0.25)
             noise = rng.standard_normal((images.shape[1], rows, columns), dtype=np.float32)
             hardness = self.config.hardness * float(np.clip(1.6 * rng.random() - 0.2, 0, 1))
-            blotches = self.config.blotches * blotched(rng, noise.shape) if self.config.blotches else torch.zeros(())
-            if own[place].isnan().any():
-                low[place] = torch.lerp(low[place], hard[place], hardness) + structured[place] * blotches
-            else:  # with flaws and outlines of its own
+            if own[place].isfinite().all():  # with flaws and outlines of its own
                 low[place] = own[place]
+            else:
+                low[place] = torch.lerp(low[place], hard[place], hardness)
+                if self.config.blotches:
+                    low[place] += structured[place] * (self.config.blotches * blotched(rng, noise.shape))
             low[place] += strength * torch.from_numpy(noise)
         return low.clamp(-1, 1)
 

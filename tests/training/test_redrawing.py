@@ -16,7 +16,6 @@ from scdm.models import checkpoint
 from scdm.models.conversion import load
 from scdm.models.model import Model
 from scdm.training.redrawing import FirstStage, Redrawn
-from scdm.training.run import task_of
 from scdm.training.stream import steps_from, window
 from tests.training.test_upsampling import batch_of, objective_of, upsampler_config
 from tests.training.tiny import config
@@ -85,9 +84,7 @@ def test_an_upsampler_is_no_first_stage(tmp_path):
     with pytest.raises(ValueError, match="first_stage: an upsampler adds detail"):
         FirstStage.named(str(tmp_path / "up.safetensors"), SCENES, 64, 0.5)
     with pytest.raises(ValueError, match="first_stage: there is no model 'nonsense'"):
-        task_of(
-            upsampler_config(first_stage="nonsense", small=64, data=replace(config().data, size=64)), SCENES, True, None
-        )
+        batch_of(upsampler_config(first_stage="nonsense", small=64, data=replace(config().data, size=64)))
 
 
 @pytest.mark.parametrize(
