@@ -11,8 +11,8 @@ Layouts are scenes that neither model nor segmenter has seen: they come from ano
   deviation if other scenes had been drawn.
 - Frechet distance: in that segmenter's features, of samples to a second set of renderings (other scenes), as a multiple of
   the first renderings' distance to it. All sets have the same number of images: the bias of small ones is in both distances.
-- high-frequency energy: of samples, as a multiple of that of renderings (`scdm.metrics.fine_detail`); that of a class is
-  taken within its outlines.
+- high-frequency energy: of samples, as a multiple of that of renderings (`scdm.metrics.fine_detail`), ± likewise: a single
+  scene of pines in snow has as much of it as ten others; that of a class is taken within its outlines.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -61,6 +61,9 @@ SHEET_IMAGES = 24  # shown, at most
 SHEET_WIDTH, LEAST_SIDE = 2400, 128  # pixels of a row, about, and of a picture, at least
 
 
+T = TypeVar("T", SegmentationScore, HighFrequencyEnergy)
+
+
 @dataclass(frozen=True)
 class Row:
     """What was measured of a model at a size. `_ratio` is samples to renderings. By class: None where it does not occur."""
@@ -81,6 +84,7 @@ class Row:
     energy: float
     energy_renderings: float
     energy_ratio: float
+    energy_spread: float
     class_iou: dict[str, float | None]
     class_iou_renderings: dict[str, float | None]
     class_energy_ratio: dict[str, float | None]
@@ -173,8 +177,7 @@ class Comparison:
         self.networks = Networks({FEATURES: segmenter}, segmenter)
         self.parts: list[Measured] = []  # one for each image
         self.others: list[Tensor] = []  # features of the second renderings
-        num_classes = model.palette.num_classes
-        self.energy, self.real_energy = HighFrequencyEnergy(num_classes), HighFrequencyEnergy(num_classes)
+        self.energies: list[tuple[HighFrequencyEnergy, HighFrequencyEnergy]] = []  # of each sample and its rendering
         self.pictures: list[np.ndarray] = []
 
     def labels(self, index: int) -> LabelMap:
@@ -188,28 +191,32 @@ class Comparison:
         self.parts.append(Measured())
         self.parts[-1].update(self.networks, collate([Example(image, ids, None, index)]), [sample])
         self.others.append(self.networks.extractors[FEATURES](self.scenes[index + len(self.scenes) // 2][0][None]))
-        self.energy.update(sample, ids[None])
-        self.real_energy.update(image[None], ids[None])
+        energies = HighFrequencyEnergy(labels.num_classes), HighFrequencyEnergy(labels.num_classes)
+        for energy, picture in zip(energies, (sample, image[None]), strict=True):
+            energy.update(picture, ids[None])
+        self.energies.append(energies)
         if len(self.parts) <= SHEET_IMAGES:
             self.pictures += [layout_picture(self.model.palette, labels), *to_levels(torch.cat([sample, image[None]]))]
 
     def results(self) -> dict[str, Any]:
         """The fields of a `Row`, from `miou` on."""
         names = self.model.palette.names
-        score, real_score = (total(self._scores(real)) for real in (False, True))
+        scores = [(part.score, part.real_score) for part in self.parts if part.score and part.real_score]
+        score, real_score = totals(scores)
         frechet, real_frechet = (self._distance(real) for real in (False, True))
-        energy, real_energy = self.energy.compute(), self.real_energy.compute()
+        energy, real_energy = (total.compute() for total in totals(self.energies))
         return {
             "miou": score.compute().miou,
             "miou_renderings": real_score.compute().miou,
             "miou_ratio": score.compute().miou / real_score.compute().miou,
-            "miou_spread": self._spread(),
+            "miou_spread": spread(scores, lambda score: score.compute().miou),
             "frechet": frechet,
             "frechet_renderings": real_frechet,
             "frechet_ratio": frechet / real_frechet,
             "energy": energy.mean,
             "energy_renderings": real_energy.mean,
             "energy_ratio": energy.mean / real_energy.mean,
+            "energy_spread": spread(self.energies, lambda energy: energy.compute().mean),
             "class_iou": by_class(names, score.compute().iou),
             "class_iou_renderings": by_class(names, real_score.compute().iou),
             "class_energy_ratio": by_class(names, energy.classes / real_energy.classes),
@@ -221,16 +228,6 @@ class Comparison:
         rows = [self.pictures[start : start + across] for start in range(0, len(self.pictures), across)]
         return contact_sheet(rows, LEAST_SIDE)
 
-    def _scores(self, real: bool) -> list[SegmentationScore]:
-        found = [part.real_score if real else part.score for part in self.parts]
-        return [score for score in found if score is not None]
-
-    def _spread(self) -> float:
-        scores, real_scores = self._scores(False), self._scores(True)
-        draws = np.random.default_rng(0).integers(len(scores), size=(REDRAWN, len(scores)))
-        mious = [[total([of[i] for i in drawn]).compute().miou for of in (scores, real_scores)] for drawn in draws]
-        return float(np.std([sampled / rendered for sampled, rendered in mious]))
-
     def _distance(self, real: bool) -> float:
         """Of the first renderings, or of the samples, to the second renderings."""
         distance = FrechetDistance()
@@ -240,8 +237,17 @@ class Comparison:
         return distance.compute()
 
 
-def total(parts: Sequence[SegmentationScore]) -> SegmentationScore:
-    return sum(parts[1:], parts[0])
+def totals(pairs: Sequence[tuple[T, T]]) -> tuple[T, T]:
+    """Of samples, and of their renderings."""
+    sampled, rendered = zip(*pairs, strict=True)
+    return sum(sampled[1:], sampled[0]), sum(rendered[1:], rendered[0])
+
+
+def spread(pairs: Sequence[tuple[T, T]], value: Callable[[T], float]) -> float:
+    """The standard deviation of the ratio of samples to renderings, if other scenes had been drawn."""
+    draws = np.random.default_rng(0).integers(len(pairs), size=(REDRAWN, len(pairs)))
+    redrawn = (totals([pairs[index] for index in drawn]) for drawn in draws)
+    return float(np.std([value(sampled) / value(rendered) for sampled, rendered in redrawn]))
 
 
 def by_class(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
@@ -309,7 +315,9 @@ def as_markdown(rows: Sequence[Row], conditions: dict[str, str]) -> str:
             line("mIoU read in renderings", [f"{row.miou_renderings:.3f}" for row in rows]),
             line("mIoU, of what is read in renderings", [f"{r.miou_ratio:.3f} ± {r.miou_spread:.3f}" for r in rows]),
             line("Frechet distance, of renderings' own", [f"{row.frechet_ratio:.2f}" for row in rows]),
-            line("high-frequency energy, of renderings'", [f"{row.energy_ratio:.2f}" for row in rows]),
+            line(
+                "high-frequency energy, of renderings'", [f"{r.energy_ratio:.2f} ± {r.energy_spread:.2f}" for r in rows]
+            ),
             "",
             line("IoU of renderings / samples, energy", [f"{Path(row.model).stem} {row.size}" for row in rows]),
             "| --- " * (len(rows) + 1) + "|",
