@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 BEYOND = 1.5  # times the largest side, or a fraction of the smallest, up to which images are made without a remark
+
+ELONGATED = 2  # times the most elongated proportions, likewise
 
 Size = tuple[int, int]
 
@@ -32,6 +35,11 @@ class TaughtSizes:
     def largest_side(self) -> int:
         return max(map(max, self.sizes))
 
+    @property
+    def elongation(self) -> float:
+        """The longer side of the most elongated of them, as a multiple of the shorter."""
+        return max(max(size) / min(size) for size in self.sizes)
+
     def __str__(self) -> str:
         """In words: "256x512 pixels", or "64 to 512 pixels" of several."""
         if len(set(self.sizes)) == 1:
@@ -46,6 +54,9 @@ class TaughtSizes:
         elif min(size) * BEYOND < self.smallest_side:
             what = "shapes may dissolve"
             advice = f"paint at {_words(self._within(size))} and reduce the result"
+        elif max(size) > ELONGATED * self.elongation * min(size):
+            what = "an image is far longer than those, and shapes may repeat"
+            advice = f"paint at {_words(self._within(size))} and crop the result"
         else:
             return ""
         return f"the model was taught images of {self}; at {_words(size)} {what}: {advice}"
@@ -58,6 +69,8 @@ class TaughtSizes:
         """The size in these proportions, or near to them, whose sides the model was taught."""
         low, high = self.smallest_side, self.largest_side
         times = min(high / max(size), max(1.0, low / min(size)))
+        longer = round(max(size) * times)
+        low = max(low, math.ceil(longer / (ELONGATED * self.elongation)))
         height, width = (min(max(round(side * times), low), high) for side in size)
         return height, width
 

@@ -21,7 +21,14 @@ def test_they_are_named_as_people_do(taught: TaughtSizes, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("taught", "size"),
-    [(SEVERAL, (64, 512)), (SEVERAL, (200, 300)), (SEVERAL, (768, 600)), (SEVERAL, (43, 100)), (WIDE, (256, 512))],
+    [
+        (SEVERAL, (256, 512)),
+        (WIDE, (180, 700)),
+        (SEVERAL, (200, 300)),
+        (SEVERAL, (768, 600)),
+        (SEVERAL, (50, 100)),
+        (WIDE, (256, 512)),
+    ],
 )
 def test_nothing_is_said_near_them(taught: TaughtSizes, size: tuple[int, int]) -> None:
     assert taught.remark(size) == ""
@@ -37,7 +44,9 @@ def test_nothing_is_said_near_them(taught: TaughtSizes, size: tuple[int, int]) -
         ),
         (SEVERAL, (768, 1024), "paint at 512x384 and enlarge"),
         (SEVERAL, (32, 48), "at 48x32 shapes may dissolve: paint at 96x64 and reduce"),
-        (SEVERAL, (16, 2048), "paint at 512x64 and enlarge"),  # in these proportions there is no size
+        (SEVERAL, (95, 512), "an image is far longer than those, and shapes may repeat: paint at 512x256 and crop"),
+        (WIDE, (700, 171), "paint at 256x512 and crop"),
+        (SEVERAL, (16, 2048), "paint at 512x256 and enlarge"),  # in these proportions there is no size
         (WIDE, (1024, 2048), "taught images of 512x256 pixels; at 2048x1024"),
     ],
 )
