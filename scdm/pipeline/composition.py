@@ -151,25 +151,32 @@ def _made_small_first(
     """A small image, to which the upsampler then adds detail.
 
     Both see the noise of the same seeds. In a part of an image that is kept, the small one is that image, reduced.
+
+    At a strength below 1 the small image alone starts from the image. An upsampler of two steps that starts from its detail and
+    noise would find flecks there; so it draws all detail, and of the image's own, which is what it has beyond the detail
+    drawn for the small image as it was, as much is added as strength leaves.
     """
     upsampler, size = model.upsampler, (labels.height, labels.width)
     small = model.small_size(size)
     assert upsampler is not None and small is not None
     finishing = GenerateOptions(
-        seed=options.seed,
-        strength=options.strength,
-        feather=options.feather,
-        precision=options.precision,
-        label_noise=options.label_noise,
+        seed=options.seed, feather=options.feather, precision=options.precision, label_noise=options.label_noise
     ).for_model(upsampler)
     small_given = _reduced(given, small)
     first = _Stage.of(model, replace(options, feather=0), small_given)
     second = _Stage.of(upsampler, finishing, given)
     before, steps = len(first.schedule), len(first.schedule) + len(second.schedule)
     low = _made(first, labels.reduced(*small), small_given, _counted(on_step, 0, steps, size))
-    low = enlarged_within(low.clamp(-1, 1), labels)
     given = given._replace(noise=_later(given.noise))
-    return _made(second, labels, given, _counted(on_step, before, steps, size), low)
+
+    def detailed(low: Tensor, on_step: OnStep | None = None) -> Tensor:
+        return _made(second, labels, given, on_step, enlarged_within(low.clamp(-1, 1), labels))
+
+    images = detailed(low, _counted(on_step, before, steps, size))
+    if given.image is None or small_given.image is None or options.strength == 1:
+        return images
+    own = given.image.float().cpu() - detailed(small_given.image)
+    return images + (1 - options.strength) * own
 
 
 def _made(stage: _Stage, labels: LabelMap, given: _Given, on_step: OnStep | None, low: Tensor | None = None) -> Tensor:
@@ -246,7 +253,11 @@ def with_roughness(model: Model, labels: LabelMap, options: GenerateOptions) -> 
     if options.roughness == "auto":
         if labels.roughness is not None or model.roughness is None:
             return labels
-        return replace(labels, roughness=model.roughness(labels))
+        # Beyond the sizes that were taught outlines have steps of enlargement, which are no roughness of what was painted.
+        size = labels.height, labels.width
+        most = model.config.taught.largest_side
+        seen = labels if max(size) <= most else labels.reduced(*(max(1, round(side * most / max(size))) for side in size))
+        return replace(labels, roughness=model.roughness(seen))
     given = torch.full((labels.batch,), float(options.roughness), device=labels.ids.device)
     return replace(labels, roughness=given)
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from scdm.diffusion.noise import image_noise
-from scdm.diffusion.upsampling import enlarged, enlarged_within
+from scdm.diffusion.upsampling import enlarged, enlarged_within, reduced
 from scdm.editing.session import EditSession
 from scdm.editing.window import windowed
 from scdm.models import checkpoint
 from scdm.models.model import Model, ModelConfig
-from scdm.pipeline import GenerateOptions, add_detail, generate
+from scdm.pipeline import GenerateOptions, add_detail, composition, generate
 from tests.pipeline.test_generate import FAST, NETWORK, PALETTE, build, layout, same
 from tests.weights import randomize
 
@@ -96,14 +96,49 @@ def test_what_a_mask_keeps_is_the_image_to_the_bit(model):
     assert torch.equal(made[kept], image[kept]) and (made - image)[~kept].abs().max() > 0.1
 
 
-def test_little_strength_keeps_an_image(model):
-    """It starts both stages from the image, the second as the first."""
-    image = enlarged(torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3)) - 0.5, (64, 64))
+def test_strength_is_that_of_the_small_image_and_detail_is_drawn_in_all_steps(model):
     told = []
     generate(
-        model, layout(64, 64), replace(FAST, strength=0.5), image=image, on_step=lambda step, steps: told.append(steps)
+        model, layout(64, 64), replace(FAST, strength=0.5), image=source(), on_step=lambda _, steps: told.append(steps)
     )
-    assert told == [3, 3, 3]  # 2 of 4 and 1 of 2
+    assert told == [4] * 4  # 2 of 4 and 2 of 2
+
+
+def test_the_less_strength_the_more_is_kept_of_an_images_own_detail(model):
+    def changed(strength: float) -> torch.Tensor:
+        made = generate(model, layout(64, 64), replace(FAST, strength=strength), image=source())
+        fine = (made - source()) - enlarged(reduced(made - source(), (16, 16)), (64, 64))
+        return fine.square().mean()
+
+    little, more, much = (changed(strength) for strength in (0.05, 0.2, 0.45))  # 1 of 4 steps, or 2
+    assert little < more < much
+
+
+def test_where_the_small_image_stays_so_does_the_image(model, monkeypatch):
+    """Its change alone changes an image, at little strength: here there is none."""
+    monkeypatch.setattr("scdm.pipeline.composition._made", unchanged(composition._made))
+    made = generate(model, layout(64, 64), replace(FAST, strength=1e-6), image=source())
+    assert (made - source()).abs().max() < 1e-4
+
+
+def unchanged(made):
+    """`_made`, of which the first stage gives the image back that it starts from."""
+    return lambda stage, labels, given, on_step, low=None: (
+        given.image if low is None else made(stage, labels, given, on_step, low)
+    )
+
+
+def test_at_half_strength_what_a_mask_keeps_is_the_image_to_the_bit(model):
+    made = generate(model, layout(64, 64), replace(FAST, strength=0.5), image=source(), mask=part())
+    kept = (part() == 0).expand_as(made)
+    assert torch.equal(made[kept], source()[kept]) and (made - source())[~kept].abs().max() > 0.01
+
+
+def source() -> torch.Tensor:
+    """An image with detail of its own."""
+    generator = torch.Generator().manual_seed(3)
+    coarse, fine = (torch.rand(1, 3, side, side, generator=generator) - 0.5 for side in (8, 64))
+    return enlarged(coarse, (64, 64)) + 0.5 * fine
 
 
 def test_noise_is_that_of_the_small_image_or_a_function(model):
