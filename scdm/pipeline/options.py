@@ -45,7 +45,8 @@ class GenerateOptions:
         Option(
             "denoising steps; more show finer detail, fewer are faster",
             ge=1,
-            form="ddim25, trailing25 or 10,15 (counts for equal sections of the process)",
+            form="ddim25, trailing25, quadratic25 (strides that shrink towards the image) or 10,15 (counts for equal "
+            "sections of the process)",
             unset="what the model was made for, 25 for most",
         ),
     ] = None
@@ -166,8 +167,8 @@ class GenerateOptions:
     layout_end: Annotated[
         float,
         Option(
-            "share of the steps, from the first, that read the layout; the others are free to leave it, which softens "
-            "outlines of any model",
+            "share of the steps, from the first, that read the layout; the others go on without it, free of the whole "
+            "layout and not only of its outlines, and with few steps things vanish",
             gt=0,
             le=1,
             step=0.05,
@@ -238,13 +239,19 @@ class GenerateOptions:
     def for_model(self, model: Model) -> GenerateOptions:
         """These options with nothing left open: 25 clipped steps of "ddpm", or of the model's own sampler, at guidance 1.5,
         or what a distilled model was distilled to, in what its device is fast in. ValueError for steps or guidance that such
-        a model does not know, for a precision that its weights do not have, and for a roughness that it does not read.
+        a model does not know, for a precision that its weights do not have, for a roughness that it does not read, and for
+        a counting of steps that its labels do not depend on.
         """
         distilled = model.config.distilled_steps
         if not isinstance(self.roughness, str) and not model.config.network.roughness:
             raise ValueError(
                 f"this model does not read how rough a layout is: leave roughness at auto, not {self.roughness:g}, or take "
-                "a model that does (layout_end softens outlines of any model)"
+                "a model that does (layout_end is for any model, but frees the last steps of the whole layout)"
+            )
+        if self.label_counting is not None and model.config.label_diffusion != "uniform":
+            kind = {"none": "no label diffusion"}.get(model.config.label_diffusion, "class-wise label diffusion")
+            raise ValueError(
+                f"label_counting is about uniform label diffusion, and this model has {kind}: leave it out"
             )
         return replace(
             self,

@@ -51,6 +51,10 @@ class LabelDiffusionConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "label_diffusion.")
+        if self.counting != "visits" and self.kind != "uniform":
+            raise ValueError(
+                f"label_diffusion.counting is about uniform label diffusion, not {self.kind}: leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -277,7 +281,8 @@ class RunConfig:
         float,
         Option(
             "share of layouts that are made rough, each at another strength; a network that reads roughness is given that, "
-            "and 0 for the exact ones; with a share of 0 it is given none",
+            "and 0 for the exact ones; with a share of 0 it is given none; for one that reads none (network.roughness) "
+            "rough layouts are augmentation",
             ge=0,
             le=1,
         ),
@@ -385,6 +390,12 @@ class RunConfig:
             raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
         if not self.sparse_share and not self.hiding.sparse_from and (idle := self.hiding.of_sparse_layouts()):
             raise ValueError(f"there are no sparse layouts for {' and '.join(idle)}: set sparse_share, or leave it out")
+        hidden = self.sparse_share or self.hiding.sparse_from or self._diffuses_labels
+        if hidden and self.hiding.clean >= self.steps:
+            raise ValueError(
+                f"hiding.clean ({self.hiding.clean}) leaves none of the {self.steps} steps in which something is hidden: "
+                f"set it to fewer, such as {self.steps // 2}, or steps to more"
+            )
         if self.windows > 1 and self.window is None:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
         if self.window_on and self.window is None:
@@ -403,6 +414,10 @@ class RunConfig:
             raise ValueError(
                 f"posthoc_widths must be two widths, or more, that differ, not {list(self.posthoc_widths)}"
             )
+
+    @property
+    def _diffuses_labels(self) -> bool:
+        return False
 
     def _changed(self, name: str) -> bool:
         """Whether a setting is other than by default."""
@@ -501,6 +516,10 @@ class TrainConfig(NewModelConfig):
             raise ValueError("segmenter reads the sheet's samples: set samples to 1 or more, or leave segmenter out")
         if self.loss.objective == "kl" and not self.network.learn_sigma:
             raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
+
+    @property
+    def _diffuses_labels(self) -> bool:
+        return self.label_diffusion.kind != "none"
 
     @property
     def validated(self) -> int:

@@ -100,6 +100,8 @@ def test_a_run_hands_on_how_labels_are_masked():
     assert not {"resolution", "counting"} & to_dict(config())["label_diffusion"].keys()
     with pytest.raises(ValueError, match=r"label_diffusion\.counting must be visits or steps, not 'all'"):
         diffused(counting="all")
+    with pytest.raises(ValueError, match=r"counting is about uniform label diffusion, not classwise: leave it out"):
+        diffused(kind="classwise", counting="steps")
 
 
 def diffused(**settings) -> TrainConfig:
@@ -109,6 +111,20 @@ def diffused(**settings) -> TrainConfig:
 def test_a_share_that_nothing_begins_with_is_refused():
     with pytest.raises(ValueError, match=r"set hiding\.sparse, too"):
         HidingConfig(sparse_from=0.5)
+
+
+@pytest.mark.parametrize("hidden", [{}, {"sparse_share": 0.5}])
+def test_runs_that_end_before_anything_is_hidden_are_refused(hidden):
+    clean = {"hiding": HidingConfig(clean=10), **hidden}
+    plain = {} if not hidden else {"label_diffusion": replace(config().label_diffusion, kind="none")}
+    with pytest.raises(ValueError, match=r"hiding\.clean \(10\) leaves none of the 10 steps .*set it to fewer, such as 5"):
+        config(steps=10, **clean, **plain)
+    assert config(steps=11, **clean, **plain).hiding.clean == 10
+
+
+def test_clean_steps_of_a_run_that_hides_nothing_are_as_many_as_they_like():
+    plain = replace(config().label_diffusion, kind="none")
+    assert config(steps=10, hiding=HidingConfig(clean=10), label_diffusion=plain).steps == 10
 
 
 def test_settings_of_sparse_layouts_are_refused_where_there_are_none():
