@@ -152,9 +152,9 @@ def _made_small_first(
 
     Both see the noise of the same seeds. In a part of an image that is kept, the small one is that image, reduced.
 
-    At a strength below 1 the small image alone starts from the image. An upsampler of two steps that starts from its detail and
-    noise would find flecks there; so it draws all detail, and of the image's own, which is what it has beyond the detail
-    drawn for the small image as it was, as much is added as strength leaves.
+    At a strength below 1 the small image alone starts from the image. Given the image's detail with noise, an upsampler of
+    two steps draws flecks; so it draws all detail anew, and of the image's own, which is what the image has beyond the
+    detail drawn for the small image as it was, as much is added as strength leaves.
     """
     upsampler, size = model.upsampler, (labels.height, labels.width)
     small = model.small_size(size)
@@ -255,9 +255,9 @@ def with_roughness(model: Model, labels: LabelMap, options: GenerateOptions) -> 
             return labels
         # Beyond the sizes that were taught outlines have steps of enlargement, which are no roughness of what was painted.
         size = labels.height, labels.width
-        most = model.config.taught.largest_side
-        seen = labels if max(size) <= most else labels.reduced(*(max(1, round(side * most / max(size))) for side in size))
-        return replace(labels, roughness=model.roughness(seen))
+        less = min(1.0, model.config.taught.largest_side / max(size))
+        height, width = (max(1, round(side * less)) for side in size)
+        return replace(labels, roughness=model.roughness(labels.reduced(height, width)))
     given = torch.full((labels.batch,), float(options.roughness), device=labels.ids.device)
     return replace(labels, roughness=given)
 
