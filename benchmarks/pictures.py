@@ -11,6 +11,7 @@ Layouts are scenes that neither model nor segmenter has seen: they come from ano
   deviation if other scenes had been drawn.
 - Frechet distance: in that segmenter's features, of samples to a second set of renderings (other scenes), as a multiple of
   the first renderings' distance to it. All sets have the same number of images: the bias of small ones is in both distances.
+  Beside it that of the first renderings, reduced to 64 pixels and enlarged again: what this measure can tell of detail.
 - high-frequency energy: of samples, as a multiple of that of renderings (`scdm.metrics.fine_detail`), ± likewise: a single
   scene of pines in snow has as much of it as ten others; that of a class is taken within its outlines.
 """
@@ -41,6 +42,7 @@ from tqdm.auto import tqdm
 from scdm.datasets.examples import Example, collate
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.samplers import SAMPLERS
+from scdm.diffusion.upsampling import enlarged, reduced, small_size
 from scdm.editing.session import EditSession
 from scdm.evaluation.measures import Measured, Networks
 from scdm.files.atomic import made_folder, write_text
@@ -56,6 +58,7 @@ from scdm.training.command import ending
 
 SEGMENTER = Path(__file__).with_name("segmenter_scenes.safetensors")  # of training/train_segmenter.py
 FEATURES = "segmenter"
+ENLARGED = 64  # pixels: shorter side of renderings without detail
 REDRAWN = 200  # times that other scenes are drawn, for the spread
 SHEET_IMAGES = 24  # shown, at most
 SHEET_WIDTH, LEAST_SIDE = 2400, 128  # pixels of a row, about, and of a picture, at least
@@ -81,6 +84,7 @@ class Row:
     frechet: float
     frechet_renderings: float
     frechet_ratio: float
+    frechet_enlarged_ratio: float
     energy: float
     energy_renderings: float
     energy_ratio: float
@@ -177,6 +181,7 @@ class Comparison:
         self.networks = Networks({FEATURES: segmenter}, segmenter)
         self.parts: list[Measured] = []  # one for each image
         self.others: list[Tensor] = []  # features of the second renderings
+        self.enlarged: list[Tensor] = []  # and of the first, enlarged from ENLARGED pixels
         self.energies: list[tuple[HighFrequencyEnergy, HighFrequencyEnergy]] = []  # of each sample and its rendering
         self.pictures: list[np.ndarray] = []
 
@@ -190,7 +195,10 @@ class Comparison:
         sample = generate(self.model, labels, replace(self.options, seed=self.options.seed + index)).cpu()
         self.parts.append(Measured())
         self.parts[-1].update(self.networks, collate([Example(image, ids, None, index)]), [sample])
-        self.others.append(self.networks.extractors[FEATURES](self.scenes[index + len(self.scenes) // 2][0][None]))
+        extractor = self.networks.extractors[FEATURES]
+        self.others.append(extractor(self.scenes[index + len(self.scenes) // 2][0][None]))
+        size = labels.height, labels.width
+        self.enlarged.append(extractor(enlarged(reduced(image[None], small_size(size, ENLARGED) or size), size)))
         energies = HighFrequencyEnergy(labels.num_classes), HighFrequencyEnergy(labels.num_classes)
         for energy, picture in zip(energies, (sample, image[None]), strict=True):
             energy.update(picture, ids[None])
@@ -203,7 +211,11 @@ class Comparison:
         names = self.model.palette.names
         scores = [(part.score, part.real_score) for part in self.parts if part.score and part.real_score]
         score, real_score = totals(scores)
-        frechet, real_frechet = (self._distance(real) for real in (False, True))
+        sampled, rendered = (
+            torch.cat([features[FEATURES][0] for features in found])
+            for found in ([part.generated for part in self.parts], [part.real for part in self.parts])
+        )
+        frechet, real_frechet, of_enlarged = map(self._distance, (sampled, rendered, torch.cat(self.enlarged)))
         energy, real_energy = (total.compute() for total in totals(self.energies))
         return {
             "miou": score.compute().miou,
@@ -213,6 +225,7 @@ class Comparison:
             "frechet": frechet,
             "frechet_renderings": real_frechet,
             "frechet_ratio": frechet / real_frechet,
+            "frechet_enlarged_ratio": of_enlarged / real_frechet,
             "energy": energy.mean,
             "energy_renderings": real_energy.mean,
             "energy_ratio": energy.mean / real_energy.mean,
@@ -228,11 +241,10 @@ class Comparison:
         rows = [self.pictures[start : start + across] for start in range(0, len(self.pictures), across)]
         return contact_sheet(rows, LEAST_SIDE)
 
-    def _distance(self, real: bool) -> float:
-        """Of the first renderings, or of the samples, to the second renderings."""
+    def _distance(self, features: Tensor) -> float:
+        """Of features (N, D) to those of the second renderings."""
         distance = FrechetDistance()
-        found = [part.real if real else part.generated for part in self.parts]
-        distance.update(torch.cat([features[FEATURES][0] for features in found]), False)
+        distance.update(features, False)
         distance.update(torch.cat(self.others), True)
         return distance.compute()
 

@@ -53,6 +53,11 @@ def test_blur_and_grain_show(monkeypatch, segmenter) -> None:
     assert all(worse.results()["miou_ratio"] < 1 for worse in (blurred, grainy))
 
 
+def test_what_lacks_detail_alone_may_be_near(monkeypatch, segmenter) -> None:
+    """Which is why it stands beside: at 32 pixels nothing is reduced."""
+    assert compared(monkeypatch, segmenter, lambda images: images).results()["frechet_enlarged_ratio"] == 1
+
+
 def test_other_colours_are_far_away(monkeypatch, segmenter) -> None:
     assert compared(monkeypatch, segmenter, lambda images: -images).results()["frechet_ratio"] > 1.5
 
