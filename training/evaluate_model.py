@@ -9,9 +9,9 @@ Makes an image of every layout of the validation split, or several, and measures
   --features M:F      a Frechet and a kernel distance in features of your own, of what F(device) in the module M gives
 
 Real images are those of the split at the size of CONFIG. FOLDER, which all processes must see, gets the samples
-(NUMBER/NAME.png), result.json, result.md with the published numbers beside ours, the same table as result.tex and
-result.csv, and sheet.png. The same command goes on where it was stopped, and measures anew; other settings need another
-FOLDER. training/compare_evaluations.py puts several results together.
+(NUMBER/NAME.png) and their digests, result.json, result.md with the published numbers beside ours, the same table as
+result.tex and result.csv, and sheet.png. The same command goes on where it was stopped, and measures anew; other settings
+need another FOLDER. training/compare_evaluations.py puts several results together.
 
 With --images IN --name NAME in the place of --model, images of any other program are measured as the method NAME: IN/x.png
 for the layout x, or IN/NUMBER/x.png with several samples. --corruption or --layouts then says which layouts they were made
@@ -34,6 +34,7 @@ if __name__ == "__main__":
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -62,26 +63,29 @@ from scdm.evaluation import (
     result,
     sheet,
 )
-from scdm.evaluation.comparison import comparison, read_result, write_tables
+from scdm.evaluation.comparison import comparison, in_words, read_result, write_tables
 from scdm.evaluation.layouts import BENCHMARKS, CLEAN
 from scdm.evaluation.report import rows_of
-from scdm.evaluation.samples import GivenImages, Images, claim, require_same
+from scdm.evaluation.samples import SHEET, Chunk, GivenImages, Images, claim, require_no_pictures, require_same
 from scdm.evaluation.tables import csv_table
 from scdm.files.atomic import made_folder, write_text
-from scdm.files.config import assignment, from_dict, load
+from scdm.files.config import assignment, flat, from_dict, load
 from scdm.files.images import write_image
 from scdm.files.plugins import load_plugins
+from scdm.files.untrusted import sentence
 from scdm.layouts.palette import Palette
 from scdm.metrics import FeatureExtractor, Inception, PerceptualNetwork, SmallSegmenter, open_evaluator, open_extractor
 from scdm.metrics.optional import digest
 from scdm.models import conversion
 from scdm.models.checkpoint import model_file
 from scdm.models.model import Model
+from scdm.models.sizes import UnfamiliarSize
 from scdm.pipeline import GenerateOptions
 from scdm.training.command import add_plugin_flag, ending
 from scdm.training.config import TrainConfig
 
 ON_SHEET = 12  # layouts
+SAID = ("sampler", "steps", "guidance", "seed", "label_noise", "precision")  # of every model; other options, if changed
 PATIENCE = timedelta(days=1)  # of processes for each other: one may have a batch of slow samples more to make
 
 
@@ -205,12 +209,35 @@ class Evaluation:
 
 def evaluate(arguments: argparse.Namespace, corruption: LayoutCorruption, accelerator: Accelerator) -> None:
     evaluation = prepared(arguments, corruption, accelerator.device)
-    if accelerator.is_main_process and (remark := evaluation.layouts.no_effect):
-        print(f"evaluate_model: {remark}", file=sys.stderr)
+    if accelerator.is_main_process:
+        for remark in filter(None, (evaluation.layouts.no_effect, unfamiliar_size(evaluation))):
+            note(remark)
     make(evaluation, arguments, accelerator)
     measured, real = measure(evaluation, arguments, accelerator)
     if accelerator.is_main_process:
         report(evaluation, measured, real, arguments)
+
+
+def note(words: str) -> None:
+    """Something that the user should know and that does not stop the work."""
+    print(f"evaluate_model: note: {sentence(words)}", file=sys.stderr)
+
+
+def unfamiliar_size(evaluation: Evaluation) -> str:
+    """A sentence if the model was not taught images of this size, or none in these proportions, or ""."""
+    if evaluation.model is None:
+        return ""
+    taught, (height, width) = evaluation.model.config.taught, evaluation.layouts.config.height_width
+    if far := taught.remark((height, width)):
+        return f"{far} (--set data.size)"
+    aspects = [own_width / own_height for own_height, own_width in taught.sizes]
+    sides_known = taught.smallest_side <= min(height, width) and max(height, width) <= taught.largest_side
+    if sides_known and min(aspects) <= width / height <= max(aspects):
+        return ""
+    return (
+        f"the model was taught images of {taught}, in other sizes or proportions than {width}x{height}, at which it may be "
+        "worse (--set data.size)"
+    )
 
 
 def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device: torch.device) -> Evaluation:
@@ -223,7 +250,7 @@ def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device
     if arguments.images:
         images = GivenImages(arguments.images, layouts.names, arguments.samples, count, config.height_width)
         settings = settings_of(arguments.name, config, layouts)
-        require_free(arguments, settings)
+        require_free(arguments, settings, layouts.names)
         networks = networks_of(arguments, palette, count, device)
         return Evaluation(None, None, layouts, count, settings, images, networks)
     with model_file(arguments.model) as file:
@@ -236,11 +263,12 @@ def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device
     return Evaluation(model, options, layouts, count, settings, samples, networks)
 
 
-def require_free(arguments: argparse.Namespace, settings: dict[str, Any]) -> None:
-    """ValueError if the folder for the result of given images has another method's, or is that of the images."""
+def require_free(arguments: argparse.Namespace, settings: dict[str, Any], names: Sequence[str]) -> None:
+    """ValueError if the folder for the result of given images has another method's, or has images, these or others."""
     if arguments.out.resolve() == arguments.images.resolve():
         raise ValueError(f"{arguments.out} has the images themselves: give --out another folder for the result")
     require_same(arguments.out, settings)
+    require_no_pictures(arguments.out, names)
 
 
 def settings_of(model: str, config: DataConfig, layouts: Layouts) -> dict[str, Any]:
@@ -281,16 +309,34 @@ def make(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Acc
         if accelerator.is_main_process:
             claim(arguments.out, evaluation.settings)
         return
-    if accelerator.is_main_process:
-        samples.claim()
-    agreed = broadcast_object_list([samples.missing(arguments.samples, evaluation.count, arguments.batch)])
-    own = agreed[0][accelerator.process_index :: accelerator.num_processes]
+    missing: list[Any] = [None]
+    if accelerator.is_main_process:  # alone: another process might look when images are being made already
+        missing = [missing_of(samples, evaluation, arguments)]
+    (agreed,) = broadcast_object_list(missing)
+    if isinstance(agreed, Exception):
+        raise agreed
+    own: list[Chunk] = agreed[accelerator.process_index :: accelerator.num_processes]
     total = sum(chunk.stop - chunk.start for chunk in own)
     made = samples.make(evaluation.model, layouts, evaluation.options, own, layouts.config.workers)
-    with tqdm(total=total, desc="samples", unit="image", disable=not accelerator.is_main_process) as bar:
+    bar = tqdm(total=total, desc="samples", unit="image", disable=not accelerator.is_main_process)
+    with bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnfamiliarSize)  # `unfamiliar_size` has said it, once for all processes
         for images in made:
             bar.update(images)
     accelerator.wait_for_everyone()
+
+
+def missing_of(samples: Samples, evaluation: Evaluation, arguments: argparse.Namespace) -> list[Chunk] | Exception:
+    """What is left to do; or the error, which all processes raise, as one that raises it alone is waited for in vain."""
+    try:
+        if count := samples.claim():
+            note(
+                f"{samples.folder} is of an earlier version, which wrote down no digests: its {count} images are taken as "
+                "they are"
+            )
+        return samples.missing(arguments.samples, evaluation.count, arguments.batch)
+    except (OSError, ValueError) as error:
+        return error
 
 
 def measure(
@@ -342,7 +388,7 @@ def report(
     write_text(arguments.out / "result.md", markdown(found))
     write_text(arguments.out / "result.tex", latex(found))
     write_text(arguments.out / "result.csv", csv_table(rows_of(found)))
-    write_image(arguments.out / "sheet.png", first_samples(evaluation, arguments.samples))
+    write_image(arguments.out / SHEET, first_samples(evaluation, arguments.samples))
     print(markdown(found))
 
 
@@ -352,7 +398,7 @@ def conditions(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[st
     networks = [arguments.inception, arguments.segmenter, arguments.lpips, arguments.features]
     return {
         **made_by(evaluation, arguments),
-        "images": f"the first {evaluation.count} of {len(evaluation.layouts)} of the validation split, {height}x{width}, "
+        "images": f"the first {evaluation.count} of {len(evaluation.layouts)} of the validation split, {width}x{height}, "
         f"{arguments.samples} of each layout",
         "layouts": evaluation.layouts.in_words,
         "measured by": ", ".join(str(network) for network in networks if network) or "nothing",
@@ -367,9 +413,15 @@ def made_by(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, 
     steps = model.provenance.get("steps", "an unknown number of")
     return {
         "model": f"{arguments.model}, {steps} training steps",
-        "sampler": f"{options.sampler}, {options.steps} steps, guidance {options.guidance:g}, seed {options.seed}, "
-        f"label noise {options.label_noise}, {options.precision}",
+        "sampler": sampled_by(options, GenerateOptions().for_model(model)),
     }
+
+
+def sampled_by(options: GenerateOptions, usual: GenerateOptions) -> str:
+    """In words: `SAID`, and every other option that is not as usual."""
+    values, defaults = (flat(of.record()) for of in (options, usual))
+    changed = [name for name in values if name not in SAID and values[name] != defaults.get(name)]
+    return ", ".join(in_words(f"options.{name}", values[name]) for name in (*SAID, *changed))
 
 
 def first_samples(evaluation: Evaluation, samples: int) -> np.ndarray:

@@ -13,8 +13,9 @@ from ..files.atomic import made_folder, write_text
 from ..files.config import flat
 from ..files.parsing import parsed
 from ..files.untrusted import LONGEST, brief, content_of
+from ..pipeline import GenerateOptions
 from .intervals import of_runs
-from .layouts import CLEAN
+from .layouts import CLEAN, REMOVE_NOTHING
 from .report import OVER_LAYOUTS, PUBLISHED, Result, intervals_of, published
 from .tables import NEEDED_BY_LATEX, Row, csv_table, latex_table, markdown_table
 
@@ -26,7 +27,6 @@ AXES = {  # of plots: name -> the setting that it shows
 }
 WORDS = {  # of settings, in labels and footnotes
     "options.guidance": "guidance {:g}",
-    "options.steps": "{} steps",
     "options.sampler": "{}",
     "options.label_noise": "label noise {}",
     "options.seed": "seed {}",
@@ -34,8 +34,10 @@ WORDS = {  # of settings, in labels and footnotes
     "layouts.seed": "corruption seed {}",
 }
 ALWAYS = ("options.guidance", "options.steps")  # in labels
-NOTED = ("options.sampler", "options.label_noise")  # below the table, where all rows have them in common
-REMOVED = {"mask": "MASK", "class": 'the class "unlabelled"'}  # in footnotes
+# below the table, where all rows have them in common
+NOTED = ("options.sampler", "options.label_noise", "options.seed")
+REMOVED = {"mask": "MASK", "class": 'the class "unlabelled", or MASK where the data set has none'}  # in footnotes
+RESOLVED = {"options.clip": True}  # what models make of options that are open, where it is nothing to note
 REPEATED = ("model", "options.seed", "layouts.seed")  # in which runs of one method differ
 
 LONGEST_NAME = 80  # characters of a model's name in a table and a plot
@@ -128,7 +130,7 @@ def label(found: Result, without: str = "", more: Sequence[str] = (), whole: boo
     one setting. more: further settings that it says. whole: the model's path, too."""
     settings = flat(found["settings"])
     words = [
-        _words(setting, settings[setting])
+        in_words(setting, settings[setting])
         for setting in (*ALWAYS, *more)
         if setting in settings and setting != without and settings[setting] is not None
     ]
@@ -145,14 +147,18 @@ def name_of(found: Result) -> str:
 def footnotes(results: Sequence[Result]) -> list[str]:
     """What all of a data set's results have in common, what brackets mean, and what is published."""
     settings = [flat(found["settings"]) for found in results]
-    shared = [
-        _words(name, values.pop())
-        for name in NOTED
-        if len(values := {str(own[name]) for own in settings if name in own}) == 1
+    removed = {
+        own["layouts.removed"]
+        for own in settings
+        if own["layouts.kind"] not in REMOVE_NOTHING and "layouts.removed" in own
+    }
+    theirs = ["published rows"] if results and published(results[0]["data"]) else []
+    given = [] if all(_has(own, "options.") for own in settings) else ["those of other programs"]
+    notes = [
+        f"{_all_but(others)}: {', '.join(words)}."
+        for words, others in ((_sampled_alike(results), theirs + given), (_measured_alike(results), theirs))
+        if words
     ]
-    removed = {own["layouts.removed"] for own in settings if own["layouts.kind"] != CLEAN and "layouts.removed" in own}
-    others = "" if all(_has(own, "options.") for own in settings) else " and those of other programs"
-    notes = [f"All but published rows{others}: {', '.join(shared)}."] if shared else []
     if len(removed) == 1:
         value = str(removed.pop())
         notes.append(f"What is removed from layouts is {REMOVED.get(value, brief(value, MOST_VALUE))}.")
@@ -167,6 +173,55 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     if results and published(results[0]["data"]):
         notes.append(f'Rows called "{PUBLISHED.strip(", ")}" are the papers\' numbers, by other segmenters.')
     return notes
+
+
+def _all_but(others: Sequence[str]) -> str:
+    return f"All but {' and '.join(others)}" if others else "All rows"
+
+
+def _sampled_alike(results: Sequence[Result]) -> list[str]:
+    """How the images of all were made, but for what every row says: `NOTED`, and what is not by default."""
+    made = [own for own in (flat(found["settings"]) for found in results) if _has(own, "options.")]
+    usual = {**flat({"options": GenerateOptions().record()}), **RESOLVED}
+    said = (*NOTED, *ALWAYS, "options.precision")
+    names = [*NOTED, *(name for name in (made[0] if made else ()) if name.startswith("options.") and name not in said)]
+    shared = {name: made[0][name] for name in names if made and _is_shared(name, made) and not _merged(name, results)}
+    return [in_words(name, value) for name, value in shared.items() if name in NOTED or value != usual.get(name)]
+
+
+def _measured_alike(results: Sequence[Result]) -> list[str]:
+    """Which images of all were measured, by what."""
+    settings = [flat(found["settings"]) for found in results]
+    counts, networks = ({of(found) for found in results} for of in (_count, _networks))
+    words = []
+    if len(counts) == 1 and (count := counts.pop()) is not None:
+        words.append(f"{count} image{'' if count == 1 else 's'}")
+    if settings and _is_shared("data.size", settings):
+        height, width = settings[0]["data.size"]
+        words = [brief(f"{words[0] if words else 'images'} of {width}x{height} pixels", MOST_VALUE)]
+    drawn = [own for own in settings if own["layouts.kind"] not in REMOVE_NOTHING]
+    if drawn and _is_shared("layouts.seed", drawn) and not _merged("layouts.seed", results):
+        words.append(in_words("layouts.seed", drawn[0]["layouts.seed"]))
+    if len(networks) == 1 and (network := networks.pop()):
+        words.append(f"measured by {brief(str(network))}")
+    return words
+
+
+def _count(found: Result) -> Any:
+    return found.get("count")
+
+
+def _networks(found: Result) -> Any:
+    return found["conditions"].get("measured by")
+
+
+def _is_shared(name: str, settings: Sequence[Mapping[str, Any]]) -> bool:
+    return all(name in own for own in settings) and len({str(own[name]) for own in settings}) == 1
+
+
+def _merged(name: str, results: Sequence[Result]) -> bool:
+    """Whether it is a setting of which a row stands for several values."""
+    return name in REPEATED and any("runs" in found for found in results)
 
 
 def repeated(results: Sequence[Result]) -> list[Result]:
@@ -221,7 +276,7 @@ def _layouts(found: Result, results: Sequence[Result]) -> str:
     number = (
         [f"{found['count']} images"] if "count" in found and len({other.get("count") for other in results}) > 1 else []
     )
-    return ", ".join([found["layouts"], *(_words(name, settings[name]) for name in varying), *number])
+    return ", ".join([found["layouts"], *(in_words(name, settings[name]) for name in varying), *number])
 
 
 def _varying(results: Sequence[Result], section: str) -> list[str]:
@@ -240,10 +295,17 @@ def _doubled(words: str, result: Result, labels_: Sequence[str], results: Sequen
     return sum((other, _layouts(of, results)) == own for other, of in zip(labels_, results, strict=True)) > 1
 
 
-def _words(setting: str, value: Any) -> str:
-    if setting in WORDS:
-        return brief(WORDS[setting].format(value), MOST_VALUE)
-    return brief(f"{setting.split('.')[-1].replace('_', ' ')} {value}", MOST_VALUE)
+def in_words(setting: str, value: Any) -> str:
+    """A setting, called "options.steps" for example, as people say it: "25 steps"."""
+    if setting == "options.steps":
+        count = str(value)  # or a name, such as "ddim25"
+        words = f"{count} step{'' if count == '1' else 's'}" if count.isdecimal() else f"steps {count}"
+    elif setting in WORDS:
+        words = WORDS[setting].format(value)
+    else:
+        shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        words = f"{setting.split('.')[-1].replace('_', ' ')} {shown}"
+    return brief(words, MOST_VALUE)
 
 
 def _settings(found: Result) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from .samples import SUFFIXES, pictures_of
 
 CLEAN = "clean"
 PAINTED = "painted"  # the kind of layouts that a folder holds
+REMOVE_NOTHING = (CLEAN, PAINTED, "downsample")  # kinds of which the seed, too, decides nothing
+REMOVED = {"mask": "MASK", "class": 'the class "unlabelled"'}  # what removed pixels become, in words
 PUBLISHED_SIZE = 256  # pixels, of the sides of the maps from which the papers' scripts remove borders and single pixels
 
 
@@ -64,9 +66,15 @@ class LayoutCorruption:
         if self.kind == CLEAN:
             return labels
         if self.kind == "downsample":
-            size = self.strength.get("size", settings("downsample")["size"].default)
-            return LabelMap(resampled(labels.ids, size, size), labels.num_classes)
+            return LabelMap(resampled(labels.ids, self.blocks, self.blocks), labels.num_classes)
         return corrupt(labels, self.kind, (self.seed + index) & MOST_SEED, **self.strength)
+
+    @property
+    def blocks(self) -> int:
+        """That downsampling leaves on either side; 0 if it is something else that is done."""
+        if self.kind != "downsample":
+            return 0
+        return int(self.strength.get("size", settings("downsample")["size"].default))
 
     def record(self) -> dict[str, Any]:
         """For files; without `resized` where layouts are corrupted as they are stored, as files have always had it."""
@@ -74,12 +82,11 @@ class LayoutCorruption:
 
     def no_effect(self, size: Sequence[int]) -> str:
         """A sentence if the corruption hardly changes layouts of this size (H, W), as many blocks as pixels, or ""."""
-        blocks = self.strength.get("size", settings("downsample")["size"].default) if self.kind == "downsample" else 0
-        if blocks < max(size):
+        if self.blocks < max(size):
             return ""
         return (
-            f"downsampling to {blocks} blocks a side hardly changes layouts of {size[1]}x{size[0]} pixels: ask for fewer "
-            f"(--strength size={max(1, max(size) // 4)})"
+            f"downsampling to {self.blocks} blocks a side hardly changes layouts of {size[1]}x{size[0]} pixels: ask for "
+            f"fewer (--strength size={max(1, max(size) // 4)})"
         )
 
 
@@ -133,10 +140,13 @@ class Layouts(Validation):
         corruption = self.corruption
         if corruption.kind == CLEAN:
             return CLEAN
+        if corruption.kind == "downsample":
+            blocks = f"to {corruption.blocks}x{corruption.blocks}"
+            return ", ".join([corruption.kind, blocks, *(["which hardly changes them"] if self.no_effect else [])])
         words = [f"{key} {value}" for key, value in corruption.strength.items()]
         words += [] if corruption.resized is None else [f"at {corruption.resized}x{corruption.resized}"]
-        words += [f"seed {corruption.seed}", f"removed pixels are {corruption.removed}"]
-        return ", ".join([corruption.kind, *words, *filter(None, [self.no_effect])])
+        removed = "mask" if self.data.palette.unlabelled is None else corruption.removed  # as `__getitem__` has it
+        return ", ".join([corruption.kind, *words, f"seed {corruption.seed}", f"removed pixels are {REMOVED[removed]}"])
 
     @cached_property
     def no_effect(self) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,15 +19,18 @@ from torch import Tensor
 
 from ..datasets import Batch, Validation, loader
 from ..files import config
-from ..files.atomic import made_folder, write_text
+from ..files.atomic import made_folder, write_text, written_whole
 from ..files.config import flat
-from ..files.images import from_levels, picture_size, read_image, to_levels, write_image
+from ..files.images import encoded, from_levels, picture_size, read_image, to_levels
 from ..files.parsing import parsed
 from ..files.untrusted import brief, content_of, sha256_of
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
 
 SETTINGS = "settings.json"
+DIGESTS = "digests"  # the folder that says what was made, in lines as sha256sum writes them
+FOUND = "found.txt"  # in it: what was there when it was begun, of versions that wrote down no digests
+SHEET = "sheet.png"  # our own, beside the settings
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of images and layouts from elsewhere
 MOST_MISSING = 3  # images in a message
 
@@ -48,6 +53,9 @@ class Chunk(NamedTuple):
 class Samples:
     """FOLDER/SAMPLE/NAME.png. Sample k of layout i has the seed `options.seed` + k 2^32 + i, however the work is shared.
 
+    FOLDER/digests has the digest of every image that was made: each process writes to a file of its own, and all are read.
+    A digest is written before its image, so whatever ends the process, no image is without one.
+
     settings: all that decides about the images. ValueError if the folder holds images made with others, or images of which
     it is not known how they were made.
     """
@@ -56,51 +64,110 @@ class Samples:
         self.folder, self.names = Path(folder), names
         self.settings = settings
         require_same(self.folder, self.settings)
-        if not (self.folder / SETTINGS).is_file() and (found := next(self.folder.glob("[0-9]*/**/*.png"), None)):
+        if not (self.folder / SETTINGS).is_file() and (found := next(self._images(), None)):
             raise ValueError(
                 f"{self.folder} holds images ({found.relative_to(self.folder)}) but no {SETTINGS}, so it is not known what "
                 "made them: choose another folder, or measure them as another program's (--images FOLDER --name NAME)"
             )
+        require_no_pictures(self.folder, names)
 
-    def claim(self) -> None:
-        """Writes the settings down. One process does it."""
+    def claim(self) -> int:
+        """Writes the settings down. One process does it, before any makes images.
+
+        In a folder of an earlier version, which has no digests, the images that are there are taken as they are, and known
+        from then on. Returns how many these are.
+        """
         claim(self.folder, self.settings)
+        found = self.folder / DIGESTS / FOUND
+        if found.is_file():
+            return 0
+        lines = [self._line(path, sha256_of(path)) for path in self._images()]
+        made_folder(found.parent)
+        write_text(found, "".join(f"{line}\n" for line in lines))
+        return len(lines)
 
     def path(self, sample: int, index: int) -> Path:
         return self.folder / str(sample) / f"{self.names[index]}.png"
 
     def missing(self, samples: int, images: int, batch: int) -> list[Chunk]:
-        """What is left to do of `samples` samples of the first `images` layouts, at most `batch` at a time."""
+        """What is left to do of `samples` samples of the first `images` layouts, at most `batch` at a time.
+
+        ValueError if one that is there is not what was made. Nobody may be making images meanwhile.
+        """
         chunks: list[Chunk] = []
+        foreign: list[Path] = []
+        made = self._made()
         for sample in range(samples):
             for index in range(images):
-                if self.path(sample, index).is_file():
+                path = self.path(sample, index)
+                if path.is_file():
+                    if made is not None and self._line(path, sha256_of(path)) not in made:
+                        foreign.append(path)
                     continue
                 last = chunks[-1] if chunks else None
                 if last and last.sample == sample and last.stop == index and last.stop - last.start < batch:
                     chunks[-1] = last._replace(stop=index + 1)
                 else:
                     chunks.append(Chunk(sample, index, index + 1))
+        if foreign:
+            listed = ", ".join(brief(str(path)) for path in foreign[:MOST_MISSING])
+            more = f" and {len(foreign) - MOST_MISSING} more" if len(foreign) > MOST_MISSING else ""
+            what = "is not the image" if len(foreign) == 1 else "are not the images"
+            raise ValueError(
+                f"{listed}{more} {what} that the model made: delete what is not its, and it is made again, or measure such "
+                "images as another program's, from another folder (--images FOLDER --name NAME)"
+            )
         return chunks
 
     def make(
         self, model: Model, layouts: Validation, options: GenerateOptions, chunks: Sequence[Chunk], workers: int = 0
     ) -> Iterator[int]:
         """Makes the images of `chunks` and gives the number of each chunk when it is written."""
+        if not chunks:
+            return
         places = [list(range(chunk.start, chunk.stop)) for chunk in chunks]
         batch: Batch
-        for chunk, batch in zip(chunks, loader(layouts, places, workers), strict=True):
-            seed = (options.seed + (chunk.sample << 32) + chunk.start) % 2**64
-            images = generate(model, batch.labels(model.palette.num_classes), replace(options, seed=seed))
-            for index, levels in zip(range(chunk.start, chunk.stop), to_levels(images), strict=True):
-                path = self.path(chunk.sample, index)
-                made_folder(path.parent)
-                write_image(path, levels)
-            yield chunk.stop - chunk.start
+        with self._recording() as record:
+            for chunk, batch in zip(chunks, loader(layouts, places, workers), strict=True):
+                seed = (options.seed + (chunk.sample << 32) + chunk.start) % 2**64
+                images = generate(model, batch.labels(model.palette.num_classes), replace(options, seed=seed))
+                for index, levels in zip(range(chunk.start, chunk.stop), to_levels(images), strict=True):
+                    path, content = self.path(chunk.sample, index), encoded(levels)
+                    made_folder(path.parent)
+                    record(path, content)
+                    with written_whole(path) as beside:
+                        beside.write_bytes(content)
+                yield chunk.stop - chunk.start
 
     def read(self, sample: int, indices: Sequence[int]) -> Tensor:
         """(B, 3, H, W) in [-1, 1]."""
         return _read(self.path(sample, i) for i in indices)
+
+    def _images(self) -> Iterator[Path]:
+        return self.folder.glob("[0-9]*/**/*.png")
+
+    @contextmanager
+    def _recording(self) -> Iterator[Callable[[Path, bytes], None]]:
+        """Writes down what a process is about to make, in a file that no other process has."""
+        with (made_folder(self.folder / DIGESTS) / f"{uuid.uuid4().hex}.txt").open("x", encoding="utf-8") as file:
+
+            def record(path: Path, content: bytes) -> None:
+                file.write(f"{self._line(path, hashlib.sha256(content).hexdigest())}\n")
+                file.flush()
+
+            yield record
+
+    def _made(self) -> set[str] | None:
+        """The lines of all that was made, whenever; None if `claim` has not looked at what was there before."""
+        folder = self.folder / DIGESTS
+        if not (folder / FOUND).is_file():
+            return None
+        texts = (path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.txt"))
+        return {line for text in texts for line in text.split("\n")}
+
+    def _line(self, path: Path, digest: str) -> str:
+        name = path.relative_to(self.folder).as_posix().replace("\n", "\\n")  # names may hold anything, a line no break
+        return f"{digest}  {name}"
 
 
 class GivenImages:
@@ -186,7 +253,7 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
 def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
     """ValueError if the files of a folder were made with other settings. Settings of nothing do not bind."""
     path = folder / SETTINGS
-    if not path.is_file() or len(list(folder.iterdir())) == 1:
+    if not path.is_file() or all(map(_is_nothing_made, folder.iterdir())):
         return
     try:
         before = flat(parsed(content_of(path), "JSON"))
@@ -194,3 +261,28 @@ def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
         raise ValueError(f"{path} is damaged ({error}): choose another folder") from error
     now = flat(json.loads(json.dumps(settings)))  # as it will be read
     config.require_same(f"what {folder} holds", before, now, "Choose another folder")
+
+
+def _is_nothing_made(path: Path) -> bool:
+    """Whether a path in a folder says how things are to be made, and not that any was."""
+    if path.name == DIGESTS and path.is_dir():
+        return not any(file.stat().st_size for file in path.iterdir())
+    return path.name == SETTINGS
+
+
+def require_no_pictures(folder: Path, names: Sequence[str]) -> None:
+    """ValueError if a folder for a result has pictures directly in it: it would be an evaluation's and someone's images.
+
+    names: of the layouts. Where an evaluation is already, what is not called like one is nobody's image (plots, the sheet).
+    """
+    if not folder.is_dir():
+        return
+    pictures = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file())
+    if (folder / SETTINGS).is_file():
+        images = {name.rsplit("/", 1)[-1] for name in names}
+        pictures = (path for path in pictures if path.stem in images and path.name != SHEET)
+    if found := next(pictures, None):
+        raise ValueError(
+            f"{folder} has pictures in it ({brief(found.name)}), and what is measured goes into a folder of its own: choose "
+            "another folder for --out, or move them away"
+        )

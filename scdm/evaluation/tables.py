@@ -29,6 +29,7 @@ COLUMNS = {
     "miou": Column("mIoU % ↑", ".1f", 100),
     "pixel_accuracy": Column("pixel accuracy % ↑", ".1f", 100),
 }
+DISTANCES = {"frechet": "Fréchet", "kernel": "kernel"}  # in features of other networks than Inception
 LATEX = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
 LATEX |= {character: f"\\{character}" for character in "&%$#_{}"} | {"^": r"\textasciicircum{}"}
 NEEDED_BY_LATEX = r"% \usepackage{booktabs}"
@@ -52,11 +53,21 @@ class Row:
 def columns(results: Iterable[Mapping[str, float]]) -> dict[str, Column]:
     """Of the metrics that occur: those of `COLUMNS` first, then distances in other features."""
     names = {name for metrics in results for name in metrics}
-    others = sorted(name for name in names if name.startswith(("frechet_", "kernel_")) and not name.endswith("_spread"))
+    others = sorted(
+        name
+        for name in names
+        if name.startswith(tuple(f"{kind}_" for kind in DISTANCES)) and not name.endswith("_spread")
+    )
     return {
         **{name: column for name, column in COLUMNS.items() if name in names},
-        **{name: Column(f"{name.replace('_', ' ')} ↓", ".4g") for name in others},
+        **{name: Column(_distance(name), ".4g") for name in others},
     }
+
+
+def _distance(name: str) -> str:
+    """frechet_segmenter -> "Fréchet distance (segmenter) ↓"."""
+    kind, _, features = name.partition("_")
+    return f"{DISTANCES[kind]} distance ({features.replace('_', ' ')}) ↓"
 
 
 def markdown_table(rows: Iterable[Row]) -> list[str]:

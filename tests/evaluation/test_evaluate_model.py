@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.files.images import read_image
+from scdm.files.images import read_image, write_image
 from scdm.metrics.optional import MissingPackage
 from tests.evaluation.conftest import configuration
 from tests.evaluation.test_layouts import paint
@@ -63,6 +63,66 @@ def test_it_leaves_images_a_result_and_a_sheet(
     assert (out / "result.md").read_text() in capsys.readouterr().out
     assert read_image(out / "sheet.png").height == 3 * 136 + 8
     assert len(list((tmp_path / "cache").iterdir())) == 1
+    words = "ddpm, 2 steps, guidance 1.5, seed 0, label noise fresh, precision float32"
+    assert found["conditions"]["sampler"] == words
+
+
+def test_a_result_names_every_option_that_is_not_the_usual_one_and_sizes_the_width_first(
+    model: Path, tmp_path: Path
+) -> None:
+    scenes, out = configuration(tmp_path, {"name": "scenes", "size": [16, 24], "workers": 0}), tmp_path / "out"
+    options = ["preset=published25", "steps=ddim2", "clip=false"]
+    assert main(command(model, scenes, out, "--limit", "1", "--samples", "1", "--options", *options)) == 0
+    text = (out / "result.md").read_text()
+    assert (
+        "- sampler: ddpm, steps ddim2, guidance 1.5, seed 0, label noise fresh, precision float32, clip off, " in text
+    )
+    assert "dynamic threshold 0.95, extrapolation 0.8\n" in text
+    assert "of the validation split, 24x16, 1 of each layout" in text
+
+
+def test_a_size_that_the_model_was_not_taught_is_said(model: Path, tmp_path: Path, capsys) -> None:
+    """As `scdm sample` says it; and what it passes over as near is said, too, since numbers are compared."""
+    for size, sentence in (
+        (
+            32,
+            "evaluate_model: note: the model was taught images of 16x16 pixels; at 32x32 shapes may repeat and fall apart",
+        ),
+        ([16, 24], "note: the model was taught images of 16x16 pixels, in other sizes or proportions than 24x16"),
+        (16, ""),
+    ):
+        scenes, out = configuration(tmp_path, {"name": "scenes", "size": size, "workers": 0}), tmp_path / str(size)
+        assert main(command(model, scenes, out, "--limit", "1", "--samples", "1", "--options", "steps=1")) == 0
+        told = capsys.readouterr().err
+        assert sentence in told and told.count("note:") == bool(sentence)
+
+
+def test_photographs_that_are_copied_over_images_are_not_measured_as_the_models(
+    model: Path, evaluator: Path, scenes: Path, tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "out"
+    assert main(command(model, scenes, out)) == 0
+    made = images(out)
+    for path in (out / "0").iterdir():
+        write_image(path, np.full((16, 16, 3), 128, np.uint8))
+    assert main(command(model, scenes, out, "--segmenter", str(evaluator))) == 2
+    assert "are not the images that the model made: delete" in capsys.readouterr().err
+    shutil.rmtree(out / "0")
+    assert main(command(model, scenes, out)) == 0
+    assert_alike(made, images(out))
+    shutil.rmtree(out / "digests")
+    assert main(command(model, scenes, out)) == 0
+    assert "its 6 images are taken as they are" in capsys.readouterr().err
+
+
+def test_a_folder_with_pictures_is_no_place_for_a_result(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
+    for folder in ("photographs", "others"):
+        paint(tmp_path / folder / "scene_00000.png", "sky", 16)
+    few = ["--data", str(scenes), "--out", str(tmp_path / "photographs"), "--limit", "1"]
+    for made_by in (["--model", str(model)], ["--images", str(tmp_path / "others"), "--name", "other"]):
+        assert main([*few, *made_by]) == 2
+        assert "photographs has pictures in it (scene_00000.png)" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "photographs").iterdir()] == ["scene_00000.png"]
 
 
 def test_it_goes_on_where_it_was_stopped(model: Path, evaluator: Path, scenes: Path, tmp_path: Path) -> None:
@@ -207,7 +267,9 @@ def test_the_published_benchmark_is_one_command_and_one_table(
     assert all(f"| tiny, guidance 1.5, 2 steps | {kind} |" in table for kind in kinds)
     assert "tiny" in (out / "comparison.tex").read_text() and "tiny" in (out / "comparison.csv").read_text()
     assert "downsampling to 64 blocks a side hardly changes layouts of 16x16" in capsys.readouterr().err
-    assert "hardly changes" in found[1]["conditions"]["layouts"]
+    assert found[1]["conditions"]["layouts"] == "downsample, to 64x64, which hardly changes them"
+    assert f"*All rows: 3 images of 16x16 pixels, corruption seed 0, measured by {evaluator}.*" in table
+    assert "*All rows: ddpm, label noise fresh, seed 0.*" in table
 
 
 def test_without_matplotlib_the_tables_are_a_success(scenes: Path, tmp_path: Path, capsys, monkeypatch) -> None:
@@ -237,7 +299,7 @@ def test_results_are_put_together(model: Path, scenes: Path, tmp_path: Path, cap
     results = [str(tmp_path / guidance / "result.json") for guidance in ("1", "2")]
     assert compare([*results, "--out", str(tmp_path / "comparison")]) == 0
     text = (tmp_path / "comparison" / "comparison.md").read_text()
-    assert "guidance 1, 1 steps" in text and "guidance 2, 1 steps" in text
+    assert "guidance 1, 1 step |" in text and "guidance 2, 1 step |" in text
     assert compare([*results, str(scenes), "--out", str(tmp_path)]) == 2
     assert "run.yaml is not the result of an evaluation" in capsys.readouterr().err
     assert compare([results[0], *results, "--out", str(tmp_path)]) == 2

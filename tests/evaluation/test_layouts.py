@@ -158,6 +158,20 @@ def test_downsampling_to_as_many_blocks_as_pixels_is_said_to_change_hardly_anyth
     assert LayoutCorruption("edges").no_effect((2, 2)) == ""
 
 
+def test_what_is_done_to_layouts_is_said_in_few_words(ade20k: Make) -> None:
+    """For a line of a result: advice is for the terminal. Downsampling removes no pixel and draws none."""
+    config = DataConfig("ade20k", str(ade20k([np.full((40, 40), 5, np.uint8)])), size=40)
+    assert layouts(config).in_words == "clean"
+    assert layouts(config, "downsample").in_words == "downsample, to 64x64, which hardly changes them"
+    assert layouts(config, "downsample", strength={"size": 8}).in_words == "downsample, to 8x8"
+    assert layouts(config, "random", seed=3).in_words == "random, seed 3, removed pixels are MASK"
+    edges = layouts(config, "edges", removed="class", resized=256, strength={"radius": 4})
+    unlabelled = 'removed pixels are the class "unlabelled"'
+    assert edges.in_words == f"edges, radius 4, at 256x256, seed 0, {unlabelled}"
+    scenes = DataConfig(size=16)  # which have no such class
+    assert layouts(scenes, "random", removed="class").in_words.endswith("are MASK")
+
+
 def paint(path: Path, name: str, side: int = 32) -> torch.Tensor:
     """A picture with a class of scenes in its upper half, and nothing below: its ids."""
     palette = Palette.named("scenes")

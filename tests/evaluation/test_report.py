@@ -14,7 +14,17 @@ import pytest
 import torch
 
 from scdm.evaluation import markdown, result, sheet
-from scdm.evaluation.comparison import as_csv, comparison, footnotes, labels, latex, read_result, repeated, tables
+from scdm.evaluation.comparison import (
+    as_csv,
+    comparison,
+    footnotes,
+    in_words,
+    labels,
+    latex,
+    read_result,
+    repeated,
+    tables,
+)
 from scdm.evaluation.plots import plots
 from scdm.evaluation.report import published
 from scdm.evaluation.tables import Row
@@ -22,6 +32,8 @@ from scdm.files.images import read_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
 from scdm.metrics import SegmentationScore
+from scdm.pipeline import GenerateOptions
+from scdm.pipeline.options import preset
 
 ADE20K = Palette.named("ade20k")
 METRICS = {"fid": 31.234, "lpips": 0.5, "miou": 0.4321, "miou_of_real_images": 0.5, "frechet_mine": 1.5}
@@ -49,7 +61,7 @@ def row(text: str, start: str) -> list[str]:
 
 def test_the_table_has_what_is_published_about_these_layouts() -> None:
     text = markdown(found())
-    assert row(text, "method")[1:] == ["layouts", "FID ↓", "LPIPS ↑", "mIoU % ↑", "frechet mine ↓"]
+    assert row(text, "method")[1:] == ["layouts", "FID ↓", "LPIPS ↑", "mIoU % ↑", "Fréchet distance (mine) ↓"]
     assert row(text, "SDM, published") == ["SDM, published", "clean", "27.50", "0.524", "39.2", ""]
     assert row(text, "this model") == ["this model", "clean", "31.23", "0.500", "43.2", "1.5"]
     assert row(text, "real images") == ["real images", "", "", "", "50.0", ""]
@@ -119,8 +131,62 @@ def test_what_all_rows_share_stands_below_the_table() -> None:
     base = changed(found("random"), sampler="ddpm")
     base["settings"]["layouts"]["removed"] = "class"
     assert footnotes([base, base])[0] == "All but published rows: ddpm, label noise fresh."
-    assert footnotes([base, base])[1] == 'What is removed from layouts is the class "unlabelled".'
+    removed = 'What is removed from layouts is the class "unlabelled", or MASK where the data set has none.'
+    assert removed in footnotes([base, base])
+    base["settings"]["layouts"]["kind"] = "downsample"
+    assert removed not in footnotes([base, base])  # which removes nothing
+    base["settings"]["layouts"]["kind"] = "random"
     assert footnotes([base, changed(base, sampler="ddim")])[0].startswith("All but published rows: label noise fresh")
+
+
+def test_how_many_images_of_which_size_seed_and_segmenter_stands_below_the_table() -> None:
+    """A table of 3 images must not read as one of all."""
+    base = {**changed(found("random"), seed=4), "count": 3, "conditions": {"measured by": "runs/segmenter.safetensors"}}
+    base["settings"]["data"] = {"size": [96, 128]}
+    base["settings"]["layouts"]["seed"] = 7
+    shared = "3 images of 128x96 pixels, corruption seed 7, measured by runs/segmenter.safetensors."
+    for text in (comparison([base, base]), latex([base, base])):
+        assert "All but published rows: label noise fresh, seed 4." in text
+        assert f"All but published rows: {shared}" in text
+    other = copy.deepcopy(base)
+    other["settings"]["layouts"] = {"kind": "downsample", "seed": 8}  # which draws nothing: its seed says nothing
+    other["count"] = 4
+    assert "All but published rows: images of 128x96 pixels, corruption seed 7, measured by" in comparison(
+        [base, other]
+    )
+    scenes = {**copy.deepcopy(base), "data": "scenes"}
+    assert footnotes([scenes])[-1] == f"All rows: {shared}"
+    runs = [changed(base, seed=seed) | {"name": "ours"} for seed in (4, 5)]
+    for run, seed in zip(runs, (7, 8), strict=True):
+        run["settings"]["layouts"]["seed"] = seed
+    assert "seed" not in "".join(footnotes(repeated(runs)))  # a row of several seeds
+
+
+def test_options_that_are_not_the_usual_ones_stand_below_the_table() -> None:
+    """Or the papers' fast sampling would read as plain steps at equal strides."""
+    usual = changed(found(), **GenerateOptions(sampler="ddpm", guidance=1.5, steps=25, clip=True).record())
+    fast = changed(usual, **preset("published25"))
+    noted = "All but published rows: ddpm, label noise fresh, seed 0"
+    assert footnotes([fast])[0] == f"{noted}, dynamic threshold 0.95, extrapolation 0.8."
+    assert footnotes([usual])[0] == f"{noted}."
+    assert footnotes([changed(usual, clip=False)])[0] == f"{noted}, clip off."
+    assert labels([fast]) == ["new, guidance 1.5, steps ddim25"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(25, "25 steps"), (1, "1 step"), ("50", "50 steps"), ("10,15", "steps 10,15")]
+)
+def test_steps_are_counted_or_called_by_their_name(steps: object, words: str) -> None:
+    assert in_words("options.steps", steps) == words
+
+
+def test_distances_in_other_features_have_headings_that_people_write() -> None:
+    distances = {"frechet_segmenter": 1.0, "kernel_segmenter": 2.0, "kernel_segmenter_spread": 0.1}
+    measured = {**found(palette=Palette.named("scenes")), "metrics": distances}
+    assert row(markdown(measured), "method")[2:] == ["Fréchet distance (segmenter) ↓", "kernel distance (segmenter) ↓"]
+    heading = r"& Fréchet distance (segmenter) $\downarrow$ & kernel distance (segmenter) $\downarrow$ \\"
+    assert heading in latex([measured])
+    assert "frechet_segmenter,kernel_segmenter" in as_csv([measured]).splitlines()[0]
 
 
 def test_rows_of_other_numbers_of_images_and_other_networks_are_told_apart() -> None:

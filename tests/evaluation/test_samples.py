@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,93 @@ def test_images_of_which_nobody_knows_how_they_were_made_are_not_the_models(tmp_
         Samples(tmp_path, ["a"], SETTINGS)
     (tmp_path / "0" / "a.png").unlink()
     Samples(tmp_path, ["a"], SETTINGS).claim()
+
+
+def made_by(model: Path, folder: Path, count: int = 2) -> Samples:
+    data = layouts()
+    samples = Samples(folder, data.names, SETTINGS)
+    samples.claim()
+    assert sum(samples.make(checkpoint.load(model), data, OPTIONS, samples.missing(1, count, batch=2))) == count
+    return samples
+
+
+def test_an_image_that_the_model_did_not_make_is_refused_and_made_again_once_it_is_gone(
+    model: Path, tmp_path: Path
+) -> None:
+    """Such as a photograph that is copied over one, or into the place of one that is still to be made."""
+    samples = made_by(model, tmp_path)
+    made, other = (samples.path(0, i).read_bytes() for i in range(2))
+    for place, content in ((0, b"a photograph"), (0, other), (2, made)):
+        samples.path(0, place).write_bytes(content)
+        again = Samples(tmp_path, samples.names, SETTINGS)
+        assert again.claim() == 0
+        with pytest.raises(ValueError, match=r"0000\d\.png is not the image that the model made: delete.* made again"):
+            again.missing(1, 3, batch=2)
+        samples.path(0, place).unlink()
+        assert Chunk(0, place, place + 1) in again.missing(1, 3, batch=1)
+        samples.path(0, 0).write_bytes(made)
+    assert Samples(tmp_path, samples.names, SETTINGS).missing(1, 2, batch=2) == []
+    for place in range(3):
+        samples.path(0, place).write_bytes(b"a photograph")
+    with pytest.raises(ValueError, match=r"0\.png, .*1\.png, .*2\.png are not the images that the model made"):
+        samples.missing(1, 3, batch=2)
+    assert samples.missing(1, 0, batch=2) == []  # what is not measured may be anything
+
+
+def test_processes_write_digests_apart_and_whatever_ends_one_the_work_goes_on(model: Path, tmp_path: Path) -> None:
+    samples = made_by(model, tmp_path)
+    loaded, data = checkpoint.load(model), layouts()
+    one, other = (
+        samples.make(loaded, data, OPTIONS, [Chunk(0, place, place + 1), Chunk(1, place, place + 1)])
+        for place in (2, 3)
+    )
+    assert [next(one), next(other), next(one)] == [1, 1, 1]
+    other.close()  # stopped between its two images
+    (tmp_path / "digests" / "cut.txt").write_text("0" * 40)  # a line that a kill left half written
+    again = Samples(tmp_path, data.names, SETTINGS)
+    again.claim()
+    assert again.missing(2, 4, batch=4) == [Chunk(1, 0, 2), Chunk(1, 3, 4)]
+    assert len(list((tmp_path / "digests").iterdir())) == 5  # what was found, three that made images, the cut one
+
+
+def test_a_digest_is_there_before_its_image(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a kill between the two would leave an image that is refused."""
+    samples = Samples(tmp_path, layouts().names, SETTINGS)
+    samples.claim()
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scdm.evaluation.samples.written_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(samples.make(checkpoint.load(model), layouts(), OPTIONS, [Chunk(0, 0, 1)]))
+    assert any("0/scene_00000.png" in path.read_text() for path in (tmp_path / "digests").iterdir())
+    assert samples.missing(1, 1, batch=1) == [Chunk(0, 0, 1)]
+
+
+def test_images_of_an_earlier_version_are_taken_as_they_are_and_known_from_then_on(model: Path, tmp_path: Path) -> None:
+    samples = made_by(model, tmp_path)
+    shutil.rmtree(tmp_path / "digests")
+    again = Samples(tmp_path, samples.names, SETTINGS)
+    assert again.claim() == 2 and again.missing(1, 2, batch=2) == [] and again.claim() == 0
+    image(again.path(0, 1))
+    with pytest.raises(ValueError, match="is not the image that the model made"):
+        again.missing(1, 2, batch=2)
+
+
+def test_a_folder_with_pictures_directly_in_it_is_refused(tmp_path: Path) -> None:
+    """It would be an evaluation's, and someone's images."""
+    image(tmp_path / "holiday.jpg")
+    with pytest.raises(ValueError, match=r"has pictures in it \(holiday\.jpg\).*choose another folder for --out"):
+        Samples(tmp_path, ["city/a"], SETTINGS)
+    (tmp_path / "holiday.jpg").unlink()
+    Samples(tmp_path, ["city/a"], SETTINGS).claim()
+    for ours in ("sheet.png", "guidance.png"):
+        image(tmp_path / ours)
+    Samples(tmp_path, ["city/a", "sheet"], SETTINGS)
+    image(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"has pictures in it \(a\.png\)"):
+        Samples(tmp_path, ["city/a"], SETTINGS)
 
 
 def image(path: Path, level: int = 0, size: tuple[int, int] = (6, 8)) -> None:
