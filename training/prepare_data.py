@@ -17,6 +17,11 @@ is not as published; little is lost if it is twice as large as the training imag
 such of 8, upright and in sRGB:
 
     python training/prepare_data.py resize --config CONFIG --side 512 data/ade20k_512
+
+Archives for the data set shards: an index.json beside those of each split, which says what lies where in them, so that a run
+need not read their headers, over a network above all. It is made anew each time:
+
+    python training/prepare_data.py index data/streets
 """
 
 from __future__ import annotations
@@ -48,6 +53,8 @@ from scdm.datasets.framing import keep_aspect
 from scdm.datasets.listing import Pair
 from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
+from scdm.files.addresses import is_address
+from scdm.files.archive_index import INDEX, write_index
 from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
 from scdm.files.images import read_image, write_image
@@ -83,6 +90,9 @@ def parser() -> argparse.ArgumentParser:
     smaller.add_argument("--side", type=int, required=True, help="pixels of the smaller side; smaller images stay")
     smaller.add_argument("--split", choices=SPLITS, help="only this one")
     smaller.set_defaults(prepare=prepare_smaller)
+    index = kinds.add_parser("index", help="say what lies where in archives")
+    index.add_argument("root", help="folder of {train,val}/*.tar, before it is uploaded")
+    index.set_defaults(prepare=prepare_index)
     for kind in (faces, coco, smaller):
         kind.add_argument("out", type=Path, help="folder to make, data.root of a configuration")
         kind.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (%(default)s)")
@@ -308,6 +318,22 @@ def compact(values: np.ndarray, file: str) -> np.ndarray:
     elif low < 0 or high >= 2**16:
         raise ValueError(f"{file} holds values from {low} to {high}, which a PNG of 16 bits cannot hold: renumber them")
     return values.astype(np.uint8 if high < 2**8 else np.uint16)
+
+
+# ---- an index of archives --------------------------------------------------------------------------------------------
+
+
+def prepare_index(arguments: argparse.Namespace) -> int:
+    if is_address(arguments.root):
+        raise ValueError(
+            f"an index is made of archives on a disk, not at an address like {arguments.root}: upload it after"
+        )
+    folders = [folder for split in SPLITS if (folder := Path(arguments.root) / split).is_dir()]
+    if not folders:
+        raise ValueError(f"{arguments.root} has no folder {' or '.join(SPLITS)}, which hold the archives (*.tar)")
+    for folder in folders:
+        print(f"{folder / INDEX}: {write_index(folder):,} files")
+    return 0
 
 
 if __name__ == "__main__":

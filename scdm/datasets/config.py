@@ -44,7 +44,7 @@ class DataConfig:
     root: Annotated[
         str | None,
         Option(
-            "folder that holds the data set, laid out as scdm.datasets.in_folders says",
+            "folder that holds the data set, laid out as scdm.datasets.in_folders says; of shards also an address of fsspec",
             unset="scenes",
             also=("data_dir",),
         ),

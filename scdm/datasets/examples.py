@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..files.addresses import Unreachable
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette
 from .parallel import before_fork
@@ -122,7 +124,8 @@ def loader(
     workers: int = 0,
     collated: Callable[[Sequence[Example]], Any] = collate,
 ) -> DataLoader[Example]:
-    """Batches of `data`, read ahead by `workers` processes. ValueError if an image cannot be read.
+    """Batches of `data`, read ahead by `workers` processes. ValueError if an image cannot be read, Unreachable if a
+    network does not bring it.
 
     batch: examples in each, in the order of the data, of which the last batch may have fewer; or the places of the examples
         of each.
@@ -144,8 +147,9 @@ class _Loader(DataLoader[Example]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
             yield from super().__iter__()
-        except ValueError as error:  # a worker's comes with its whole history
-            raise ValueError(str(error).rsplit("\nValueError: ", 1)[-1].strip()) from error
+        except (ValueError, Unreachable) as error:  # a worker's comes with its whole history
+            kind = type(error)
+            raise kind(re.split(rf"\n(?:[\w.]+\.)?{kind.__name__}: ", str(error))[-1].strip()) from error
 
 
 def _leave_signals(worker: int) -> None:

@@ -31,14 +31,16 @@ ORDER, AUGMENTATION = 0, 1  # what randomness is for, beside seed and place
 class PairSet:
     """One split of a data set that is read from files (`DataSet`). ValueError if its folders or names are not in order.
 
+    What lies at an address and cannot be read any more raises Unreachable: no other image stands in for it.
+
     notes: sentences on files that were left out or taken without being a fault.
     """
 
     def __init__(self, config: DataConfig, split: Split, structure: FolderStructure, palette: Palette) -> None:
-        if is_address(config.root or ""):
+        if is_address(config.root or "") and not structure.anywhere:
             raise ValueError(
                 f"data.root is a folder whose files are read in place, not an address like {shown(config.root)}: mount what "
-                "is there, or copy it"
+                "is there, or copy it, or put it into archives there, for data.name=shards"
             )
         structure = structure if config.values is None else replace(structure, values=config.values)
         self.config, self.palette, self.fit = config, palette, config.fit or structure.fit

@@ -4,6 +4,8 @@
 first dot: street_7.jpg (or .png, .webp, .tif, .bmp), street_7.label.png, and street_7.instance.png if the class table has
 "edge_channel". An archive is read in place, and any of its examples at any time, so that order, augmentation and resumption
 are those of a folder. Values of label maps are as in a folder.
+
+The root may be an address that fsspec reads. An index.json beside the archives (`files.archive_index`) spares their headers.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..files.members import Member, members_of
+from ..files.addresses import Remote, Unreachable, is_address, served
+from ..files.archive_index import members_in
+from ..files.members import Member
 from ..files.untrusted import brief
 from ..layouts.palette import Palette
 from .config import DataConfig, Split
@@ -34,12 +38,13 @@ class ShardStructure(FolderStructure):
     """images: the folder of the archives; what is in them says what it is by its suffix (`KINDS`)."""
 
     def listing(self, config: DataConfig, split: Split, borders: bool) -> Listing:
-        """The files of a split. ValueError if there is no archive, or one cannot be read."""
-        folder = Path(config.root or ".") / self.images.format(split=split)
-        archives = sorted(folder.glob("*.tar"))
-        if not archives:
-            raise ValueError(f"{folder} has no archives (*.tar)")
-        found = _by_name(member for archive in archives for member in members_of(archive))
+        """The files of a split. ValueError if there is no archive, or one cannot be read, or the index is of others."""
+        folder = _root(config.root or ".") / self.images.format(split=split)
+        try:
+            members, notes = members_in(folder)
+        except Unreachable as error:
+            raise ValueError(str(error)) from error
+        found = _by_name(members)
         pairs = [_pair(name, files, borders) for name, files in sorted(found.items())]
         problems = [
             f"{name}: there is no {IMAGE if IMAGE not in files else LABEL} of this name in the archives"
@@ -51,8 +56,18 @@ class ShardStructure(FolderStructure):
             raise ValueError(
                 f"the archives in {folder} have no images (x.jpg) with a label map of their name (x.label.png)"
             )
-        skipped = [f"{len(problems)} examples left out for want of a file, such as {problems[0]}"] if problems else []
-        return Listing(whole, [], skipped) if config.unpaired == "skip" else Listing(whole, problems, [])
+        if config.unpaired == "skip" and problems:
+            notes.append(f"{len(problems)} examples left out for want of a file, such as {problems[0]}")
+            problems = []
+        return Listing(whole, problems, notes)
+
+
+def _root(name: str) -> Path | Remote:
+    """ValueError if it is an address for which a package is not installed."""
+    if not is_address(name):
+        return Path(name)
+    served(name)
+    return Remote(name)
 
 
 def _by_name(members: Iterable[Member]) -> dict[str, dict[str, Member]]:
@@ -77,7 +92,7 @@ def _pair(name: str, files: dict[str, Member], borders: bool) -> Pair | None:
 
 
 def _opened(config: DataConfig, split: Split) -> PairSet:
-    structure = ShardStructure("{split}", "{split}", painted=True, any_resolution=True)
+    structure = ShardStructure("{split}", "{split}", painted=True, any_resolution=True, anywhere=True)
     return PairSet(config, split, structure, Palette.from_file(config.classes or ""))
 
 

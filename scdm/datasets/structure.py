@@ -24,6 +24,7 @@ class FolderStructure:
     values: what the values mean, by the name that the class table has for it; None for its first convention.
     painted: label maps may be in the palette's colours.
     any_resolution: maps have the proportions of their images, but not always the size.
+    anywhere: the root may also be an address that fsspec reads.
     """
 
     images: str
@@ -35,6 +36,7 @@ class FolderStructure:
     values: str | None = None
     painted: bool = False
     any_resolution: bool = False
+    anywhere: bool = False
     fit: Fit = "random_crop"
 
     def convention(self, palette: Palette) -> Convention:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from .addresses import Unreachable
 from .atomic import made_folder, written_whole
 from .kinds import what_is
 from .levels import Remark, silent
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_PIXELS = 64 * 2**20  # 8192 x 8192; a small file can claim far more, and would be decoded into memory
+HEADER = 2**16  # bytes that are read at once of a file whose size is asked for: few have more before their pixels
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "TGA")  # not EPS: Pillow would run Ghostscript on it
 EIGHT_BITS = ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK")  # modes of so many a channel
 LOSSY_TIFF = {"jpeg": "JPEG", "tiff_jpeg": "JPEG", "webp": "WebP"}  # by Pillow's names of compressions
@@ -72,12 +74,15 @@ def read_image(
     classes: the colours of classes, for a layout, whose 16 bits must be 8 in truth (`require_eight_bits`).
     remark: receives what bears on the meaning of the values, a sentence at a time.
     ValueError names the file and the reason: absent, not an image, damaged, or more than `MAX_PIXELS`.
+    Unreachable if it is a member of an archive at an address, which a network does not bring.
     """
     path = located(path)
     try:
         # Not by its name, by which Pillow maps plain TIFFs into memory, those of an EXIF orientation with sides exchanged.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
             image = _decoded(opened, path, classes)
+    except Unreachable:
+        raise
     except Exception as error:  # damaged files make decoders raise almost anything
         raise ValueError(f"{path}: {_reason(error, path)}") from error
     if "scdm_bits" in image.info and not any(most for _, most in _extrema(image)):
@@ -100,17 +105,19 @@ def picture_size(path: str | Path | Member, upright: bool = True) -> tuple[int, 
     """(height, width) in pixels of the picture in a file, by what precedes its pixels, which are not decoded.
 
     upright: as `read_image` turns it, unless a PNG has its orientation behind its pixels; else as it is stored.
-    ValueError as for `read_image`, where so much says that the file cannot be read.
+    ValueError and Unreachable as for `read_image`, where so much says that the file cannot be read.
     """
     path = located(path)
     try:
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as opened:
+        with path.open("rb", buffering=HEADER) as file, Image.open(file, formats=FORMATS) as opened:
             _require_few_pixels(opened)
             tags = getattr(opened, "tag_v2", None)  # of a TIFF, whose size Pillow has turned already
             width, height = opened.size if tags is None else (tags[WIDTH_TAG], tags[HEIGHT_TAG])
             exif = Image.Image.getexif(opened)  # as a PNG's own method decodes it to find more
             turned = upright and exif.get(ORIENTATION_TAG) in SIDEWAYS
             return (width, height) if turned else (height, width)
+    except Unreachable:
+        raise
     except Exception as error:  # damaged files make decoders raise almost anything
         raise ValueError(f"{path}: {_reason(error, path)}") from error
 

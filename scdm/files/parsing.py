@@ -23,15 +23,16 @@ def read_table(path: str | Path) -> Any:
         return parsed(content, "JSON" if Path(path).suffix.lower() == ".json" else "YAML")
 
 
-def parsed(content: str | bytes, form: Literal["JSON", "YAML"]) -> Any:
+def parsed(content: str | bytes, form: Literal["JSON", "YAML"], most: int = MOST_VALUES) -> Any:
     """The data in a text: of JSON's types (in YAML dates too), none of them without end, no key twice.
 
     YAML is read without merge keys (`<<`) and without numbers to the base 60 (1:30 is text, as in YAML 1.2).
+    most: values that it may stand for.
     ValueError says why there is none.
     """
     try:
         data = json.loads(content, object_pairs_hook=_mapping) if form == "JSON" else _from_yaml(content)
-        _extent(data, 0, {})
+        _extent(data, 0, {}, most)
     except Exception as error:  # PyYAML raises almost anything on nonsense
         raise ValueError(f"not valid {form}: {brief(str(error)) or type(error).__name__}") from error
     return data
@@ -53,7 +54,7 @@ def _from_yaml(content: str | bytes) -> Any:
     return strict_yaml.load(content)
 
 
-def _extent(value: Any, depth: int, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+def _extent(value: Any, depth: int, known: dict[int, tuple[int, int]], most: int) -> tuple[int, int]:
     """The number of values, and the levels of them. known: of lists and mappings, by their `id`.
 
     ValueError if there are too many, or no end of them: aliases cost nothing to write.
@@ -65,12 +66,12 @@ def _extent(value: Any, depth: int, known: dict[int, tuple[int, int]]) -> tuple[
     else:
         return 1, 0
     if id(value) not in known:
-        known[id(value)] = MOST_VALUES, 0  # while it is counted: what holds itself has no end
-        extents = [_extent(part, depth + 1, known) for part in parts] if depth <= DEEPEST else []
+        known[id(value)] = most, 0  # while it is counted: what holds itself has no end
+        extents = [_extent(part, depth + 1, known, most) for part in parts] if depth <= DEEPEST else []
         known[id(value)] = 1 + sum(size for size, _ in extents), 1 + max((levels for _, levels in extents), default=0)
     size, levels = known[id(value)]
-    if size > MOST_VALUES:
-        raise ValueError(f"it stands for more than {MOST_VALUES} values, by aliases that name each other")
+    if size > most:
+        raise ValueError(f"it stands for more than {most} values, by aliases that name each other")
     if depth + levels > DEEPEST:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels")
     return size, levels

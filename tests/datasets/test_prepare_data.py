@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -261,3 +262,33 @@ def test_a_data_set_is_no_copy_of_itself(tmp_path: Path) -> None:
     trees.write(tmp_path, "folder", trees.random_label(1))
     arguments = ["resize", "--config", run_config(tmp_path), "--side", "20", "--split", "train", "--workers", "1"]
     assert prepare_data.main([*arguments, str(tmp_path)]) == 2
+
+
+def test_an_index_is_written_beside_the_archives_of_each_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, names in (("train", "ab"), ("val", "c")):
+        (tmp_path / split).mkdir()
+        with tarfile.open(tmp_path / split / "0.tar", "w") as archive:
+            for name in names:
+                archive.addfile(tarfile.TarInfo(f"{name}.jpg"))
+    for _ in range(2):
+        assert prepare_data.main(["index", str(tmp_path)]) == 0
+        out = capsys.readouterr().out
+        assert (
+            f"{tmp_path / 'train' / 'index.json'}: 2 files" in out
+            and f"{tmp_path / 'val' / 'index.json'}: 1 files" in out
+        )
+    index = json.loads((tmp_path / "train" / "index.json").read_text())
+    assert index == {"archives": {"0.tar": {"size": 10240, "members": [["a.jpg", 512, 0], ["b.jpg", 1024, 0]]}}}
+    (tmp_path / "val" / "0.tar").write_bytes(b"nothing")
+    for root, problem in (
+        (str(tmp_path), "0.tar is no tar archive"),
+        (str(tmp_path / "train"), "has no folder train or val, which hold the archives"),
+        ("s3://bucket", "not at an address like s3://bucket: upload it after"),
+    ):
+        assert prepare_data.main(["index", root]) == 2
+        assert problem in capsys.readouterr().err
+    (tmp_path / "val" / "0.tar").unlink()
+    assert prepare_data.main(["index", str(tmp_path)]) == 2
+    assert "has no archives (*.tar)" in capsys.readouterr().err
