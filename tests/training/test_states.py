@@ -155,7 +155,7 @@ def test_a_setting_that_did_nothing_and_is_refused_now_keeps_no_run_from_going_o
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"hiding": HidingConfig(clean=5)}, "hiding.clean 0 instead of 5"),
+        ({"hiding": HidingConfig(clean=3)}, "hiding.clean 0 instead of 3"),
         ({"rough_share": 0.5}, r"rough_share 0\.0 instead of 0\.5"),
         ({"posthoc_every": 2}, "posthoc_every None instead of 2"),
         ({"network": replace(NETWORK, patch=2)}, "network.patch 1 instead of 2"),
