@@ -328,6 +328,10 @@ def as_markdown(rows: Sequence[Row], conditions: dict[str, str]) -> str:
             line("mIoU, of what is read in renderings", [f"{r.miou_ratio:.3f} ± {r.miou_spread:.3f}" for r in rows]),
             line("Frechet distance, of renderings' own", [f"{row.frechet_ratio:.2f}" for row in rows]),
             line(
+                f"Frechet distance of renderings enlarged from {ENLARGED} pixels",
+                [f"{row.frechet_enlarged_ratio:.2f}" for row in rows],
+            ),
+            line(
                 "high-frequency energy, of renderings'", [f"{r.energy_ratio:.2f} ± {r.energy_spread:.2f}" for r in rows]
             ),
             "",

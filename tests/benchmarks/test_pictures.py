@@ -72,6 +72,9 @@ def test_the_command_prints_and_writes_the_table(tmp_path, capsys) -> None:
     (row,) = json.loads((out / "table.json").read_text())["rows"]
     assert row["size"] == "32x32" and row["seconds"] > 0 < row["edit_seconds"]
     assert f"| mIoU, of what is read in renderings | {row['miou_ratio']:.3f} ± {row['miou_spread']:.3f} |" in printed
+    assert (
+        f"| Frechet distance of renderings enlarged from 64 pixels | {row['frechet_enlarged_ratio']:.2f} |" in printed
+    )
     assert f"{row['energy_ratio']:.2f} ± {row['energy_spread']:.2f} |" in printed
 
 
