@@ -56,21 +56,22 @@ class TaughtSizes:
             advice = f"paint at {_words(self._within(size))} and reduce the result"
         elif max(size) > ELONGATED * self.elongation * min(size):
             what = "an image is far longer than those, and shapes may repeat"
-            advice = f"paint at {_words(self._within(size))} and crop the result"
+            shorter = math.ceil(max(size) / (ELONGATED * self.elongation))
+            height, width = (max(side, shorter) for side in size)
+            advice = f"paint at {_words((height, width))} and crop the result"
         else:
             return ""
         return f"the model was taught images of {self}; at {_words(size)} {what}: {advice}"
 
     def nearest(self, size: Size) -> Size:
-        """This (height, width) where nothing is to be said of it, else the size that the remark names."""
-        return self._within(size) if self.remark(size) else size
+        """This (height, width) if its sides were taught, or nearly, else the nearest in these proportions."""
+        far = max(size) > self.largest_side * BEYOND or min(size) * BEYOND < self.smallest_side
+        return self._within(size) if far else size
 
     def _within(self, size: Size) -> Size:
         """The size in these proportions, or near to them, whose sides the model was taught."""
         low, high = self.smallest_side, self.largest_side
         times = min(high / max(size), max(1.0, low / min(size)))
-        longer = round(max(size) * times)
-        low = max(low, math.ceil(longer / (ELONGATED * self.elongation)))
         height, width = (min(max(round(side * times), low), high) for side in size)
         return height, width
 

@@ -28,6 +28,8 @@ from ..models.sizes import UnfamiliarSize
 from .inputs import checked_draws, checked_source, label_noise_of, noise_of, require, require_kinds
 from .options import GenerateOptions
 
+CHANGED = 0.4  # difference of colour, of [-1, 1], about which an image's own detail begins not to belong there
+
 OVERFLOWED = (
     "the image overflowed: ask for less guidance, extrapolation or repeats, for float32 instead of float16, or look whether "
     "the model's weights are whole"
@@ -153,8 +155,8 @@ def _made_small_first(
     Both see the noise of the same seeds. In a part of an image that is kept, the small one is that image, reduced.
 
     At a strength below 1 the small image alone starts from the image. Given the image's detail with noise, an upsampler of
-    two steps draws flecks; so it draws all detail anew, and of the image's own, which is what the image has beyond the
-    detail drawn for the small image as it was, as much is added as strength leaves.
+    two steps draws flecks; so it draws all detail anew. Of the image's own, which is what the image has beyond the detail
+    drawn for its small one, as much is added as strength leaves, where the small image has stayed as it was.
     """
     upsampler, size = model.upsampler, (labels.height, labels.width)
     small = model.small_size(size)
@@ -165,18 +167,23 @@ def _made_small_first(
     small_given = _reduced(given, small)
     first = _Stage.of(model, replace(options, feather=0), small_given)
     second = _Stage.of(upsampler, finishing, given)
-    before, steps = len(first.schedule), len(first.schedule) + len(second.schedule)
-    low = _made(first, labels.reduced(*small), small_given, _counted(on_step, 0, steps, size))
+    changes = given.image is not None and options.strength < 1
+    before, each = len(first.schedule), len(second.schedule)
+    steps = before + (2 * each if changes else each)
+    low = _made(first, labels.reduced(*small), small_given, _counted(on_step, 0, steps, size)).clamp(-1, 1)
     given = given._replace(noise=_later(given.noise))
 
-    def detailed(low: Tensor, on_step: OnStep | None = None) -> Tensor:
-        return _made(second, labels, given, on_step, enlarged_within(low.clamp(-1, 1), labels))
+    def detailed(low: Tensor, done: int) -> Tensor:
+        return _made(second, labels, given, _counted(on_step, done, steps, size), enlarged_within(low, labels))
 
-    images = detailed(low, _counted(on_step, before, steps, size))
-    if given.image is None or small_given.image is None or options.strength == 1:
-        return images
-    own = given.image.float().cpu() - detailed(small_given.image)
-    return images + (1 - options.strength) * own
+    if not changes:
+        return detailed(low, before)
+    assert given.image is not None and small_given.image is not None
+    image, was = given.image.float().cpu(), small_given.image.float().cpu()
+    own = image - detailed(was, before)
+    change = F.max_pool2d((low - was).abs().mean(1, keepdim=True), 3, stride=1, padding=1)
+    kept = (1 - options.strength) / (1 + (change / CHANGED) ** 4)
+    return detailed(low, before + each) + enlarged(kept, size) * own
 
 
 def _made(stage: _Stage, labels: LabelMap, given: _Given, on_step: OnStep | None, low: Tensor | None = None) -> Tensor:

@@ -101,7 +101,7 @@ def test_strength_is_that_of_the_small_image_and_detail_is_drawn_in_all_steps(mo
     generate(
         model, layout(64, 64), replace(FAST, strength=0.5), image=source(), on_step=lambda _, steps: told.append(steps)
     )
-    assert told == [4] * 4  # 2 of 4 and 2 of 2
+    assert told == [6] * 6  # 2 of 4, and 2 of 2 for the small image as it was and as it is
 
 
 def test_the_less_strength_the_more_is_kept_of_an_images_own_detail(model):
@@ -121,10 +121,21 @@ def test_where_the_small_image_stays_so_does_the_image(model, monkeypatch):
     assert (made - source()).abs().max() < 1e-4
 
 
-def unchanged(made):
-    """`_made`, of which the first stage gives the image back that it starts from."""
+def test_where_the_small_image_changes_none_of_the_old_detail_stays(model, monkeypatch):
+    """The outline of what was there hung in the new sky."""
+    moved = torch.zeros(1, 1, 16, 16)
+    moved[..., :8] = 1.5
+    monkeypatch.setattr("scdm.pipeline.composition._made", unchanged(composition._made, moved))
+    made = generate(model, layout(64, 64), replace(FAST, strength=1e-6), image=source())
+    small = (reduced(source(), (16, 16)) + moved).clamp(-1, 1)
+    off = (made - add_detail(model, layout(64, 64), small, FAST)).abs()
+    assert off[..., :28].max() < 0.02 < off[..., 40:].max()
+
+
+def unchanged(made, off=0.0):
+    """`_made`, of which the first stage gives the image back that it starts from, `off` added."""
     return lambda stage, labels, given, on_step, low=None: (
-        given.image if low is None else made(stage, labels, given, on_step, low)
+        given.image + off if low is None else made(stage, labels, given, on_step, low)
     )
 
 
