@@ -84,7 +84,7 @@ class Row:
     frechet: float
     frechet_renderings: float
     frechet_ratio: float
-    frechet_enlarged_ratio: float
+    frechet_enlarged_ratio: float | None
     energy: float
     energy_renderings: float
     energy_ratio: float
@@ -181,7 +181,7 @@ class Comparison:
         self.networks = Networks({FEATURES: segmenter}, segmenter)
         self.parts: list[Measured] = []  # one for each image
         self.others: list[Tensor] = []  # features of the second renderings
-        self.enlarged: list[Tensor] = []  # and of the first, enlarged from ENLARGED pixels
+        self.enlarged: list[Tensor] = []  # and of the first, enlarged from ENLARGED pixels, if they are larger
         self.energies: list[tuple[HighFrequencyEnergy, HighFrequencyEnergy]] = []  # of each sample and its rendering
         self.pictures: list[np.ndarray] = []
 
@@ -198,7 +198,8 @@ class Comparison:
         extractor = self.networks.extractors[FEATURES]
         self.others.append(extractor(self.scenes[index + len(self.scenes) // 2][0][None]))
         size = labels.height, labels.width
-        self.enlarged.append(extractor(enlarged(reduced(image[None], small_size(size, ENLARGED) or size), size)))
+        if small := small_size(size, ENLARGED):
+            self.enlarged.append(extractor(enlarged(reduced(image[None], small), size)))
         energies = HighFrequencyEnergy(labels.num_classes), HighFrequencyEnergy(labels.num_classes)
         for energy, picture in zip(energies, (sample, image[None]), strict=True):
             energy.update(picture, ids[None])
@@ -215,7 +216,8 @@ class Comparison:
             torch.cat([features[FEATURES][0] for features in found])
             for found in ([part.generated for part in self.parts], [part.real for part in self.parts])
         )
-        frechet, real_frechet, of_enlarged = map(self._distance, (sampled, rendered, torch.cat(self.enlarged)))
+        frechet, real_frechet = map(self._distance, (sampled, rendered))
+        of_enlarged = self._distance(torch.cat(self.enlarged)) / real_frechet if self.enlarged else None
         energy, real_energy = (total.compute() for total in totals(self.energies))
         return {
             "miou": score.compute().miou,
@@ -225,7 +227,7 @@ class Comparison:
             "frechet": frechet,
             "frechet_renderings": real_frechet,
             "frechet_ratio": frechet / real_frechet,
-            "frechet_enlarged_ratio": of_enlarged / real_frechet,
+            "frechet_enlarged_ratio": of_enlarged,
             "energy": energy.mean,
             "energy_renderings": real_energy.mean,
             "energy_ratio": energy.mean / real_energy.mean,
@@ -329,7 +331,7 @@ def as_markdown(rows: Sequence[Row], conditions: dict[str, str]) -> str:
             line("Frechet distance, of renderings' own", [f"{row.frechet_ratio:.2f}" for row in rows]),
             line(
                 f"Frechet distance of renderings enlarged from {ENLARGED} pixels",
-                [f"{row.frechet_enlarged_ratio:.2f}" for row in rows],
+                ["–" if (ratio := row.frechet_enlarged_ratio) is None else f"{ratio:.2f}" for row in rows],
             ),
             line(
                 "high-frequency energy, of renderings'", [f"{r.energy_ratio:.2f} ± {r.energy_spread:.2f}" for r in rows]
