@@ -148,8 +148,8 @@ class _Loader(DataLoader[Example]):
         try:
             yield from super().__iter__()
         except (ValueError, Unreachable) as error:  # a worker's comes with its whole history
-            kind = type(error)
-            raise kind(re.split(rf"\n(?:[\w.]+\.)?{kind.__name__}: ", str(error))[-1].strip()) from error
+            kind = Unreachable if isinstance(error, Unreachable) else ValueError  # others may want more than a text
+            raise kind(re.split(rf"\n(?:[\w.]+\.)?{type(error).__name__}: ", str(error))[-1].strip()) from error
 
 
 def _leave_signals(worker: int) -> None:

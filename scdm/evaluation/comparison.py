@@ -15,7 +15,7 @@ from ..files.parsing import parsed
 from ..files.untrusted import LONGEST, brief, content_of
 from ..pipeline import GenerateOptions
 from .intervals import of_runs
-from .layouts import CLEAN, REMOVE_NOTHING
+from .layouts import CLEAN, REMOVE_NOTHING, REMOVED
 from .report import OVER_LAYOUTS, PUBLISHED, Result, intervals_of, published
 from .tables import NEEDED_BY_LATEX, Row, csv_table, latex_table, markdown_table
 
@@ -36,7 +36,7 @@ WORDS = {  # of settings, in labels and footnotes
 ALWAYS = ("options.guidance", "options.steps")  # in labels
 # below the table, where all rows have them in common
 NOTED = ("options.sampler", "options.label_noise", "options.seed")
-REMOVED = {"mask": "MASK", "class": 'the class "unlabelled", or MASK where the data set has none'}  # in footnotes
+REMOVED_ANYWHERE = {**REMOVED, "class": f"{REMOVED['class']}, or MASK where the data set has none"}  # in footnotes
 RESOLVED = {"options.clip": True}  # what models make of options that are open, where it is nothing to note
 REPEATED = ("model", "options.seed", "layouts.seed")  # in which runs of one method differ
 
@@ -161,7 +161,7 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     ]
     if len(removed) == 1:
         value = str(removed.pop())
-        notes.append(f"What is removed from layouts is {REMOVED.get(value, brief(value, MOST_VALUE))}.")
+        notes.append(f"What is removed from layouts is {REMOVED_ANYWHERE.get(value, brief(value, MOST_VALUE))}.")
     networks = dict.fromkeys(str(found["conditions"].get("measured by")) for found in results)
     if len(networks) > 1:
         listed = "; ".join(brief(network, LONGEST_NAME) for network in networks)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,8 @@ class Samples:
         In a folder of an earlier version, which has no digests, the images that are there are taken as they are, and known
         from then on. Returns how many these are.
         """
-        claim(self.folder, self.settings)
+        if claim(self.folder, self.settings):
+            shutil.rmtree(self.folder / DIGESTS, ignore_errors=True)  # of what is gone, and was made otherwise
         found = self.folder / DIGESTS / FOUND
         if found.is_file():
             return 0
@@ -92,24 +94,25 @@ class Samples:
     def missing(self, samples: int, images: int, batch: int) -> list[Chunk]:
         """What is left to do of `samples` samples of the first `images` layouts, at most `batch` at a time.
 
-        ValueError if one that is there is not what was made. Nobody may be making images meanwhile.
+        ValueError if one that is there is not what was made. Others may be making images meanwhile.
         """
         chunks: list[Chunk] = []
-        foreign: list[Path] = []
+        unknown: dict[Path, str] = {}
         made = self._made()
         for sample in range(samples):
             for index in range(images):
                 path = self.path(sample, index)
                 if path.is_file():
-                    if made is not None and self._line(path, sha256_of(path)) not in made:
-                        foreign.append(path)
+                    if made is not None and (line := self._line(path, sha256_of(path))) not in made:
+                        unknown[path] = line
                     continue
                 last = chunks[-1] if chunks else None
                 if last and last.sample == sample and last.stop == index and last.stop - last.start < batch:
                     chunks[-1] = last._replace(stop=index + 1)
                 else:
                     chunks.append(Chunk(sample, index, index + 1))
-        if foreign:
+        made = self._made() if unknown else None  # again: another launch may have made them since
+        if foreign := [path for path, line in unknown.items() if line not in (made or ())]:
             listed = ", ".join(brief(str(path)) for path in foreign[:MOST_MISSING])
             more = f" and {len(foreign) - MOST_MISSING} more" if len(foreign) > MOST_MISSING else ""
             what = "is not the image" if len(foreign) == 1 else "are not the images"
@@ -244,16 +247,20 @@ def _require_size(path: Path, size: tuple[int, int]) -> None:
         )
 
 
-def claim(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Writes down how the files of a folder are made. ValueError if others are there already."""
+def claim(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Writes down how the files of a folder are made; returns whether that replaces settings of which nothing is left.
+    ValueError if others are there already."""
     require_same(folder, settings)
-    write_text(made_folder(folder) / SETTINGS, json.dumps(settings, indent=1))
+    path, text = made_folder(folder) / SETTINGS, json.dumps(settings, indent=1)
+    replaces = path.is_file() and content_of(path) != text.encode() and _is_nothing_made(folder)
+    write_text(path, text)
+    return replaces
 
 
 def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
     """ValueError if the files of a folder were made with other settings. Settings of nothing do not bind."""
     path = folder / SETTINGS
-    if not path.is_file() or all(map(_is_nothing_made, folder.iterdir())):
+    if not path.is_file() or _is_nothing_made(folder):
         return
     try:
         before = flat(parsed(content_of(path), "JSON"))
@@ -263,11 +270,10 @@ def require_same(folder: Path, settings: Mapping[str, Any]) -> None:
     config.require_same(f"what {folder} holds", before, now, "Choose another folder")
 
 
-def _is_nothing_made(path: Path) -> bool:
-    """Whether a path in a folder says how things are to be made, and not that any was."""
-    if path.name == DIGESTS and path.is_dir():
-        return not any(file.stat().st_size for file in path.iterdir())
-    return path.name == SETTINGS
+def _is_nothing_made(folder: Path) -> bool:
+    """Whether no file is in a folder but those that say how others are to be made, or that they were."""
+    made = (path for path in folder.iterdir() if path.name not in (SETTINGS, DIGESTS))
+    return not any(path.is_file() or any(inner.is_file() for inner in path.rglob("*")) for path in made)
 
 
 def require_no_pictures(folder: Path, names: Sequence[str]) -> None:

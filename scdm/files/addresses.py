@@ -22,9 +22,17 @@ T = TypeVar("T")
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # not C://, which is a path
 PAUSES = (0.5, 2.0, 8.0)  # seconds before what failed is tried again
-FOR_A_MOMENT = (408, 425, 429)  # statuses of HTTP below 500 that another try may not have
-NOT_THERE = (403, 404, 405, 410)  # 403: what stores say of absent files where nobody may list them
-FOR_GOOD = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, NotImplementedError, ImportError)
+TRANSIENT = (408, 425, 429)  # statuses of HTTP below 500 that another try may not have
+NOT_THERE = (404, 405, 410)
+FORBIDDEN = 403  # also what stores say of absent files where nobody may list them
+PERMANENT = (
+    FileNotFoundError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+    NotImplementedError,
+    ImportError,
+)
 
 
 class Unreachable(OSError):
@@ -35,6 +43,7 @@ class Unreachable(OSError):
     """
 
     absent = False  # whether it is known not to be there
+    status: int | None = None  # of HTTP
 
 
 def is_address(name: str) -> bool:
@@ -122,7 +131,7 @@ class Remote:
                 raise ConnectionError(f"{len(content)} bytes of {end - start} came")
             return content
 
-        content = self._in_the_end(part, what) if end > start else b""
+        content = self._retried(part, what) if end > start else b""
         if len(content) > end - start:
             raise Unreachable(
                 f"{what or self} cannot be read: {len(content)} bytes came, where {end - start} were asked"
@@ -140,14 +149,14 @@ class Remote:
         """In bytes, of the files of this folder with these names, asked for at once; None where the server does not say."""
         files, _ = served(self.address)
         paths = [served(str(self / name if name else self))[1] for name in names]
-        return dict(zip(names, self._in_the_end(lambda: files.sizes(paths)), strict=True))
+        return dict(zip(names, self._retried(lambda: files.sizes(paths)), strict=True))
 
     def listed(self) -> dict[str, int | None]:
         """The sizes of the files in this folder by name, None where the server does not say. There are none if the folder is
         not there, and none if a server of HTTP does not list it."""
         files, path = served(self.address)
         try:
-            entries = self._in_the_end(lambda: files.ls(path, detail=True))
+            entries = self._retried(lambda: files.ls(path, detail=True))
         except Unreachable as error:
             if error.absent:
                 return {}
@@ -173,7 +182,7 @@ class Remote:
                 file.read(block)
 
         try:
-            self._in_the_end(last_block)
+            self._retried(last_block)
         except Unreachable as error:
             if not isinstance(error.__cause__, ValueError):
                 raise
@@ -194,7 +203,7 @@ class Remote:
     def _by_http(self) -> bool:
         return self.address.rpartition("::")[2].startswith(("http://", "https://"))
 
-    def _in_the_end(self, read: Callable[[], T], what: str = "") -> T:
+    def _retried(self, read: Callable[[], T], what: str = "") -> T:
         """The result of `read`, which is called again after each of `PAUSES` while it fails in a way that may pass."""
         for pause in (*PAUSES, None):
             try:
@@ -208,6 +217,7 @@ class Remote:
                     unreachable.absent = (
                         isinstance(reason, FileNotFoundError | NotADirectoryError) or status in NOT_THERE
                     )
+                    unreachable.status = status if isinstance(status, int) else None
                     raise unreachable from reason
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
@@ -220,7 +230,7 @@ class Remote:
 
 def _may_pass(error: BaseException, status: Any) -> bool:
     if isinstance(status, int) and status >= 400:
-        return status >= 500 or status in FOR_A_MOMENT
+        return status >= 500 or status in TRANSIENT
     return not isinstance(
-        error, (*FOR_GOOD, ValueError, TypeError)
+        error, (*PERMANENT, ValueError, TypeError)
     )  # ValueError: also a certificate that is not trusted

@@ -7,13 +7,14 @@ member is its name, where its content begins in the archive, and its size, in by
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from .addresses import Remote, Unreachable
+from .addresses import FORBIDDEN, Remote, Unreachable
 from .atomic import written_whole
 from .members import Member, members_of
 from .parsing import parsed
@@ -22,7 +23,8 @@ from .untrusted import brief, content_of, naming, shown
 INDEX = "index.json"
 MOST_BYTES = 2**30  # of an index: 60 bytes or so a file
 MOST_VALUES = 4 * 10**7  # of an index: four for each of 10 million files
-BLOCK = 512  # of a tar archive, at whose multiples contents begin
+BLOCK = 512  # of a tar archive, at whose multiples contents begin, each after its header
+LONG = 100  # characters of a name from which on it may lie elsewhere than in that header
 AGAIN = "make it by python training/prepare_data.py index FOLDER, where the archives are"
 
 
@@ -41,26 +43,48 @@ def write_index(folder: Path) -> int:
 
 
 def members_in(folder: Path | Remote) -> tuple[list[Member], list[str]]:
-    """The ordinary files in the archives of a folder, by its index or, where it has none, by their headers; and notes.
+    """The ordinary files in the archives of a folder, by its index or, where it has none or an older one than they are, by
+    their headers; and notes.
 
     ValueError if there is no archive, if one cannot be read, or if the index is damaged or of other archives. Unreachable as
     for `Remote`.
     """
     if isinstance(folder, Remote):
         folder.forget()
-    content = _content(folder)
-    if content is not None:
-        return _indexed(folder, content), []
+    try:
+        content, forbidden = _content(folder), ""
+    except Unreachable as error:
+        if error.status != FORBIDDEN:
+            raise
+        content, forbidden = None, f" ({error})"
+    members = None if content is None else _indexed(folder, content)
     if isinstance(folder, Remote):
-        return _walked(folder)
-    return [member for archive in _archives(folder) for member in members_of(archive)], []
+        return _walked(folder, forbidden) if members is None else (members, [])
+    notes = []
+    if members is not None:
+        if (newer := _newer_than_index(folder)) is None:
+            return members, []
+        notes = [f"{folder / INDEX} is older than {brief(newer)}, so headers were read in its place: {AGAIN}"]
+    return [member for archive in _archives(folder) for member in members_of(archive)], notes
 
 
-def _walked(folder: Remote) -> tuple[list[Member], list[str]]:
-    names = sorted(name for name in folder.listed() if name.endswith(".tar"))
+def _newer_than_index(folder: Path) -> str | None:
+    """The name of an archive that was written after the index, if one was."""
+    written = (folder / INDEX).stat().st_mtime_ns
+    return next((archive.name for archive in _archives(folder) if archive.stat().st_mtime_ns > written), None)
+
+
+def _walked(folder: Remote, forbidden: str) -> tuple[list[Member], list[str]]:
+    """forbidden: what was said of an index that may not be read, which may be none."""
+    try:
+        names = sorted(name for name in folder.listed() if name.endswith(".tar"))
+    except Unreachable as error:
+        if error.status != FORBIDDEN:
+            raise
+        names, forbidden = [], f" ({error})"
     if not names:
         unlisted = f", or its server does not list them. Then {INDEX} beside them says which there are: {AGAIN}"
-        raise ValueError(f"{folder} has no archives (*.tar){'' if folder.lists() else unlisted}")
+        raise ValueError(f"{folder} has no archives (*.tar){'' if folder.lists() else unlisted}{forbidden}")
     first = folder / names[0]
     first.require_parts(first.size())
     bar = tqdm(names, f"headers in {folder}, which {INDEX} would hold", unit="archive", leave=False)
@@ -98,7 +122,13 @@ def _indexed(folder: Path | Remote, content: bytes) -> list[Member]:
         name, archive = next(iter(archives.items()))
         (folder / name).require_parts(archive["size"])
     places = {name: folder / name for name in archives}  # once each: all members of an archive share it
-    return [Member(places[name], *row) for name, archive in archives.items() for row in archive["members"]]
+    members = {name: [Member(places[name], *row) for row in archive["members"]] for name, archive in archives.items()}
+    filled = [found for found in members.values() if found]
+    with naming(str(folder / INDEX)):
+        for found in filled[:1] if isinstance(folder, Remote) else filled:  # at an address each takes a request
+            for member in dict.fromkeys((found[0], found[-1])):
+                _require_header(member)
+    return [member for found in members.values() for member in found]
 
 
 def _checked(data: Any) -> Mapping[str, Any]:
@@ -142,9 +172,8 @@ def _sizes(folder: Path | Remote, names: Mapping[str, Any]) -> dict[str, int | N
     except Unreachable as error:
         if not error.absent:
             raise
-        raise ValueError(
-            f"{folder / INDEX}: it is not the index of these archives: {error}. {AGAIN[0].upper()}{AGAIN[1:]}"
-        ) from error
+        with naming(str(folder / INDEX)):
+            raise _of_others(str(error)) from error
 
 
 def _require_current(indexed: Mapping[str, int], there: Mapping[str, int | None]) -> None:
@@ -158,9 +187,25 @@ def _require_current(indexed: Mapping[str, int], there: Mapping[str, int | None]
             problem = f"has {there[name]} bytes, and {indexed[name]} in it"
         else:
             continue
-        raise ValueError(
-            f"it is not the index of these archives: {brief(name)} {problem}. {AGAIN[0].upper()}{AGAIN[1:]}"
-        )
+        raise _of_others(f"{brief(name)} {problem}")
+
+
+def _require_header(member: Member) -> None:
+    """ValueError if no header of this member lies before its content: archives of one size may hold other files."""
+    try:
+        block = Member(member.archive, member.inner, member.offset - BLOCK, BLOCK).read_bytes()
+        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except Unreachable:
+        raise
+    except (tarfile.TarError, OSError) as error:
+        raise _of_others(f"{brief(member)} is not where it says ({error})") from error
+    plain = member.inner.isascii() and len(member.inner) < LONG
+    if header.size != member.size or (plain and header.name != member.inner):
+        raise _of_others(f"{brief(member)} is not where it says, but {shown(header.name)} of {header.size} bytes")
+
+
+def _of_others(problem: str) -> ValueError:
+    return ValueError(f"it is not the index of these archives: {problem}. {AGAIN[0].upper()}{AGAIN[1:]}")
 
 
 def _archives(folder: Path) -> list[Path]:

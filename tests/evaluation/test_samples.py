@@ -12,6 +12,7 @@ import torch
 from scdm.datasets import DataConfig, open_dataset
 from scdm.evaluation import Chunk, GivenImages, LayoutCorruption, Layouts, Samples
 from scdm.files.images import read_image, write_image
+from scdm.files.untrusted import sha256_of
 from scdm.models import checkpoint
 from scdm.pipeline import GenerateOptions
 
@@ -131,6 +132,36 @@ def test_processes_write_digests_apart_and_whatever_ends_one_the_work_goes_on(mo
     again.claim()
     assert again.missing(2, 4, batch=4) == [Chunk(1, 0, 2), Chunk(1, 3, 4)]
     assert len(list((tmp_path / "digests").iterdir())) == 5  # what was found, three that made images, the cut one
+
+
+def test_what_another_launch_makes_while_it_is_looked_is_not_foreign(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, loaded, data = made_by(model, tmp_path, 1), checkpoint.load(model), layouts()
+    other = Samples(tmp_path, data.names, SETTINGS).make(loaded, data, OPTIONS, [Chunk(0, 1, 2)])
+
+    def digest(path: Path) -> str:
+        list(other)  # after the digests were read
+        return sha256_of(path)
+
+    monkeypatch.setattr("scdm.evaluation.samples.sha256_of", digest)
+    assert samples.missing(1, 3, batch=2) == [Chunk(0, 2, 3)]
+
+
+def test_digests_of_images_that_are_gone_bind_no_settings(model: Path, tmp_path: Path) -> None:
+    samples = made_by(model, tmp_path)
+    before = samples.path(0, 0).read_bytes()
+    samples.path(0, 0).unlink()
+    with pytest.raises(ValueError, match="other settings"):
+        Samples(tmp_path, samples.names, {"model": "b"})
+    samples.path(0, 1).unlink()
+    assert Samples(tmp_path, samples.names, SETTINGS).claim() == 0
+    assert len(list((tmp_path / "digests").iterdir())) == 2  # the settings are the same
+    again = Samples(tmp_path, samples.names, {"model": "b"})
+    assert again.claim() == 0 and again.missing(1, 2, batch=2) == [Chunk(0, 0, 2)]
+    again.path(0, 0).write_bytes(before)  # which is of the other settings
+    with pytest.raises(ValueError, match="is not the image that the model made"):
+        again.missing(1, 2, batch=2)
 
 
 def test_a_digest_is_there_before_its_image(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,7 @@ def test_what_fails_for_a_moment_is_tried_again(failures: list[int], http: FileS
 
 @pytest.mark.parametrize(
     ("status", "tries", "reason", "absent"),
-    [(503, 1 + len(PAUSES), "503", False), (401, 1, "401", False), (403, 1, "403", True), (404, 1, "model.bin", True)],
+    [(503, 1 + len(PAUSES), "503", False), (401, 1, "401", False), (403, 1, "403", False), (404, 1, "model.bin", True)],
 )
 def test_what_fails_for_good_is_said(
     status: int, tries: int, reason: str, absent: bool, http: FileServer, pauses: list[float]

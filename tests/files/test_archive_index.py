@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from scdm.files import archive_index
-from scdm.files.addresses import Remote
+from scdm.files.addresses import Remote, Unreachable
 from scdm.files.archive_index import INDEX, members_in, write_index
 from tests.files.servers import FileServer, serving
 
@@ -74,11 +75,12 @@ def test_by_http_an_index_takes_few_requests_and_headers_many(folder: Path, http
     members, notes = members_in(place)
     assert [(member.inner, member.offset, member.size) for member in members] == found
     assert len(notes) == 1 and "has no index.json: 4 headers were read" in notes[0]
-    http.lists, walked = False, len(http.parts())
+    http.lists = False
     write_index(folder)
     http.requests.clear()
     assert rows(place) == found and members_in(place)[1] == []
-    assert len(http.parts()) < walked + 2 and not [path for _, path, _ in http.requests if path in ("", "/")]
+    # each time the index, the last block and two headers of the first archive, however many files there are
+    assert len(http.parts()) == 2 * 4 and not [path for _, path, _ in http.requests if path in ("", "/")]
 
 
 def test_a_stale_index_is_refused(folder: Path, http: FileServer) -> None:
@@ -102,6 +104,49 @@ def test_a_stale_index_is_refused(folder: Path, http: FileServer) -> None:
         with pytest.raises(ValueError, match=r"2\.tar is there, but not in it"):
             members_in(place)
     assert len(rows(places[2])) == 4
+
+
+def test_an_index_of_an_archive_that_was_rewritten_in_the_same_size_is_not_believed(
+    folder: Path, http: FileServer
+) -> None:
+    """Archives are padded to 10,240 bytes."""
+    write_index(folder)
+    size = (folder / "0.tar").stat().st_size
+    for names, more in ((["c.jpg", *NAMES["0.tar"][1:]], 0), (NAMES["0.tar"], 1), (NAMES["0.tar"][1:], 0)):
+        with tarfile.open(folder / "0.tar", "w") as opened:
+            for name in names:
+                info = tarfile.TarInfo(name)
+                info.size = len(name) + more
+                opened.addfile(info, io.BytesIO(bytes(info.size)))
+        os.utime(folder / "0.tar", (0, 0))  # as `cp -p` leaves it
+        assert (folder / "0.tar").stat().st_size == size
+        for place in (folder, Remote(f"file://{folder}"), Remote(http.address)):
+            with pytest.raises(ValueError, match=r"index\.json: it is not the index .*0\.tar/.* is not where it says"):
+                members_in(place)
+
+
+def test_an_index_that_is_older_than_an_archive_is_left_alone_and_noted(folder: Path) -> None:
+    found = rows(folder)
+    write_index(folder)
+    os.utime(folder / INDEX, (0, 0))
+    members, notes = members_in(folder)
+    assert [(member.inner, member.offset, member.size) for member in members] == found
+    assert len(notes) == 1 and "index.json is older than 0.tar" in notes[0]
+
+
+def test_what_is_forbidden_is_said_with_its_status(folder: Path, http: FileServer) -> None:
+    """An index may be absent where a store says so; archives are not."""
+    http.failures += [403] * 100
+    with pytest.raises(ValueError, match=r"has no archives .*cannot be read: 403"):
+        members_in(Remote(http.address))
+    write_index(folder)
+    http.failures.clear()
+    place = Remote(http.address)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive_index, "_content", lambda _: (folder / INDEX).read_bytes())
+        http.failures += [403] * 100
+        with pytest.raises(Unreachable, match="403"):
+            members_in(place)
 
 
 @pytest.mark.parametrize(
