@@ -117,7 +117,9 @@ def test_a_share_that_nothing_begins_with_is_refused():
 def test_runs_that_end_before_anything_is_hidden_are_refused(hidden):
     clean = {"hiding": HidingConfig(clean=10), **hidden}
     plain = {} if not hidden else {"label_diffusion": replace(config().label_diffusion, kind="none")}
-    with pytest.raises(ValueError, match=r"hiding\.clean \(10\) leaves none of the 10 steps .*set it to fewer, such as 5"):
+    with pytest.raises(
+        ValueError, match=r"hiding\.clean \(10\) leaves none of the 10 steps .*set it to fewer, such as 5"
+    ):
         config(steps=10, **clean, **plain)
     assert config(steps=11, **clean, **plain).hiding.clean == 10
 
