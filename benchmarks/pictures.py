@@ -212,12 +212,9 @@ class Comparison:
         names = self.model.palette.names
         scores = [(part.score, part.real_score) for part in self.parts if part.score and part.real_score]
         score, real_score = totals(scores)
-        sampled, rendered = (
-            torch.cat([features[FEATURES][0] for features in found])
-            for found in ([part.generated for part in self.parts], [part.real for part in self.parts])
-        )
-        frechet, real_frechet = map(self._distance, (sampled, rendered))
-        of_enlarged = self._distance(torch.cat(self.enlarged)) / real_frechet if self.enlarged else None
+        frechet = self._distance([part.generated[FEATURES][0] for part in self.parts])
+        real_frechet = self._distance([part.real[FEATURES][0] for part in self.parts])
+        of_enlarged = self._distance(self.enlarged) / real_frechet if self.enlarged else None
         energy, real_energy = (total.compute() for total in totals(self.energies))
         return {
             "miou": score.compute().miou,
@@ -243,10 +240,10 @@ class Comparison:
         rows = [self.pictures[start : start + across] for start in range(0, len(self.pictures), across)]
         return contact_sheet(rows, LEAST_SIDE)
 
-    def _distance(self, features: Tensor) -> float:
-        """Of features (N, D) to those of the second renderings."""
+    def _distance(self, features: Sequence[Tensor]) -> float:
+        """Of the features (1, D) of images to those of the second renderings."""
         distance = FrechetDistance()
-        distance.update(features, False)
+        distance.update(torch.cat(list(features)), False)
         distance.update(torch.cat(self.others), True)
         return distance.compute()
 

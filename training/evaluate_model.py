@@ -230,9 +230,7 @@ def unfamiliar_size(evaluation: Evaluation) -> str:
     taught, (height, width) = evaluation.model.config.taught, evaluation.layouts.config.height_width
     if far := taught.remark((height, width)):
         return f"{far} (--set data.size)"
-    aspects = [own_width / own_height for own_height, own_width in taught.sizes]
-    sides_known = taught.smallest_side <= min(height, width) and max(height, width) <= taught.largest_side
-    if sides_known and min(aspects) <= width / height <= max(aspects):
+    if taught.covers((height, width)):
         return ""
     return (
         f"the model was taught images of {taught}, in other sizes or proportions than {width}x{height}, at which it may be "

@@ -66,7 +66,7 @@ def _root(name: str) -> Path | Remote:
     """ValueError if it is an address for which a package is not installed."""
     if not is_address(name):
         return Path(name)
-    served(name)
+    served(name)  # so that the error names the address as it was given
     return Remote(name)
 
 

@@ -162,7 +162,7 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     if len(removed) == 1:
         value = str(removed.pop())
         notes.append(f"What is removed from layouts is {REMOVED_ANYWHERE.get(value, brief(value, MOST_VALUE))}.")
-    networks = dict.fromkeys(str(found["conditions"].get("measured by")) for found in results)
+    networks = dict.fromkeys(str(_networks(found)) for found in results)
     if len(networks) > 1:
         listed = "; ".join(brief(network, LONGEST_NAME) for network in networks)
         notes.append(f"Not all rows were measured by the same networks, so they may not be comparable: {listed}.")
@@ -192,7 +192,7 @@ def _sampled_alike(results: Sequence[Result]) -> list[str]:
 def _measured_alike(results: Sequence[Result]) -> list[str]:
     """Which images of all were measured, by what."""
     settings = [flat(found["settings"]) for found in results]
-    counts, networks = ({of(found) for found in results} for of in (_count, _networks))
+    counts, networks = {found.get("count") for found in results}, set(map(_networks, results))
     words = []
     if len(counts) == 1 and (count := counts.pop()) is not None:
         words.append(f"{count} image{'' if count == 1 else 's'}")
@@ -205,10 +205,6 @@ def _measured_alike(results: Sequence[Result]) -> list[str]:
     if len(networks) == 1 and (network := networks.pop()):
         words.append(f"measured by {brief(str(network))}")
     return words
-
-
-def _count(found: Result) -> Any:
-    return found.get("count")
 
 
 def _networks(found: Result) -> Any:

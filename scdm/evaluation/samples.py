@@ -111,14 +111,12 @@ class Samples:
                     chunks[-1] = last._replace(stop=index + 1)
                 else:
                     chunks.append(Chunk(sample, index, index + 1))
-        made = self._made() if unknown else None  # again: another launch may have made them since
-        if foreign := [path for path, line in unknown.items() if line not in (made or ())]:
-            listed = ", ".join(brief(str(path)) for path in foreign[:MOST_MISSING])
-            more = f" and {len(foreign) - MOST_MISSING} more" if len(foreign) > MOST_MISSING else ""
+        made = self._made() if unknown else None  # another launch may have made them meanwhile
+        if foreign := [str(path) for path, line in unknown.items() if not made or line not in made]:
             what = "is not the image" if len(foreign) == 1 else "are not the images"
             raise ValueError(
-                f"{listed}{more} {what} that the model made: delete what is not its, and it is made again, or measure such "
-                "images as another program's, from another folder (--images FOLDER --name NAME)"
+                f"{_listed(foreign)} {what} that the model made: delete what is not its, and it is made again, or measure "
+                "such images as another program's, from another folder (--images FOLDER --name NAME)"
             )
         return chunks
 
@@ -206,12 +204,15 @@ class GivenImages:
 
     def _refuse(self, missing: Sequence[tuple[int, int]]) -> None:
         names = [f"{sample}/{self.names[i]}" if self.samples > 1 else self.names[i] for sample, i in missing]
-        more = f" and {len(names) - MOST_MISSING} more" if len(names) > MOST_MISSING else ""
-        listed = ", ".join(brief(name) for name in names[:MOST_MISSING])
         raise ValueError(
-            f"{self.folder} has no image {listed}{more}: images are called like the layouts, with a suffix such as .png, or "
-            "take fewer with --limit"
+            f"{self.folder} has no image {_listed(names)}: images are called like the layouts, with a suffix such as .png, "
+            "or take fewer with --limit"
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_MISSING} more" if len(names) > MOST_MISSING else ""
+    return ", ".join(brief(name) for name in names[:MOST_MISSING]) + more
 
 
 def pictures_of(folders: Sequence[Path], names: Sequence[str]) -> dict[int, Path]:

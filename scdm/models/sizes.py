@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 BEYOND = 1.5  # times the largest side, or a fraction of the smallest, up to which images are made without a remark
-
 ELONGATED = 2  # times the most elongated proportions, likewise
 
 Size = tuple[int, int]
@@ -40,6 +39,18 @@ class TaughtSizes:
         """The longer side of the most elongated of them, as a multiple of the shorter."""
         return max(max(size) / min(size) for size in self.sizes)
 
+    def covers(self, size: Size) -> bool:
+        """Whether sides and proportions of this (height, width) lie between those that were taught."""
+        aspects = [width / height for height, width in self.sizes]
+        sides = self.smallest_side <= min(size) and max(size) <= self.largest_side
+        return sides and min(aspects) <= size[1] / size[0] <= max(aspects)
+
+    def shrunk(self, size: Size) -> Size:
+        """This (height, width), or the largest that was taught in its proportions if that is less."""
+        times = min(1.0, self.largest_side / max(size))
+        height, width = (max(1, round(side * times)) for side in size)
+        return height, width
+
     def __str__(self) -> str:
         """In words: "256x512 pixels", or "64 to 512 pixels" of several."""
         if len(set(self.sizes)) == 1:
@@ -48,10 +59,10 @@ class TaughtSizes:
 
     def remark(self, size: Size) -> str:
         """What to say about an image of this (height, width); "" where it is like those that the model was taught."""
-        if max(size) > self.largest_side * BEYOND:
+        if self._is_large(size):
             what = "shapes may repeat and fall apart"
             advice = f"paint at {_words(self._within(size))} and enlarge the result"
-        elif min(size) * BEYOND < self.smallest_side:
+        elif self._is_small(size):
             what = "shapes may dissolve"
             advice = f"paint at {_words(self._within(size))} and reduce the result"
         elif max(size) > ELONGATED * self.elongation * min(size):
@@ -65,8 +76,13 @@ class TaughtSizes:
 
     def nearest(self, size: Size) -> Size:
         """This (height, width) if its sides were taught, or nearly, else the nearest in these proportions."""
-        far = max(size) > self.largest_side * BEYOND or min(size) * BEYOND < self.smallest_side
-        return self._within(size) if far else size
+        return self._within(size) if self._is_large(size) or self._is_small(size) else size
+
+    def _is_large(self, size: Size) -> bool:
+        return max(size) > self.largest_side * BEYOND
+
+    def _is_small(self, size: Size) -> bool:
+        return min(size) * BEYOND < self.smallest_side
 
     def _within(self, size: Size) -> Size:
         """The size in these proportions, or near to them, whose sides the model was taught."""

@@ -179,8 +179,8 @@ def _made_small_first(
     if not changes:
         return detailed(low, before)
     assert given.image is not None and small_given.image is not None
-    image, was = given.image.float().cpu(), small_given.image.float().cpu()
-    own = image - detailed(was, before)
+    was = small_given.image.cpu()
+    own = given.image.cpu() - detailed(was, before)
     change = F.max_pool2d((low - was).abs().mean(1, keepdim=True), 3, stride=1, padding=1)
     kept = (1 - options.strength) / (1 + (change / CHANGED) ** 4)
     return detailed(low, before + each) + enlarged(kept, size) * own
@@ -261,10 +261,8 @@ def with_roughness(model: Model, labels: LabelMap, options: GenerateOptions) -> 
         if labels.roughness is not None or model.roughness is None:
             return labels
         # Beyond the sizes that were taught outlines have steps of enlargement, which are no roughness of what was painted.
-        size = labels.height, labels.width
-        less = min(1.0, model.config.taught.largest_side / max(size))
-        height, width = (max(1, round(side * less)) for side in size)
-        return replace(labels, roughness=model.roughness(labels.reduced(height, width)))
+        size = model.config.taught.shrunk((labels.height, labels.width))
+        return replace(labels, roughness=model.roughness(labels.reduced(*size)))
     given = torch.full((labels.batch,), float(options.roughness), device=labels.ids.device)
     return replace(labels, roughness=given)
 

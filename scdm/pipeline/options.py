@@ -249,9 +249,9 @@ class GenerateOptions:
                 "a model that does (layout_end is for any model, but frees the last steps of the whole layout)"
             )
         if self.label_counting is not None and model.config.label_diffusion != "uniform":
-            kind = {"none": "no label diffusion"}.get(model.config.label_diffusion, "class-wise label diffusion")
+            kind = model.config.label_diffusion
             raise ValueError(
-                f"label_counting is about uniform label diffusion, and this model has {kind}: leave it out"
+                f"label_counting is about uniform label diffusion, and this model's is {kind}: leave it out"
             )
         return replace(
             self,

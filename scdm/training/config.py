@@ -417,6 +417,7 @@ class RunConfig:
 
     @property
     def _diffuses_labels(self) -> bool:
+        """Whether label diffusion is a setting of the run: of a student it is the teacher's."""
         return False
 
     def _changed(self, name: str) -> bool:
