@@ -163,6 +163,8 @@ def test_the_plugin_shows_the_parameters(krita: Krita) -> None:
         assert answer["validation_error"] == ""
         shown = {parameter["name"].split(". ")[1]: parameter for parameter in answer["parameters"]}
         assert list(shown)[:6] == ["Layout", "Model", "Width", "Steps", "Guidance", "Label noise"]
+        roughness = shown["Roughness"]
+        assert tuple(roughness[bound] for bound in ("min", "max", "default")) == (-0.05, 1.0, -0.05)
         assert "scenes" in shown["Model"]["choices"] and shown["Label noise"]["choices"] == list(LABEL_NOISE)
 
 
@@ -190,6 +192,14 @@ def test_the_image_follows_the_layer_and_fills_the_canvas(krita: Krita) -> None:
     pixels = np.asarray(picture.convert("RGB"))
     assert agreement(pixels, layer) > 0.75 > 0.6 > agreement(pixels[:, ::-1], layer)
     assert "9 classes" in answer.texts["Layout"] and "sky (0): 3" in answer.texts["Layout"]
+
+
+def test_roughness_is_told_or_estimated(krita: Krita) -> None:
+    layer = first_layout(SCENES)
+    exact, idea, estimated = (krita.run(LIVE, layer, Roughness=told).pictures[0] for told in (0.0, 1.0, -0.05))
+    pictures = [np.asarray(picture.convert("RGB"), np.int16) for picture in (exact, idea, estimated)]
+    assert np.abs(pictures[0] - pictures[1]).mean() > 1
+    assert np.abs(pictures[0] - pictures[2]).mean() < np.abs(pictures[1] - pictures[2]).mean()
 
 
 def test_live_follows_in_few_steps_and_paints_anew_what_was_edited_and_nothing_else(krita: Krita) -> None:
