@@ -18,7 +18,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 AFFIXES = tuple(f"{kind}_{part}" for kind in ("image", "label", "instance") for part in ("prefix", "suffix"))
 # Settings that a `Source` may need or take.
-NOT_FOR_ALL = ("root", "classes", "list", "unpaired", "values", "showing", *AFFIXES)
+NOT_FOR_ALL = ("root", "classes", "list", "unpaired", "values", "showing", "close_ups", *AFFIXES)
 
 MOST_SIDE = 8192
 MOST_WORKERS = 256  # beyond it a number is a typing error that would stop the machine
@@ -111,6 +111,15 @@ class DataConfig:
             "takes a minute or two at the start, for each of the sizes' proportions"
         ),
     ] = implied(())
+    close_ups: Annotated[
+        float,
+        Option(
+            "of scenes: share of the training images that show a part of one, up to 2.5 times as near, around the classes "
+            "of showing where it has any: people paint houses larger than scenes show them",
+            ge=0,
+            le=1,
+        ),
+    ] = implied(0.0)
 
     def __post_init__(self) -> None:
         check_fields(self, "data.")

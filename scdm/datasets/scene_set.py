@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from math import gcd
 
 import numpy as np
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
@@ -21,13 +24,16 @@ VALIDATION_SCENES = 2000
 CHOSEN = 800  # scenes that show some classes
 SHARE = 0.02  # of its pixels, from which a scene shows them
 SIDE = 32  # pixels of the shorter side at which that is seen: what a scene shows depends on its proportions alone
+CLOSEST = 2.5  # times as large things are in a close-up, at most: beyond, scenes have no more detail to show
+NEARNESS = 2  # key of the random stream of close-ups, beside a scene's composition and detail (1)
 RAREST = 100  # scenes that are looked at for each that is chosen, before the classes are taken to be too rare
 
 
 class SceneSet:
     """Training shows the series of the configuration's seed (`DataSet`), validation the first scenes of the next one.
 
-    With `data.showing` every other scene of the training is one of the series' first `CHOSEN` that show these classes.
+    With `data.showing` every other scene of the training is one of the series' first `CHOSEN` that show these classes, and
+    with `data.close_ups` a share of all are parts of larger scenes.
     """
 
     def __init__(self, config: DataConfig, split: Split) -> None:
@@ -45,7 +51,9 @@ class SceneSet:
 
     def training(self, start: int = 0) -> Dataset[Example]:
         chosen = scenes_that_show(self.showing, self.seed, CHOSEN, small(*self.size)) if self.showing else ()
-        return _Examples(Scenes(ENDLESS - start, self.seed, self.size, start), chosen)
+        return _Training(
+            Scenes(ENDLESS - start, self.seed, self.size, start), chosen, self.config.close_ups, self.showing
+        )
 
     def validation(self) -> Validation:
         return _Numbered(Scenes(VALIDATION_SCENES, self.seed, self.size))
@@ -92,19 +100,50 @@ def scenes_that_show(classes: tuple[int, ...], seed: int, count: int, size: tupl
 
 
 class _Examples(Dataset[Example]):
-    """chosen: numbers of scenes that take turns with the others, and come round again."""
-
-    def __init__(self, scenes: Scenes, chosen: tuple[int, ...] = ()) -> None:
-        self.scenes, self.chosen = scenes, chosen
+    def __init__(self, scenes: Scenes) -> None:
+        self.scenes = scenes
 
     def __len__(self) -> int:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> Example:
+        image, ids = self.scenes[index]
+        return Example(image, ids, None, self.scenes.offset + index)
+
+
+class _Training(_Examples):
+    """chosen: numbers of scenes that take turns with the others, and come round again. close_ups: share of the examples that
+    are parts of larger scenes, around `classes` where these have any."""
+
+    def __init__(self, scenes: Scenes, chosen: tuple[int, ...], close_ups: float, classes: tuple[int, ...]) -> None:
+        super().__init__(scenes)
+        self.chosen, self.close_ups, self.classes = chosen, close_ups, classes
+
+    def __getitem__(self, index: int) -> Example:
         position = self.scenes.offset + index
-        chosen = self.chosen and position % 2
-        image, ids = self.scenes.scene(self.chosen[position // 2 % len(self.chosen)]) if chosen else self.scenes[index]
+        number = self.chosen[position // 2 % len(self.chosen)] if self.chosen and position % 2 else position
+        rng = np.random.default_rng((self.scenes.seed, position, NEARNESS))
+        near = rng.random() < self.close_ups
+        image, ids = close_up(self.scenes, number, self.classes, rng) if near else self.scenes.scene(number)
         return Example(image, ids, None, position)
+
+
+def close_up(scenes: Scenes, number: int, classes: tuple[int, ...], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A part of scene `number`, drawn 1 to `CLOSEST` times as large, as an item of `scenes`. Somewhere in it is a pixel of
+    these classes, if the scene has any."""
+    height, width = scenes.height_width
+    steps = gcd(height, width)  # of exactly these proportions, by which scenes differ
+    nearness = round(steps * CLOSEST ** rng.random()) / steps
+    size = round(nearness * height), round(nearness * width)
+    image, ids = Scenes(scenes.length, scenes.seed, size).scene(number)
+    shown = torch.isin(ids, torch.tensor(classes, dtype=ids.dtype))
+    places = (shown if shown.any() else torch.ones_like(shown)).nonzero()
+    part = []
+    for side, whole, place in zip((height, width), size, places[rng.integers(len(places))].tolist(), strict=True):
+        start = int(np.clip(place - rng.integers(side), 0, whole - side))
+        part.append(slice(start, start + side))
+    rows, columns = part
+    return image[:, rows, columns].clone(), ids[rows, columns].clone()
 
 
 class _Numbered(_Examples, Validation):
@@ -113,4 +152,4 @@ class _Numbered(_Examples, Validation):
         self.names = [f"scene_{index:05}" for index in range(len(scenes))]
 
 
-DATASETS["scenes"] = Source(SceneSet, takes=("showing",))
+DATASETS["scenes"] = Source(SceneSet, takes=("showing", "close_ups"))

@@ -88,6 +88,10 @@ class Scenes(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def height_width(self) -> tuple[int, int]:
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if not 0 <= index < self.length:
             raise IndexError(f"scene {index} of a data set of {self.length}")
