@@ -663,6 +663,14 @@ class UpsamplerConfig(NewModelConfig):
             le=1e3,
         ),
     ] = implied(5.0)
+    grid: Annotated[
+        float,
+        Option(
+            "weight of the squared error of the pattern that neighbouring patches have in common: lines at their borders",
+            ge=0,
+            le=1e4,
+        ),
+    ] = implied(0.0)
     blotches: Annotated[
         float,
         Option(

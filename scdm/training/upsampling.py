@@ -36,6 +36,7 @@ from .texture import texture_distance
 COARSE = 4  # pixels
 NEAR = 17  # pixels: side of the window whose contrast hides errors
 BARE = 0.03  # contrast, of the range [-1, 1], at which half of what a window hides is hidden by the eye itself
+SHARED = 8  # patches: side of the squares whose common pattern is looked for
 LOG_SNR_LIMIT = 3.0  # of the weight of the squared error
 INERTIA = 0.98  # of the mean over steps of how the two gradients compare
 BETAS = (0.5, 0.99)  # of the critic's optimizer
@@ -154,7 +155,8 @@ class Upsampling:
     (`masking`): blotches in a sky are as small as what meadows hide. Lines of a road or windows follow from outlines, at
     their place; where they are uncertain, blur is better than flecks with the same statistics. So of `structured` classes
     every error counts, at its full weight, and no texture does; and other losses are balanced with the error of the rest, or
-    a window with a house would be taught its grass that much harder.
+    a window with a house would be taught its grass that much harder. What is too faint in each
+    patch and the same in all, such as a bright row, is compared by itself (`grid`).
 
     model, denoiser: the upsampler's, the latter around the network as it was prepared for training.
     structured: (n,) ids of these classes.
@@ -195,7 +197,8 @@ class Upsampling:
         snr = schedule.at(schedule.inverse_sigma, index, mse) ** -2
         rarity = WEIGHTINGS["truncated"](snr, LOG_SNR_LIMIT)[:, None, None] * weights[exact]
         error = (rarity * partly * ~plain).flatten(1).mean(1)
-        whole = self.config.structure * (rarity * squared * plain).flatten(1).mean(1)
+        beside = self.config.structure * (rarity * squared * plain).flatten(1).mean(1)
+        beside = beside + self.config.grid * grid_error(made, images, self.model.config.network.patch)
         config, learning = self.config.critic, self.learning
         others = []
         if self.config.texture:
@@ -203,7 +206,7 @@ class Upsampling:
         if config.weight and learning.updates >= config.after + config.patience:
             word = learning.heard(made, ids, cells(labels.ids) == ids, weights, height)
             others.append((config.weight, learning.word, word))
-        total = balanced(made, error, others, whole)
+        total = balanced(made, error, others, beside)
         if config.weight and learning.updates >= config.after:
             learning.learn(images, made.detach(), ids, weights, height)
         learning.updates += 1
@@ -308,6 +311,15 @@ def coarse_error(made: Tensor, images: Tensor) -> Tensor:
     """(B, H, W): the squared error of the means of cells of COARSE pixels, which divide the sides."""
     error = F.avg_pool2d(made - images, COARSE).square().mean(1)
     return error.repeat_interleave(COARSE, 1).repeat_interleave(COARSE, 2)
+
+
+def grid_error(made: Tensor, images: Tensor, patch: int) -> Tensor:
+    """(B,): the squared error of the pattern of `patch` by `patch` pixels that SHARED by SHARED neighbouring patches have in
+    common, their mean colour aside. Zero where patches are single pixels."""
+    error = F.pixel_unshuffle((made - images).flatten(0, 1)[:, None], patch)  # a channel for each place
+    side = min(SHARED, *error.shape[-2:])
+    common = F.avg_pool2d(error, side)
+    return (common - common.mean(1, keepdim=True)).square().unflatten(0, (len(made), -1)).flatten(1).mean(1)
 
 
 def visibility(images: Tensor) -> Tensor:

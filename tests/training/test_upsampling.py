@@ -31,6 +31,7 @@ from scdm.training.upsampling import (
     balanced,
     blotched,
     coarse_error,
+    grid_error,
     hard_edged,
     simulation,
     visibility,
@@ -270,6 +271,33 @@ def test_structured_classes_learn_by_the_whole_squared_error_and_no_texture():
     assert len(gradients[0]) == len(gradients[1]) > 0
     for one, other in zip(*gradients, strict=True):
         assert torch.allclose(one, 7 * other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_error_of_the_grid_sees_faint_lines_that_all_patches_share_and_nothing_else():
+    torch.manual_seed(0)
+    images = torch.rand(1, 3, 64, 96)
+    lines = images.clone()
+    lines[:, :, 3::4] += 0.02
+    darker, noisy = images - 0.3, images + 0.02 * torch.randn_like(images)
+    shifted = images.clone()
+    shifted[:, :, 3::5] += 0.02  # of another period
+    found = [float(grid_error(made, images, 4)) for made in (images, lines, darker, noisy, shifted)]
+    assert found[0] == 0 and found[1] == pytest.approx(0.02**2 * (1 / 4 - 1 / 16), rel=1e-3), found
+    assert all(error < 0.15 * found[1] for error in found[2:]), found
+    assert float(grid_error(lines[..., :16, :16], images[..., :16, :16], 4)) == pytest.approx(found[1], rel=1e-3)
+    assert float(grid_error(lines, images, 1)) == 0
+
+
+def test_the_grid_has_its_own_weight():
+    """Of two runs that differ in `grid`, the loss differs by that many times the error of the grid."""
+    losses = []
+    for weight in (0.0, 50.0):
+        torch.manual_seed(0)
+        settings = upsampler_config(
+            grid=weight, texture=0.0, critic=CriticConfig(width=4, weight=0.0), precision="float32"
+        )
+        losses.append(objective_of(settings)(batch_of(settings), CPU).total)
+    assert torch.all(losses[1] > losses[0])
 
 
 def test_textures_leave_out_the_classes_that_have_none():
