@@ -12,7 +12,8 @@ validation split, clean and corrupted as in COLUMNS; and writes table-DATA.md an
 this file. camvid128 (96x128) and facade128 have other methods; camvid128-long shows six times as many images. All else
 stays in runs/robustness. Run it from the repository's root; the same command goes on where it was stopped. --methods and
 --columns take a part. --seeds trains nothing: it writes table-DATA-seeds.md of all that has been evaluated with --seed 0,
-1, 2. --filled prints what the layouts themselves say.
+1, 2. --choose gives each method the guidance that suits it, in files that end in -chosen. --filled prints what the layouts
+themselves say.
 
 Column "hand", of hand-DATA.json: layouts scribbled by hand. The table has a Frechet distance in features of an ImageNet
 network if its packages are there, which need no others than torch (their licence is Apache 2.0):
@@ -216,7 +217,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="what removed pixels are in all columns (as COLUMNS has it without)",
     )
     parser.add_argument(
-        "--choose", action="store_true", help="the guidance of each method first, on other layouts than the columns'"
+        "--choose",
+        action="store_true",
+        help="each method has the guidance that is best of layouts beside the columns', by --seed 0 for all seeds",
     )
     parser.add_argument(
         "--filled",
@@ -227,21 +230,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.limit < 2:
         parser.error("limit must be at least 2: a Frechet distance of less is none")
-    if arguments.choose and arguments.seed:
-        parser.error("guidance is chosen with --seed 0, for all seeds")
     try:
         root = arguments.root or Path(str(load(TrainConfig, str(configuration(arguments.data))).data.root))
         chosen = (f"-{arguments.removed}" if arguments.removed else "") + (
             f"-{arguments.limit}-layouts" if arguments.limit != COUNT else ""  # which are no table to compare with
         )
+        chosen += "-chosen" if arguments.choose else ""
+        trials = arguments.data, root, arguments.limit
         if arguments.seeds:
             experiments = [
-                Experiment(arguments.data, root, arguments.limit, seed, arguments.removed)
+                Experiment(*trials, seed, arguments.removed, arguments.choose)
                 for seed in dict.fromkeys(arguments.seeds)
             ]
             write_text(HERE / f"table-{arguments.data}-seeds{chosen}.md", tables(experiments))
             return 0
-        experiment = Experiment(arguments.data, root, arguments.limit, arguments.seed, arguments.removed)
+        experiment = Experiment(*trials, arguments.seed, arguments.removed, arguments.choose)
         experiment.collect()
         if arguments.filled:
             print("\n".join(known(experiment, arguments.columns or experiment.columns())))
@@ -268,10 +271,21 @@ def configuration(data: str) -> Path:
 
 
 class Experiment:
-    """One data set's files, and the commands that make them. What is there is not made again."""
+    """One data set's files, and the commands that make them. What is there is not made again.
 
-    def __init__(self, data: str, root: Path, count: int, seed: int = 0, removed: RemovedKind | None = None) -> None:
-        self.root, self.count, self.seed, self.removed = root, count, seed, removed
+    choosing: whether each method has a guidance of its own.
+    """
+
+    def __init__(
+        self,
+        data: str,
+        root: Path,
+        count: int,
+        seed: int = 0,
+        removed: RemovedKind | None = None,
+        choosing: bool = False,
+    ) -> None:
+        self.root, self.count, self.seed, self.removed, self.choosing = root, count, seed, removed, choosing
         self.trials = DATA[data]
         self.config = configuration(data)
         of = self.config.stem
@@ -343,6 +357,8 @@ class Experiment:
         """The guidance at which its images of other layouts are read best, for all seeds."""
         if self.chosen(method).is_file():
             return
+        if self.seed:
+            raise ValueError(f"guidance is chosen with --seed 0, for all seeds: run {method} with it first")
         if not any((self.others / "val").glob("images/*")):
             raise ValueError(f"{self.root} has no other layouts in val to choose by: set --limit to fewer")
         found = {}
@@ -361,8 +377,7 @@ class Experiment:
         return self.folder / method / "guidance.json"
 
     def guidance(self, method: str) -> float:
-        file = self.chosen(method)
-        return number(file, "guidance") if file.is_file() else GUIDANCE
+        return number(self.chosen(method), "guidance") if self.choosing else GUIDANCE
 
     def evaluate(self, method: str, column: str) -> None:
         if column not in self.columns():
@@ -400,7 +415,8 @@ class Experiment:
         return self.runs / method / f"layouts-{self.count}{chosen}" / column
 
     def is_evaluated(self, method: str, column: str) -> bool:
-        return (self.evaluation(method, column) / "result.json").is_file()
+        has_guidance = not self.choosing or self.chosen(method).is_file()
+        return has_guidance and (self.evaluation(method, column) / "result.json").is_file()
 
     def evaluated(self) -> Iterator[tuple[str, str]]:
         """(method, column)"""
@@ -605,8 +621,8 @@ def tables(experiments: Sequence[Experiment]) -> str:
 
 
 def guidances(experiment: Experiment) -> str:
-    """As chosen for each method, if any was."""
-    if not any(experiment.chosen(method).is_file() for method in METHODS):
+    """In words."""
+    if not experiment.choosing:
         return f"{GUIDANCE:g}"
     there = dict.fromkeys(method for method, _ in experiment.evaluated())
     each = ", ".join(f"{METHODS[method].name}: {experiment.guidance(method):g}" for method in there)

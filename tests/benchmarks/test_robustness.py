@@ -229,17 +229,30 @@ def test_the_root_is_that_of_the_configuration(experiment: Experiment, tmp_path:
     assert f"no folder {Path('data/camvid/val')}" in capsys.readouterr().err
 
 
-def test_guidance_is_not_chosen_with_another_seed(capsys) -> None:
-    with pytest.raises(SystemExit):
-        main(["camvid", "--choose", "--seed", "1"])
-    assert "guidance is chosen with --seed 0" in capsys.readouterr().err
+def test_guidance_is_chosen_with_the_first_seed_and_used_where_it_is_asked_for(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(robustness, "RUNS", tmp_path)
+    first, other = (Experiment("camvid", Path("absent"), 3, seed, None, True) for seed in (0, 1))
+    with pytest.raises(ValueError, match="guidance is chosen with --seed 0, for all seeds: run sdm with it first"):
+        other.choose("sdm")
+    first.chosen("sdm").parent.mkdir(parents=True)
+    write_text(first.chosen("sdm"), '{"guidance": 2.5}')
+    other.choose("sdm")
+    assert other.guidance("sdm") == first.guidance("sdm") == 2.5
+    assert Experiment("camvid", Path("absent"), 3).guidance("sdm") == 1.5
+    result = other.evaluation("sdm", "clean") / "result.json"
+    assert "guidance-2.5" in result.parent.parent.name
+    assert not other.is_evaluated("uniform", "clean") and not other.is_evaluated("sdm", "clean")
+    result.parent.mkdir(parents=True)
+    write_text(result, "{}")
+    assert other.is_evaluated("sdm", "clean")
 
 
 @pytest.mark.parametrize("content", ['{"guid', "{}", "[]", '{"guidance": null}'])
 def test_a_damaged_file_is_named(experiment: Experiment, content: str) -> None:
     experiment.chosen("sdm").parent.mkdir(parents=True)
     write_text(experiment.chosen("sdm"), '{"guidance": 2.5}')
-    assert experiment.guidance("sdm") == 2.5 and experiment.guidance("uniform") == 1.5
+    experiment.choosing = True
+    assert experiment.guidance("sdm") == 2.5
     write_text(experiment.chosen("sdm"), content)
     with pytest.raises(ValueError, match=r"guidance\.json is damaged .*: remove it"):
         experiment.guidance("sdm")
