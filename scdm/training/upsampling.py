@@ -314,12 +314,19 @@ def coarse_error(made: Tensor, images: Tensor) -> Tensor:
 
 
 def grid_error(made: Tensor, images: Tensor, patch: int) -> Tensor:
-    """(B,): the squared error of the pattern of `patch` by `patch` pixels that SHARED by SHARED neighbouring patches have in
-    common, their mean colour aside. Zero where patches are single pixels."""
+    """(B,): the square of the error that SHARED by SHARED neighbouring patches have in common at each of their `patch` by
+    `patch` pixels, mean colour aside. Zero where patches are single pixels.
+
+    It is the product of what every other patch has in common and of what the rest has, as on a chessboard: the square of one
+    mean would count what textures differ in by chance, too, and smooth them.
+    """
     error = F.pixel_unshuffle((made - images).flatten(0, 1)[:, None], patch)  # a channel for each place
+    error = error - error.mean(1, keepdim=True)
+    rows, columns = (torch.arange(count, device=error.device) for count in error.shape[-2:])
+    black = ((rows[:, None] + columns) % 2).to(error)
     side = min(SHARED, *error.shape[-2:])
-    common = F.avg_pool2d(error, side)
-    return (common - common.mean(1, keepdim=True)).square().unflatten(0, (len(made), -1)).flatten(1).mean(1)
+    one, other = (2 * F.avg_pool2d(error * half, side) for half in (black, 1 - black))
+    return (one * other).unflatten(0, (len(made), -1)).flatten(1).mean(1)
 
 
 def visibility(images: Tensor) -> Tensor:

@@ -289,15 +289,28 @@ def test_the_error_of_the_grid_sees_faint_lines_that_all_patches_share_and_nothi
 
 
 def test_the_grid_has_its_own_weight():
-    """Of two runs that differ in `grid`, the loss differs by that many times the error of the grid."""
+    """The loss changes in proportion to `grid`."""
     losses = []
-    for weight in (0.0, 50.0):
+    for weight in (0.0, 50.0, 150.0):
         torch.manual_seed(0)
         settings = upsampler_config(
             grid=weight, texture=0.0, critic=CriticConfig(width=4, weight=0.0), precision="float32"
         )
         losses.append(objective_of(settings)(batch_of(settings), CPU).total)
-    assert torch.all(losses[1] > losses[0])
+    change = losses[1] - losses[0]
+    assert change.abs().max() > 1e-4 and torch.allclose(losses[2] - losses[0], 3 * change, rtol=1e-3, atol=1e-5)
+
+
+def test_the_error_of_the_grid_lets_textures_differ_by_chance():
+    """Where they share nothing, its mean gradient does not smooth them: it is at right angles to them."""
+    torch.manual_seed(0)
+    grain = (0.1 * torch.randn(64, 3, 32, 32)).requires_grad_()
+    (pull,) = torch.autograd.grad(grid_error(grain, torch.zeros_like(grain), 4).sum(), grain)
+    lines = torch.zeros_like(grain)
+    lines[:, :, 3::4] = 0.1
+    lines.requires_grad_()
+    (against,) = torch.autograd.grad(grid_error(lines, torch.zeros_like(lines), 4).sum(), lines)
+    assert abs(float((pull * grain).mean())) < 0.05 * float((against * lines).mean())
 
 
 def test_textures_leave_out_the_classes_that_have_none():
