@@ -315,10 +315,11 @@ def coarse_error(made: Tensor, images: Tensor) -> Tensor:
 
 def grid_error(made: Tensor, images: Tensor, patch: int) -> Tensor:
     """(B,): the square of the error that SHARED by SHARED neighbouring patches have in common at each of their `patch` by
-    `patch` pixels, mean colour aside. Zero where patches are single pixels.
+    `patch` pixels, mean colour aside, or zero where they have none. Zero where patches are single pixels.
 
     It is the product of what every other patch has in common and of what the rest has, as on a chessboard: the square of one
-    mean would count what textures differ in by chance, too, and smooth them.
+    mean would count what textures differ in by chance, too, and smooth them. Halves that are opposite are no better than
+    halves that share nothing.
     """
     error = F.pixel_unshuffle((made - images).flatten(0, 1)[:, None], patch)  # a channel for each place
     error = error - error.mean(1, keepdim=True)
@@ -326,7 +327,7 @@ def grid_error(made: Tensor, images: Tensor, patch: int) -> Tensor:
     black = ((rows[:, None] + columns) % 2).to(error)
     side = min(SHARED, *error.shape[-2:])
     one, other = (2 * F.avg_pool2d(error * half, side) for half in (black, 1 - black))
-    return (one * other).unflatten(0, (len(made), -1)).flatten(1).mean(1)
+    return (one * other).mean(1).unflatten(0, (len(made), -1)).mean(1).clamp(min=0).flatten(1).mean(1)
 
 
 def visibility(images: Tensor) -> Tensor:
