@@ -195,7 +195,9 @@ def test_the_image_follows_the_layer_and_fills_the_canvas(krita: Krita) -> None:
 
 
 def test_roughness_is_told_or_estimated(krita: Krita) -> None:
-    layer = first_layout(SCENES)
+    layer = first_layout(SCENES).transpose(
+        Image.Transpose.FLIP_LEFT_RIGHT
+    )  # no other test's, which ComfyUI would not run again
     exact, idea, estimated = (krita.run(LIVE, layer, Roughness=told).pictures[0] for told in (0.0, 1.0, -0.05))
     pictures = [np.asarray(picture.convert("RGB"), np.int16) for picture in (exact, idea, estimated)]
     assert np.abs(pictures[0] - pictures[1]).mean() > 1
