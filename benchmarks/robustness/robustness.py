@@ -219,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--choose",
         action="store_true",
-        help="each method has the guidance that is best of layouts beside the columns', by --seed 0 for all seeds",
+        help="each method at the guidance of the best mIoU on other layouts than those measured, chosen with --seed 0",
     )
     parser.add_argument(
         "--filled",
@@ -245,12 +245,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_text(HERE / f"table-{arguments.data}-seeds{chosen}.md", tables(experiments))
             return 0
         experiment = Experiment(*trials, arguments.seed, arguments.removed, arguments.choose)
+        methods = arguments.methods or DATA[arguments.data].methods
+        if arguments.choose and arguments.seed and not all(experiment.chosen(method).is_file() for method in methods):
+            raise ValueError(
+                "guidance is chosen with --seed 0, for all seeds: run this with --choose and --seed 0 first"
+            )
         experiment.collect()
         if arguments.filled:
             print("\n".join(known(experiment, arguments.columns or experiment.columns())))
             return 0
         experiment.train_segmenter()
-        for method in arguments.methods or DATA[arguments.data].methods:
+        for method in methods:
             experiment.train(method)
             if arguments.choose:
                 experiment.choose(method)
@@ -357,24 +362,27 @@ class Experiment:
         """The guidance at which its images of other layouts are read best, for all seeds."""
         if self.chosen(method).is_file():
             return
-        if self.seed:
-            raise ValueError(f"guidance is chosen with --seed 0, for all seeds: run {method} with it first")
         if not any((self.others / "val").glob("images/*")):
             raise ValueError(f"{self.root} has no other layouts in val to choose by: set --limit to fewer")
         found = {}
         for guidance in GUIDANCES:
             miou = []
             for column in CHOOSING:
-                folder = self.runs / method / "choosing" / f"{guidance:g}" / column
+                folder = self.runs / method / f"choosing{self._few}" / f"{guidance:g}" / column
                 if not (folder / "result.json").is_file():
-                    self.run_evaluation(method, column, guidance, self.others, folder)
+                    self.run_evaluation(method, column, guidance, self.others, folder, None)
                 miou.append(number(folder / "result.json", "metrics", "miou"))
             found[guidance] = float(np.mean(miou))
         best = max(GUIDANCES, key=found.__getitem__)
         write_text(self.chosen(method), json.dumps({"guidance": best, "miou": found}) + "\n")
 
     def chosen(self, method: str) -> Path:
-        return self.folder / method / "guidance.json"
+        return self.folder / method / f"guidance{self._few}.json"
+
+    @property
+    def _few(self) -> str:
+        """What names of files have where other layouts than usual are measured, and so others left to choose by."""
+        return "" if self.count == COUNT else f"-{self.count}"
 
     def guidance(self, method: str) -> float:
         return number(self.chosen(method), "guidance") if self.choosing else GUIDANCE
@@ -383,18 +391,21 @@ class Experiment:
         if column not in self.columns():
             raise ValueError(f"nobody has scribbled layouts of {self.layouts}: leave the column {column} out")
         if not self.is_evaluated(method, column):
-            self.run_evaluation(method, column, self.guidance(method), self.layouts, self.evaluation(method, column))
+            folder = self.evaluation(method, column)
+            self.run_evaluation(method, column, self.guidance(method), self.layouts, folder, self.removed)
 
-    def run_evaluation(self, method: str, column: str, guidance: float, layouts: Path, folder: Path) -> None:
+    def run_evaluation(
+        self, method: str, column: str, guidance: float, layouts: Path, folder: Path, removed: RemovedKind | None
+    ) -> None:
         model = ["--model", self.runs / method / "model.safetensors"]
         data = ["--data", self.config, *changed(f"data.root={layouts}")]
         options = ["--options", *SAMPLING, f"guidance={guidance:g}", "--batch", 16, "--segmenter", self.segmenter]
-        run("evaluate_model.py", *model, *data, *self.layout_arguments(column), *options, "--out", folder)
+        run("evaluate_model.py", *model, *data, *self.layout_arguments(column, removed), *options, "--out", folder)
 
-    def layout_arguments(self, column: str) -> list[object]:
+    def layout_arguments(self, column: str, removed: RemovedKind | None) -> list[object]:
         if column == HAND:
             return ["--layouts", self.painted]
-        corruption = self.corruption(column)
+        corruption = corruption_of(column, removed)
         strength = [f"{key}={value}" for key, value in corruption.strength.items()]
         how = ["--corruption", corruption.kind, "--removed", corruption.removed]
         return [*how, *(["--strength", *strength] if strength else [])]
@@ -403,10 +414,7 @@ class Experiment:
         """What models are given; of the column `HAND` fewer than of the others."""
         if column == HAND:
             return PaintedLayouts(data, self.data(), self.painted)
-        return Layouts(data, self.data(), self.corruption(column))
-
-    def corruption(self, column: str) -> LayoutCorruption:
-        return replace(COLUMNS[column], removed=self.removed) if self.removed else COLUMNS[column]
+        return Layouts(data, self.data(), corruption_of(column, self.removed))
 
     def evaluation(self, method: str, column: str) -> Path:
         chosen = f"-{self.removed}" if self.removed else ""
@@ -426,6 +434,11 @@ class Experiment:
         """The image (1, 3, H, W) of the layout called `name`."""
         image = read_image(self.evaluation(method, column) / "0" / f"{name}.png").convert("RGB")
         return from_levels(np.array(image)[None])
+
+
+def corruption_of(column: str, removed: RemovedKind | None) -> LayoutCorruption:
+    """removed: what removed pixels are instead."""
+    return replace(COLUMNS[column], removed=removed) if removed else COLUMNS[column]
 
 
 def run(script: str, *arguments: object) -> None:

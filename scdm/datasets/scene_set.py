@@ -25,6 +25,7 @@ CHOSEN = 800  # scenes that show some classes
 SHARE = 0.02  # of its pixels, from which a scene shows them
 SIDE = 32  # pixels of the shorter side at which that is seen: what a scene shows depends on its proportions alone
 CLOSEST = 2.5  # times as large things are in a close-up, at most: beyond, scenes have no more detail to show
+FEW_STEPS = 8  # too few sizes to choose a close-up's from
 NEARNESS = 2  # key of the random stream of close-ups, beside a scene's composition and detail (1)
 RAREST = 100  # scenes that are looked at for each that is chosen, before the classes are taken to be too rare
 
@@ -133,6 +134,8 @@ def close_up(scenes: Scenes, number: int, classes: tuple[int, ...], rng: np.rand
     these classes, if the scene has any."""
     height, width = scenes.height_width
     steps = gcd(height, width)  # of exactly these proportions, by which scenes differ
+    if steps < FEW_STEPS:
+        steps = min(height, width)  # but for a pixel
     nearness = round(steps * CLOSEST ** rng.random()) / steps
     size = round(nearness * height), round(nearness * width)
     image, ids = Scenes(scenes.length, scenes.seed, size).scene(number)

@@ -318,8 +318,8 @@ def grid_error(made: Tensor, images: Tensor, patch: int) -> Tensor:
     `patch` pixels, mean colour aside, or zero where they have none. Zero where patches are single pixels.
 
     It is the product of what every other patch has in common and of what the rest has, as on a chessboard: the square of one
-    mean would count what textures differ in by chance, too, and smooth them. Halves that are opposite are no better than
-    halves that share nothing.
+    mean would count what textures differ in by chance, too, and smooth them. Of each place and colour, the mean over the
+    image counts if it is positive: opposite halves are no better than halves that share nothing, and hide no line elsewhere.
     """
     error = F.pixel_unshuffle((made - images).flatten(0, 1)[:, None], patch)  # a channel for each place
     error = error - error.mean(1, keepdim=True)
@@ -327,7 +327,7 @@ def grid_error(made: Tensor, images: Tensor, patch: int) -> Tensor:
     black = ((rows[:, None] + columns) % 2).to(error)
     side = min(SHARED, *error.shape[-2:])
     one, other = (2 * F.avg_pool2d(error * half, side) for half in (black, 1 - black))
-    return (one * other).mean(1).unflatten(0, (len(made), -1)).mean(1).clamp(min=0).flatten(1).mean(1)
+    return (one * other).mean((2, 3)).clamp(min=0).unflatten(0, (len(made), -1)).mean((1, 2))
 
 
 def visibility(images: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def test_scribbles_are_pictures_of_the_layouts_that_they_belong_to(experiment: E
     assert tuple(given.names) == SCRIBBLED
     ids = given[0].ids
     assert ids.shape == (48, 64) and ids.max() == 12 and (ids == 12).float().mean() > 0.5
-    assert experiment.layout_arguments(HAND) == ["--layouts", experiment.painted]
+    assert experiment.layout_arguments(HAND, None) == ["--layouts", experiment.painted]
 
 
 def test_a_column_that_nobody_has_scribbled_is_refused(experiment: Experiment) -> None:
@@ -229,11 +229,13 @@ def test_the_root_is_that_of_the_configuration(experiment: Experiment, tmp_path:
     assert f"no folder {Path('data/camvid/val')}" in capsys.readouterr().err
 
 
-def test_guidance_is_chosen_with_the_first_seed_and_used_where_it_is_asked_for(tmp_path: Path, monkeypatch) -> None:
+def test_guidance_is_chosen_with_the_first_seed_and_used_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
     monkeypatch.setattr(robustness, "RUNS", tmp_path)
     first, other = (Experiment("camvid", Path("absent"), 3, seed, None, True) for seed in (0, 1))
-    with pytest.raises(ValueError, match="guidance is chosen with --seed 0, for all seeds: run sdm with it first"):
-        other.choose("sdm")
+    assert main(["camvid", "--choose", "--seed", "1"]) == 2
+    assert "run this with --choose and --seed 0 first" in capsys.readouterr().err
     first.chosen("sdm").parent.mkdir(parents=True)
     write_text(first.chosen("sdm"), '{"guidance": 2.5}')
     other.choose("sdm")
@@ -254,7 +256,7 @@ def test_a_damaged_file_is_named(experiment: Experiment, content: str) -> None:
     experiment.choosing = True
     assert experiment.guidance("sdm") == 2.5
     write_text(experiment.chosen("sdm"), content)
-    with pytest.raises(ValueError, match=r"guidance\.json is damaged .*: remove it"):
+    with pytest.raises(ValueError, match=r"guidance-3\.json is damaged .*: remove it"):
         experiment.guidance("sdm")
 
 
