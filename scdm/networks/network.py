@@ -21,6 +21,7 @@ class NetworkConfig:
     num_classes, edges: of the layouts that it reads; edges are a plane of instance borders.
     roughness: whether it reads how rough a layout is (`LabelMap.roughness`).
     upsamples: whether it is given a small image, enlarged, to add detail to: as many more channels, behind those of x.
+    patch: side in pixels of the squares of an image that are a cell of its grid.
     label_cell: side in pixels of the squares of a layout of which the network reads one label at most.
     learn_sigma: as many more output channels, for the learned variance (Nichol & Dhariwal 2021).
     dropout: in training alone.
@@ -37,6 +38,7 @@ class NetworkConfig:
     learn_sigma: bool
     dropout: float
     label_cell: int = 1
+    patch: int = 1
 
     def __post_init__(self) -> None:
         check_fields(self, "a network's ")
