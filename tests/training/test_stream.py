@@ -259,7 +259,7 @@ def test_an_image_that_cannot_be_had_is_told_in_its_own_words(monkeypatch, worke
     def fail(self, index):
         raise ValueError("no image can be read any more: a.jpg is damaged")
 
-    monkeypatch.setattr("scdm.datasets.scene_set._Examples.__getitem__", fail)
+    monkeypatch.setattr("scdm.datasets.scene_set._Training.__getitem__", fail)
     with pytest.raises(ValueError, match=r"^no image can be read any more: a\.jpg is damaged$"):
         taken(0, 1, data=DataConfig(size=16, workers=workers))
 
