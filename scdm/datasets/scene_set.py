@@ -25,7 +25,7 @@ CHOSEN = 800  # scenes that show some classes
 SHARE = 0.02  # of its pixels, from which a scene shows them
 SIDE = 32  # pixels of the shorter side at which that is seen: what a scene shows depends on its proportions alone
 CLOSEST = 2.5  # times as large things are in a close-up, at most: beyond, scenes have no more detail to show
-FEW_STEPS = 8  # too few sizes to choose a close-up's from
+FEW_STEPS = 8  # of nearness: with fewer, close-ups would hardly differ
 NEARNESS = 2  # key of the random stream of close-ups, beside a scene's composition and detail (1)
 RAREST = 100  # scenes that are looked at for each that is chosen, before the classes are taken to be too rare
 
@@ -141,12 +141,11 @@ def close_up(scenes: Scenes, number: int, classes: tuple[int, ...], rng: np.rand
     image, ids = Scenes(scenes.length, scenes.seed, size).scene(number)
     shown = torch.isin(ids, torch.tensor(classes, dtype=ids.dtype))
     places = (shown if shown.any() else torch.ones_like(shown)).nonzero()
-    part = []
-    for side, whole, place in zip((height, width), size, places[rng.integers(len(places))].tolist(), strict=True):
-        start = int(np.clip(place - rng.integers(side), 0, whole - side))
-        part.append(slice(start, start + side))
-    rows, columns = part
-    return image[:, rows, columns].clone(), ids[rows, columns].clone()
+    row, column = places[rng.integers(len(places))].tolist()
+    top = int(np.clip(row - rng.integers(height), 0, size[0] - height))
+    left = int(np.clip(column - rng.integers(width), 0, size[1] - width))
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    return image[:, rows, columns].clone(), ids[rows, columns].clone()  # without all the rest, on the way from a worker
 
 
 class _Numbered(_Examples, Validation):

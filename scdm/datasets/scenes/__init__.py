@@ -48,7 +48,7 @@ def render(index: int, seed: int = 0, size: int | tuple[int, int] = 64) -> tuple
     The same arguments give the same scene in any order and process. `size` is one side, or (height, width),
     of at least 16 pixels (ValueError).
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = _sides(size)
     require_size(height, width)
     rng = np.random.default_rng((seed, index))
     canvas = blank(rng, np.random.default_rng((seed, index, 1)), height, width)
@@ -60,6 +60,10 @@ def require_size(height: int, width: int) -> None:
     """ValueError for a size that is too small."""
     if min(height, width) < 16:
         raise ValueError(f"a scene of {height} x {width} pixels is too small to show anything: take at least 16 x 16")
+
+
+def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
 
 
 def _developed(canvas: Canvas) -> NDArray[np.uint8]:
@@ -90,7 +94,7 @@ class Scenes(Dataset[tuple[Tensor, Tensor]]):
 
     @property
     def height_width(self) -> tuple[int, int]:
-        return (self.size, self.size) if isinstance(self.size, int) else self.size
+        return _sides(self.size)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         if not 0 <= index < self.length:
