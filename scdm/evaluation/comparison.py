@@ -32,7 +32,10 @@ WORDS = {  # of settings, in labels and footnotes
     "options.seed": "seed {}",
     "layouts.removed": "removed pixels {}",
     "layouts.seed": "corruption seed {}",
+    "data.images": "images {!s:.8}",
+    "data.seed": "data seed {}",
 }
+IMAGES = ("data.images", "data.seed")  # which they are: by the names of all, or by what made them
 ALWAYS = ("options.guidance", "options.steps")  # in labels
 # below the table, where all rows have them in common
 NOTED = ("options.sampler", "options.label_noise", "options.seed")
@@ -162,6 +165,8 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     if len(removed) == 1:
         value = str(removed.pop())
         notes.append(f"What is removed from layouts is {REMOVED_ANYWHERE.get(value, brief(value, MOST_VALUE))}.")
+    if any(_varying(_alike(found, results), name) for found in results for name in IMAGES):
+        notes.append("Not all rows of the same layouts are of the same images, so they may not be comparable.")
     networks = dict.fromkeys(str(_networks(found)) for found in results)
     if len(networks) > 1:
         listed = "; ".join(brief(network, LONGEST_NAME) for network in networks)
@@ -197,8 +202,8 @@ def _measured_alike(results: Sequence[Result]) -> list[str]:
     if len(counts) == 1 and (count := counts.pop()) is not None:
         words.append(f"{count} image{'' if count == 1 else 's'}")
     if settings and _is_shared("data.size", settings):
-        height, width = settings[0]["data.size"]
-        words = [brief(f"{words[0] if words else 'images'} of {width}x{height} pixels", MOST_VALUE)]
+        size = in_words("data.size", settings[0]["data.size"])
+        words = [brief(f"{words[0] if words else 'images'} of {size} pixels", MOST_VALUE)]
     drawn = [own for own in settings if own["layouts.kind"] not in REMOVE_NOTHING]
     if drawn and _is_shared("layouts.seed", drawn) and not _merged("layouts.seed", results):
         words.append(in_words("layouts.seed", drawn[0]["layouts.seed"]))
@@ -265,14 +270,26 @@ def _mean(group: Sequence[Result]) -> Result:
 
 
 def _layouts(found: Result, results: Sequence[Result]) -> str:
-    """The kind of the layouts, with its settings where results of that kind differ in them, and their number likewise."""
-    alike = [other for other in results if other["layouts"] == found["layouts"]]
-    settings = flat(found["settings"])
-    varying = [name for name in _varying(alike, "layouts.") if found["layouts"] != CLEAN and name in settings]
+    """The kind of the layouts, and in what their settings, number, size and images differ from others'.
+
+    Settings, number and images tell results of one kind of layouts apart: there may be fewer painted layouts than others.
+    """
+    alike, settings = _alike(found, results), flat(found["settings"])
+    names = [
+        *(_varying(alike, "layouts.") if found["layouts"] != CLEAN else ()),
+        *(name for name in ("data.size", "data.fit") if _varying(results, name)),
+        *(name for name in IMAGES if _varying(alike, name)),
+    ]
+    words = [in_words(name, settings[name]) for name in names if name in settings]
     number = (
         [f"{found['count']} images"] if "count" in found and len({other.get("count") for other in results}) > 1 else []
     )
-    return ", ".join([found["layouts"], *(in_words(name, settings[name]) for name in varying), *number])
+    return ", ".join([found["layouts"], *words, *number])
+
+
+def _alike(found: Result, results: Sequence[Result]) -> list[Result]:
+    """Those of the same kind of layouts."""
+    return [other for other in results if other["layouts"] == found["layouts"]]
 
 
 def _varying(results: Sequence[Result], section: str) -> list[str]:
@@ -296,10 +313,12 @@ def in_words(setting: str, value: Any) -> str:
     if setting == "options.steps":
         count = str(value)  # or a name, such as "ddim25"
         words = f"{count} step{'' if count == '1' else 's'}" if count.isdecimal() else f"steps {count}"
+    elif setting == "data.size":
+        words = "x".join(map(str, reversed(value))) if isinstance(value, list | tuple) else str(value)
     elif setting in WORDS:
         words = WORDS[setting].format(value)
     else:
-        shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        shown = {True: "on", False: "off", None: "unset"}[value] if value is None or isinstance(value, bool) else value
         words = f"{setting.split('.')[-1].replace('_', ' ')} {shown}"
     return brief(words, MOST_VALUE)
 

@@ -199,6 +199,31 @@ def test_rows_of_other_numbers_of_images_and_other_networks_are_told_apart() -> 
     assert note.endswith("a.pth; b.pth.")
 
 
+def test_rows_of_other_images_and_sizes_are_told_apart() -> None:
+    """Images of another list, or of another size, must not read as another method's of the same."""
+    base = found("random")
+    base["settings"]["data"] = {"size": [96, 128], "fit": None, "images": "a9562d9e1f63cb03"}
+    small, others, scribbles = (copy.deepcopy(base) for _ in range(3))
+    small["settings"]["data"]["size"] = [48, 64]
+    others["settings"]["data"]["images"] = "0123456789abcdef"
+    scribbles["layouts"] = scribbles["settings"]["layouts"]["kind"] = "painted"
+    scribbles["settings"]["data"]["images"] = "fedcba9876543210"
+    assert [row.layouts for row in tables([base, small])["ade20k"][5:]] == ["random, 128x96", "random, 64x48"]
+    assert [row.layouts for row in tables([base, others])["ade20k"][5:]] == [
+        "random, images a9562d9e",
+        "random, images 01234567",
+    ]
+    assert "Not all rows of the same layouts are of the same images" in "".join(footnotes([base, others]))
+    assert [row.layouts for row in tables([base, scribbles])["ade20k"][5:]] == ["random", "painted"]
+    assert "comparable" not in "".join(footnotes([base, small, scribbles]))
+    cropped = copy.deepcopy(base)
+    cropped["settings"]["data"]["fit"] = "center_crop"
+    assert [row.layouts for row in tables([base, cropped])["ade20k"][5:]] == [
+        "random, fit unset",
+        "random, fit center_crop",
+    ]
+
+
 def test_intervals_are_shown_in_markdown_latex_and_csv() -> None:
     bounded = {**found(), "intervals": {"miou": [0.41, 0.45]}}
     assert "43.2 [41.0, 45.0]" in markdown(bounded) and "95 % intervals over the layouts" in markdown(bounded)
