@@ -67,6 +67,7 @@ def run(arguments: Namespace) -> None:
     device = device_called(arguments.device)
     dtype = fast_dtype(device) if options.precision == AUTO else options.precision
     model = conversion.load(arguments.model, device, dtype=dtype, compile=arguments.compile)
+    model.require_images()  # before anything is said of its sizes
     _check_sampler(arguments, options.for_model(model).sampler)
     palette = _palette(arguments.palette, model)
     _check_instances(instances, model, remark)

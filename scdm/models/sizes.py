@@ -59,19 +59,20 @@ class TaughtSizes:
 
     def remark(self, size: Size) -> str:
         """What to say about an image of this (height, width); "" where it is like those that the model was taught."""
+        whole = self._widened(size)
         if self._is_large(size):
-            what = "shapes may repeat and fall apart"
-            advice = f"paint at {_words(self._within(size))} and enlarge the result"
+            what, at = "shapes may repeat and fall apart", self._within(whole)
         elif self._is_small(size):
-            what = "shapes may dissolve"
-            advice = f"paint at {_words(self._within(size))} and reduce the result"
-        elif max(size) > ELONGATED * self.elongation * min(size):
-            what = "an image is far longer than those, and shapes may repeat"
-            shorter = math.ceil(max(size) / (ELONGATED * self.elongation))
-            height, width = (max(side, shorter) for side in size)
-            advice = f"paint at {_words((height, width))} and crop the result"
+            what, at = "shapes may dissolve", self._within(whole)
+        elif whole != size:
+            what, at = "an image is far longer than those, and shapes may repeat", whole
         else:
             return ""
+        changes = [
+            *(["enlarge"] if max(at) < max(whole) else ["reduce"] if max(at) > max(whole) else []),
+            *(["crop"] if whole != size else []),
+        ]
+        advice = f"paint at {_words(at)} and {' and '.join(changes)} the result"
         return f"the model was taught images of {self}; at {_words(size)} {what}: {advice}"
 
     def nearest(self, size: Size) -> Size:
@@ -83,6 +84,15 @@ class TaughtSizes:
 
     def _is_small(self, size: Size) -> bool:
         return min(size) * BEYOND < self.smallest_side
+
+    def _widened(self, size: Size) -> Size:
+        """This (height, width), or the smallest around it that is not far longer than those that were taught."""
+        longest = ELONGATED * self.elongation
+        if self._is_large(size) or self._is_small(size):  # which is brought between two sides
+            longest = min(longest, max(self.elongation, self.largest_side / self.smallest_side))
+        shorter = math.ceil(max(size) / longest)
+        height, width = (max(side, shorter) for side in size)
+        return height, width
 
     def _within(self, size: Size) -> Size:
         """The size in these proportions, or near to them, whose sides the model was taught."""

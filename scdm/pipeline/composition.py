@@ -25,7 +25,7 @@ from ..files.untrusted import shown
 from ..layouts.labels import LabelMap
 from ..models.model import Model
 from ..models.sizes import UnfamiliarSize
-from .inputs import checked_draws, checked_source, label_noise_of, noise_of, require, require_kinds
+from .inputs import checked_draws, checked_size, checked_source, label_noise_of, noise_of, require, require_kinds
 from .options import GenerateOptions
 
 CHANGED = 0.4  # difference of colour, of [-1, 1], about which an image's own detail begins not to belong there
@@ -61,7 +61,8 @@ def generate(
     on_step: called after every step with the step, whose x0 is a preview (B, 3, h, w), and their number; an exception from
         it stops the work.
     UnfamiliarSize warns of sizes far from those that the model was taught.
-    ValueError for sizes that do not fit each other, for classes that are not the model's, and for an image that overflows.
+    ValueError for sides beyond 8192 pixels, for sizes that do not fit each other, for classes that are not the model's, and
+        for an image that overflows.
     """
     options = GenerateOptions() if options is None else options
     require_kinds(model, options, labels)
@@ -70,7 +71,7 @@ def generate(
     if mask is None:
         options = replace(options, repeats=1)  # there is no seam to settle: more would only take longer
     labels = with_roughness(model, model.prepared(labels), options)
-    batch, size = labels.batch, (labels.height, labels.width)
+    batch, size = labels.batch, checked_size(labels)
     if far := model.config.taught.remark(size):
         warnings.warn(far, UnfamiliarSize, stacklevel=2)  # shown once for each caller and size
     image, mask = checked_source(image, mask, batch, size)

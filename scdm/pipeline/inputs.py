@@ -12,7 +12,7 @@ from ..devices import sent
 from ..diffusion.noise import LABEL_NOISE, LabelNoise, Noise, beginning_with, mixed
 from ..files.untrusted import shown
 from ..layouts.labels import LabelMap
-from ..models.model import Model
+from ..models.model import MOST_SIDE, Model
 from .options import GenerateOptions
 
 MOST_VALUE = 2.0  # of an image in [-1, 1] that was resampled
@@ -30,6 +30,17 @@ def require_kinds(*given: Any) -> None:
         require(isinstance(value, kind), f"{words}, not {shown(value)}")
         if isinstance(value, Model):
             value.require_images()
+
+
+def checked_size(labels: LabelMap) -> tuple[int, int]:
+    """(height, width) of the images. ValueError for one that would be computed for hours before memory is short."""
+    height, width = labels.height, labels.width
+    require(
+        max(height, width) <= MOST_SIDE,
+        f"an image of {width}x{height} is more than {MOST_SIDE} pixels along a side: paint a smaller one, and enlarge the "
+        "result",
+    )
+    return height, width
 
 
 def checked_source(

@@ -46,7 +46,10 @@ def test_nothing_is_said_near_them(taught: TaughtSizes, size: tuple[int, int]) -
         (SEVERAL, (32, 48), "at 48x32 shapes may dissolve: paint at 96x64 and reduce"),
         (SEVERAL, (95, 512), "an image is far longer than those, and shapes may repeat: paint at 512x256 and crop"),
         (WIDE, (700, 171), "paint at 175x700 and crop"),
-        (SEVERAL, (16, 2048), "paint at 512x64 and enlarge"),  # in these proportions there is no size
+        (SEVERAL, (16, 2048), "paint at 512x256 and enlarge and crop the result"),
+        (SEVERAL, (64, 1), "paint at 64x128 and reduce and crop the result"),
+        (SEVERAL, (20, 512), "paint at 512x256 and crop the result"),
+        (TaughtSizes(((256, 256),)), (512, 1024), "paint at 256x256 and enlarge and crop the result"),
         (WIDE, (1024, 2048), "taught images of 512x256 pixels; at 2048x1024"),
     ],
 )
@@ -54,6 +57,17 @@ def test_far_from_them_there_is_advice(taught: TaughtSizes, size: tuple[int, int
     assert advice in taught.remark(size)
     again = taught.remark(taught.nearest(size))
     assert not again or "crop" in again
+
+
+@pytest.mark.parametrize("taught", [SEVERAL, WIDE, TaughtSizes(((256, 256),))])
+@pytest.mark.parametrize("size", [(1, 64), (20, 512), (16, 8000), (100, 3000), (3000, 100), (1024, 2048), (5, 5)])
+def test_the_advice_holds_for_what_it_advises(taught: TaughtSizes, size: tuple[int, int]) -> None:
+    """At the advised size nothing more is said, and only cropping changes proportions."""
+    said = taught.remark(size)
+    width, height = map(int, said.partition("paint at ")[2].partition(" ")[0].split("x"))
+    assert taught.remark((height, width)) == ""
+    if "crop" not in said:
+        assert width / height == pytest.approx(size[1] / size[0], rel=0.02)
 
 
 def test_the_nearest_size_keeps_proportions_however_long() -> None:

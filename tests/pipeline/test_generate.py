@@ -394,6 +394,12 @@ def test_ids_that_no_class_has_are_refused(model):
             generate(model, LabelMap(torch.full((1, 16, 16), wrong), CLASSES), FAST)
 
 
+def test_a_side_that_would_be_computed_for_hours_is_refused(model):
+    labels = LabelMap(torch.zeros(1, 1, 8193, dtype=torch.int64), model.palette.num_classes)
+    with pytest.raises(ValueError, match="8193x1 is more than 8192 pixels along a side: paint a smaller one"):
+        generate(model, labels)
+
+
 def test_a_layout_of_other_classes_is_refused(model):
     with pytest.raises(ValueError, match="3 classes, the model expects 4"):
         generate(model, LabelMap(torch.zeros(1, 16, 16, dtype=torch.int64), 3), FAST)
