@@ -60,8 +60,10 @@ def served(address: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
         files, path = url_to_fs(address)
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
         raise ValueError(f"{address} needs another package: {error}. pip install -e '.[remote]'") from error
+    except ValueError as error:
+        raise ValueError(f"{address} is of a kind that fsspec does not know: {error}") from error
     _kept[id(files)] = files
     return files, path
 

@@ -50,11 +50,12 @@ def harmless(words: str) -> str:
     return CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], words)
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """A question after the known word that is nearest, whatever the case; "" if none is near."""
+def meant(word: str, known: Iterable[str], before: str = "") -> str:
+    """A question after the known word that is nearest, whatever the case; "" if none is near. before: what it is to begin
+    with, such as the section of a setting."""
     by_lower = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word[:LONGEST].lower(), by_lower, n=1)
-    return f"did you mean {by_lower[found[0]]!r}?" if found else ""
+    return f"did you mean {before + by_lower[found[0]]!r}?" if found else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

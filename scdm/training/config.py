@@ -100,6 +100,11 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "loss.")
+        if self.weighting == "truncated" and self.log_snr_limit <= 0:
+            raise ValueError(
+                "the weighting truncated grows from a ratio of 1, whose logarithm is 0, to loss.log_snr_limit: set it above "
+                f"0, not to {self.log_snr_limit}"
+            )
         if bool(self.emphasised) != (self.emphasis is not None):
             raise ValueError("loss.emphasised names classes and loss.emphasis is their factor: set both, or neither")
         if self.emphasised and self.objective == "kl":
@@ -396,6 +401,13 @@ class RunConfig:
                 f"hiding.clean ({self.hiding.clean}) leaves none of the {self.steps} steps in which something is hidden: "
                 f"set it to fewer, such as {self.steps // 2}, or steps to more"
             )
+        for name in ("label_noise", "sparse"):
+            over, room = getattr(self.hiding, name), self.steps - self.hiding.clean
+            if over > max(0, room):
+                raise ValueError(
+                    f"hiding.{name} ({over}) ends after the last of the {self.steps} steps, {self.hiding.clean} of which "
+                    f"are clean: set it to {max(0, room)} or fewer, or steps to more"
+                )
         if self.windows > 1 and self.window is None:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
         if self.window_on and self.window is None:
@@ -410,6 +422,8 @@ class RunConfig:
         for name in ("keep_every", "posthoc_every"):
             if (every := getattr(self, name)) is not None and every % self.save_every:
                 raise ValueError(f"{name} must be a multiple of save_every ({self.save_every}), not {every}")
+        if self._changed("posthoc_widths") and self.posthoc_every is None:
+            raise ValueError("posthoc_widths are of the snapshots of posthoc_every: set that, or leave them out")
         if self.posthoc_every is not None and len(set(self.posthoc_widths)) < 2:
             raise ValueError(
                 f"posthoc_widths must be two widths, or more, that differ, not {list(self.posthoc_widths)}"
@@ -515,6 +529,10 @@ class TrainConfig(NewModelConfig):
         super().__post_init__()
         if self.segmenter is not None and not self.samples:
             raise ValueError("segmenter reads the sheet's samples: set samples to 1 or more, or leave segmenter out")
+        if self.hiding.label_noise and not self._diffuses_labels:
+            raise ValueError(
+                "hiding.label_noise is about label diffusion, which label_diffusion.kind none leaves out: leave it out, too"
+            )
         if self.loss.objective == "kl" and not self.network.learn_sigma:
             raise ValueError("loss.objective kl needs a network that learns the variance: set network.learn_sigma")
 

@@ -189,7 +189,7 @@ def test_two_processes_make_the_same_images_and_numbers_as_one(model: Path, scen
     [
         (["--model", "absent"], "there is no model 'absent'"),
         (["--data", "absent.yaml"], "absent.yaml: there is no such file"),
-        (["--set", "data.siez=8"], "did you mean 'size'"),
+        (["--set", "data.siez=8"], "did you mean 'data.size'"),
         (["--options", "guidence=2"], "did you mean 'guidance'"),
         (["--options", "guidance"], "a setting looks like key=value"),
         (["--strength", "share=0.2"], "clean layouts have no setting 'share'"),

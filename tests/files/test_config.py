@@ -67,7 +67,7 @@ def test_values_are_read_as_what_they_must_be(data: dict[str, Any], expected: Ru
     [
         ({}, "setting name is missing"),
         ({"name": "a", "shufle": True}, "unknown setting shufle: did you mean 'shuffle'"),
-        ({"name": "a", "optimizer": {"warm": 1}}, r"unknown setting optimizer\.warm: did you mean 'warmup'"),
+        ({"name": "a", "optimizer": {"warm": 1}}, r"unknown setting optimizer\.warm: did you mean 'optimizer.warmup'"),
         ({"name": "a", "zzz": 1}, "unknown setting zzz: known are name, optimizer"),
         ({"name": "a", 5: 1}, "unknown setting 5"),
         ({"name": 5}, "name must be text, not 5"),
@@ -137,7 +137,7 @@ def test_sections_become_dotted_keys() -> None:
         ("name: a\n", ["=5"], "a setting looks like key=value"),
         ("name: a\n", ["size=[1"], r"the value of 'size=\[1': not valid YAML"),
         ("name: a\n", ["name.first=b"], "name is a value, not a section"),
-        ("name: a\n", ["optimizer.warm=1"], "did you mean 'warmup'"),
+        ("name: a\n", ["optimizer.warm=1"], "did you mean 'optimizer.warmup'"),
     ],
 )
 def test_mistakes_in_files_are_named(tmp_path: Path, text: str, overrides: list[str], complaint: str) -> None:
@@ -182,7 +182,7 @@ def test_a_setting_of_another_section_is_named_with_it(tmp_path: Path) -> None:
     for setting, meant in (
         ("lr=1", "'optimizer.lr'"),
         ("optimizer.size=8", "'size'"),
-        ("optimizer.wamup=1", "'warmup'"),
+        ("optimizer.wamup=1", "'optimizer.warmup'"),
     ):
         with pytest.raises(ValueError, match=f"unknown setting {setting.partition('=')[0]}: did you mean {meant}"):
             load(Run, file, [setting])

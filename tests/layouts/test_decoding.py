@@ -288,7 +288,7 @@ def test_a_users_table_has_values_of_its_own(tmp_path: Path) -> None:
         ("{ids: {}}", "a list such as"),
         ("[ids]", "a mapping that has"),
         ("[{name: a}, {name: a}]", "the same name"),
-        ("[{name: a, frist: 1}]", "unknown setting a.frist: did you mean 'first'"),
+        ("[{name: a, frist: 1}]", "unknown setting a.frist: did you mean 'a.first'"),
         ("[{name: a, classes: [7]}]", "stand for class 7"),
         ("[{name: a, unlabelled: [70000]}]", "from 0 to 65535"),
         ("[{name: a, unlabelled: 5}]", "must be a list"),

@@ -285,7 +285,7 @@ def test_headers_that_are_not_ours_are_described(path: Path, header: str, compla
 @pytest.mark.parametrize(
     ("setting", "value", "complaint"),
     [
-        ("network.chanels", 32, r"unknown setting config\.network\.chanels: did you mean 'channels'"),
+        ("network.chanels", 32, r"unknown setting config\.network\.chanels: did you mean 'config.network.channels'"),
         ("network.channels", "wide", r"config\.network\.channels must be a whole number"),
         ("network.channels", 64, "weights are not those of the network that the file describes"),
         ("network.channels", 1e400, r"config\.network\.channels must be a whole number"),

@@ -19,7 +19,7 @@ from scdm.files.config import load, to_dict
 from scdm.files.options import declared
 from scdm.layouts.palette import Palette
 from scdm.models import checkpoint
-from scdm.training.config import DistillConfig, HidingConfig, StudentConfig, TrainConfig, UpsamplerConfig
+from scdm.training.config import DistillConfig, HidingConfig, LossConfig, StudentConfig, TrainConfig, UpsamplerConfig
 from scdm.training.run import new_model, new_upsampler
 from tests.training.tiny import NETWORK, config
 
@@ -57,7 +57,7 @@ CONFIGS = Path(__file__).parents[2] / "training" / "configs"
         ("optimizer", {"decay": -1}, r"optimizer\.decay must be"),
         ("optimizer", {"weight_decay": -1}, r"optimizer\.weight_decay must be"),
         ("loss", {"vb_weight": float("nan")}, r"loss\.vb_weight must be"),
-        ("loss", {"objektive": "kl"}, "did you mean 'objective'"),
+        ("loss", {"objektive": "kl"}, "did you mean 'loss.objective'"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused(tmp_path, setting, value, words):
@@ -124,6 +124,30 @@ def test_runs_that_end_before_anything_is_hidden_are_refused(hidden):
     assert config(steps=11, **clean, **plain).hiding.clean == 10
 
 
+@pytest.mark.parametrize("ramp", ["label_noise", "sparse"])
+def test_runs_that_end_before_all_is_hidden_are_refused(ramp):
+    """A curriculum cut short would never have shown the noise that the model's file names."""
+    with pytest.raises(
+        ValueError, match=rf"hiding\.{ramp} \(8\) ends after the last of the 10 steps, 3 .*: set it to 7"
+    ):
+        config(steps=10, sparse_share=0.5, hiding=HidingConfig(clean=3, **{ramp: 8}))
+    assert config(steps=10, sparse_share=0.5, hiding=HidingConfig(clean=3, **{ramp: 7})).steps == 10
+
+
+def test_label_noise_that_is_left_out_does_not_grow():
+    with pytest.raises(ValueError, match=r"hiding\.label_noise is about label diffusion, which .*kind none leaves out"):
+        config(
+            steps=10, hiding=HidingConfig(label_noise=3), label_diffusion=replace(config().label_diffusion, kind="none")
+        )
+
+
+def test_settings_of_what_is_not_there_are_refused():
+    with pytest.raises(ValueError, match="posthoc_widths are of the snapshots of posthoc_every: set that"):
+        config(posthoc_widths=(0.1, 0.2))
+    with pytest.raises(ValueError, match=r"loss\.log_snr_limit: set it above 0, not to -3"):
+        LossConfig(weighting="truncated", log_snr_limit=-3.0)
+
+
 def test_clean_steps_of_a_run_that_hides_nothing_are_as_many_as_they_like():
     plain = replace(config().label_diffusion, kind="none")
     assert config(steps=10, hiding=HidingConfig(clean=10), label_diffusion=plain).steps == 10
@@ -133,7 +157,7 @@ def test_settings_of_sparse_layouts_are_refused_where_there_are_none():
     with pytest.raises(ValueError, match=r"no sparse layouts for hiding\.both and hiding\.removed: set sparse_share"):
         config(hiding=HidingConfig(both=False, removed="class"))
     assert config(hiding=HidingConfig(both=False), sparse_share=0.1).hiding.both is False
-    assert config(hiding=HidingConfig(both=False, sparse=5, sparse_from=1.0)).sparse_share == 0  # which fades out
+    assert config(hiding=HidingConfig(both=False, sparse=2, sparse_from=1.0)).sparse_share == 0  # which fades out
 
 
 def test_data_and_network_must_fit_each_other():
@@ -220,6 +244,8 @@ def test_buckets_are_sizes_of_different_proportions(sizes) -> None:
         ("num_channels=64", "'network.channels'"),
         ("cond_opt=discrete_zero_classwise", "'label_diffusion.kind'"),
         ("sparse_from=1", "'hiding.sparse_from'"),
+        ("label_diffusion.resolutio=256", "'label_diffusion.resolution'"),
+        ("data.flipp=true", "'data.flip'"),
     ],
 )
 def test_names_of_the_published_scripts_and_of_other_sections_are_answered_with_ours(theirs: str, ours: str) -> None:
