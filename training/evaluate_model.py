@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
     load_plugins(arguments.plugin)
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
+    if accelerator.is_main_process and not any(networks_given(arguments)):
+        note("no network is given, so nothing is measured: add --segmenter, --inception, --lpips or --features")
     try:
         if arguments.benchmark:
             run_benchmark(arguments, accelerator)
@@ -216,6 +218,10 @@ def evaluate(arguments: argparse.Namespace, corruption: LayoutCorruption, accele
     measured, real = measure(evaluation, arguments, accelerator)
     if accelerator.is_main_process:
         report(evaluation, measured, real, arguments)
+
+
+def networks_given(arguments: argparse.Namespace) -> list[Path | str | None]:
+    return [arguments.inception, arguments.segmenter, arguments.lpips, arguments.features]
 
 
 def note(words: str) -> None:
@@ -393,13 +399,12 @@ def report(
 def conditions(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, str]:
     """What readers need to know about the numbers."""
     height, width = evaluation.layouts.config.height_width
-    networks = [arguments.inception, arguments.segmenter, arguments.lpips, arguments.features]
     return {
         **made_by(evaluation, arguments),
         "images": f"the first {evaluation.count} of {len(evaluation.layouts)} of the validation split, {width}x{height}, "
         f"{arguments.samples} of each layout",
         "layouts": evaluation.layouts.in_words,
-        "measured by": ", ".join(str(network) for network in networks if network) or "nothing",
+        "measured by": ", ".join(str(network) for network in networks_given(arguments) if network) or "nothing",
     }
 
 
@@ -407,7 +412,7 @@ def made_by(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, 
     model, options, images = evaluation.model, evaluation.options, evaluation.images
     if model is None or options is None:
         assert isinstance(images, GivenImages)
-        return {"made by": f"{arguments.name}, as it says; the files of {arguments.images}, digest {images.digest}"}
+        return {"made by": f"{arguments.name}, as --name says; the files of {arguments.images}, digest {images.digest}"}
     steps = model.provenance.get("steps", "an unknown number of")
     return {
         "model": f"{arguments.model}, {steps} training steps",

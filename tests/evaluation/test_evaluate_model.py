@@ -94,7 +94,8 @@ def test_a_size_that_the_model_was_not_taught_is_said(model: Path, tmp_path: Pat
         scenes, out = configuration(tmp_path, {"name": "scenes", "size": size, "workers": 0}), tmp_path / str(size)
         assert main(command(model, scenes, out, "--limit", "1", "--samples", "1", "--options", "steps=1")) == 0
         told = capsys.readouterr().err
-        assert sentence in told and told.count("note:") == bool(sentence)
+        assert sentence in told and told.count("note: the model") == bool(sentence)
+        assert "note: no network is given, so nothing is measured: add --segmenter" in told
 
 
 def test_photographs_that_are_copied_over_images_are_not_measured_as_the_models(

@@ -206,6 +206,22 @@ def test_shipped_configurations_describe_models(file, monkeypatch):
     assert f"--config training/configs/{file.name}" in file.read_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "lr", "batch", "null_rate"),
+    [
+        ("ade20k", 1e-4, 4 * 10, 0.2),
+        ("coco_stuff", 1e-4, 4 * 10, 0.2),
+        ("celebamask_hq", 2e-5, 4 * 10, 0.2),
+        ("cityscapes", 1e-4, 8 * 4, 0.0),
+    ],
+)
+def test_recipes_are_those_of_the_released_scripts(name, lr, batch, null_rate):
+    """SCDM's scripts/train.sh, and for Cityscapes the first run of SDM's README."""
+    run = load(TrainConfig, CONFIGS / f"{name}.yaml")
+    assert (run.optimizer.lr, run.batch, run.null_rate, run.ema) == (lr, batch, null_rate, 0.9999)
+    assert run.label_diffusion.resolution is None and run.hiding == HidingConfig()
+
+
 @pytest.mark.parametrize("file", sorted((CONFIGS / "accelerate").glob("*.yaml")), ids=lambda file: file.stem)
 def test_accelerate_reads_the_files_made_for_it(file):
     settings = load_config_from_file(str(file))

@@ -144,6 +144,13 @@ def test_sizes_that_cannot_be_had_are_refused_before_any_step(tmp_path, sizes, c
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_cudnn_measures_its_convolutions_if_it_is_asked_to(tmp_path, monkeypatch, measured):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not measured)
+    loop.new_accelerator(config(tmp_path, cudnn_benchmark=measured))
+    assert torch.backends.cudnn.benchmark is measured
+
+
 def test_a_run_that_is_over_stays_as_it_is(tmp_path):
     file = train(config(tmp_path))
     before = file.stat().st_mtime_ns
