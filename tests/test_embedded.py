@@ -122,10 +122,11 @@ def pictures(request: pytest.FixtureRequest) -> list[tuple[torch.Tensor, torch.T
     return made
 
 
-def test_small_images_are_sharp_without_grain(pictures):
-    """By the energy of fine detail (`HighFrequencyEnergy`) beside the rendering."""
-    rendering, ids, image = pictures[0]
-    assert 0.7 < energy(image, ids).mean / energy(rendering, ids).mean < 2
+def test_images_are_sharp_without_grain(pictures):
+    """By the energy of fine detail (`HighFrequencyEnergy`) beside the rendering, whose weather is another: 0.77 to 1.41, by
+    size and model, where this was written. Half blurred by 5x5 pixels renderings have 0.26."""
+    for rendering, ids, image in pictures:
+        assert 0.6 < energy(image, ids).mean / energy(rendering, ids).mean < 2, image.shape
 
 
 @pytest.mark.parametrize(("size", "scenes"), [(256, (0, 1, 5)), (512, (1, 3))])

@@ -410,6 +410,8 @@ class RunConfig:
                 )
         if self.windows > 1 and self.window is None:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
+        if self.window is not None and all(self.window > max(size) for size in sizes):
+            raise ValueError(f"a window of {self.window} is larger than all images ({self.sizes}): leave it out")
         if self.window_on and self.window is None:
             raise ValueError("window_on says where windows are put: set window, or leave it out")
         if self._changed("window_share") and not self.window_on:
