@@ -27,7 +27,7 @@ SERVER_PYTHON := $(or $(COMFYUI_PYTHON),$(if $(COMFYUI_DIR),$(PYTHON),$(CURDIR)/
 
 demo: $(VENV)/.installed
 	mkdir -p demo
-	$(BIN)/python -m scdm sample scdm/assets/examples/*.png -o demo --model scenes-fast --seed 14 \
+	$(BIN)/python -m scdm sample scdm/assets/examples/*.png -o demo --model scenes-fast --seed 15 \
 	  --sheet demo/overview.png --sheet-width 1500
 	@echo "Open $(CURDIR)/demo/overview.png: the example layouts beside their images, which are in the same folder."
 

@@ -202,15 +202,17 @@ def strokes_mountains(c: Canvas) -> None:
 
 
 def strokes_meadow(c: Canvas) -> None:
-    """A few strokes: a horizon, a path, a house, a tree, flowers."""
-    c.stroke("hill", 22, (0, 262), (160, 236), (330, 262), (512, 240), hand=4)
-    c.stroke("sky", 40, (60, 90), (230, 70), (440, 100), hand=6)
-    c.stroke("grass", 40, (20, 340), (200, 360), (300, 340), hand=6)
-    c.stroke("road", 26, (250, 512), (290, 420), (360, 350), (390, 300), hand=5)
-    c.shape("building", (366, 226), (438, 226), (438, 296), (366, 296), hand=3)
-    c.stroke("building", 14, (356, 230), (402, 190), (448, 230), hand=2)
+    """A few broad strokes: a horizon, a path, a house, a tree, flowers."""
+    c.stroke("sky", 70, (40, 100), (230, 70), (470, 110), hand=8)
+    c.stroke("hill", 34, (0, 262), (160, 236), (330, 262), (512, 240), hand=4)
+    c.stroke("grass", 60, (20, 330), (200, 345), (300, 330), hand=6)
+    c.stroke("grass", 60, (20, 440), (190, 450), hand=6)
+    c.stroke("grass", 60, (400, 440), (500, 430), hand=6)
+    c.stroke("road", 44, (270, 512), (300, 420), (350, 350), (396, 320), hand=5)
+    c.shape("building", (366, 216), (448, 216), (448, 306), (366, 306), hand=3)
+    c.stroke("building", 20, (352, 222), (407, 176), (462, 222), hand=2)
     c.stroke("tree", 16, (110, 330), (112, 250), hand=3)
-    c.blob("tree", 112, 220, 44)
+    c.blob("tree", 112, 214, 50)
     for x, y in ((70, 440), (130, 470), (180, 430), (420, 450), (460, 420)):
         c.disc("flower", x, y, 12, 10)
 
