@@ -430,6 +430,11 @@ def test_ids_are_read_with_a_palette_of_the_same_classes(folder: Path) -> None:
         ("-o out.png", "required: LAYOUT"),
         ("layout.png", "required: -o"),
         ("layout.png -o out.png --colour red", "unrecognized arguments: --colour red"),
+        (
+            "layout.png -o out.png --sed=3",
+            "unrecognized arguments: --sed=3: did you mean '--seed'? ('scdm sample --help' explains)",
+        ),
+        ("layout.png -o out.png --plugin m.py", "--plugin m.py: --plugin stands before the command"),
     ],
 )
 def test_bad_requests_are_refused(

@@ -13,13 +13,14 @@ from typing import Any, NoReturn, get_args
 from ..assets import embedded_models
 from ..files.options import Declared, declared
 from ..files.plugins import load_plugins
-from ..files.untrusted import LONGEST_LINE, brief, shown
+from ..files.untrusted import LONGEST_LINE, brief, meant, shown
 from ..start import importing
 from .flags import add_flags, add_stored_type, flag_of, reading
 from .terminal import write
 
 Words = dict[str, Any]  # of a command's parser
 
+PLUGIN = "--plugin"
 MOST_SHEET = 8192  # pixels
 DEFAULT_MODEL = "scenes"
 DEFAULT_PALETTE = "scenes"  # of the default model
@@ -45,7 +46,17 @@ class Parser(argparse.ArgumentParser):
         if add is not None:
             with importing():
                 add(self)
-        return super().parse_known_args(args, namespace)
+        known, others = super().parse_known_args(args, namespace)
+        if add is not None and others:  # here, where this command's own options are known
+            self.error(f"unrecognized arguments: {' '.join(others)}{self._hint(others[0])}")
+        return known, others
+
+    def _hint(self, argument: str) -> str:
+        name = argument.partition("=")[0]
+        if name == PLUGIN:
+            return f": {PLUGIN} stands before the command"
+        question = meant(name, self._option_string_actions) if name.startswith("--") else ""
+        return question and f": {question}"
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{brief(message, LONGEST_LINE)} ('{self.prog} --help' explains)")
@@ -61,7 +72,7 @@ def parser() -> Parser:
         epilog="'scdm COMMAND --help' explains a command and gives examples.",
     )
     top.add_argument(
-        "--plugin",
+        PLUGIN,
         action=_Plugin,
         metavar="MODULE",
         help="before the command: import this module, or file.py, which registers a sampler, a network ...",
