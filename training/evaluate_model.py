@@ -94,8 +94,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parsed_arguments(argv)
     load_plugins(arguments.plugin)
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
-    if accelerator.is_main_process and not any(networks_given(arguments)):
-        note("no network is given, so nothing is measured: add --segmenter, --inception, --lpips or --features")
     try:
         if arguments.benchmark:
             run_benchmark(arguments, accelerator)
@@ -212,7 +210,12 @@ class Evaluation:
 def evaluate(arguments: argparse.Namespace, corruption: LayoutCorruption, accelerator: Accelerator) -> None:
     evaluation = prepared(arguments, corruption, accelerator.device)
     if accelerator.is_main_process:
-        for remark in filter(None, (evaluation.layouts.no_effect, unfamiliar_size(evaluation))):
+        remarks = [evaluation.layouts.no_effect, unfamiliar_size(evaluation)]
+        if not any(networks_given(arguments)):
+            remarks.append(
+                "no network is given, so nothing is measured: add --segmenter, --inception, --lpips or --features"
+            )
+        for remark in filter(None, remarks):
             note(remark)
     make(evaluation, arguments, accelerator)
     measured, real = measure(evaluation, arguments, accelerator)

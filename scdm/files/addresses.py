@@ -53,7 +53,7 @@ def is_address(name: str) -> bool:
 def served(address: str) -> tuple[Any, str]:
     """fsspec's file system for an address, and the path in it. Each process has its own.
 
-    ValueError if fsspec, or the package for this kind of address, is not installed, or if there is no such kind.
+    ValueError if fsspec, or the package for this kind of address, is not installed, or refuses the address.
     """
     try:
         _own_process()
@@ -63,7 +63,7 @@ def served(address: str) -> tuple[Any, str]:
     except ImportError as error:
         raise ValueError(f"{address} needs another package: {error}. pip install -e '.[remote]'") from error
     except ValueError as error:
-        raise ValueError(f"{address} is of a kind that fsspec does not know: {error}") from error
+        raise ValueError(f"{address} cannot be opened: {error}") from error
     _kept[id(files)] = files
     return files, path
 

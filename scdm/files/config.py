@@ -90,7 +90,9 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str = "") -> T:
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
-            raise UnknownSetting(where + str(key), meant(str(key), fields, where) or f"known are {', '.join(fields)}")
+            section = where if where.endswith(".") else ""  # or words, such as "its header's "
+            hint = meant(str(key), fields, section) or f"known are {', '.join(fields)}"
+            raise UnknownSetting(where + str(key), hint)
     missing = [
         name
         for name, field in fields.items()

@@ -61,9 +61,9 @@ class TaughtSizes:
         """What to say about an image of this (height, width); "" where it is like those that the model was taught."""
         whole = self._widened(size)
         if self._is_large(size):
-            what, at = "shapes may repeat and fall apart", self._within(whole)
+            what, at = "shapes may repeat and fall apart", self._near(whole)
         elif self._is_small(size):
-            what, at = "shapes may dissolve", self._within(whole)
+            what, at = "shapes may dissolve", self._near(whole)
         elif whole != size:
             what, at = "an image is far longer than those, and shapes may repeat", whole
         else:
@@ -88,10 +88,19 @@ class TaughtSizes:
     def _widened(self, size: Size) -> Size:
         """This (height, width), or the smallest around it that is not far longer than those that were taught."""
         longest = ELONGATED * self.elongation
-        if self._is_large(size) or self._is_small(size):  # which is brought between two sides
-            longest = min(longest, max(self.elongation, self.largest_side / self.smallest_side))
+        if self._is_large(size) or self._is_small(size):  # which `_near` brings between two sides
+            longest = min(longest, BEYOND**2 * self.largest_side / self.smallest_side)
         shorter = math.ceil(max(size) / longest)
         height, width = (max(side, shorter) for side in size)
+        return height, width
+
+    def _near(self, size: Size) -> Size:
+        """The size in these proportions whose sides the model was taught, or nearly."""
+        longer = self.smallest_side * max(size) / min(size)
+        if longer <= self.largest_side:
+            longer = self.largest_side if self._is_large(size) else max(longer, max(size))
+        times = min(longer, BEYOND * self.largest_side) / max(size)
+        height, width = (max(1, round(side * times)) for side in size)
         return height, width
 
     def _within(self, size: Size) -> Size:

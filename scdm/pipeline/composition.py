@@ -61,8 +61,8 @@ def generate(
     on_step: called after every step with the step, whose x0 is a preview (B, 3, h, w), and their number; an exception from
         it stops the work.
     UnfamiliarSize warns of sizes far from those that the model was taught.
-    ValueError for sides beyond 8192 pixels, for sizes that do not fit each other, for classes that are not the model's, and
-        for an image that overflows.
+    ValueError for whole images of more than 2^25 pixels, for sizes that do not fit each other, for classes that are not the
+        model's, and for an image that overflows.
     """
     options = GenerateOptions() if options is None else options
     require_kinds(model, options, labels)
@@ -71,7 +71,7 @@ def generate(
     if mask is None:
         options = replace(options, repeats=1)  # there is no seam to settle: more would only take longer
     labels = with_roughness(model, model.prepared(labels), options)
-    batch, size = labels.batch, checked_size(labels)
+    batch, size = labels.batch, checked_size(labels, whole=mask is None)
     if far := model.config.taught.remark(size):
         warnings.warn(far, UnfamiliarSize, stacklevel=2)  # shown once for each caller and size
     image, mask = checked_source(image, mask, batch, size)

@@ -12,9 +12,10 @@ from ..devices import sent
 from ..diffusion.noise import LABEL_NOISE, LabelNoise, Noise, beginning_with, mixed
 from ..files.untrusted import shown
 from ..layouts.labels import LabelMap
-from ..models.model import MOST_SIDE, Model
+from ..models.model import Model
 from .options import GenerateOptions
 
+MOST_PIXELS = 2**25  # 8192x4096: more has taken minutes before memory was short
 MOST_VALUE = 2.0  # of an image in [-1, 1] that was resampled
 KINDS = (
     (Model, "the model is one that scdm.load gives"),
@@ -32,13 +33,12 @@ def require_kinds(*given: Any) -> None:
             value.require_images()
 
 
-def checked_size(labels: LabelMap) -> tuple[int, int]:
-    """(height, width) of the images. ValueError for one that would be computed for hours before memory is short."""
+def checked_size(labels: LabelMap, whole: bool) -> tuple[int, int]:
+    """(height, width) of the images. ValueError if all of an image is computed, and it has too many pixels for that."""
     height, width = labels.height, labels.width
     require(
-        max(height, width) <= MOST_SIDE,
-        f"an image of {width}x{height} is more than {MOST_SIDE} pixels along a side: paint a smaller one, and enlarge the "
-        "result",
+        not whole or height * width <= MOST_PIXELS,
+        f"an image of {width}x{height} has more than {MOST_PIXELS:,} pixels: paint a smaller one, and enlarge the result",
     )
     return height, width
 

@@ -100,10 +100,10 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, "loss.")
-        if self.weighting == "truncated" and self.log_snr_limit <= 0:
+        if self.weighting == "truncated" and self.log_snr_limit < 0:
             raise ValueError(
-                "the weighting truncated grows from a ratio of 1, whose logarithm is 0, to loss.log_snr_limit: set it above "
-                f"0, not to {self.log_snr_limit}"
+                "the weighting truncated grows from a ratio of 1, whose logarithm is 0, to loss.log_snr_limit: set it to 0 "
+                f"or more, not {self.log_snr_limit}"
             )
         if bool(self.emphasised) != (self.emphasis is not None):
             raise ValueError("loss.emphasised names classes and loss.emphasis is their factor: set both, or neither")
@@ -410,8 +410,6 @@ class RunConfig:
                 )
         if self.windows > 1 and self.window is None:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
-        if self.window is not None and all(self.window > max(size) for size in sizes):
-            raise ValueError(f"a window of {self.window} is larger than all images ({self.sizes}): leave it out")
         if self.window_on and self.window is None:
             raise ValueError("window_on says where windows are put: set window, or leave it out")
         if self._changed("window_share") and not self.window_on:

@@ -195,11 +195,20 @@ def require_same_run(saved: Mapping[str, Any], config: RunConfig, images: int, f
     saved, now = ({**implied, **own} for own in (saved, settings(config, images)))
     if KIND in now:  # which states of U-Nets did not name
         saved = {KIND: "unet", **saved}
-    if not saved.get("sparse_share") and not saved.get("hiding.sparse_from"):  # what did nothing, and is refused now
-        saved = {key: now.get(key, value) if key in OF_SPARSE_LAYOUTS else value for key, value in saved.items()}
+    idle = _without_effect(saved)
+    saved = {key: now.get(key, value) if key in idle else value for key, value in saved.items()}
     saved = {key: OLDER_NAMES.get(str(value), value) if key == "precision" else value for key, value in saved.items()}
     advice = "Set them so to resume it, or choose another run folder"
     require_same(f"the run in {folder}", saved, now, advice, absent=False)
+
+
+def _without_effect(saved: Mapping[str, Any]) -> set[str]:
+    """The settings of a run that did nothing in it, and are refused now."""
+    return {
+        *(() if saved.get("sparse_share") or saved.get("hiding.sparse_from") else OF_SPARSE_LAYOUTS),
+        *(("hiding.label_noise",) if saved.get("label_diffusion.kind") == "none" else ()),
+        *(("posthoc_widths",) if saved.get("posthoc_every") is None else ()),
+    }
 
 
 # ---- what a state must hold, to the shape: torch would broadcast what does not fit, or fail steps later ----

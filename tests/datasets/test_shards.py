@@ -226,7 +226,7 @@ def test_what_cannot_be_opened_is_said(folder: DataConfig, monkeypatch: pytest.M
         open_dataset(shards)
     with pytest.raises(ValueError, match=r"not an address like 'memory://nowhere': .* put it into archives there"):
         open_dataset(replace(shards, name="folder"))
-    with pytest.raises(ValueError, match=r"^odd://bucket is of a kind that fsspec does not know: "):
+    with pytest.raises(ValueError, match=r"^odd://bucket cannot be opened: "):
         open_dataset(replace(shards, root="odd://bucket"))
     for package, root in (("fsspec", "memory://bucket"), ("s3fs", "s3://bucket"), ("aiohttp", "https://host/bucket")):
         with monkeypatch.context() as without:

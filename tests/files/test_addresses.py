@@ -85,7 +85,7 @@ def test_what_is_wrong_is_said_of_the_address(monkeypatch: pytest.MonkeyPatch) -
         fetched("memory://bucket/other"),
     ):
         pass
-    with pytest.raises(ValueError, match="odd://place is of a kind that fsspec does not know: "):
+    with pytest.raises(ValueError, match="odd://place cannot be opened: "):
         served("odd://place")
 
     def refuse(*_: object, **__: object) -> None:

@@ -49,7 +49,7 @@ def test_nothing_is_said_near_them(taught: TaughtSizes, size: tuple[int, int]) -
         (SEVERAL, (16, 2048), "paint at 512x256 and enlarge and crop the result"),
         (SEVERAL, (64, 1), "paint at 64x128 and reduce and crop the result"),
         (SEVERAL, (20, 512), "paint at 512x256 and crop the result"),
-        (TaughtSizes(((256, 256),)), (512, 1024), "paint at 256x256 and enlarge and crop the result"),
+        (TaughtSizes(((256, 256),)), (1080, 1920), "paint at 384x216 and enlarge the result"),
         (WIDE, (1024, 2048), "taught images of 512x256 pixels; at 2048x1024"),
     ],
 )

@@ -394,9 +394,10 @@ def test_ids_that_no_class_has_are_refused(model):
             generate(model, LabelMap(torch.full((1, 16, 16), wrong), CLASSES), FAST)
 
 
-def test_a_side_that_would_be_computed_for_hours_is_refused(model):
-    labels = LabelMap(torch.zeros(1, 1, 8193, dtype=torch.int64), model.palette.num_classes)
-    with pytest.raises(ValueError, match="8193x1 is more than 8192 pixels along a side: paint a smaller one"):
+def test_an_image_of_too_many_pixels_is_refused_at_once(model):
+    """One of 6000x6000 was computed for minutes before memory was short."""
+    labels = LabelMap(torch.zeros(1, 1, 1, dtype=torch.int64).expand(1, 6000, 6000), model.palette.num_classes)
+    with pytest.raises(ValueError, match="6000x6000 has more than 33,554,432 pixels: paint a smaller one"):
         generate(model, labels)
 
 

@@ -136,5 +136,5 @@ def test_a_mirror_that_is_ahead_is_not_written_over(tmp_path: Path) -> None:
 
 def test_an_address_of_an_unknown_kind_is_a_sentence(tmp_path: Path) -> None:
     for begin in (train, rehearse):
-        with pytest.raises(ValueError, match="mirror: odd://place is of a kind that fsspec does not know"), apart():
+        with pytest.raises(ValueError, match="mirror: odd://place cannot be opened"), apart():
             begin(config(tmp_path, mirror="odd://place"))

@@ -150,6 +150,11 @@ def test_a_setting_that_did_nothing_and_is_refused_now_keeps_no_run_from_going_o
     require_same_run(idle, config(), 10, tmp_path)
     with pytest.raises(ValueError, match=r"hiding\.both False instead of True"):
         require_same_run(idle | {"sparse_share": 0.5}, config(sparse_share=0.5), 10, tmp_path)
+    plain = config(label_diffusion=replace(config().label_diffusion, kind="none"))
+    idle = settings(plain, 10) | {"hiding.label_noise": 3, "posthoc_widths": [0.1, 0.2]}
+    require_same_run(idle, plain, 10, tmp_path)
+    with pytest.raises(ValueError, match=r"hiding\.label_noise 3 instead of 0"):
+        require_same_run(settings(config(), 10) | {"hiding.label_noise": 3}, config(), 10, tmp_path)
 
 
 @pytest.mark.parametrize(
