@@ -107,6 +107,7 @@ def repainted(server: Server, info: dict[str, Any]) -> list[Image.Image]:
     """Before and after."""
     prompt = template("layout_to_image", info)
     inputs(prompt, "SCDM_LoadLayout")["image"] = "scdm_strokes_meadow.png"
+    inputs(prompt, "SCDM_Generate")["seed"] = 4  # of a clear sky
     (meadow,) = server.run(prompt)
     Image.fromarray(meadow).save(server.base / "input" / "photo.png")
     prompt = template("repaint_part_of_a_photo", info)
