@@ -165,7 +165,8 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     if len(removed) == 1:
         value = str(removed.pop())
         notes.append(f"What is removed from layouts is {REMOVED_ANYWHERE.get(value, brief(value, MOST_VALUE))}.")
-    if any(_varying(_alike(found, results), name) for found in results for name in IMAGES):
+    kinds = {found["layouts"]: found for found in results}
+    if any(_varying(_alike(found, results), name) for found in kinds.values() for name in IMAGES):
         notes.append("Not all rows of the same layouts are of the same images, so they may not be comparable.")
     networks = dict.fromkeys(str(_networks(found)) for found in results)
     if len(networks) > 1:

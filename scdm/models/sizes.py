@@ -60,14 +60,15 @@ class TaughtSizes:
     def remark(self, size: Size) -> str:
         """What to say about an image of this (height, width); "" where it is like those that the model was taught."""
         whole = self._widened(size)
-        if self._is_large(size):
-            what, at = "shapes may repeat and fall apart", self._near(whole)
-        elif self._is_small(size):
-            what, at = "shapes may dissolve", self._near(whole)
-        elif whole != size:
-            what, at = "an image is far longer than those, and shapes may repeat", whole
-        else:
+        at = self._near(whole) if self._is_beyond(size) else whole
+        if at == size:
             return ""
+        if self._is_large(size):
+            what = "shapes may repeat and fall apart"
+        elif self._is_small(size):
+            what = "shapes may dissolve"
+        else:
+            what = "an image is far longer than those, and shapes may repeat"
         changes = [
             *(["enlarge"] if max(at) < max(whole) else ["reduce"] if max(at) > max(whole) else []),
             *(["crop"] if whole != size else []),
@@ -77,7 +78,10 @@ class TaughtSizes:
 
     def nearest(self, size: Size) -> Size:
         """This (height, width) if its sides were taught, or nearly, else the nearest in these proportions."""
-        return self._within(size) if self._is_large(size) or self._is_small(size) else size
+        return self._within(size) if self._is_beyond(size) else size
+
+    def _is_beyond(self, size: Size) -> bool:
+        return self._is_large(size) or self._is_small(size)
 
     def _is_large(self, size: Size) -> bool:
         return max(size) > self.largest_side * BEYOND
@@ -88,14 +92,14 @@ class TaughtSizes:
     def _widened(self, size: Size) -> Size:
         """This (height, width), or the smallest around it that is not far longer than those that were taught."""
         longest = ELONGATED * self.elongation
-        if self._is_large(size) or self._is_small(size):  # which `_near` brings between two sides
+        if self._is_beyond(size):  # `_near` keeps proportions, and sides to these
             longest = min(longest, BEYOND**2 * self.largest_side / self.smallest_side)
         shorter = math.ceil(max(size) / longest)
         height, width = (max(side, shorter) for side in size)
         return height, width
 
     def _near(self, size: Size) -> Size:
-        """The size in these proportions whose sides the model was taught, or nearly."""
+        """The size in exactly these proportions whose sides the model was taught, or nearly."""
         longer = self.smallest_side * max(size) / min(size)
         if longer <= self.largest_side:
             longer = self.largest_side if self._is_large(size) else max(longer, max(size))
@@ -104,7 +108,7 @@ class TaughtSizes:
         return height, width
 
     def _within(self, size: Size) -> Size:
-        """The size in these proportions, or near to them, whose sides the model was taught."""
+        """The size whose sides the model was taught, in these proportions, or nearly."""
         low, high = self.smallest_side, self.largest_side
         times = min(high / max(size), max(1.0, low / min(size)))
         height, width = (min(max(round(side * times), low), high) for side in size)

@@ -402,11 +402,11 @@ class RunConfig:
                 f"set it to fewer, such as {self.steps // 2}, or steps to more"
             )
         for name in ("label_noise", "sparse"):
-            over, room = getattr(self.hiding, name), self.steps - self.hiding.clean
-            if over > max(0, room):
+            over, room = getattr(self.hiding, name), max(0, self.steps - self.hiding.clean)
+            if over > room:
                 raise ValueError(
                     f"hiding.{name} ({over}) ends after the last of the {self.steps} steps, {self.hiding.clean} of which "
-                    f"are clean: set it to {max(0, room)} or fewer, or steps to more"
+                    f"are clean: set it to {room} or fewer, or steps to more"
                 )
         if self.windows > 1 and self.window is None:
             raise ValueError(f"windows ({self.windows}) need a window: set it to their side, or leave windows out")
