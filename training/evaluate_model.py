@@ -9,9 +9,9 @@ Makes an image of every layout of the validation split, or several, and measures
   --features M:F      a Frechet and a kernel distance in features of your own, of what F(device) in the module M gives
 
 Real images are those of the split at the size of CONFIG. FOLDER, which all processes must see, gets the samples
-(NUMBER/NAME.png) and their digests, result.json, result.md with the published numbers beside ours, the same table as
-result.tex and result.csv, and sheet.png. The same command goes on where it was stopped, and measures anew; other settings
-need another FOLDER. training/compare_evaluations.py puts several results together.
+(NUMBER/NAME.png) and their digests, result.json, result.md with the published numbers beside ours, the table as result.tex
+and, with all settings, as result.csv, and sheet.png. The same command goes on where it was stopped, and measures anew;
+other settings need another FOLDER. training/compare_evaluations.py puts several results together.
 
 With --images IN --name NAME in the place of --model, images of any other program are measured as the method NAME: IN/x.png
 for the layout x, or IN/NUMBER/x.png with several samples. --corruption or --layouts then says which layouts they were made
@@ -63,11 +63,12 @@ from scdm.evaluation import (
     result,
     sheet,
 )
-from scdm.evaluation.comparison import comparison, in_words, read_result, write_tables
+from scdm.evaluation.comparison import comparison, read_result, write_tables
 from scdm.evaluation.layouts import BENCHMARKS, CLEAN
-from scdm.evaluation.report import rows_of
+from scdm.evaluation.report import PUBLISHED, REAL_IMAGES, THIS_MODEL, rows_of
 from scdm.evaluation.samples import SHEET, Chunk, GivenImages, Images, claim, require_no_pictures, require_same
 from scdm.evaluation.tables import csv_table
+from scdm.evaluation.words import in_words
 from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, flat, from_dict, load
 from scdm.files.images import write_image
@@ -110,6 +111,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_benchmark(arguments: argparse.Namespace, accelerator: Accelerator) -> None:
     """Every corruption into a folder of its own, and a table of them all."""
     folders = []
+    kinds = [corruption.kind for corruption in BENCHMARKS[arguments.benchmark]]
+    if arguments.images and (missing := [kind for kind in kinds if not (arguments.images / kind).is_dir()]):
+        raise ValueError(
+            f"{arguments.images} has no folder {missing[0]}: with --benchmark the images of each kind of layouts lie in a "
+            f"folder of their own, {', '.join(kinds)}"
+        )
     for corruption in BENCHMARKS[arguments.benchmark]:
         own = argparse.Namespace(**vars(arguments))
         own.out = arguments.out / corruption.kind
@@ -178,6 +185,12 @@ def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("images of another program need the name of what made them: --name NAME")
     if arguments.name is not None and not (arguments.name.strip() and arguments.name.isprintable()):
         parser.error("--name is a text of one line, which tables can show")
+    name = (arguments.name or "").strip().casefold()
+    if name in (THIS_MODEL, REAL_IMAGES) or name.endswith(PUBLISHED):
+        parser.error(
+            f"--name {arguments.name!r} reads like a row that tables have already, of the model, the real images or the "
+            "papers: choose another"
+        )
     if arguments.images and arguments.options:
         parser.error("--options say how a model makes images, and --images are made already: leave the options out")
     corrupted = arguments.corruption != CLEAN or arguments.strength or arguments.removed
@@ -210,7 +223,9 @@ class Evaluation:
 def evaluate(arguments: argparse.Namespace, corruption: LayoutCorruption, accelerator: Accelerator) -> None:
     evaluation = prepared(arguments, corruption, accelerator.device)
     if accelerator.is_main_process:
-        remarks = [evaluation.layouts.no_effect, unfamiliar_size(evaluation)]
+        images = evaluation.images
+        remark = images.remark if isinstance(images, GivenImages) else ""
+        remarks = [evaluation.layouts.no_effect, unfamiliar_size(evaluation), remark]
         if not any(networks_given(arguments)):
             remarks.append(
                 "no network is given, so nothing is measured: add --segmenter, --inception, --lpips or --features"
@@ -218,9 +233,18 @@ def evaluate(arguments: argparse.Namespace, corruption: LayoutCorruption, accele
         for remark in filter(None, remarks):
             note(remark)
     make(evaluation, arguments, accelerator)
-    measured, real = measure(evaluation, arguments, accelerator)
+    measured = measure(evaluation, arguments, accelerator)
     if accelerator.is_main_process:
-        report(evaluation, measured, real, arguments)
+        if copied := copies_in_words(evaluation, measured):
+            note(f"{copied}: are they a method's?")
+        report(evaluation, measured, arguments)
+
+
+def copies_in_words(evaluation: Evaluation, measured: Measured) -> str:
+    """Or "", as for all images that a model makes."""
+    if not measured.copies or not isinstance(evaluation.images, GivenImages):
+        return ""
+    return f"{measured.copies} of {evaluation.count} images are the real image of their layout, to the pixel"
 
 
 def networks_given(arguments: argparse.Namespace) -> list[Path | str | None]:
@@ -265,7 +289,7 @@ def prepared(arguments: argparse.Namespace, corruption: LayoutCorruption, device
     model.palette.require_same(palette, arguments.model, "the data set")
     options = options.for_model(model)
     settings = settings_of(weights, config, layouts) | {"options": options.record()}
-    samples = Samples(arguments.out, layouts.names, settings)
+    samples = Samples(arguments.out, layouts, settings, config.workers)
     networks = networks_of(arguments, palette, count, device)
     return Evaluation(model, options, layouts, count, settings, samples, networks)
 
@@ -311,7 +335,7 @@ def networks_of(arguments: argparse.Namespace, palette: Palette, count: int, dev
 
 def make(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Accelerator) -> None:
     """All images that are not there yet. When it returns, all processes are done."""
-    samples, layouts = evaluation.images, evaluation.layouts
+    samples = evaluation.images
     if evaluation.model is None or evaluation.options is None or not isinstance(samples, Samples):
         if accelerator.is_main_process:
             claim(arguments.out, evaluation.settings)
@@ -324,7 +348,7 @@ def make(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Acc
         raise agreed
     own: list[Chunk] = agreed[accelerator.process_index :: accelerator.num_processes]
     total = sum(chunk.stop - chunk.start for chunk in own)
-    made = samples.make(evaluation.model, layouts, evaluation.options, own, layouts.config.workers)
+    made = samples.make(evaluation.model, evaluation.options, own)
     bar = tqdm(total=total, desc="samples", unit="image", disable=not accelerator.is_main_process)
     with bar, warnings.catch_warnings():
         warnings.simplefilter("ignore", UnfamiliarSize)  # `unfamiliar_size` has said it, once for all processes
@@ -336,27 +360,19 @@ def make(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Acc
 def missing_of(samples: Samples, evaluation: Evaluation, arguments: argparse.Namespace) -> list[Chunk] | Exception:
     """What is left to do; or the error, which all processes raise, as one that raises it alone is waited for in vain."""
     try:
-        if count := samples.claim():
-            note(
-                f"{samples.folder} is of an earlier version, which wrote down no digests: its {count} images are taken as "
-                "they are"
-            )
+        if remark := samples.claim():
+            note(remark)
         return samples.missing(arguments.samples, evaluation.count, arguments.batch)
     except (OSError, ValueError) as error:
         return error
 
 
-def measure(
-    evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Accelerator
-) -> tuple[Measured, dict[str, torch.Tensor]]:
-    """What all processes measure together, and the features of all real images by extractor, in the main process."""
+def measure(evaluation: Evaluation, arguments: argparse.Namespace, accelerator: Accelerator) -> Measured:
+    """What all processes measure together; whole in the main process."""
     extractors = evaluation.networks.extractors
-    cache = FeatureCache(arguments.cache, {**evaluation.settings["data"], "count": evaluation.count})
-    real = {}
-    if accelerator.is_main_process:
-        found = {name: cache.load(extractor) for name, extractor in extractors.items()}
-        real = {name: features for name, features in found.items() if features is not None}
-    cached = broadcast_object_list([list(real)])[0]
+    config = evaluation.layouts.config
+    cache = FeatureCache(arguments.cache, {"name": config.name, "size": config.height_width})
+    known = {name: cache.load(extractor) for name, extractor in extractors.items()}
 
     measured = Measured()
     share = range(accelerator.process_index, evaluation.count, accelerator.num_processes)
@@ -365,31 +381,29 @@ def measure(
     bar = tqdm(batches, desc="metrics", unit="batch", disable=not accelerator.is_main_process)
     for places, batch in zip(shares, bar, strict=True):  # another image may stand in for one that cannot be read
         samples = [evaluation.images.read(number, places) for number in range(arguments.samples)]
-        measured.update(evaluation.networks, batch, samples, cached)
+        measured.update(evaluation.networks, batch, samples, known)
     parts_of_all = gather_object([measured])
     measured = sum(parts_of_all[1:], parts_of_all[0])
 
     for name, parts in measured.real.items():
-        real[name] = torch.cat(parts)
-        if accelerator.is_main_process:
-            cache.save(extractors[name], real[name])
-    return measured, real
+        if accelerator.is_main_process and not known[name].keys() >= set(measured.fingerprints):
+            cache.save(extractors[name], measured.fingerprints, torch.cat(parts))
+    return measured
 
 
-def report(
-    evaluation: Evaluation, measured: Measured, real: dict[str, torch.Tensor], arguments: argparse.Namespace
-) -> None:
+def report(evaluation: Evaluation, measured: Measured, arguments: argparse.Namespace) -> None:
     palette = evaluation.layouts.data.palette
     found = result(
         arguments.model or str(arguments.images),
         evaluation.settings,
         palette,
-        conditions(evaluation, arguments),
-        measured.metrics(real),
+        conditions(evaluation, measured, arguments),
+        measured.metrics(),
         measured.score,
         measured.intervals(),
         arguments.name,
         evaluation.count,
+        measured.real_images,
     )
     write_text(arguments.out / "result.json", json.dumps(found, indent=1, ensure_ascii=False))
     write_text(arguments.out / "result.md", markdown(found))
@@ -399,14 +413,16 @@ def report(
     print(markdown(found))
 
 
-def conditions(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, str]:
+def conditions(evaluation: Evaluation, measured: Measured, arguments: argparse.Namespace) -> dict[str, str]:
     """What readers need to know about the numbers."""
     height, width = evaluation.layouts.config.height_width
+    copied = copies_in_words(evaluation, measured)
     return {
         **made_by(evaluation, arguments),
         "images": f"the first {evaluation.count} of {len(evaluation.layouts)} of the validation split, {width}x{height}, "
         f"{arguments.samples} of each layout",
         "layouts": evaluation.layouts.in_words,
+        **({"copies": copied} if copied else {}),
         "measured by": ", ".join(str(network) for network in networks_given(arguments) if network) or "nothing",
     }
 

@@ -34,7 +34,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where benchmarks/label_noise.py is
 
 import argparse
-import hashlib
 import json
 import shutil
 import subprocess
@@ -53,6 +52,8 @@ from benchmarks.label_noise import filled
 from scdm.datasets import DataConfig, DataSet, collate, open_dataset
 from scdm.diffusion.corruption import RemovedKind
 from scdm.evaluation import FeatureCache, LayoutCorruption, Layouts, PaintedLayouts
+from scdm.evaluation.fingerprint import fingerprint
+from scdm.evaluation.measures import features_of
 from scdm.files.atomic import write_text
 from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
@@ -550,11 +551,12 @@ def imagenet() -> FeatureExtractor | None:
 
 def remembered(extractor: FeatureExtractor, images: Tensor) -> Tensor:
     """The features of images, from runs/ if they are known: tables are written often, and this network takes its time."""
-    cache_ = FeatureCache(RUNS / "features", {"pixels": hashlib.sha256(images.numpy().tobytes()).hexdigest()})
-    features = cache_.load(extractor)
-    if features is None:
-        features = extractor(images)
-        cache_.save(extractor, features)
+    fingerprints = [fingerprint(image) for image in images]
+    cache_ = FeatureCache(RUNS / "features", {})
+    known = cache_.load(extractor)
+    features = features_of(extractor, images, fingerprints, known)
+    if not known.keys() >= set(fingerprints):
+        cache_.save(extractor, fingerprints, features)
     return features
 
 

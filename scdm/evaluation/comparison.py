@@ -16,24 +16,15 @@ from ..files.untrusted import LONGEST, brief, content_of
 from ..pipeline import GenerateOptions
 from .intervals import of_runs
 from .layouts import CLEAN, REMOVE_NOTHING, REMOVED
-from .report import OVER_LAYOUTS, PUBLISHED, Result, intervals_of, published
+from .report import OVER_LAYOUTS, PUBLISHED, Result, intervals_of, published, settings_of
 from .tables import NEEDED_BY_LATEX, Row, csv_table, latex_table, markdown_table
+from .words import MOST_VALUE, in_words, strength
 
 AXES = {  # of plots: name -> the setting that it shows
     "guidance": "options.guidance",
     "steps": "options.steps",
     "layouts": "layouts.kind",
     "label_noise": "options.label_noise",
-}
-WORDS = {  # of settings, in labels and footnotes
-    "options.guidance": "guidance {:g}",
-    "options.sampler": "{}",
-    "options.label_noise": "label noise {}",
-    "options.seed": "seed {}",
-    "layouts.removed": "removed pixels {}",
-    "layouts.seed": "corruption seed {}",
-    "data.images": "images {!s:.8}",
-    "data.seed": "data seed {}",
 }
 IMAGES = ("data.images", "data.seed")  # which they are: by the names of all, or by what made them
 ALWAYS = ("options.guidance", "options.steps")  # in labels
@@ -45,7 +36,6 @@ REPEATED = ("model", "options.seed", "layouts.seed")  # in which runs of one met
 
 LONGEST_NAME = 80  # characters of a model's name in a table and a plot
 MOST = 1e15  # of a metric or a setting; beyond, plots overflow
-MOST_VALUE = 40  # characters of a setting in a label
 
 
 def read_result(path: str | Path) -> Result:
@@ -104,7 +94,7 @@ def tables(results: Sequence[Result]) -> dict[str, list[Row]]:
         own = [result for result in results if result["data"] == data]
         theirs = [replace(row, settings={"data": data}) for row in published(data)]
         rows = [
-            Row(label_, _layouts(result, own), result["metrics"], intervals_of(result), _settings(result))
+            Row(label_, _layouts(result, own), result["metrics"], intervals_of(result), settings_of(result))
             for result, label_ in zip(own, labels(own), strict=True)
         ]
         found[data] = [*theirs, *rows]
@@ -150,11 +140,10 @@ def name_of(found: Result) -> str:
 def footnotes(results: Sequence[Result]) -> list[str]:
     """What all of a data set's results have in common, what brackets mean, and what is published."""
     settings = [flat(found["settings"]) for found in results]
-    removed = {
-        own["layouts.removed"]
-        for own in settings
-        if own["layouts.kind"] not in REMOVE_NOTHING and "layouts.removed" in own
-    }
+    removed: dict[str, dict[str, None]] = defaultdict(dict)  # what it becomes: in which kinds of layouts
+    for own in settings:
+        if own["layouts.kind"] not in REMOVE_NOTHING and "layouts.removed" in own:
+            removed[str(own["layouts.removed"])][brief(own["layouts.kind"])] = None
     theirs = ["published rows"] if results and published(results[0]["data"]) else []
     given = [] if all(_has(own, "options.") for own in settings) else ["those of other programs"]
     notes = [
@@ -162,11 +151,14 @@ def footnotes(results: Sequence[Result]) -> list[str]:
         for words, others in ((_sampled_alike(results), theirs + given), (_measured_alike(results), theirs))
         if words
     ]
-    if len(removed) == 1:
-        value = str(removed.pop())
-        notes.append(f"What is removed from layouts is {REMOVED_ANYWHERE.get(value, brief(value, MOST_VALUE))}.")
+    if removed:
+        becomes = [
+            REMOVED_ANYWHERE.get(value, brief(value, MOST_VALUE)) + (f" ({', '.join(kinds)})" * (len(removed) > 1))
+            for value, kinds in removed.items()
+        ]
+        notes.append(f"What is removed from layouts is {'; '.join(becomes)}.")
     kinds = {found["layouts"]: found for found in results}
-    if any(_varying(_alike(found, results), name) for found in kinds.values() for name in IMAGES):
+    if any(_of_other_images(_alike(found, results)) for found in kinds.values()):
         notes.append("Not all rows of the same layouts are of the same images, so they may not be comparable.")
     networks = dict.fromkeys(str(_networks(found)) for found in results)
     if len(networks) > 1:
@@ -179,6 +171,15 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     if results and published(results[0]["data"]):
         notes.append(f'Rows called "{PUBLISHED.strip(", ")}" are the papers\' numbers, by other segmenters.')
     return notes
+
+
+def _of_other_images(results: Sequence[Result]) -> bool:
+    """By their names, or what made them; and by their pixels, where as many were measured and it is known."""
+    pixels: dict[Any, set[str]] = defaultdict(set)
+    for found in results:
+        if "real_images" in found:
+            pixels[found.get("count"), str(flat(found["settings"]).get("data.size"))].add(str(found["real_images"]))
+    return any(_varying(results, name) for name in IMAGES) or any(len(known) > 1 for known in pixels.values())
 
 
 def _all_but(others: Sequence[str]) -> str:
@@ -271,13 +272,15 @@ def _mean(group: Sequence[Result]) -> Result:
 
 
 def _layouts(found: Result, results: Sequence[Result]) -> str:
-    """The kind of the layouts, and in what their settings, number, size and images differ from others'.
+    """The kind of the layouts, how strong it is where that was asked for, and in what their other settings, number, size
+    and images differ from others'.
 
     Settings, number and images tell results of one kind of layouts apart: there may be fewer painted layouts than others.
     """
     alike, settings = _alike(found, results), flat(found["settings"])
+    strong = strength(settings)
     names = [
-        *(_varying(alike, "layouts.") if found["layouts"] != CLEAN else ()),
+        *(name for name in _varying(alike, "layouts.") if found["layouts"] != CLEAN and name not in strong),
         *(name for name in ("data.size", "data.fit") if _varying(results, name)),
         *(name for name in IMAGES if _varying(alike, name)),
     ]
@@ -285,7 +288,7 @@ def _layouts(found: Result, results: Sequence[Result]) -> str:
     number = (
         [f"{found['count']} images"] if "count" in found and len({other.get("count") for other in results}) > 1 else []
     )
-    return ", ".join([found["layouts"], *words, *number])
+    return ", ".join([found["layouts"], *strong.values(), *words, *number])
 
 
 def _alike(found: Result, results: Sequence[Result]) -> list[Result]:
@@ -307,27 +310,6 @@ def _has(settings: Mapping[str, Any], section: str) -> bool:
 def _doubled(words: str, result: Result, labels_: Sequence[str], results: Sequence[Result]) -> bool:
     own = words, _layouts(result, results)
     return sum((other, _layouts(of, results)) == own for other, of in zip(labels_, results, strict=True)) > 1
-
-
-def in_words(setting: str, value: Any) -> str:
-    """A setting, called "options.steps" for example, as people say it: "25 steps"."""
-    if setting == "options.steps":
-        count = str(value)  # or a name, such as "ddim25"
-        words = f"{count} step{'' if count == '1' else 's'}" if count.isdecimal() else f"steps {count}"
-    elif setting == "data.size":
-        words = "x".join(map(str, reversed(value))) if isinstance(value, list | tuple) else str(value)
-    elif setting in WORDS:
-        words = WORDS[setting].format(value)
-    else:
-        shown = {True: "on", False: "off", None: "unset"}[value] if value is None or isinstance(value, bool) else value
-        words = f"{setting.split('.')[-1].replace('_', ' ')} {shown}"
-    return brief(words, MOST_VALUE)
-
-
-def _settings(found: Result) -> dict[str, Any]:
-    """For programs: each by its whole name."""
-    count = {"images": found["count"]} if "count" in found else {}
-    return {"data": found["data"], "file": found["model"], **count, **flat(found["settings"])}
 
 
 def value_of(found: Result, setting: str) -> Any:

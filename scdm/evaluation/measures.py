@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from ..metrics import (
 )
 from ..metrics.segmentation import intersection_over_union
 from ..models.checkpoint import write_tensors
+from .fingerprint import BYTES, fingerprint
 from .intervals import Interval, bootstrap
 
+Known = Mapping[bytes, Tensor]  # features (D,) of images, by their `fingerprint`
 DISTANCES = {"inception": ("fid", "kid"), "inception_clean": ("fid_clean", "kid_clean")}  # their usual names
 
 
@@ -50,6 +53,7 @@ class Measured:
     """Of a share of the images.
 
     real, generated: parts (N, D) of the features of real images and of the first samples, by extractor.
+    fingerprints: of the real images, in the order of their features. copies: first samples that are their real image.
     real_score, score: how well the evaluator reads the clean layouts in these. diversity: of all samples of a layout.
     counts, distances: of each layout, by its position: (3, num_classes) pixels of each class that are right, true, and
         predicted where there is a truth; the mean distance of its samples. For intervals.
@@ -57,21 +61,31 @@ class Measured:
 
     real: dict[str, list[Tensor]] = field(default_factory=dict)
     generated: dict[str, list[Tensor]] = field(default_factory=dict)
+    fingerprints: list[bytes] = field(default_factory=list)
+    copies: int = 0
     real_score: SegmentationScore | None = None
     score: SegmentationScore | None = None
     diversity: Diversity = field(default_factory=Diversity)
     counts: dict[int, np.ndarray] = field(default_factory=dict)
     distances: dict[int, float] = field(default_factory=dict)
 
-    def update(self, networks: Networks, batch: Batch, samples: Sequence[Tensor], cached: Collection[str] = ()) -> None:
+    def update(
+        self, networks: Networks, batch: Batch, samples: Sequence[Tensor], known: Mapping[str, Known] | None = None
+    ) -> None:
         """Looks at real images with clean layouts, and at their samples, a (B, 3, H, W) for each sample's number.
 
-        cached: extractors whose features of the real images are known already.
+        known: features of real images, by extractor.
         """
+        fingerprints = [fingerprint(image) for image in batch.images]
+        self.fingerprints += fingerprints
+        self.copies += int((samples[0] == batch.images).flatten(1).all(dim=1).sum())
         for name, extractor in networks.extractors.items():
-            self.generated.setdefault(name, []).append(extractor(samples[0]))
-            if name not in cached:
-                self.real.setdefault(name, []).append(extractor(batch.images))
+            generated = extractor(samples[0])
+            before = (known or {}).get(name, {})
+            if any(len(features) != generated.shape[1] for features in islice(before.values(), 1)):
+                before = {}  # of another extractor, which was called alike
+            self.generated.setdefault(name, []).append(generated)
+            self.real.setdefault(name, []).append(features_of(extractor, batch.images, fingerprints, before))
         if evaluator := networks.evaluator:
             num_classes, truth = len(evaluator.known), true_ids(evaluator, batch.ids)
             self.score = self.score or SegmentationScore(num_classes)
@@ -92,6 +106,8 @@ class Measured:
         return Measured(
             _merged(self.real, other.real),
             _merged(self.generated, other.generated),
+            [*self.fingerprints, *other.fingerprints],
+            self.copies + other.copies,
             _sum(self.real_score, other.real_score),
             _sum(self.score, other.score),
             self.diversity + other.diversity,
@@ -99,13 +115,18 @@ class Measured:
             {**self.distances, **other.distances},
         )
 
-    def metrics(self, real: Mapping[str, Tensor]) -> dict[str, float]:
-        """By name. real: features (N, D) of all real images, by extractor."""
+    @property
+    def real_images(self) -> str:
+        """What tells these real images from all others, in whatever order."""
+        return hashlib.sha256(b"".join(sorted(self.fingerprints))).hexdigest()[:16]
+
+    def metrics(self) -> dict[str, float]:
+        """By name."""
         found: dict[str, float] = {}
         for name, parts in self.generated.items():
             frechet, kernel = FrechetDistance(), KernelDistance()
             for accumulator in (frechet, kernel):
-                accumulator.update(real[name], real=True)
+                accumulator.update(torch.cat(self.real[name]), real=True)
                 accumulator.update(torch.cat(parts), real=False)
             frechet_name, kernel_name = DISTANCES.get(name, (f"frechet_{name}", f"kernel_{name}"))
             found[frechet_name] = frechet.compute()
@@ -131,31 +152,46 @@ class Measured:
         return found
 
 
-class FeatureCache:
-    """Features of real images on disk, for evaluations of other models on the same images.
+def features_of(extractor: FeatureExtractor, images: Tensor, fingerprints: Sequence[bytes], known: Known) -> Tensor:
+    """(N, D), on the CPU, of images (N, 3, H, W) with these fingerprints; the extractor computes what is not known."""
+    new = [place for place, one in enumerate(fingerprints) if one not in known]
+    computed = dict(zip(new, extractor(images[new]).detach().cpu(), strict=True)) if new else {}
+    return torch.stack([computed[i] if i in computed else known[one] for i, one in enumerate(fingerprints)])
 
-    data: all that decides about the images, their names and number included.
+
+class FeatureCache:
+    """Features of real images on disk, by the images' pixels, for evaluations of other models on the same images.
+
+    settings: choose the file in `folder`, beside the extractor's name. They need not tell images apart.
     """
 
-    def __init__(self, folder: str | Path, data: Mapping[str, Any]) -> None:
-        self.folder, self.data = Path(folder), data
+    def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
+        self.folder, self.settings = Path(folder), settings
 
-    def load(self, extractor: FeatureExtractor) -> Tensor | None:
-        """(N, D), or None if they are not known, or damaged."""
+    def load(self, extractor: FeatureExtractor) -> Known:
+        """Nothing if there is no file, or a damaged one, or that of an earlier version, which knew images by their names."""
         try:
             with opened(self._path(extractor)) as file:
-                features: Tensor = file.get_tensor("features")
+                features, images = (file.get_tensor(name) for name in ("features", "images"))
         except ValueError:
-            return None
-        whole = features.ndim == 2 and features.is_floating_point() and bool(features.isfinite().all())
-        return features if whole else None
+            return {}
+        fits = features.ndim == 2 and features.is_floating_point() and bool(features.isfinite().all())
+        if not fits or images.dtype != torch.uint8 or images.shape != (len(features), BYTES):
+            return {}
+        return {row.numpy().tobytes(): of for row, of in zip(images, features, strict=True)}
 
-    def save(self, extractor: FeatureExtractor, features: Tensor) -> None:
+    def save(self, extractor: FeatureExtractor, fingerprints: Sequence[bytes], features: Tensor) -> None:
+        """Adds features (N, D) of the images with these fingerprints to what is there."""
         made_folder(self.folder)
-        write_tensors(self._path(extractor), {"features": features.contiguous()}, {"extractor": extractor.name})
+        new = dict(zip(fingerprints, features.cpu(), strict=True))
+        before = {one: row for one, row in self.load(extractor).items() if len(row) == features.shape[1]}
+        rows = {**before, **new}
+        images = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), BYTES)
+        tensors = {"features": torch.stack(list(rows.values())), "images": torch.from_numpy(images.copy())}
+        write_tensors(self._path(extractor), tensors, {"extractor": extractor.name})
 
     def _path(self, extractor: FeatureExtractor) -> Path:
-        of = json.dumps([extractor.name, self.data], sort_keys=True)
+        of = json.dumps([extractor.name, self.settings], sort_keys=True)
         return self.folder / f"{hashlib.sha256(of.encode()).hexdigest()[:24]}.safetensors"
 
 

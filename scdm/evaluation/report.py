@@ -11,17 +11,21 @@ import numpy as np
 from torch import Tensor
 
 from .. import assets
+from ..files.config import flat
 from ..files.contact_sheet import UNPAINTED_GREY, contact_sheet
 from ..files.images import to_levels
+from ..files.untrusted import LONGEST, brief
 from ..layouts.labels import LabelMap
 from ..layouts.palette import Palette
 from ..metrics import SegmentationScore
 from .intervals import Interval
 from .tables import NEEDED_BY_LATEX, Row, latex_table, markdown_table
+from .words import strength
 
 LEAST_SIDE = 128  # pixels of a picture on a sheet
 REAL = "_of_real_images"
 PUBLISHED = ", published"
+THIS_MODEL, REAL_IMAGES = "this model", "real images"  # what rows are called that have no --name
 OVER_LAYOUTS = "In brackets: 95 % intervals over the layouts (bootstrap, 1000 resamples)."
 
 
@@ -38,11 +42,13 @@ def result(
     intervals: Mapping[str, Interval] | None = None,
     name: str | None = None,
     count: int | None = None,
+    real_images: str | None = None,
 ) -> Result:
     """What is written as JSON.
 
     settings: all that decided about the images. conditions: what was measured, in words. score: has the IoU of classes.
-    intervals: of metrics, over layouts. name: of the method in tables. count: of the layouts.
+    intervals: of metrics, over layouts. name: of the method in tables. count: of the layouts. real_images: what tells
+    these from all others, by their pixels.
     """
     iou = [] if score is None else score.compute().iou.tolist()
     return {
@@ -51,6 +57,7 @@ def result(
         "data": palette.name,
         "layouts": settings["layouts"]["kind"],
         **({} if count is None else {"count": count}),
+        **({} if real_images is None else {"real_images": real_images}),
         "settings": settings,
         "conditions": conditions,
         "metrics": metrics,
@@ -79,7 +86,9 @@ def markdown(found: Result) -> str:
 def latex(found: Result) -> str:
     """The same table for a paper, with what it needs and means as comments."""
     rows = rows_of(found)
-    return "\n".join([NEEDED_BY_LATEX, *latex_table(rows), *(f"% {note}" for note in _notes(rows))]) + "\n"
+    conditions = (brief(f"{name}: {value}", LONGEST) for name, value in found["conditions"].items())
+    comments = [f"% {note}" for note in (*conditions, *_notes(rows))]
+    return "\n".join([NEEDED_BY_LATEX, *latex_table(rows), *comments]) + "\n"
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
@@ -91,10 +100,18 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 
 def rows_of(found: Result) -> list[Row]:
     """What is published of these layouts, the method, and what the evaluator makes of the real images."""
-    name, layouts = found.get("name") or "this model", found["layouts"]
-    rows = [*published(found["data"], layouts), Row(name, layouts, found["metrics"], intervals_of(found))]
+    name, layouts = found.get("name") or THIS_MODEL, found["layouts"]
+    given = ", ".join([layouts, *strength(flat(found["settings"])).values()])
+    own = Row(name, given, found["metrics"], intervals_of(found), settings_of(found))
+    rows = [*published(found["data"], layouts), own]
     real = {name.removesuffix(REAL): value for name, value in found["metrics"].items() if name.endswith(REAL)}
-    return [*rows, Row("real images", "", real)] if real else rows
+    return [*rows, Row(REAL_IMAGES, "", real)] if real else rows
+
+
+def settings_of(found: Result) -> dict[str, Any]:
+    """For programs: each by its whole name."""
+    count = {"images": found["count"]} if "count" in found else {}
+    return {"data": found["data"], "file": found["model"], **count, **flat(found["settings"])}
 
 
 def intervals_of(found: Result) -> dict[str, Interval]:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from ..datasets import Batch, Validation, loader
+from ..datasets import Batch, Example, Validation, loader
 from ..files import config
 from ..files.atomic import made_folder, write_text, written_whole
 from ..files.config import flat
@@ -27,10 +28,15 @@ from ..files.parsing import parsed
 from ..files.untrusted import brief, content_of, sha256_of
 from ..models.model import Model
 from ..pipeline import GenerateOptions, generate
+from .fingerprint import fingerprint
 
 SETTINGS = "settings.json"
 DIGESTS = "digests"  # the folder that says what was made, in lines as sha256sum writes them
 FOUND = "found.txt"  # in it: what was there when it was begun, of versions that wrote down no digests
+MADE_OF = (
+    ".layouts"  # suffix of the files in it that say of which layout each image is: its digest before the image's line
+)
+READ = 16  # layouts at a time
 SHEET = "sheet.png"  # our own, beside the settings
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of images and layouts from elsewhere
 MOST_MISSING = 3  # images in a message
@@ -54,39 +60,53 @@ class Chunk(NamedTuple):
 class Samples:
     """FOLDER/SAMPLE/NAME.png. Sample k of layout i has the seed `options.seed` + k 2^32 + i, however the work is shared.
 
-    FOLDER/digests has the digest of every image that was made: each process writes to a file of its own, and all are read.
-    A digest is written before its image, so whatever ends the process, no image is without one.
+    FOLDER/digests has the digests of every image that was made and of its layout: each process writes to files of its own,
+    and all are read. Digests are written before their image, so whatever ends the process, no image is without them.
 
-    settings: all that decides about the images. ValueError if the folder holds images made with others, or images of which
-    it is not known how they were made.
+    layouts: what the images are made of, read by `workers` processes. settings: all else that decides about the images.
+    ValueError if the folder holds images made with other settings, or images of which it is not known how they were made.
     """
 
-    def __init__(self, folder: str | Path, names: Sequence[str], settings: Mapping[str, Any]) -> None:
-        self.folder, self.names = Path(folder), names
-        self.settings = settings
+    def __init__(self, folder: str | Path, layouts: Validation, settings: Mapping[str, Any], workers: int = 0) -> None:
+        self.folder, self.layouts, self.settings, self.workers = Path(folder), layouts, settings, workers
+        self._layouts: dict[int, str] = {}  # digests by place
         require_same(self.folder, self.settings)
         if not (self.folder / SETTINGS).is_file() and (found := next(self._images(), None)):
             raise ValueError(
                 f"{self.folder} holds images ({found.relative_to(self.folder)}) but no {SETTINGS}, so it is not known what "
                 "made them: choose another folder, or measure them as another program's (--images FOLDER --name NAME)"
             )
-        require_no_pictures(self.folder, names)
+        require_no_pictures(self.folder, self.names)
 
-    def claim(self) -> int:
+    @property
+    def names(self) -> Sequence[str]:
+        return self.layouts.names
+
+    def claim(self) -> str:
         """Writes the settings down. One process does it, before any makes images.
 
-        In a folder of an earlier version, which has no digests, the images that are there are taken as they are, and known
-        from then on. Returns how many these are.
+        In a folder of an earlier version, which has no digests of images or none of layouts, what is there is taken as it
+        is, and known from then on. Returns a sentence that says so, or "".
         """
         if claim(self.folder, self.settings):
             shutil.rmtree(self.folder / DIGESTS, ignore_errors=True)  # of what is gone, and was made otherwise
-        found = self.folder / DIGESTS / FOUND
-        if found.is_file():
-            return 0
-        lines = [self._line(path, sha256_of(path)) for path in self._images()]
-        made_folder(found.parent)
-        write_text(found, "".join(f"{line}\n" for line in lines))
-        return len(lines)
+        folder = made_folder(self.folder / DIGESTS)
+        there = {path: self._line(path, sha256_of(path)) for path in self._images()}
+        begun = (folder / FOUND).is_file()
+        if not begun:
+            write_text(folder / FOUND, "".join(f"{line}\n" for line in there.values()))
+        made, recorded = self._recorded(".txt"), {line.partition(" ")[2] for line in self._recorded(MADE_OF)}
+        without = {path: line for path, line in there.items() if line in made and line not in recorded}
+        if without:
+            lines = self._made_of(without).values()
+            write_text(folder / f"{uuid.uuid4().hex}{MADE_OF}", "".join(f"{line}\n" for line in lines))
+        if there and not begun:
+            taken = f"its {len(there)} images are taken as they are"
+        elif without:
+            taken = f"{len(without)} of its images are taken to be of the layouts that there are now"
+        else:
+            return ""
+        return f"{self.folder} is of an earlier version, which recorded less: {taken}"
 
     def path(self, sample: int, index: int) -> Path:
         return self.folder / str(sample) / f"{self.names[index]}.png"
@@ -94,48 +114,43 @@ class Samples:
     def missing(self, samples: int, images: int, batch: int) -> list[Chunk]:
         """What is left to do of `samples` samples of the first `images` layouts, at most `batch` at a time.
 
-        ValueError if one that is there is not what was made. Others may be making images meanwhile.
+        ValueError if one that is there is not what was made, or was made of another layout. Others may be making images
+        meanwhile: digests are read after the images, as each is written before its image.
         """
         chunks: list[Chunk] = []
-        unknown: dict[Path, str] = {}
-        made = self._made()
+        there: dict[Path, str] = {}  # the line of each
         for sample in range(samples):
             for index in range(images):
                 path = self.path(sample, index)
                 if path.is_file():
-                    if made is not None and (line := self._line(path, sha256_of(path))) not in made:
-                        unknown[path] = line
+                    there[path] = self._line(path, sha256_of(path))
                     continue
                 last = chunks[-1] if chunks else None
                 if last and last.sample == sample and last.stop == index and last.stop - last.start < batch:
                     chunks[-1] = last._replace(stop=index + 1)
                 else:
                     chunks.append(Chunk(sample, index, index + 1))
-        made = self._made() if unknown else None  # another launch may have made them meanwhile
-        if foreign := [str(path) for path, line in unknown.items() if not made or line not in made]:
-            what = "is not the image" if len(foreign) == 1 else "are not the images"
-            raise ValueError(
-                f"{_listed(foreign)} {what} that the model made: delete what is not its, and it is made again, or measure "
-                "such images as another program's, from another folder (--images FOLDER --name NAME)"
-            )
+        if there and (self.folder / DIGESTS / FOUND).is_file():  # else `claim` has not looked at what was there before
+            self._require_made(there)
+            self._require_same_layouts(there)
         return chunks
 
-    def make(
-        self, model: Model, layouts: Validation, options: GenerateOptions, chunks: Sequence[Chunk], workers: int = 0
-    ) -> Iterator[int]:
+    def make(self, model: Model, options: GenerateOptions, chunks: Sequence[Chunk]) -> Iterator[int]:
         """Makes the images of `chunks` and gives the number of each chunk when it is written."""
         if not chunks:
             return
         places = [list(range(chunk.start, chunk.stop)) for chunk in chunks]
         batch: Batch
         with self._recording() as record:
-            for chunk, batch in zip(chunks, loader(layouts, places, workers), strict=True):
+            for chunk, batch in zip(chunks, loader(self.layouts, places, self.workers), strict=True):
                 seed = (options.seed + (chunk.sample << 32) + chunk.start) % 2**64
                 images = generate(model, batch.labels(model.palette.num_classes), replace(options, seed=seed))
-                for index, levels in zip(range(chunk.start, chunk.stop), to_levels(images), strict=True):
+                edges = [None] * len(images) if batch.edges is None else batch.edges
+                of = (fingerprint(*layout).hex() for layout in zip(batch.ids, edges, strict=True))
+                for index, levels, layout in zip(range(chunk.start, chunk.stop), to_levels(images), of, strict=True):
                     path, content = self.path(chunk.sample, index), encoded(levels)
                     made_folder(path.parent)
-                    record(path, content)
+                    record(path, content, layout)
                     with written_whole(path) as beside:
                         beside.write_bytes(content)
                 yield chunk.stop - chunk.start
@@ -148,27 +163,72 @@ class Samples:
         return self.folder.glob("[0-9]*/**/*.png")
 
     @contextmanager
-    def _recording(self) -> Iterator[Callable[[Path, bytes], None]]:
-        """Writes down what a process is about to make, in a file that no other process has."""
-        with (made_folder(self.folder / DIGESTS) / f"{uuid.uuid4().hex}.txt").open("x", encoding="utf-8") as file:
+    def _recording(self) -> Iterator[Callable[[Path, bytes, str], None]]:
+        """Writes down what a process is about to make, and of which layout, in files that no other process has."""
+        own = made_folder(self.folder / DIGESTS) / uuid.uuid4().hex
+        with (
+            own.with_suffix(".txt").open("x", encoding="utf-8") as made,
+            own.with_suffix(MADE_OF).open("x", encoding="utf-8") as made_of,
+        ):
 
-            def record(path: Path, content: bytes) -> None:
-                file.write(f"{self._line(path, hashlib.sha256(content).hexdigest())}\n")
-                file.flush()
+            def record(path: Path, content: bytes, layout: str) -> None:
+                line = self._line(path, hashlib.sha256(content).hexdigest())
+                for file, written in ((made_of, f"{layout} {line}"), (made, line)):
+                    file.write(f"{written}\n")
+                    file.flush()
 
             yield record
 
-    def _made(self) -> set[str] | None:
-        """The lines of all that was made, whenever; None if `claim` has not looked at what was there before."""
-        folder = self.folder / DIGESTS
-        if not (folder / FOUND).is_file():
-            return None
-        texts = (path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.txt"))
-        return {line for text in texts for line in text.split("\n")}
+    def _recorded(self, suffix: str) -> set[str]:
+        """The lines of all files of this suffix, whoever wrote them."""
+        paths = (self.folder / DIGESTS).glob(f"*{suffix}")
+        return {line for path in paths for line in path.read_text(encoding="utf-8", errors="replace").split("\n")}
+
+    def _require_made(self, there: Mapping[Path, str]) -> None:
+        made = self._recorded(".txt")
+        if foreign := [str(path) for path, line in there.items() if line not in made]:
+            what = "is not the image" if len(foreign) == 1 else "are not the images"
+            raise ValueError(
+                f"{_listed(foreign)} {what} that the model made: delete what is not its, and it is made again, or measure "
+                "such images as another program's, from another folder (--images FOLDER --name NAME)"
+            )
+
+    def _require_same_layouts(self, there: Mapping[Path, str]) -> None:
+        lines, made_of = self._made_of(there), self._recorded(MADE_OF)
+        if foreign := [str(path) for path, line in lines.items() if line not in made_of]:
+            what = "was made of another layout" if len(foreign) == 1 else "were made of other layouts"
+            raise ValueError(
+                f"{_listed(foreign)} {what} than is read now under its name: choose another folder, or delete what is of "
+                "old layouts, and it is made again"
+            )
+
+    def _made_of(self, images: Mapping[Path, str]) -> dict[Path, str]:
+        """What a file of the suffix `MADE_OF` would say, were these images, given with their lines, of today's layouts."""
+        number = {name: index for index, name in enumerate(self.names)}
+        names = {
+            path: path.relative_to(self.folder).as_posix().partition("/")[2].removesuffix(".png") for path in images
+        }
+        self._read_layouts({number[name] for name in names.values() if name in number})
+        return {path: f"{self._layouts.get(number.get(names[path], -1), '')} {line}" for path, line in images.items()}
+
+    def _read_layouts(self, places: set[int]) -> None:
+        """Fills `_layouts`, of which each is read once."""
+        new = sorted(places - self._layouts.keys())
+        if not new:
+            return
+        shares = [new[start : start + READ] for start in range(0, len(new), READ)]
+        found = loader(self.layouts, shares, self.workers, _layout_digests)
+        for share, digests in zip(shares, tqdm(found, desc="layouts", unit="batch", leave=False), strict=True):
+            self._layouts |= dict(zip(share, digests, strict=True))
 
     def _line(self, path: Path, digest: str) -> str:
         name = path.relative_to(self.folder).as_posix().replace("\n", "\\n")  # names may hold anything, a line no break
         return f"{digest}  {name}"
+
+
+def _layout_digests(examples: Sequence[Example]) -> list[str]:
+    """Of each layout, with its borders of instances; workers do it, so that no images travel."""
+    return [fingerprint(example.ids, example.edges).hex() for example in examples]
 
 
 class GivenImages:
@@ -198,6 +258,14 @@ class GivenImages:
         """What tells these images from any others."""
         parts = [sha256_of(self.paths[key]) for key in sorted(self.paths)]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def remark(self) -> str:
+        """A sentence if the first of them is stored as no photograph is, or ""."""
+        first = next(iter(self.paths.values()), None)
+        if first is None or read_image(first).mode in ("RGB", "RGBA"):
+            return ""
+        return f"{first} is grey or has a colour table, as label maps are stored: is it an image?"
 
     def read(self, sample: int, indices: Sequence[int]) -> Tensor:
         return _read(self.paths[sample, i] for i in indices)

@@ -65,7 +65,8 @@ class FrechetDistance:
             raise ValueError("a Frechet distance needs at least two real and two generated images")
         first, second = self.real.covariance, self.generated.covariance
         apart = (self.real.mean - self.generated.mean).square().sum()
-        return float(apart + first.trace() + second.trace() - 2 * _trace_of_root(first, second))
+        found = float(apart + first.trace() + second.trace() - 2 * _trace_of_root(first, second))
+        return max(found, 0.0)  # rounding: of equal moments the terms cancel
 
 
 def _sum(first: Moments | None, second: Moments | None) -> Moments | None:

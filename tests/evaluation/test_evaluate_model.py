@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.files.images import read_image, write_image
+from scdm import assets
+from scdm.datasets import DataConfig, open_dataset
+from scdm.files.images import read_image, to_levels, write_image
 from scdm.metrics.optional import MissingPackage
 from tests.evaluation.conftest import configuration
 from tests.evaluation.test_layouts import paint
+from tests.evaluation.test_measures import Brightness
 from tests.evaluation.test_report import found
 from tests.parity import REPOSITORY
 
@@ -114,6 +117,75 @@ def test_photographs_that_are_copied_over_images_are_not_measured_as_the_models(
     shutil.rmtree(out / "digests")
     assert main(command(model, scenes, out)) == 0
     assert "its 6 images are taken as they are" in capsys.readouterr().err
+
+
+def test_another_data_set_whose_files_are_called_alike_is_not_taken_for_this_one(
+    model: Path, evaluator: Path, tmp_path: Path, capsys
+) -> None:
+    """Neither do its real images have features that are known of the others, nor are images of its layouts there."""
+    more = ["--segmenter", str(evaluator), "--limit", "4", "--samples", "1", "--options", "steps=1"]
+    results = {}
+    for name, turned in (("one", False), ("other", True)):
+        data = folder_of_scenes(tmp_path / name, turned)
+        cache = ["--cache", str(tmp_path / "cache")]
+        given = ["--images", str(tmp_path / "one" / "val" / "images"), "--name", "given", *more[:4]]
+        assert main([*given, "--data", str(data), "--out", str(tmp_path / f"given-{name}"), *cache]) == 0
+        told = capsys.readouterr().err
+        copied = "4 of 4 images are the real image of their layout, to the pixel"
+        assert (copied in told) is (copied in (tmp_path / f"given-{name}" / "result.md").read_text()) is (not turned)
+        assert "as label maps are stored" not in told
+        results[name] = json.loads((tmp_path / f"given-{name}" / "result.json").read_text())["metrics"]
+        images = ["--model", str(model), "--data", str(data), "--out", str(tmp_path / "out"), *more, *cache]
+        assert main(images) == (2 if turned else 0)
+    assert "0/0.png, " in (told := capsys.readouterr().err) and "were made of other layouts than is read now" in told
+    maps = ["--images", str(tmp_path / "one" / "val" / "labels"), "--name", "maps", *more[:4], "--data", str(data)]
+    assert main([*maps, "--out", str(tmp_path / "maps")]) == 0
+    assert "0.png is grey or has a colour table, as label maps are stored: is it an image?" in capsys.readouterr().err
+    assert results["one"]["frechet_segmenter"] == 0 < results["other"]["frechet_segmenter"]
+
+
+def test_features_of_real_images_are_kept_until_an_image_changes(tmp_path: Path, monkeypatch) -> None:
+    data, looked = folder_of_scenes(tmp_path / "scenes", False), []
+    shutil.copytree(tmp_path / "scenes" / "val" / "images", tmp_path / "given")
+    changed = tmp_path / "scenes" / "val" / "images" / "1.png"
+
+    def look(self: Brightness, images: torch.Tensor) -> torch.Tensor:
+        looked.append(len(images))
+        return images.mean(dim=(2, 3))
+
+    monkeypatch.setattr(Brightness, "__call__", look)
+    given = [
+        "--images",
+        str(tmp_path / "given"),
+        "--name",
+        "given",
+        "--data",
+        str(data),
+        "--limit",
+        "4",
+        "--features",
+        MAKER,
+    ]
+    counts = []
+    for place in range(4):
+        if place == 2:
+            write_image(changed, np.full((16, 16, 3), 128, np.uint8))
+        looked.clear()
+        assert main([*given, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]) == 0
+        counts.append(sum(looked) - 4)  # the given images are always looked at
+    assert counts == [4, 0, 1, 0]
+
+
+def folder_of_scenes(root: Path, turned: bool) -> Path:
+    """Four scenes of 16 pixels as a folder data set, upside down in all their pixels or not."""
+    data = open_dataset(DataConfig(size=16, workers=0), "val")
+    for i, example in enumerate(data.validation()[i] for i in range(4)):
+        levels, ids = to_levels(example.image[None])[0], example.ids.numpy().astype(np.uint8)
+        for kind, pixels in (("images", levels), ("labels", ids)):
+            (root / "val" / kind).mkdir(parents=True, exist_ok=True)
+            write_image(root / "val" / kind / f"{i}.png", pixels[::-1].copy() if turned else pixels)
+    classes = str(assets.folder() / "classes" / "scenes.json")
+    return configuration(root, {"name": "folder", "root": str(root), "classes": classes, "size": 16, "workers": 0})
 
 
 def test_a_folder_with_pictures_is_no_place_for_a_result(model: Path, scenes: Path, tmp_path: Path, capsys) -> None:
@@ -245,7 +317,12 @@ def test_images_of_another_program_are_a_method_of_the_table(
     assert "model 'other program' instead of 'a second program'. Choose another folder" in capsys.readouterr().err
     assert main([*given, "--out", str(made / "0"), "--name", "other program"]) == 2
     assert "has the images themselves" in capsys.readouterr().err
-    for name, sentence in ((None, "need the name of what made them: --name NAME"), ("a\nb", "a text of one line")):
+    for name, sentence in (
+        (None, "need the name of what made them: --name NAME"),
+        ("a\nb", "a text of one line"),
+        (" Real images", "reads like a row that tables have already"),
+        ("SDM, published", "reads like a row that tables have already"),
+    ):
         with pytest.raises(SystemExit):
             main([*given, *([] if name is None else ["--name", name])])
         assert sentence in capsys.readouterr().err
@@ -265,12 +342,17 @@ def test_the_published_benchmark_is_one_command_and_one_table(
     assert [one["layouts"] for one in found] == list(kinds)
     assert [one["settings"]["layouts"].get("resized") for one in found] == [None, None, 256, 256]
     table = (out / "comparison.md").read_text()
-    assert all(f"| tiny, guidance 1.5, 2 steps | {kind} |" in table for kind in kinds)
+    rows = ("clean", "downsample", "edges, at 256x256", "random, at 256x256")
+    assert all(f"| tiny, guidance 1.5, 2 steps | {row} |" in table for row in rows)
     assert "tiny" in (out / "comparison.tex").read_text() and "tiny" in (out / "comparison.csv").read_text()
     assert "downsampling to 64 blocks a side hardly changes layouts of 16x16" in capsys.readouterr().err
     assert found[1]["conditions"]["layouts"] == "downsample, to 64x64, which hardly changes them"
     assert f"*All rows: 3 images of 16x16 pixels, corruption seed 0, measured by {evaluator}.*" in table
     assert "*All rows: ddpm, label noise fresh, seed 0.*" in table
+    given = ["--images", str(out / "clean"), "--name", "other", "--data", str(scenes), "--benchmark", "published"]
+    assert main([*given, "--out", str(tmp_path / "given")]) == 2
+    assert "has no folder clean: with --benchmark the images of each kind of layouts lie in" in capsys.readouterr().err
+    assert not (tmp_path / "given").exists()
 
 
 def test_without_matplotlib_the_tables_are_a_success(scenes: Path, tmp_path: Path, capsys, monkeypatch) -> None:

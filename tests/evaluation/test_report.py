@@ -18,7 +18,6 @@ from scdm.evaluation.comparison import (
     as_csv,
     comparison,
     footnotes,
-    in_words,
     labels,
     latex,
     read_result,
@@ -26,8 +25,10 @@ from scdm.evaluation.comparison import (
     tables,
 )
 from scdm.evaluation.plots import plots
-from scdm.evaluation.report import published
-from scdm.evaluation.tables import Row
+from scdm.evaluation.report import latex as report_latex
+from scdm.evaluation.report import published, rows_of
+from scdm.evaluation.tables import Row, csv_table
+from scdm.evaluation.words import in_words
 from scdm.files.images import read_image
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.palette import Palette
@@ -118,7 +119,7 @@ def test_rows_are_told_apart_by_whatever_they_differ_in() -> None:
     assert [row.layouts for row in tables(removed)["ade20k"][5:]] == [
         "random, removed pixels mask",
         "random, removed pixels class",
-        "random, removed pixels class, share 0.4",
+        "random, share 0.4, removed pixels class",
     ]
     weights = [copy.deepcopy(base), copy.deepcopy(base)]
     weights[1]["model"], weights[1]["settings"]["model"] = "older/new/model.safetensors", "abcdef0123456789"
@@ -137,6 +138,41 @@ def test_what_all_rows_share_stands_below_the_table() -> None:
     assert removed not in footnotes([base, base])  # which removes nothing
     base["settings"]["layouts"]["kind"] = "random"
     assert footnotes([base, changed(base, sampler="ddim")])[0].startswith("All but published rows: label noise fresh")
+
+
+def test_how_strong_a_corruption_is_stands_in_every_row_that_asked_for_it() -> None:
+    """Half of the pixels are not the published tenth, and a border at 256x256 is not one at the stored size."""
+    random, edges = found("random"), found("edges")
+    random["settings"]["layouts"] |= {"removed": "mask", "strength": {"share": 0.5}, "resized": None}
+    edges["settings"]["layouts"] |= {"removed": "class", "strength": {"radius": 10}, "resized": 256}
+    del random["settings"]["layouts"]["resized"]  # as files have it
+    rows = tables([random, edges])["ade20k"][5:]
+    assert [one.layouts for one in rows] == ["random, share 0.5", "edges, radius 10, at 256x256"]
+    note = "What is removed from layouts is MASK (random); the class "
+    note += '"unlabelled", or MASK where the data set has none (edges).'
+    for text in (comparison([random, edges]), latex([random, edges])):
+        assert "random, share 0.5" in text and note in text
+    alone = markdown(random)
+    assert row(alone, "this model")[1] == "random, share 0.5" and row(alone, "SCDM, published")[1] == "random"
+
+
+def test_real_images_that_are_called_alike_are_told_apart_by_their_pixels() -> None:
+    one, other = ({**found(), "count": 3, "real_images": pixels} for pixels in ("a", "b"))
+    note = "Not all rows of the same layouts are of the same images, so they may not be comparable."
+    assert note in footnotes([one, other]) and note not in footnotes([one, one])
+    assert note not in footnotes([one, {**other, "count": 2}])  # the first two of them
+    assert note not in footnotes([one, found()])  # of an earlier version
+
+
+def test_how_images_were_made_stands_in_latex_and_csv_of_a_single_evaluation() -> None:
+    one = found("random")
+    one["conditions"] = {"model": "runs/new/model.safetensors, 5 training steps", "sampler": "ddpm, 25 steps\n"}
+    tex = report_latex(one)
+    assert "\n% model: runs/new/model.safetensors, 5 training steps\n% sampler: ddpm, 25 steps" in tex
+    assert all(line.startswith(("%", "\\")) or "&" in line for line in tex.splitlines())
+    line = next(csv.DictReader(io.StringIO(csv_table([row_ for row_ in rows_of(one) if row_.method == "this model"]))))
+    assert line["file"] == "runs/new/model.safetensors" and line["options.guidance"] == "1.5"
+    assert line["layouts.kind"] == "random"
 
 
 def test_how_many_images_of_which_size_seed_and_segmenter_stands_below_the_table() -> None:

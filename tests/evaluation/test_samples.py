@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from scdm.datasets import DataConfig, open_dataset
+from scdm.datasets import DataConfig, Example, Validation, open_dataset
 from scdm.evaluation import Chunk, GivenImages, LayoutCorruption, Layouts, Samples
+from scdm.evaluation.samples import _layout_digests as digests_of
 from scdm.files.images import read_image, write_image
 from scdm.files.untrusted import sha256_of
 from scdm.models import checkpoint
@@ -25,6 +26,26 @@ def layouts() -> Layouts:
     return Layouts(open_dataset(CONFIG, "val"), CONFIG, LayoutCorruption())
 
 
+class Named(Validation):
+    """Of which only the names matter."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+
+class Mended(Validation):
+    """Layouts of which one has another class in a pixel."""
+
+    def __init__(self, data: Layouts, place: int) -> None:
+        self.data, self.place, self.names = data, place, data.names
+
+    def __getitem__(self, index: int) -> Example:
+        example = self.data[index]
+        if index == self.place:
+            example.ids[0, 0] = (example.ids[0, 0] + 1) % 3
+        return example
+
+
 def touched(samples: Samples, sample: int, index: int) -> None:
     path = samples.path(sample, index)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +53,7 @@ def touched(samples: Samples, sample: int, index: int) -> None:
 
 
 def test_only_what_is_missing_is_made_in_batches_of_neighbours(tmp_path: Path) -> None:
-    samples = Samples(tmp_path, [f"city/{i}" for i in range(9)], SETTINGS)
+    samples = Samples(tmp_path, Named([f"city/{i}" for i in range(9)]), SETTINGS)
     touched(samples, 0, 2)
     touched(samples, 1, 0)
     assert samples.path(1, 0) == tmp_path / "1" / "city" / "0.png"
@@ -42,11 +63,12 @@ def test_only_what_is_missing_is_made_in_batches_of_neighbours(tmp_path: Path) -
 
 def test_an_image_is_the_same_however_the_work_is_shared(model: Path, tmp_path: Path) -> None:
     loaded, data = checkpoint.load(model), layouts()
-    whole, shared = (Samples(tmp_path / name, data.names, SETTINGS) for name in ("whole", "shared"))
-    assert sum(whole.make(loaded, data, OPTIONS, whole.missing(2, 4, batch=4))) == 8
+    whole, shared = (Samples(tmp_path / name, data, SETTINGS) for name in ("whole", "shared"))
+    assert sum(whole.make(loaded, OPTIONS, whole.missing(2, 4, batch=4))) == 8
     chunks = shared.missing(2, 4, batch=1)
-    assert list(shared.make(loaded, data, OPTIONS, chunks[1::2], workers=1)) == [1] * 4
-    assert list(shared.make(loaded, data, OPTIONS, chunks[0::2])) == [1] * 4
+    with_workers = Samples(shared.folder, data, SETTINGS, workers=1)
+    assert list(with_workers.make(loaded, OPTIONS, chunks[1::2])) == [1] * 4
+    assert list(shared.make(loaded, OPTIONS, chunks[0::2])) == [1] * 4
     for sample in range(2):
         expected = whole.read(sample, range(4))
         assert expected.shape == (4, 3, 16, 16) and len(expected.unique(dim=0)) == 4
@@ -58,21 +80,21 @@ def test_an_image_is_the_same_however_the_work_is_shared(model: Path, tmp_path: 
 
 
 def test_a_folder_of_other_settings_is_refused_and_the_difference_named(tmp_path: Path) -> None:
-    Samples(tmp_path, ["a"], {"model": "b"}).claim()
-    Samples(tmp_path, ["a"], SETTINGS).claim()  # nothing had been made with the others
-    touched(Samples(tmp_path, ["a"], SETTINGS), 0, 0)
+    Samples(tmp_path, Named(["a"]), {"model": "b"}).claim()
+    Samples(tmp_path, Named(["a"]), SETTINGS).claim()  # nothing had been made with the others
+    touched(Samples(tmp_path, Named(["a"]), SETTINGS), 0, 0)
     with pytest.raises(ValueError, match=r"other settings: options.guidance 1.5 instead of 2\. Choose another folder"):
-        Samples(tmp_path, ["a"], {"model": "a", "options": {"guidance": 2, "steps": 25}})
+        Samples(tmp_path, Named(["a"]), {"model": "a", "options": {"guidance": 2, "steps": 25}})
     with pytest.raises(ValueError, match=r"options\.steps 25 instead of None"):
-        Samples(tmp_path, ["a"], {"model": "a", "options": {"guidance": 1.5}})
+        Samples(tmp_path, Named(["a"]), {"model": "a", "options": {"guidance": 1.5}})
     for damaged in (b"{", b"[]", b"\xff"):
         (tmp_path / "settings.json").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"settings.json is damaged"):
-            Samples(tmp_path, ["a"], SETTINGS)
+            Samples(tmp_path, Named(["a"]), SETTINGS)
 
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
-    samples = Samples(tmp_path, ["a"], SETTINGS)
+    samples = Samples(tmp_path, Named(["a"]), SETTINGS)
     touched(samples, 0, 0)
     with pytest.raises(ValueError, match=r"0/a.png"):
         samples.read(0, [0])
@@ -82,16 +104,16 @@ def test_images_of_which_nobody_knows_how_they_were_made_are_not_the_models(tmp_
     """Such as photographs that were put into an output folder."""
     image(tmp_path / "0" / "a.png")
     with pytest.raises(ValueError, match=r"holds images \(0.a.png\) but no settings.json.*--images FOLDER --name NAME"):
-        Samples(tmp_path, ["a"], SETTINGS)
+        Samples(tmp_path, Named(["a"]), SETTINGS)
     (tmp_path / "0" / "a.png").unlink()
-    Samples(tmp_path, ["a"], SETTINGS).claim()
+    Samples(tmp_path, Named(["a"]), SETTINGS).claim()
 
 
 def made_by(model: Path, folder: Path, count: int = 2) -> Samples:
     data = layouts()
-    samples = Samples(folder, data.names, SETTINGS)
+    samples = Samples(folder, data, SETTINGS)
     samples.claim()
-    assert sum(samples.make(checkpoint.load(model), data, OPTIONS, samples.missing(1, count, batch=2))) == count
+    assert sum(samples.make(checkpoint.load(model), OPTIONS, samples.missing(1, count, batch=2))) == count
     return samples
 
 
@@ -103,14 +125,14 @@ def test_an_image_that_the_model_did_not_make_is_refused_and_made_again_once_it_
     made, other = (samples.path(0, i).read_bytes() for i in range(2))
     for place, content in ((0, b"a photograph"), (0, other), (2, made)):
         samples.path(0, place).write_bytes(content)
-        again = Samples(tmp_path, samples.names, SETTINGS)
-        assert again.claim() == 0
+        again = Samples(tmp_path, samples.layouts, SETTINGS)
+        assert again.claim() == ""
         with pytest.raises(ValueError, match=r"0000\d\.png is not the image that the model made: delete.* made again"):
             again.missing(1, 3, batch=2)
         samples.path(0, place).unlink()
         assert Chunk(0, place, place + 1) in again.missing(1, 3, batch=1)
         samples.path(0, 0).write_bytes(made)
-    assert Samples(tmp_path, samples.names, SETTINGS).missing(1, 2, batch=2) == []
+    assert Samples(tmp_path, samples.layouts, SETTINGS).missing(1, 2, batch=2) == []
     for place in range(3):
         samples.path(0, place).write_bytes(b"a photograph")
     with pytest.raises(ValueError, match=r"0\.png, .*1\.png, .*2\.png are not the images that the model made"):
@@ -122,26 +144,25 @@ def test_processes_write_digests_apart_and_whatever_ends_one_the_work_goes_on(mo
     samples = made_by(model, tmp_path)
     loaded, data = checkpoint.load(model), layouts()
     one, other = (
-        samples.make(loaded, data, OPTIONS, [Chunk(0, place, place + 1), Chunk(1, place, place + 1)])
-        for place in (2, 3)
+        samples.make(loaded, OPTIONS, [Chunk(0, place, place + 1), Chunk(1, place, place + 1)]) for place in (2, 3)
     )
     assert [next(one), next(other), next(one)] == [1, 1, 1]
     other.close()  # stopped between its two images
     (tmp_path / "digests" / "cut.txt").write_text("0" * 40)  # a line that a kill left half written
-    again = Samples(tmp_path, data.names, SETTINGS)
+    again = Samples(tmp_path, data, SETTINGS)
     again.claim()
     assert again.missing(2, 4, batch=4) == [Chunk(1, 0, 2), Chunk(1, 3, 4)]
-    assert len(list((tmp_path / "digests").iterdir())) == 5  # what was found, three that made images, the cut one
+    assert len(list((tmp_path / "digests").glob("*.txt"))) == 5  # what was found, three that made images, the cut one
 
 
 def test_what_another_launch_makes_while_it_is_looked_is_not_foreign(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples, loaded, data = made_by(model, tmp_path, 1), checkpoint.load(model), layouts()
-    other = Samples(tmp_path, data.names, SETTINGS).make(loaded, data, OPTIONS, [Chunk(0, 1, 2)])
+    other = Samples(tmp_path, data, SETTINGS).make(loaded, OPTIONS, [Chunk(0, 1, 2)])
 
     def digest(path: Path) -> str:
-        list(other)  # after the digests were read
+        list(other)  # whose digests are read after this
         return sha256_of(path)
 
     monkeypatch.setattr("scdm.evaluation.samples.sha256_of", digest)
@@ -153,12 +174,12 @@ def test_digests_of_images_that_are_gone_bind_no_settings(model: Path, tmp_path:
     before = samples.path(0, 0).read_bytes()
     samples.path(0, 0).unlink()
     with pytest.raises(ValueError, match="other settings"):
-        Samples(tmp_path, samples.names, {"model": "b"})
+        Samples(tmp_path, samples.layouts, {"model": "b"})
     samples.path(0, 1).unlink()
-    assert Samples(tmp_path, samples.names, SETTINGS).claim() == 0
-    assert len(list((tmp_path / "digests").iterdir())) == 2  # the settings are the same
-    again = Samples(tmp_path, samples.names, {"model": "b"})
-    assert again.claim() == 0 and again.missing(1, 2, batch=2) == [Chunk(0, 0, 2)]
+    assert Samples(tmp_path, samples.layouts, SETTINGS).claim() == ""
+    assert len(list((tmp_path / "digests").glob("*.txt"))) == 2  # the settings are the same
+    again = Samples(tmp_path, samples.layouts, {"model": "b"})
+    assert again.claim() == "" and again.missing(1, 2, batch=2) == [Chunk(0, 0, 2)]
     again.path(0, 0).write_bytes(before)  # which is of the other settings
     with pytest.raises(ValueError, match="is not the image that the model made"):
         again.missing(1, 2, batch=2)
@@ -166,7 +187,7 @@ def test_digests_of_images_that_are_gone_bind_no_settings(model: Path, tmp_path:
 
 def test_a_digest_is_there_before_its_image(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a kill between the two would leave an image that is refused."""
-    samples = Samples(tmp_path, layouts().names, SETTINGS)
+    samples = Samples(tmp_path, layouts(), SETTINGS)
     samples.claim()
 
     def killed(path: Path) -> None:
@@ -174,34 +195,99 @@ def test_a_digest_is_there_before_its_image(model: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr("scdm.evaluation.samples.written_whole", killed)
     with pytest.raises(KeyboardInterrupt):
-        list(samples.make(checkpoint.load(model), layouts(), OPTIONS, [Chunk(0, 0, 1)]))
-    assert any("0/scene_00000.png" in path.read_text() for path in (tmp_path / "digests").iterdir())
+        list(samples.make(checkpoint.load(model), OPTIONS, [Chunk(0, 0, 1)]))
+    for suffix in ("txt", "layouts"):
+        assert any("0/scene_00000.png" in path.read_text() for path in (tmp_path / "digests").glob(f"*.{suffix}"))
     assert samples.missing(1, 1, batch=1) == [Chunk(0, 0, 1)]
 
 
 def test_images_of_an_earlier_version_are_taken_as_they_are_and_known_from_then_on(model: Path, tmp_path: Path) -> None:
     samples = made_by(model, tmp_path)
     shutil.rmtree(tmp_path / "digests")
-    again = Samples(tmp_path, samples.names, SETTINGS)
-    assert again.claim() == 2 and again.missing(1, 2, batch=2) == [] and again.claim() == 0
+    again = Samples(tmp_path, samples.layouts, SETTINGS)
+    assert "its 2 images are taken as they are" in again.claim()
+    assert again.missing(1, 2, batch=2) == [] and again.claim() == ""
     image(again.path(0, 1))
     with pytest.raises(ValueError, match="is not the image that the model made"):
         again.missing(1, 2, batch=2)
+
+
+def test_an_image_of_another_layout_is_refused_and_made_again_once_it_is_gone(model: Path, tmp_path: Path) -> None:
+    """Such as one whose label map was mended, or is read by another class table: its name is the same."""
+    loaded, data = checkpoint.load(model), layouts()
+    samples = Samples(tmp_path, data, SETTINGS)
+    assert samples.claim() == ""
+    assert sum(samples.make(loaded, OPTIONS, samples.missing(2, 2, batch=2))) == 4
+    again = Samples(tmp_path, Mended(data, 1), SETTINGS)
+    assert again.claim() == "" and again.missing(1, 1, batch=2) == []
+    with pytest.raises(
+        ValueError, match=r"0/scene_00001\.png, .*1/scene_00001\.png were made of other layouts than is read"
+    ):
+        again.missing(2, 2, batch=2)
+    for sample in range(2):
+        again.path(sample, 1).unlink()
+    chunks = again.missing(2, 2, batch=2)
+    assert chunks == [Chunk(0, 1, 2), Chunk(1, 1, 2)]
+    assert sum(again.make(loaded, OPTIONS, chunks)) == 2 and again.missing(2, 2, batch=2) == []
+    with pytest.raises(ValueError, match="were made of other layouts"):
+        samples.missing(2, 2, batch=2)
+
+
+def test_what_images_of_an_earlier_version_were_made_of_is_known_from_then_on(model: Path, tmp_path: Path) -> None:
+    data = layouts()
+    made_by(model, tmp_path)
+    for path in (tmp_path / "digests").glob("*.layouts"):
+        path.unlink()
+    again = Samples(tmp_path, data, SETTINGS)
+    image(again.path(0, 2))  # nobody knows of what, or whose it is
+    assert "2 of its images are taken to be of the layouts that there are now" in again.claim()
+    assert again.claim() == "" and again.missing(1, 2, batch=2) == []
+    with pytest.raises(
+        ValueError, match=r"scene_00000\.png was made of another layout than is read now under its name"
+    ):
+        Samples(tmp_path, Mended(data, 0), SETTINGS).missing(1, 2, batch=2)
+
+
+def test_a_layout_differs_by_its_borders_alone() -> None:
+    class Bordered(Mended):
+        def __getitem__(self, index: int) -> Example:
+            return self.data[index]._replace(edges=torch.full((1, 16, 16), float(index == self.place)))
+
+    data = layouts()
+    one, other = (digests_of([Bordered(data, place)[0]]) for place in (0, 1))
+    assert one == digests_of([Bordered(data, 0)[0]]) and one != other != digests_of([data[0]])
+
+
+def test_layouts_are_read_once_and_by_workers_alike(model: Path, tmp_path: Path) -> None:
+    reads: list[int] = []
+
+    class Counted(Mended):
+        def __getitem__(self, index: int) -> Example:
+            reads.append(index)
+            return self.data[index]
+
+    made_by(model, tmp_path)
+    for path in (tmp_path / "digests").glob("*.layouts"):
+        path.unlink()
+    data = layouts()
+    samples = Samples(tmp_path, Counted(data, 0), SETTINGS)
+    assert "2 of its images" in samples.claim() and samples.missing(1, 2, batch=2) == [] and reads == [0, 1]
+    assert Samples(tmp_path, data, SETTINGS, workers=1).missing(1, 2, batch=2) == []
 
 
 def test_a_folder_with_pictures_directly_in_it_is_refused(tmp_path: Path) -> None:
     """It would be an evaluation's, and someone's images."""
     image(tmp_path / "holiday.jpg")
     with pytest.raises(ValueError, match=r"has pictures in it \(holiday\.jpg\).*choose another folder for --out"):
-        Samples(tmp_path, ["city/a"], SETTINGS)
+        Samples(tmp_path, Named(["city/a"]), SETTINGS)
     (tmp_path / "holiday.jpg").unlink()
-    Samples(tmp_path, ["city/a"], SETTINGS).claim()
+    Samples(tmp_path, Named(["city/a"]), SETTINGS).claim()
     for ours in ("sheet.png", "guidance.png"):
         image(tmp_path / ours)
-    Samples(tmp_path, ["city/a", "sheet"], SETTINGS)
+    Samples(tmp_path, Named(["city/a", "sheet"]), SETTINGS)
     image(tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"has pictures in it \(a\.png\)"):
-        Samples(tmp_path, ["city/a"], SETTINGS)
+        Samples(tmp_path, Named(["city/a"]), SETTINGS)
 
 
 def image(path: Path, level: int = 0, size: tuple[int, int] = (6, 8)) -> None:

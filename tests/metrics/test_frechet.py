@@ -45,6 +45,13 @@ def test_parts_add_up_to_the_whole_even_far_from_zero() -> None:
     assert parts.real is not None and parts.real.count == 60
 
 
+def test_a_distance_of_few_images_to_themselves_is_not_negative() -> None:
+    """With fewer images than features covariances are singular, and rounding leaves less than nothing."""
+    for seed in range(8):
+        features = torch.randn(5, 32, generator=torch.Generator().manual_seed(seed))
+        assert 0 <= distance(features, features).compute() < 1e-6
+
+
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two real and two generated"):
         FrechetDistance().compute()
