@@ -439,6 +439,11 @@ class RunConfig:
         return getattr(self, name) != next(field.default for field in fields(self) if field.name == name)
 
     @property
+    def idle(self) -> list[str]:
+        """Settings that others leave without effect."""
+        return []
+
+    @property
     def validated(self) -> int:
         """Images of the validation split whose loss is measured."""
         return 0
@@ -539,6 +544,18 @@ class TrainConfig(NewModelConfig):
     @property
     def _diffuses_labels(self) -> bool:
         return self.label_diffusion.kind != "none"
+
+    @property
+    def idle(self) -> list[str]:
+        """Settings that others leave without effect, as those of label diffusion where a configuration is changed to SDM."""
+        hidden = self.sparse_share or self.hiding.sparse_from or self._diffuses_labels
+        without = {
+            "label_diffusion.rates": self.label_diffusion.rates is not None
+            and self.label_diffusion.kind != "classwise",
+            "label_diffusion.resolution": self.label_diffusion.resolution is not None and not self._diffuses_labels,
+            "hiding.clean": self.hiding.clean > 0 and not hidden,
+        }
+        return [name for name, is_idle in without.items() if is_idle]
 
     @property
     def validated(self) -> int:

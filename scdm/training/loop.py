@@ -41,6 +41,7 @@ def train(config: RunConfig) -> Path:
         run = prepared(config, accelerator)
         if accelerator.is_main_process:
             held.enter_context(run.states.owned())
+            print(idle(config), end="")
         share = accelerator.process_index, accelerator.num_processes
         stream = steps_from(run.step, run.data, config, *share, run.model.space)
         with Progress(accelerator, config, run.step, run.model.config.steps) as progress:
@@ -91,8 +92,13 @@ def rehearse(config: RunConfig) -> str:
         f"step {run.step + 1} of {config.steps}, {config.batch} images: {seconds:.2f} s, the first one {first:.2f} s; "
         f"{config.steps - run.step} steps take {hours:.3g} hours, saves and samples not counted\n"
         f"loss {outcome.losses.total.mean():.4f}, gradient {outcome.norm:.3g}\n"
-        f"peak memory {peak_gigabytes(accelerator.device):.2f} GB for each process; nothing was written"
-    )
+        f"peak memory {peak_gigabytes(accelerator.device):.2f} GB for each process; nothing was written\n{idle(config)}"
+    ).rstrip()
+
+
+def idle(config: RunConfig) -> str:
+    """A line on settings that have no effect, or ""."""
+    return f"note: without effect in this run: {', '.join(config.idle)}\n" if config.idle else ""
 
 
 def timed(run: Run, stream: Iterator[list[DrawnBatch]], steps: int, accelerator: Accelerator) -> tuple[float, Outcome]:

@@ -407,6 +407,17 @@ def test_a_rehearsal_takes_a_step_and_writes_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_settings_without_effect_are_said(tmp_path, capsys):
+    """A configuration stays one word away from SDM; what that leaves idle is no error."""
+    sdm = {"label_diffusion": LabelDiffusionConfig("none", resolution=256), "hiding": HidingConfig(clean=2)}
+    note = "note: without effect in this run: label_diffusion.resolution, hiding.clean"
+    assert rehearse(config(tmp_path / "run", **sdm)).endswith(note)
+    train(config(tmp_path / "run", **sdm))
+    assert note in capsys.readouterr().out
+    sparse = config(tmp_path / "run", **sdm, sparse_share=0.5)
+    assert sparse.idle == ["label_diffusion.resolution"] and config(tmp_path / "run").idle == []
+
+
 def test_the_embedded_models_configuration_still_runs(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     run = load(TrainConfig, "training/configs/scenes64.yaml", ["batch=2", "run=/nowhere", "tracker=none"])
