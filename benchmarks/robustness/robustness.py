@@ -157,9 +157,7 @@ DATA = {
     "camvid128": Trials(tuple(METHODS)),
     "facade128": Trials(("sdm", "classwise", "noise-after")),
     "camvid128-long": Trials(("sdm", "classwise", "noise-after"), "camvid128", (*LONG, "steps=3000"), coarse=9500),
-    "facade128-long": Trials(
-        ("sdm", "classwise-after", "noise-after"), "facade128", (*LONG, "steps=2000"), coarse=10_500
-    ),
+    "facade128-long": Trials(("sdm", "noise-after"), "facade128", (*LONG, "steps=2000"), coarse=10_500),
 }
 COMPARED = [
     ("uniform", "sdm"),
@@ -326,6 +324,11 @@ class Experiment:
         self.paint()
 
     def train_segmenter(self) -> None:
+        """Or takes the one that comes with the tables: one of another processor reads images a little differently."""
+        released = HERE / f"{self.config.stem}-segmenter.safetensors"
+        if not self.segmenter.is_file() and released.is_file():
+            self.segmenter.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(released, self.segmenter)
         if not self.segmenter.is_file():
             data = ["--data", self.config, *changed(f"data.root={self.root}")]
             run("train_segmenter.py", *data, "--steps", SEGMENTER_STEPS, "--bf16", "--out", self.segmenter)

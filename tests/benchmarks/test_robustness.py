@@ -215,6 +215,24 @@ def test_layouts_are_refused_before_a_segmenter_is_trained(experiment: Experimen
     assert not experiment.segmenter.exists()
 
 
+def test_an_evaluator_that_comes_with_the_tables_is_taken_and_none_is_replaced(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[object] = []
+    monkeypatch.setattr(robustness, "run", lambda *arguments: trained.append(arguments))
+    released = tmp_path / "camvid-segmenter.safetensors"
+    released.write_bytes(b"released")
+    experiment.train_segmenter()
+    assert experiment.segmenter.read_bytes() != b"released"
+    experiment.segmenter.unlink()
+    experiment.train_segmenter()
+    assert experiment.segmenter.read_bytes() == b"released" and not trained
+    experiment.segmenter.unlink()
+    released.unlink()
+    experiment.train_segmenter()
+    assert trained
+
+
 def test_layouts_of_two_data_sets_are_not_mixed(experiment: Experiment, tmp_path: Path, capsys) -> None:
     for name in ("a", "b", "c"):
         write(tmp_path / "other" / "val" / "images" / f"{name}.jpg", np.zeros((24, 32, 3)))
