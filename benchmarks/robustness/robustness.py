@@ -325,13 +325,15 @@ class Experiment:
 
     def train_segmenter(self) -> None:
         """Or takes the one that comes with the tables: one of another processor reads images a little differently."""
+        if self.segmenter.is_file():
+            return
         released = HERE / f"{self.config.stem}-segmenter.safetensors"
-        if not self.segmenter.is_file() and released.is_file():
+        if released.is_file():
             self.segmenter.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(released, self.segmenter)
-        if not self.segmenter.is_file():
-            data = ["--data", self.config, *changed(f"data.root={self.root}")]
-            run("train_segmenter.py", *data, "--steps", SEGMENTER_STEPS, "--bf16", "--out", self.segmenter)
+            return
+        data = ["--data", self.config, *changed(f"data.root={self.root}")]
+        run("train_segmenter.py", *data, "--steps", SEGMENTER_STEPS, "--bf16", "--out", self.segmenter)
 
     def paint(self) -> None:
         """Pictures of the scribbles that there are for the layouts, as large as these are stored."""

@@ -153,8 +153,8 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     ]
     if removed:
         becomes = [
-            REMOVED_ANYWHERE.get(value, brief(value, MOST_VALUE)) + (f" ({', '.join(kinds)})" * (len(removed) > 1))
-            for value, kinds in removed.items()
+            REMOVED_ANYWHERE.get(value, brief(value, MOST_VALUE)) + (f" ({', '.join(where)})" * (len(removed) > 1))
+            for value, where in removed.items()
         ]
         notes.append(f"What is removed from layouts is {'; '.join(becomes)}.")
     kinds = {found["layouts"]: found for found in results}

@@ -33,9 +33,7 @@ from .fingerprint import fingerprint
 SETTINGS = "settings.json"
 DIGESTS = "digests"  # the folder that says what was made, in lines as sha256sum writes them
 FOUND = "found.txt"  # in it: what was there when it was begun, of versions that wrote down no digests
-MADE_OF = (
-    ".layouts"  # suffix of the files in it that say of which layout each image is: its digest before the image's line
-)
+MADE_OF = ".layouts"  # suffix of the files in it of lines "digest of a layout, line of its image"
 READ = 16  # layouts at a time
 SHEET = "sheet.png"  # our own, beside the settings
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")  # of images and layouts from elsewhere
@@ -70,6 +68,7 @@ class Samples:
     def __init__(self, folder: str | Path, layouts: Validation, settings: Mapping[str, Any], workers: int = 0) -> None:
         self.folder, self.layouts, self.settings, self.workers = Path(folder), layouts, settings, workers
         self._layouts: dict[int, str] = {}  # digests by place
+        self._digests: dict[tuple[Path, int, int, int], str] = {}  # of images, by what changes with their content
         require_same(self.folder, self.settings)
         if not (self.folder / SETTINGS).is_file() and (found := next(self._images(), None)):
             raise ValueError(
@@ -91,7 +90,7 @@ class Samples:
         if claim(self.folder, self.settings):
             shutil.rmtree(self.folder / DIGESTS, ignore_errors=True)  # of what is gone, and was made otherwise
         folder = made_folder(self.folder / DIGESTS)
-        there = {path: self._line(path, sha256_of(path)) for path in self._images()}
+        there = {path: self._line(path, self._digest(path)) for path in self._images()}
         begun = (folder / FOUND).is_file()
         if not begun:
             write_text(folder / FOUND, "".join(f"{line}\n" for line in there.values()))
@@ -123,7 +122,7 @@ class Samples:
             for index in range(images):
                 path = self.path(sample, index)
                 if path.is_file():
-                    there[path] = self._line(path, sha256_of(path))
+                    there[path] = self._line(path, self._digest(path))
                     continue
                 last = chunks[-1] if chunks else None
                 if last and last.sample == sample and last.stop == index and last.stop - last.start < batch:
@@ -220,6 +219,14 @@ class Samples:
         found = loader(self.layouts, shares, self.workers, _layout_digests)
         for share, digests in zip(shares, tqdm(found, desc="layouts", unit="batch", leave=False), strict=True):
             self._layouts |= dict(zip(share, digests, strict=True))
+
+    def _digest(self, path: Path) -> str:
+        """Of an image as it is; `claim` and `missing` ask for the same ones."""
+        about = path.stat()
+        key = path, about.st_mtime_ns, about.st_size, about.st_ino
+        if key not in self._digests:
+            self._digests[key] = sha256_of(path)
+        return self._digests[key]
 
     def _line(self, path: Path, digest: str) -> str:
         name = path.relative_to(self.folder).as_posix().replace("\n", "\\n")  # names may hold anything, a line no break

@@ -395,8 +395,7 @@ class RunConfig:
             raise ValueError(f"more_sizes are sizes beside data.size, each once, not {list(self.more_sizes)}")
         if not self.sparse_share and not self.hiding.sparse_from and (idle := self.hiding.of_sparse_layouts()):
             raise ValueError(f"there are no sparse layouts for {' and '.join(idle)}: set sparse_share, or leave it out")
-        hidden = self.sparse_share or self.hiding.sparse_from or self._diffuses_labels
-        if hidden and self.hiding.clean >= self.steps:
+        if self._hides and self.hiding.clean >= self.steps:
             raise ValueError(
                 f"hiding.clean ({self.hiding.clean}) leaves none of the {self.steps} steps in which something is hidden: "
                 f"set it to fewer, such as {self.steps // 2}, or steps to more"
@@ -433,6 +432,11 @@ class RunConfig:
     def _diffuses_labels(self) -> bool:
         """Whether label diffusion is a setting of the run: of a student it is the teacher's."""
         return False
+
+    @property
+    def _hides(self) -> bool:
+        """Whether any labels are hidden in training."""
+        return bool(self.sparse_share or self.hiding.sparse_from or self._diffuses_labels)
 
     def _changed(self, name: str) -> bool:
         """Whether a setting is other than by default."""
@@ -548,12 +552,11 @@ class TrainConfig(NewModelConfig):
     @property
     def idle(self) -> list[str]:
         """Settings that others leave without effect, as those of label diffusion where a configuration is changed to SDM."""
-        hidden = self.sparse_share or self.hiding.sparse_from or self._diffuses_labels
+        diffused = self.label_diffusion
         without = {
-            "label_diffusion.rates": self.label_diffusion.rates is not None
-            and self.label_diffusion.kind != "classwise",
-            "label_diffusion.resolution": self.label_diffusion.resolution is not None and not self._diffuses_labels,
-            "hiding.clean": self.hiding.clean > 0 and not hidden,
+            "label_diffusion.rates": diffused.rates is not None and diffused.kind != "classwise",
+            "label_diffusion.resolution": diffused.resolution is not None and not self._diffuses_labels,
+            "hiding.clean": self.hiding.clean > 0 and not self._hides,
         }
         return [name for name, is_idle in without.items() if is_idle]
 
