@@ -27,6 +27,7 @@ COMPACT, FULL = REPOSITORY / "tests" / "golden", REPOSITORY.parent / "shared" / 
 CHOSEN = os.environ.get("SCDM_GOLDEN")
 SET = Path(CHOSEN) if CHOSEN else FULL if (FULL / "INDEX.json").is_file() else COMPACT
 
+ADE20K_IMAGES = 20210  # of training
 RATES = {"ade20k": "ade20k", "celeba": "celebamask_hq", "coco": "coco_stuff"}  # published name -> ours
 
 
@@ -87,9 +88,16 @@ def entries(name: str, key: str | None = None) -> range:
     return range(len(facts(name)[key] if key else facts(name)))
 
 
-def ade20k_statistics() -> dict[str, list[float]]:
-    """Of its classes: share of the pixels, number of training images. Facts beside the golden numbers, of no set."""
-    return json.loads((COMPACT / "ade20k_statistics.json").read_text(encoding="utf-8"))
+def class_statistics(data: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of the classes of a published data set: shares of all pixels, and of the images that hold them; 0 is unknown.
+
+    Facts beside the golden numbers, of no set.
+    """
+    facts = json.loads((COMPACT / f"{data}_statistics.json").read_text(encoding="utf-8"))
+    if data == "ade20k":
+        return np.array(facts["area_ratio"]), np.array(facts["train_images"]) / ADE20K_IMAGES
+    images, area = (np.array([number or 0 for number in facts[key]]) for key in ("images", "area_percent"))
+    return area / 100 * images / facts["of_images"], images / facts["of_images"]
 
 
 def deviation(actual: Tensor, expected: Tensor) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -117,24 +117,36 @@ def estimate_rates(
     pixel_share: np.ndarray,
     image_share: np.ndarray,
     rarity: Annotated[
-        float, Option("how much longer classes last that few images hold: 0 not at all, 1 by their share", ge=0, le=4)
-    ] = 0.0,
+        Literal["logarithm", "none"],
+        Option(
+            "how much longer classes last that few images hold: by ln(1 / share of the images), if that is more than 1"
+        ),
+    ] = "logarithm",
+    coverage: Annotated[
+        Literal["present", "all"], Option("of which images a class's area is a mean: of those that hold it, or of all")
+    ] = "present",
+    scale: Annotated[float, Option("factor of all rates", gt=0, le=1000)] = 1.0,
     temperature: Annotated[
         float,
         Option("root that is taken of all rates: the higher, the nearer to uniform label diffusion", gt=0, le=100),
     ] = 1.0,
 ) -> tuple[float, ...]:
-    """Class-wise rates from statistics of a data set: (1 / (area * image_share^rarity))^(1 / temperature).
+    """Class-wise rates from statistics of a data set: scale * (rarity / coverage)^(1 / temperature).
 
-    pixel_share: (C,) share of all pixels; image_share: (C,) share of the images that contain the class. Its area is the mean
-    share of pixels in those, pixel_share / image_share. A class that never occurs gets 0.5, as published. How near this is
-    to the published rates is said in `datasets.statistics`. ValueError for settings that are out of range.
+    pixel_share: (C,) share of all pixels; image_share: (C,) share of the images that contain the class. Its coverage is the
+    mean share of pixels in those, pixel_share / image_share, or in all images. A class that never occurs gets 0.5, as
+    published. How near this is to the published rates is said in `datasets.statistics`. ValueError for settings that are out
+    of range.
     """
-    check({"rarity": rarity, "temperature": temperature}, declared(estimate_rates))
+    settings = {"rarity": rarity, "coverage": coverage, "scale": scale, "temperature": temperature}
+    check(settings, declared(estimate_rates))
     pixel_share, image_share = np.asarray(pixel_share, dtype=np.float64), np.asarray(image_share, dtype=np.float64)
     seen = (pixel_share > 0) & (image_share > 0)
+    pixels, images = pixel_share[seen], image_share[seen]
+    rare = np.maximum(1, -np.log(images)) if rarity == "logarithm" else 1
+    covered = pixels / images if coverage == "present" else pixels
     rates = np.full(len(pixel_share), 0.5)
-    rates[seen] = (image_share[seen] ** (1 - rarity) / pixel_share[seen]) ** (1 / temperature)
+    rates[seen] = scale * (rare / covered) ** (1 / temperature)
     return tuple(rates.tolist())
 
 

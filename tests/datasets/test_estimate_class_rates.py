@@ -51,9 +51,9 @@ def test_settings_of_the_rates_count_nothing_again(tmp_path: Path, capsys: pytes
     assert run(tmp_path) == 0
     for file in (tmp_path / "train" / "labels").iterdir():
         file.write_bytes(b"nothing")
-    assert run(tmp_path, "--rarity", "1", "--temperature", "2") == 0
+    assert run(tmp_path, "--coverage", "all", "--scale", "3", "--temperature", "2") == 0
     rates = yaml.safe_load((tmp_path / "run.yaml").read_text())["label_diffusion"]["rates"]
-    assert rates == pytest.approx([(1 / 0.75) ** 0.5, (1 / 0.25) ** 0.5, 0.5], rel=1e-4)
+    assert rates == pytest.approx([3 * (1 / 0.75) ** 0.5, 3 * (1 / 0.25) ** 0.5, 0.5], rel=1e-4)
     assert run(tmp_path, "--temperature", "0") == 2
     assert "temperature must be a number above 0 to 100, not 0" in capsys.readouterr().err
 

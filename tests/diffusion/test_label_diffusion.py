@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scdm import assets
 from scdm.diffusion.label_diffusion import LabelDiffusion, estimate_rates, shipped_rates
 from scdm.diffusion.schedules import NoiseSchedule
 from scdm.layouts.labels import LabelMap, instance_borders
-from tests.parity import RATES, ade20k_statistics, arrays, tensors
+from tests.parity import RATES, arrays, class_statistics, tensors
 
 KEEP = "diffusion/label_keep_probability"
 USED = "psiphi_used_"
@@ -21,7 +22,6 @@ DATASETS = [name.removeprefix(USED) for name in tensors(KEEP) if name.startswith
 UNIFORM = [name for name in tensors(KEEP) if name.startswith("keep_uniform_")]
 CHAINS = [name for name in tensors("diffusion/beta_schedules") if name.startswith("label_uniform_keep_")]
 MASKS = sorted({name.rpartition(".")[0] for name in tensors("diffusion/label_masks")})
-ADE20K_IMAGES = 20210
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -150,54 +150,80 @@ def test_rates_must_be_rates_of_these_classes() -> None:
 # Where rates come from
 
 
-def off(estimated: np.ndarray, published: np.ndarray) -> float:
-    """The relative deviation, in the median."""
-    return float(np.median(np.abs(estimated / published - 1)))
-
-
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(np.argsort(np.argsort(one)), np.argsort(np.argsort(other)))[0, 1])
 
 
-def test_estimated_rates_resemble_those_of_ade20k() -> None:
-    """All classes, half of them within 15 %, and nearly in their order."""
-    statistics = ade20k_statistics()
-    pixel_share, images = np.array(statistics["area_ratio"]), np.array(statistics["train_images"])
-    published = np.array(shipped_rates("ade20k"))[: len(images)]
-    image_share = images / ADE20K_IMAGES
-    estimated = np.array(estimate_rates(pixel_share, image_share, rarity=1.41, temperature=1.22))
-    assert off(estimated, published) <= 0.15 and rank_correlation(estimated, published) >= 0.985
-    assert np.quantile(np.abs(estimated / published - 1), 0.9) <= 0.58
-    rare = np.array(estimate_rates(pixel_share, image_share, rarity=1))
-    assert off(rare, published) == pytest.approx(0.25, abs=0.01) and rank_correlation(rare, published) >= 0.975
-    by_area = np.array(estimate_rates(pixel_share, image_share))  # the default is no rule for this data set
-    assert np.median(by_area / published) < 0.03 and rank_correlation(by_area, published) < 0.35
-    logarithmic = 0.282 * np.log(1 / image_share) / pixel_share  # its own rule
-    frequent = np.argsort(-pixel_share)[:50]
-    assert off(logarithmic, published) <= 0.035 and off(logarithmic[frequent], published[frequent]) <= 0.015
+def deviations(data: str, classes: slice = slice(None), **settings: Any) -> tuple[float, float, float]:
+    """Of estimated rates from the published ones, relative: in the median, in nine of ten; and their rank correlation."""
+    pixels, images = class_statistics(data)
+    estimated, published = (
+        np.array(estimate_rates(pixels, images, **settings)),
+        np.array(shipped_rates(data))[: len(pixels)],
+    )
+    estimated, published = (rates[classes][images[classes] > 0] for rates in (estimated, published))
+    off = np.abs(estimated / published - 1)
+    return float(np.median(off)), float(np.quantile(off, 0.9)), rank_correlation(estimated, published)
 
 
-def test_the_rates_of_celebamask_hq_are_possible_areas() -> None:
-    """As 1 / area: classes that all images hold share the pixels, and with those that some hold there are enough."""
+@pytest.mark.parametrize(
+    ("data", "classes", "settings", "expected"),
+    [
+        ("celebamask_hq", slice(None), {}, (0.040, 0.353, 0.992)),
+        ("coco_stuff", slice(None), {}, (0.100, 0.360, 0.934)),
+        ("coco_stuff", slice(91), {}, (0.066, 0.222, 0.990)),  # things
+        ("coco_stuff", slice(91, None), {}, (0.158, 0.531, 0.848)),
+        ("ade20k", slice(None), {"coverage": "all", "scale": 0.282}, (0.032, 0.126, 0.995)),
+        ("ade20k", slice(None), {}, (0.927, 0.986, 0.610)),  # another rule than the others'
+        ("celebamask_hq", slice(None), {"rarity": "none"}, (0.052, 0.693, 0.944)),  # what rarity is needed for
+        ("coco_stuff", slice(None), {"rarity": "none"}, (0.738, 0.828, 0.880)),
+    ],
+)
+def test_estimated_rates_are_nearly_the_published_ones(
+    data: str, classes: slice, settings: dict[str, Any], expected: tuple[float, float, float]
+) -> None:
+    assert deviations(data, classes, **settings) == pytest.approx(expected, abs=0.0006)
+
+
+def test_parts_of_a_face_that_nothing_covers_have_the_published_rates() -> None:
+    """Masks lie over each other, later ones on top: of what others cover the published rates are larger, of none smaller."""
     names = json.loads((assets.folder() / "classes" / "celebamask_hq.json").read_text(encoding="utf-8"))["classes"]
-    areas = dict(zip((entry["key"] for entry in names), 1 / np.array(shipped_rates("celebamask_hq")), strict=True))
-    sometimes = {"eye_g", "hat", "ear_r", "neck_l", "cloth", "mouth", "l_ear", "r_ear"}
-    always = sum(area for name, area in areas.items() if name not in sometimes)
-    assert sometimes <= areas.keys() and 0.9 < always < 1 < sum(areas.values())
+    published = np.array(shipped_rates("celebamask_hq"))
+    ratio = dict(
+        zip(
+            (entry["key"] for entry in names),
+            published / estimate_rates(*class_statistics("celebamask_hq")),
+            strict=True,
+        )
+    )
+    assert min(ratio[entry["key"]] for entry in names[1:]) > 0.995
+    assert [ratio[part] for part in ("cloth", "hat", "l_lip", "nose", "hair")] == pytest.approx([1] * 5, abs=0.015)
+    assert [ratio[part] for part in ("neck_l", "l_ear", "r_ear", "skin")] == pytest.approx([2, 1.5, 1.5, 1.3], abs=0.06)
 
 
-def test_rates_are_one_over_the_area_where_a_class_is_present() -> None:
-    pixels, images = np.array([0.5, 0.0, 0.1]), np.array([1.0, 0.0, 0.2])
-    assert estimate_rates(pixels, images) == pytest.approx((2, 0.5, 2))
-    assert estimate_rates(pixels, images, rarity=1) == pytest.approx((2, 0.5, 10))
-    assert estimate_rates(pixels, images, rarity=1, temperature=2) == pytest.approx((2**0.5, 0.5, 10**0.5))
+def test_classes_of_coco_stuff_that_never_occur_have_the_published_rate() -> None:
+    pixels, images = class_statistics("coco_stuff")
+    estimated, published = np.array(estimate_rates(pixels, images)), np.array(shipped_rates("coco_stuff"))[:182]
+    never = images == 0
+    assert never.sum() == 11 and (estimated[never] == 0.5).all() and (published[never] == 0.5).all()
+
+
+def test_rates_are_rarity_over_the_area_where_a_class_is_present() -> None:
+    pixels, images = np.array([0.5, 0.0, 0.1, 0.2]), np.array([1.0, 0.0, 0.2, 0.5])
+    rare = np.log(5)  # of the third; a class that half of the images hold is not rare
+    assert estimate_rates(pixels, images) == pytest.approx((2, 0.5, 2 * rare, 2.5))
+    assert estimate_rates(pixels, images, rarity="none") == pytest.approx((2, 0.5, 2, 2.5))
+    assert estimate_rates(pixels, images, coverage="all") == pytest.approx((2, 0.5, 10 * rare, 5))
+    assert estimate_rates(pixels, images, scale=0.5, temperature=2)[2] == pytest.approx(0.5 * (2 * rare) ** 0.5)
     masked = LabelDiffusion((2.0, 0.5, 2.0)).mask_probability(torch.tensor([250]), 3)[0]
     assert masked[1] == pytest.approx(0.25) and masked[0] < 0.25  # what never occurs fades linearly
 
 
-@pytest.mark.parametrize("setting", [{"temperature": 0.0}, {"rarity": -1.0}, {"rarity": float("nan")}])
-def test_settings_of_the_estimate_are_checked(setting: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(setting))} must be a number"):
+@pytest.mark.parametrize(
+    "setting", [{"temperature": 0.0}, {"scale": -1.0}, {"scale": float("nan")}, {"rarity": 1}, {"coverage": "some"}]
+)
+def test_settings_of_the_estimate_are_checked(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
         estimate_rates(np.ones(1), np.ones(1), **setting)
 
 
