@@ -183,9 +183,29 @@ def _of_kind(kinds: Mapping[str, type], data: Mapping[str, Any], where: str) -> 
 
 def _kind_entry(config: Any) -> dict[str, str]:
     """The entry `kind`, where a dataclass needs one."""
-    kinds = next((kinds() for base, kinds in _KINDS.items() if isinstance(config, base)), {})
-    names = [name for name, cls in kinds.items() if isinstance(config, cls)]
-    return {"kind": names[0]} if names and names[0] != next(iter(kinds)) else {}
+    if not isinstance(config, tuple(_KINDS)):
+        return {}
+    kind = kind_of(config)
+    return {} if kind == next(iter(_kinds_of(config))) else {"kind": kind}
+
+
+def kind_of(config: Any) -> str:
+    """The name of a dataclass among the kinds of its base: that of its own class, or else of the nearest that it extends.
+
+    ValueError if there is none, or several have that class, which nothing that was made of it could tell apart.
+    """
+    own, kinds = type(config), _kinds_of(config)
+    names = next(filter(None, ([name for name, cls in kinds.items() if cls is one] for one in own.__mro__)), [])
+    if not names:
+        raise ValueError(f"no kind is registered for settings of the class {own.__name__}")
+    if len(names) > 1:
+        listed = " and ".join(repr(name) for name in names)
+        raise ValueError(f"{listed} have settings of the same class: give each a dataclass of its own")
+    return names[0]
+
+
+def _kinds_of(config: Any) -> Mapping[str, type]:
+    return next(kinds() for base, kinds in _KINDS.items() if isinstance(config, base))
 
 
 def _is_implied(field: dataclasses.Field[Any], value: Any) -> bool:

@@ -43,7 +43,7 @@ def build(
     copy: the weights, which lie in a file that may be written again.
     ValueError if the weights are not the network's, or not finite. No memory is taken before that is known.
     """
-    make: Any = NETWORKS[_kind_of(config)].network
+    make: Any = NETWORKS[configuration.kind_of(config)].network
     if weights is None:
         return make(config, operations).placed(device, dtype)
     with torch.device("meta"):
@@ -54,8 +54,4 @@ def build(
 
 def described(config: NetworkConfig) -> dict[str, Any]:
     """The settings with their kind, whatever it is."""
-    return {**configuration.to_dict(config), "kind": _kind_of(config)}
-
-
-def _kind_of(config: NetworkConfig) -> str:
-    return next(name for name, kind in NETWORKS.items() if isinstance(config, kind.config))
+    return {**configuration.to_dict(config), "kind": configuration.kind_of(config)}

@@ -6,16 +6,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
 from scdm.cli import main
 from scdm.datasets.registry import DATASETS
 from scdm.diffusion.parametrization import WEIGHTINGS
 from scdm.diffusion.samplers import SAMPLERS
-from scdm.files.config import from_dict
+from scdm.files.config import from_dict, to_dict
+from scdm.files.images import write_image
 from scdm.files.plugins import load_plugins
-from scdm.networks.registry import NETWORKS
+from scdm.models.checkpoint import read_header
+from scdm.networks import NetworkConfig, UNetConfig
+from scdm.networks.registry import NETWORKS, build, described
+from scdm.training import command
 from scdm.training.config import TrainConfig
+from tests.training.tiny import config
 
 PLUGIN = """
 from dataclasses import dataclass
@@ -71,6 +78,35 @@ def test_the_command_line_knows_its_samplers_and_their_options(
     with pytest.raises(SystemExit):
         main(["--plugin", str(plugin), "sample", "--help"])
     assert "halved: how much of it" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_model_is_trained_and_sampled_with_what_a_plugin_registers(plugin: Path, tmp_path: Path) -> None:
+    """Its network, its weight of the loss and its sampler, by the commands that a user types."""
+    settings = to_dict(config(tmp_path / "run", steps=1, save_every=1))
+    settings["network"] |= {"kind": "narrow", "narrow": 2.0}
+    settings["loss"] |= {"weighting": "flat"}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+    given = ["--config", str(tmp_path / "run.yaml"), "--plugin", str(plugin)]
+    assert command.run("train", "", TrainConfig, lambda config: [config], given) == 0
+    model = tmp_path / "run" / "model.safetensors"
+    assert read_header(model).config.network.narrow == 2  # type: ignore[attr-defined]
+    layout, image = tmp_path / "layout.png", tmp_path / "image.png"
+    write_image(layout, np.zeros((16, 16), np.uint8))
+    sampled = ["sample", str(layout), "-o", str(image), "--model", str(model), "--sampler", "halved", "--steps", "2"]
+    assert main(["--plugin", str(plugin), *sampled, "--half", "0.25"]) == 0 and image.is_file()
+
+
+def test_networks_of_a_plugin_are_told_from_those_that_they_extend(plugin: Path) -> None:
+    load_plugins([str(plugin)])
+    narrow = NETWORKS["narrow"].config(3)
+    assert described(narrow)["kind"] == "narrow" and described(UNetConfig(3))["kind"] == "unet"
+    NETWORKS["narrow"] = NETWORKS["unet"]
+    with pytest.raises(ValueError, match="'unet' and 'narrow' have settings of the same class: give each"):
+        build(UNetConfig(3))
+    del NETWORKS["narrow"]
+    assert described(narrow)["kind"] == "unet"  # the one that it extends, as there is none of its own class
+    with pytest.raises(ValueError, match="no kind is registered for settings of the class NetworkConfig"):
+        build(NetworkConfig())
 
 
 def test_plugins_that_cannot_be_had_are_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
