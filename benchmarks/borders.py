@@ -16,7 +16,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("borders")  # before torch is loaded
 
-import argparse
 import sys
 from dataclasses import replace
 from typing import NamedTuple
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from scdm.datasets.scenes import Scenes
+from scdm.files.arguments import Parser
 from scdm.layouts.labels import LabelMap
 from scdm.models.conversion import load
 from scdm.models.model import Model
@@ -57,7 +57,7 @@ class Borders(NamedTuple):
 
 @ending("borders")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("models", nargs="+", help="embedded names or files")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--layouts", type=int, default=8, help="scenes, each on every model")

@@ -12,7 +12,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("busy")
 
-import argparse
 import os
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from statistics import median
 
 from scdm import assets
+from scdm.files.arguments import Parser
 from scdm.training.command import ending
 
 OURS = "import sys; from scdm.__main__ import main; sys.exit(main())"
@@ -33,7 +33,7 @@ WAYS = {"asleep (PASSIVE)": OURS, "as torch has it": f"import torch; {OURS}"}
 
 @ending("busy")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--model", default="scenes", help="embedded model or file (default %(default)s)")
     parser.add_argument("--programs", type=int, default=os.cpu_count() or 1, help="busy ones (default %(default)s)")
     parser.add_argument("--repeats", type=int, default=3)

@@ -16,7 +16,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("detail")  # before torch is loaded
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from torch import Tensor
 from scdm.datasets.scene_set import scenes_that_show, small
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.upsampling import enlarged, reduced
+from scdm.files.arguments import Parser
 from scdm.files.contact_sheet import contact_sheet
 from scdm.files.images import to_levels, write_image
 from scdm.layouts.labels import LabelMap
@@ -40,7 +40,7 @@ from scdm.training.command import ending
 
 @ending("detail")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("model", help="embedded name or file, with an upsampler")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--layouts", type=int, default=8, help="scenes")

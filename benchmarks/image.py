@@ -13,7 +13,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("image")  # before torch is loaded
 
-import argparse
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from scdm import assets
 from scdm.datasets.scenes import Scenes
 from scdm.diffusion.schedules import visited_steps
 from scdm.editing.session import EditSession
+from scdm.files.arguments import Parser
 from scdm.layouts.labels import LabelMap
 from scdm.models.conversion import load
 from scdm.models.model import Model
@@ -47,7 +47,7 @@ STARTS = {  # what is written -> the program
 
 @ending("image")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=["scenes"], help="embedded models or files")
     parser.add_argument("--sizes", nargs="+", type=int, default=[64], help="sides of the images, in pixels")
     parser.add_argument("--repeats", type=int, default=5)

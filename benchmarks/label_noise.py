@@ -14,7 +14,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("label_noise")  # before torch is loaded
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 
 from scdm.diffusion.label_diffusion import LabelDiffusion
+from scdm.files.arguments import Parser
 from scdm.files.images import read_image
 from scdm.layouts.labels import LabelMap
 from scdm.metrics import SegmentationScore
@@ -34,7 +34,7 @@ STEPS = 1000
 
 @ending("label_noise")
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("labels", type=Path, help="folder of label maps that store ids")
     parser.add_argument("--classes", type=int, required=True, metavar="N", help="ids from N on are no class")
     parser.add_argument("--limit", type=int, default=40, metavar="N", help="layouts, spread over the folder")

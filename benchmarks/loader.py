@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 
 from scdm.datasets import DataConfig, Example, loader, open_dataset
 from scdm.datasets.scenes import render
+from scdm.files.arguments import Parser
 from scdm.files.config import load
 from scdm.files.images import write_image
 from scdm.training.command import ending
@@ -39,7 +40,7 @@ WARM_UP = 2  # batches
 
 @ending("loader")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--config", help="YAML file of a run; its data set is read")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.size=128")
     parser.add_argument("--size", type=int, default=256, help="of what is made on the spot, in training (%(default)s)")

@@ -20,7 +20,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("network")  # before torch is loaded
 
-import argparse
 import math
 import multiprocessing
 import platform
@@ -35,6 +34,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from scdm.files.arguments import Parser
 from scdm.files.config import load as load_config
 from scdm.layouts.labels import LabelMap
 from scdm.models.conversion import load
@@ -78,7 +78,7 @@ class Row:
 
 @ending("network")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=[PUBLISHED, "scenes"], help="embedded names or files")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument(

@@ -20,7 +20,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("paint")
 
-import argparse
 import base64
 import io
 import json
@@ -33,6 +32,7 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
+from scdm.files.arguments import Parser
 from scdm.layouts import paintings
 from scdm.layouts.reading import read_layout
 from scdm.models import checkpoint
@@ -76,7 +76,7 @@ LOAD = """async text => {
 
 @ending("paint")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--model", default="scenes-fast", help="embedded model or file (default %(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="of square canvases")
     parser.add_argument("--strokes", type=int, default=9, help="that are timed (default %(default)s)")

@@ -18,13 +18,13 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("painter")
 
-import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median, quantiles
 from typing import Any
 
+from scdm.files.arguments import Parser
 from scdm.layouts.palette import Palette
 from scdm.training.command import ending
 from tests.browser import found, served
@@ -66,7 +66,7 @@ OPEN = """async ({side, classes, shapes}) => {
 
 @ending("painter")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 2048], help="of square layouts")
     parser.add_argument("--brushes", type=int, nargs="+", default=[24, 300], help="sizes of the brush in pixels")
     parser.add_argument("--strokes", type=int, default=4, help="of about 60 movements each (default %(default)s)")

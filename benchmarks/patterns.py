@@ -14,7 +14,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("patterns")  # before torch is loaded
 
-import argparse
 import platform
 import sys
 import time
@@ -22,6 +21,7 @@ import time
 import torch
 
 from scdm.datasets.scenes import render
+from scdm.files.arguments import Parser
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.patterns import sparse
 from scdm.training.command import ending
@@ -32,7 +32,7 @@ CLASSES = 182
 
 @ending("patterns")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128, 256, 512])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=9)

@@ -45,6 +45,7 @@ from scdm.diffusion.samplers import SAMPLERS
 from scdm.diffusion.upsampling import enlarged, reduced, small_size
 from scdm.editing.session import EditSession
 from scdm.evaluation.measures import Measured, Networks
+from scdm.files.arguments import Parser
 from scdm.files.atomic import made_folder, write_text
 from scdm.files.contact_sheet import contact_sheet
 from scdm.files.images import to_levels, write_image
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--model", nargs="+", default=["scenes", "scenes-fast"], help="embedded names, or files")
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="sides in pixels")
     parser.add_argument("--images", type=int, default=64, metavar="N", help="of each set (default %(default)s)")

@@ -16,7 +16,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("training")  # before torch is loaded
 
-import argparse
 import statistics
 import sys
 import time
@@ -30,6 +29,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 from torch.utils.flop_counter import FlopCounterMode
 
 from scdm.datasets import Batch
+from scdm.files.arguments import Parser
 from scdm.files.config import load
 from scdm.layouts.labels import LabelMap, instance_borders
 from scdm.layouts.palette import Palette
@@ -51,7 +51,7 @@ BLOCK = 16  # pixels of a side of the layouts' blocks
 
 @ending("training")
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--config", default="training/configs/scenes64.yaml", help="YAML file of a run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="batch=8")
     parser.add_argument("--checkpointing", nargs="+", choices=["false", "true"], default=["false"])

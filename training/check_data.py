@@ -15,7 +15,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("check_data")  # before the imports that take seconds
 
-import argparse
 import sys
 import warnings
 
@@ -26,6 +25,7 @@ from scdm.datasets.buckets import buckets
 from scdm.datasets.config import SPLITS, Split
 from scdm.datasets.examples import ENDLESS
 from scdm.datasets.reader import Doubt
+from scdm.files.arguments import Parser
 from scdm.files.config import load
 from scdm.models.model import ModelConfig
 from scdm.training.command import ending
@@ -36,7 +36,7 @@ MOST_NOTES = 10  # that are shown of a split: most files of a data set deserve t
 
 @ending("check_data")
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--config", required=True, help="YAML file of the run, see training/configs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--split", choices=SPLITS, help="only this one")

@@ -15,7 +15,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("compare_evaluations")  # before the imports that take seconds
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,13 +22,14 @@ from pathlib import Path
 from scdm.evaluation.comparison import read_result, repeated, write_tables
 from scdm.evaluation.plots import plots
 from scdm.evaluation.report import Result
+from scdm.files.arguments import Parser
 from scdm.metrics.optional import MissingPackage
 from scdm.training.command import ending
 
 
 @ending("compare_evaluations")
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "results", nargs="+", type=Path, metavar="RESULT", help="result.json of training/evaluate_model.py"
     )

@@ -14,7 +14,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("estimate_class_rates")  # before the imports that take seconds
 
-import argparse
 import json
 import sys
 from dataclasses import replace
@@ -32,6 +31,7 @@ from scdm.datasets import ClassStatistics, DataSet, open_dataset
 from scdm.datasets.examples import ENDLESS
 from scdm.datasets.parallel import mapped
 from scdm.diffusion.label_diffusion import estimate_rates
+from scdm.files.arguments import Parser
 from scdm.files.atomic import made_folder, write_text, written_whole
 from scdm.files.config import flat, load, require_same, to_dict
 from scdm.files.options import check, declared
@@ -49,7 +49,7 @@ LINE = 95  # characters of a line of rates
 
 @ending("estimate_class_rates", "without --dry-run the same command goes on")
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--config", required=True, type=Path, help="YAML file of the run; its rates are replaced")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--model", type=Path, help="model file whose rates are replaced as well")

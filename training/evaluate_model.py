@@ -69,6 +69,7 @@ from scdm.evaluation.report import PUBLISHED, REAL_IMAGES, THIS_MODEL, rows_of
 from scdm.evaluation.samples import SHEET, Chunk, GivenImages, Images, claim, require_no_pictures, require_same
 from scdm.evaluation.tables import csv_table
 from scdm.evaluation.words import in_words
+from scdm.files.arguments import Parser
 from scdm.files.atomic import made_folder, write_text
 from scdm.files.config import assignment, flat, from_dict, load
 from scdm.files.images import write_image
@@ -130,7 +131,7 @@ def run_benchmark(arguments: argparse.Namespace, accelerator: Accelerator) -> No
 
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     made_by = parser.add_mutually_exclusive_group(required=True)
     made_by.add_argument("--model", help="a model file, or the name of an embedded model")
     made_by.add_argument("--images", type=Path, metavar="IN", help="images that another program made; needs --name")

@@ -12,7 +12,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("fit_roughness")  # before the imports that take seconds
 
-import argparse
 import sys
 from dataclasses import replace
 from functools import partial
@@ -25,6 +24,7 @@ from tqdm.auto import tqdm
 
 from scdm.datasets import DataSet, open_dataset
 from scdm.datasets.parallel import mapped
+from scdm.files.arguments import Parser
 from scdm.files.config import load
 from scdm.layouts.labels import LabelMap
 from scdm.layouts.roughening import ERRORS, OMISSIONS
@@ -37,7 +37,7 @@ from scdm.training.roughness import UNFINISHED, Fitted, Trial, examples, fitted,
 
 @ending("fit_roughness", "nothing is written")
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--config", required=True, type=Path, help="YAML file of the run, for its data and sizes")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--model", required=True, type=Path, help="model file that the estimator is written into")

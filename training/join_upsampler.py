@@ -10,7 +10,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("join_upsampler")  # before the imports that take seconds
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +19,14 @@ import torch
 from scdm import load
 from scdm.cli.common import check_output
 from scdm.cli.flags import add_stored_type
+from scdm.files.arguments import Parser
 from scdm.models import checkpoint
 from scdm.training.command import ending
 
 
 @ending("join_upsampler")
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("model", help="as scdm.load reads it")
     parser.add_argument("upsampler", help="model file that training/train_upsampler.py made")
     parser.add_argument("--out", required=True, metavar="FILE", help="model file to write, which may be MODEL's own")

@@ -21,7 +21,6 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("make_noisy_labels")  # before the imports that take seconds
 
-import argparse
 import io
 import sys
 import tarfile
@@ -41,6 +40,7 @@ from scdm.diffusion.corruption import CORRUPTIONS, resampled
 from scdm.evaluation import LayoutCorruption
 from scdm.evaluation.layouts import stored
 from scdm.evaluation.samples import claim
+from scdm.files.arguments import Parser
 from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
 from scdm.files.images import encoded, write_image
@@ -64,7 +64,7 @@ class Job(NamedTuple):
 
 @ending("make_noisy_labels", "the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.root=/data/ade20k")
     parser.add_argument("--split", default="val", choices=SPLITS)

@@ -13,11 +13,11 @@ from scdm.start import begin, perform
 if __name__ == "__main__":
     begin("posthoc_ema")  # before the imports that take seconds
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scdm.files.arguments import Parser
 from scdm.files.plugins import load_plugins
 from scdm.models import checkpoint
 from scdm.training.command import add_plugin_flag, ending
@@ -26,7 +26,7 @@ from scdm.training.posthoc import LEAST_WIDTH, MOST_WIDTH, reconstructed
 
 @ending("posthoc_ema")
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     parser.add_argument("--width", type=float, required=True, help=f"relative width, {LEAST_WIDTH} to {MOST_WIDTH}")
     parser.add_argument("--updates", type=int, help="where the average ends (default: at the last snapshot)")

@@ -55,6 +55,7 @@ from scdm.datasets.parallel import mapped
 from scdm.datasets.reader import Reader
 from scdm.files.addresses import is_address
 from scdm.files.archive_index import INDEX, write_index
+from scdm.files.arguments import Parser
 from scdm.files.atomic import made_folder, written_whole
 from scdm.files.config import load
 from scdm.files.images import read_image, write_image
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = Parser(description=__doc__)
     kinds = top.add_subparsers(metavar="KIND", required=True)
     faces = kinds.add_parser("celebamask_hq", help="part masks into id maps")
     faces.add_argument("archive", type=Path, help="folder of CelebA-HQ-img and CelebAMask-HQ-mask-anno")

@@ -32,6 +32,7 @@ from tqdm.auto import tqdm
 
 from scdm.datasets import DataConfig, DataSet, loader, open_dataset
 from scdm.devices import device_called
+from scdm.files.arguments import Parser
 from scdm.files.atomic import made_folder
 from scdm.files.config import load
 from scdm.layouts.labels import LabelMap
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parsed_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--data", required=True, metavar="CONFIG", help="YAML of a training run; its data are taken")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="data.size=64")
     parser.add_argument(

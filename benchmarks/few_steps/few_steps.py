@@ -32,6 +32,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from scdm.datasets.scenes import Scenes
+from scdm.files.arguments import Parser
 from scdm.files.atomic import write_text, written_whole
 from scdm.files.contact_sheet import UNPAINTED_GREY, contact_sheet
 from scdm.files.images import from_levels, to_levels, write_image
@@ -127,7 +128,7 @@ def main() -> int:
 
 
 def parsed_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--teacher", required=True, help="a model file, or the name of an embedded model")
     parser.add_argument("--students", required=True, type=Path, metavar="FOLDER", help="of training/distill.py")
     parser.add_argument("--layouts", type=int, default=96, metavar="N")

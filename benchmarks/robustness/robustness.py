@@ -34,7 +34,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where benchmarks/label_noise.py is
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -55,6 +54,7 @@ from scdm.diffusion.corruption import RemovedKind
 from scdm.evaluation import FeatureCache, LayoutCorruption, Layouts, PaintedLayouts
 from scdm.evaluation.fingerprint import fingerprint
 from scdm.evaluation.measures import features_of
+from scdm.files.arguments import Parser
 from scdm.files.atomic import write_text
 from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
@@ -201,7 +201,7 @@ SCRIBBLES = {"camvid": "hand-camvid.json", "camvid128": "hand-camvid.json"}
 
 @ending("robustness", "the same command goes on")
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("data", choices=tuple(DATA))
     parser.add_argument("--root", type=Path, help="folder of {train,val}/{images,labels}; without it that of DATA.yaml")
     parser.add_argument(

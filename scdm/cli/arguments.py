@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from ..assets import embedded_models
+from ..files.arguments import Parser
 from ..files.options import Declared, declared
 from ..files.plugins import load_plugins
-from ..files.untrusted import LONGEST_LINE, brief, meant, shown
+from ..files.untrusted import LONGEST_LINE, brief, shown
 from ..start import importing
 from .flags import add_flags, add_stored_type, flag_of, reading
 from .terminal import write
@@ -34,11 +35,11 @@ PALETTE_HELP = (
 )
 
 
-class Parser(argparse.ArgumentParser):
+class Command(Parser):
     """Raises ValueError, like everything else. `arguments` adds a command's own once that command is chosen."""
 
     def __init__(self, arguments: Callable[[argparse.ArgumentParser], None] | None = None, **settings: Any):
-        super().__init__(**settings, formatter_class=_Formatter, allow_abbrev=False)
+        super().__init__(formatter_class=_Formatter, allow_abbrev=False, **settings)
         self._arguments = arguments
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -46,17 +47,11 @@ class Parser(argparse.ArgumentParser):
         if add is not None:
             with importing():
                 add(self)
-        known, others = super().parse_known_args(args, namespace)
-        if add is not None and others:  # here, where this command's own options are known
-            self.error(f"unrecognized arguments: {' '.join(others)}{self._hint(others[0])}")
-        return known, others
+        return super().parse_known_args(args, namespace)
 
-    def _hint(self, argument: str) -> str:
-        name = argument.partition("=")[0]
-        if name == PLUGIN:
-            return f": {PLUGIN} stands before the command"
-        question = meant(name, self._option_string_actions) if name.startswith("--") else ""
-        return question and f": {question}"
+    def hint(self, argument: str) -> str:
+        misplaced = argument.partition("=")[0] == PLUGIN
+        return f": {PLUGIN} stands before the command" if misplaced else super().hint(argument)
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{brief(message, LONGEST_LINE)} ('{self.prog} --help' explains)")
@@ -65,8 +60,8 @@ class Parser(argparse.ArgumentParser):
         write(message, sys.stdout)
 
 
-def parser() -> Parser:
-    top = Parser(
+def parser() -> Command:
+    top = Command(
         prog="scdm",
         description="From a painted layout of classes to an image.",
         epilog="'scdm COMMAND --help' explains a command and gives examples.",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from ..files.arguments import Parser
 from ..files.config import load
 from ..files.plugins import load_plugins
 from ..files.untrusted import is_out_of_memory, sentence
@@ -96,7 +97,7 @@ def _run(name: str, runs: Callable[[], Sequence[RunConfig]], dry_run: bool) -> i
 
 
 def _parsed(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description)
     parser.add_argument("--config", required=True, help="YAML file, see training/configs")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting: data.size=128"
