@@ -84,16 +84,24 @@ def rehearse(config: RunConfig) -> str:
         first, outcome = timed(run, stream, sizes, accelerator)
         rounds = max(1, min(ROUNDS, int(SECONDS / max(first * sizes, 1e-9))))
         seconds, _ = timed(run, stream, rounds * sizes, accelerator)
+    left = config.steps - run.step
     parameters = sum(parameter.numel() for parameter in run.learner.plain.parameters())
-    hours = (config.steps - run.step) * seconds / 3600
     return (
         f"{parameters / 1e6:.1f} million parameters on {accelerator.num_processes} x {accelerator.device.type}, "
         f"{config.precision}\n"
         f"step {run.step + 1} of {config.steps}, {config.batch} images: {seconds:.2f} s, the first one {first:.2f} s; "
-        f"{config.steps - run.step} steps take {hours:.3g} hours, saves and samples not counted\n"
+        f"{left} steps take {duration(left * seconds)}, saves and samples not counted\n"
         f"loss {outcome.losses.total.mean():.4f}, gradient {outcome.norm:.3g}\n"
         f"peak memory {peak_gigabytes(accelerator.device):.2f} GB for each process; nothing was written\n{idle(config)}"
     ).rstrip()
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit of which it is one or more."""
+    unit, name = next(
+        ((unit, name) for unit, name in ((3600, "hours"), (60, "minutes")) if seconds >= unit), (1, "seconds")
+    )
+    return f"{seconds / unit:.3g} {name}"
 
 
 def idle(config: RunConfig) -> str:

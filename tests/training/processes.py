@@ -37,6 +37,7 @@ class Sharding(Accelerator):
 def main(folder: Path) -> None:
     loop.train(config(folder / "two", steps=2))
     loop.train(config(folder / "two_in_parts", micro_batches=2))
+    loop.train(config(folder / "grown"))
     loop.Accelerator = Sharding  # type: ignore[misc]
     loop.train(config(folder / "sharded", steps=2))
     loop.train(config(folder / "sharded"))

@@ -18,14 +18,16 @@ import yaml
 from scdm.datasets import DataConfig
 from scdm.files.config import to_dict
 from scdm.training.loop import train
-from tests.training.tiny import assert_close, config, learned
+from tests.training.tiny import apart, assert_close, config, learned
 
 REPOSITORY = Path(__file__).parents[2]
 HERE = {**os.environ, "PYTHONPATH": str(REPOSITORY), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
 def test_two_processes_learn_what_one_does(tmp_path):
-    """With the whole model each, with micro-batches, sharded, resumed sharded, and resumed by one process alone."""
+    """With the whole model each, with micro-batches, sharded, resumed sharded or by one process, and one's by two."""
+    with apart():
+        train(config(tmp_path / "grown", steps=2))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     script = REPOSITORY / "tests" / "training" / "processes.py"
@@ -34,7 +36,7 @@ def test_two_processes_learn_what_one_does(tmp_path):
     train(config(tmp_path / "one"))
     train(config(tmp_path / "two"))
     one = learned(tmp_path / "one", 4)
-    for name in ("two", "two_in_parts", "sharded"):
+    for name in ("two", "two_in_parts", "grown", "sharded"):
         assert_close(learned(tmp_path / name, 4), one)
 
 
