@@ -118,9 +118,7 @@ def estimate_rates(
     image_share: np.ndarray,
     rarity: Annotated[
         Literal["logarithm", "none"],
-        Option(
-            "how much longer classes last that few images hold: by ln(1 / share of the images), if that is more than 1"
-        ),
+        Option("how much longer classes last that few images hold: by ln(1 / share of the images), but at least 1"),
     ] = "logarithm",
     coverage: Annotated[
         Literal["present", "all"], Option("of which images a class's area is a mean: of those that hold it, or of all")

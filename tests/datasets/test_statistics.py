@@ -25,7 +25,7 @@ def measured(pattern: str, num_classes: int) -> ClassStatistics:
 
 
 def test_rates_of_street_scenes_tell_classes_apart() -> None:
-    """Poles are in nearly all of CamVid's images: the rule with the logarithm of rarity gave them 0.08, and others less."""
+    """Poles are in nearly all of CamVid's images: a rarity that is not at least 1 gave them 0.08, and others less."""
     statistics = measured("camvid/train/labels/*.png", 12)
     rates = statistics.rates(unlabelled=11)
     assert rates[2] == pytest.approx(100, rel=0.05) and min(rates[:11]) > 3

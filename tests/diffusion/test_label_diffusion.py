@@ -198,7 +198,18 @@ def test_parts_of_a_face_that_nothing_covers_have_the_published_rates() -> None:
     )
     assert min(ratio[entry["key"]] for entry in names[1:]) > 0.995
     assert [ratio[part] for part in ("cloth", "hat", "l_lip", "nose", "hair")] == pytest.approx([1] * 5, abs=0.015)
+    assert [ratio[part] for part in ("cloth", "hat")] == pytest.approx([1, 1], abs=0.004)  # on top of all
     assert [ratio[part] for part in ("neck_l", "l_ear", "r_ear", "skin")] == pytest.approx([2, 1.5, 1.5, 1.3], abs=0.06)
+
+
+def test_the_most_frequent_classes_of_ade20k_have_less_than_the_least_rarity() -> None:
+    pixels, images = class_statistics("ade20k")
+    published = np.array(shipped_rates("ade20k"))[: len(images)]
+    estimated = np.array(estimate_rates(pixels, images, coverage="all", scale=0.282))
+    frequent = images > 1 / np.e
+    assert frequent.sum() == 3 and (estimated[frequent] > 1.1 * published[frequent]).all()
+    assert (published[0], estimated[0]) == pytest.approx((0.999, 1.79), abs=0.005)  # wall
+    assert 0.282 * np.log(1 / images[frequent]) / pixels[frequent] == pytest.approx(published[frequent], rel=0.02)
 
 
 def test_classes_of_coco_stuff_that_never_occur_have_the_published_rate() -> None:
