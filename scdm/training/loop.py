@@ -98,10 +98,9 @@ def rehearse(config: RunConfig) -> str:
 
 def duration(seconds: float) -> str:
     """In the largest unit of which it is one or more."""
-    unit, name = next(
-        ((unit, name) for unit, name in ((3600, "hours"), (60, "minutes")) if seconds >= unit), (1, "seconds")
-    )
-    return f"{seconds / unit:.3g} {name}"
+    length, unit = next(((length, unit) for length, unit in ((3600, "h"), (60, "min")) if seconds >= length), (1, "s"))
+    number = seconds / length
+    return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
 
 
 def idle(config: RunConfig) -> str:

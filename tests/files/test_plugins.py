@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from scdm.files.config import from_dict, to_dict
 from scdm.files.images import write_image
 from scdm.files.plugins import load_plugins
 from scdm.models.checkpoint import read_header
-from scdm.networks import NetworkConfig, UNetConfig
+from scdm.networks import NetworkConfig, UNet, UNetConfig
 from scdm.networks.registry import NETWORKS, build, described
 from scdm.training import command
 from scdm.training.config import TrainConfig
@@ -41,14 +42,22 @@ class NarrowConfig(UNetConfig):
     narrow: Annotated[float, Option("how narrow", ge=0)] = 1.0
 
 
+class Narrow(UNet):
+    pass
+
+
+CALLED = []
+
+
 def halved(denoise, x, schedule, noise, *, half: Annotated[float, Option("how much of it", ge=0, le=1)] = 0.5):
+    CALLED.append(("halved", half))
     yield from ddim(denoise, x, schedule, noise)
 
 
-NETWORKS["narrow"] = Kind(NarrowConfig, UNet)
+NETWORKS["narrow"] = Kind(NarrowConfig, Narrow)
 DATASETS["lakes"] = Source(lambda config, split: None)
 SAMPLERS["halved"] = halved
-WEIGHTINGS["flat"] = lambda snr, limit: snr.clamp(max=1)
+WEIGHTINGS["flat"] = lambda snr, limit: CALLED.append("flat") or snr.clamp(max=1)
 """
 
 
@@ -94,11 +103,15 @@ def test_a_model_is_trained_and_sampled_with_what_a_plugin_registers(plugin: Pat
     write_image(layout, np.zeros((16, 16), np.uint8))
     sampled = ["sample", str(layout), "-o", str(image), "--model", str(model), "--sampler", "halved", "--steps", "2"]
     assert main(["--plugin", str(plugin), *sampled, "--half", "0.25"]) == 0 and image.is_file()
+    called = sys.modules[plugin.stem].CALLED
+    assert called[0] == "flat" and called[-1] == ("halved", 0.25)
 
 
 def test_networks_of_a_plugin_are_told_from_those_that_they_extend(plugin: Path) -> None:
     load_plugins([str(plugin)])
     narrow = NETWORKS["narrow"].config(3)
+    small = {"channels": 32, "channel_mult": (1,), "attention": (), "head_channels": None}
+    assert type(build(replace(narrow, **small))).__name__ == "Narrow" and type(build(UNetConfig(3, **small))) is UNet
     assert described(narrow)["kind"] == "narrow" and described(UNetConfig(3))["kind"] == "unet"
     NETWORKS["narrow"] = NETWORKS["unet"]
     with pytest.raises(ValueError, match="'unet' and 'narrow' have settings of the same class: give each"):
