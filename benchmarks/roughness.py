@@ -31,6 +31,7 @@ from tqdm.auto import tqdm
 
 from scdm.cli.common import check_output
 from scdm.datasets.scenes import Scenes
+from scdm.files.arguments import Parser
 from scdm.files.contact_sheet import UNPAINTED_GREY, contact_sheet
 from scdm.files.images import require_writable, to_levels, write_image
 from scdm.layouts.labels import LabelMap
@@ -89,9 +90,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parsed_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=(__doc__ or "").split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="model files, or names of embedded models")
     parser.add_argument("--segmenter", type=Path, default=SEGMENTER)
     parser.add_argument("--layouts", type=int, default=64, metavar="N")

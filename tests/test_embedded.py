@@ -10,6 +10,7 @@ import torch
 import scdm
 from scdm import assets
 from scdm.datasets.scenes import BUILDING, CLOUD, GRASS, SKY, SUN, TREE, Scenes
+from scdm.diffusion.label_diffusion import shipped_rates
 from scdm.diffusion.upsampling import reduced
 from scdm.layouts.reading import read_layout
 from scdm.metrics import HighFrequencyEnergy
@@ -23,6 +24,11 @@ NAMES = ["scenes", "scenes-fast"]
 
 def test_they_are_there_and_all_are_tested():
     assert assets.embedded_models() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rates_called_scenes_are_theirs(name):
+    assert checkpoint.read_header(assets.folder() / f"{name}.safetensors").config.class_rates == shipped_rates("scenes")
 
 
 @pytest.mark.parametrize(("former", "name"), [("scenes64", "scenes"), ("scenes64-fast", "scenes-fast")])

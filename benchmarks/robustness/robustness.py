@@ -55,7 +55,7 @@ from scdm.evaluation import FeatureCache, LayoutCorruption, Layouts, PaintedLayo
 from scdm.evaluation.fingerprint import fingerprint
 from scdm.evaluation.measures import features_of
 from scdm.files.arguments import Parser
-from scdm.files.atomic import write_text
+from scdm.files.atomic import made_folder, write_text, written_whole
 from scdm.files.config import load
 from scdm.files.contact_sheet import PAPER, UNPAINTED_GREY, contact_sheet
 from scdm.files.images import from_levels, picture_size, read_image, to_levels, write_image
@@ -329,8 +329,9 @@ class Experiment:
             return
         released = HERE / f"{self.config.stem}-segmenter.safetensors"
         if released.is_file():
-            self.segmenter.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(released, self.segmenter)
+            made_folder(self.segmenter.parent)
+            with written_whole(self.segmenter) as beside:
+                shutil.copyfile(released, beside)
             return
         data = ["--data", self.config, *changed(f"data.root={self.root}")]
         run("train_segmenter.py", *data, "--steps", SEGMENTER_STEPS, "--bf16", "--out", self.segmenter)

@@ -194,10 +194,11 @@ def kind_of(config: Any) -> str:
 
     ValueError if there is none, or several have that class, which nothing that was made of it could tell apart.
     """
-    own, kinds = type(config), _kinds_of(config)
-    names = next(filter(None, ([name for name, cls in kinds.items() if cls is one] for one in own.__mro__)), [])
-    if not names:
-        raise ValueError(f"no kind is registered for settings of the class {own.__name__}")
+    kinds = _kinds_of(config)
+    nearest = next((cls for cls in type(config).__mro__ if cls in kinds.values()), None)
+    if nearest is None:
+        raise ValueError(f"no kind is registered for settings of the class {type(config).__name__}")
+    names = [name for name, cls in kinds.items() if cls is nearest]
     if len(names) > 1:
         listed = " and ".join(repr(name) for name in names)
         raise ValueError(f"{listed} have settings of the same class: give each a dataclass of its own")

@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scdm import assets
-from scdm.datasets import ClassStatistics, DataConfig, open_dataset
 from scdm.diffusion.label_diffusion import LabelDiffusion, estimate_rates, shipped_rates
 from scdm.diffusion.schedules import NoiseSchedule
 from scdm.layouts.labels import LabelMap, instance_borders
-from scdm.models.checkpoint import read_header
 from tests.parity import RATES, arrays, class_statistics, tensors
 
 KEEP = "diffusion/label_keep_probability"
@@ -212,20 +210,6 @@ def test_the_most_frequent_classes_of_ade20k_have_less_than_the_least_rarity() -
     assert frequent.sum() == 3 and (estimated[frequent] > 1.1 * published[frequent]).all()
     assert (published[0], estimated[0]) == pytest.approx((0.999, 1.79), abs=0.005)  # wall
     assert 0.282 * np.log(1 / images[frequent]) / pixels[frequent] == pytest.approx(published[frequent], rel=0.02)
-
-
-@pytest.mark.parametrize("model", assets.embedded_models())
-def test_the_rates_of_scenes_are_those_of_the_embedded_models(model: str) -> None:
-    header = read_header(assets.folder() / f"{model}.safetensors")  # type: ignore[arg-type]
-    assert header.config.class_rates == shipped_rates("scenes")
-
-
-def test_rates_of_scenes_by_area_are_as_estimated() -> None:
-    """On a tenth of the scenes that they were estimated on."""
-    scenes = open_dataset(DataConfig(name="scenes", size=64), "train")
-    counted = sum((ClassStatistics.of(scenes.layout(i), 14) for i in range(200)), ClassStatistics.none(14))
-    off = np.abs(np.array(counted.rates()) / shipped_rates("scenes_by_area") - 1)
-    assert np.median(off) < 0.08 and off.max() < 0.5  # the former rule is 0.6 off in the median
 
 
 def test_classes_of_coco_stuff_that_never_occur_have_the_published_rate() -> None:
